@@ -1,0 +1,37 @@
+"""Typed errors of the core. The ROS nodes map each class to one result status; the command line to one exit message."""
+
+
+class LisaError(Exception):
+    """Base of every error that this package raises on purpose."""
+
+
+class CheckpointError(LisaError):
+    """A checkpoint is missing, damaged, or not a LISA checkpoint; the message names the file, the key and the remedy."""
+
+
+class ConfigurationError(LisaError):
+    """A setting is out of range or contradicts another; the message names the value, the limit and the remedy."""
+
+
+class InvalidQueryError(LisaError):
+    """The words of a query cannot be asked (empty, too long, control characters, reserved tokens of the prompt template)."""
+
+
+class InvalidImageError(LisaError):
+    """An image, depth image or camera model has a wrong shape, dtype, encoding or length."""
+
+
+class NoDepthError(LisaError):
+    """No usable depth belongs to the image: missing, of another size, or without a single valid pixel on the target."""
+
+
+class NoTransformError(LisaError):
+    """The camera pose at the image's stamp is not known, so that points cannot be given in the wanted frame."""
+
+
+class MemoryBudgetError(LisaError):
+    """The device's memory does not suffice for this query; the model stays loaded and usable."""
+
+
+class QueryCancelled(LisaError):
+    """The caller asked to stop; raised at the next stage boundary or token."""

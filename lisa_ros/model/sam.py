@@ -1,0 +1,275 @@
+"""Segment Anything as LISA uses it: image -> features, [SEG] embedding -> mask logits.
+
+Built from the modules of Meta's `segment_anything`, with its state-dict keys unchanged. Two options make small models
+practical; both are off for published checkpoints:
+
+* `stem_channels`: the patch embedding becomes a stack of strided convolutions (Xiao et al., "Early Convolutions Help
+  Transformers See Better", arXiv 2106.14881).
+* `high_res_features`: features of the stem at strides 4 and 8 are added while the mask is upscaled, as in SAM 2.
+"""
+
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass, fields
+from functools import partial
+from typing import NamedTuple
+
+import torch
+from segment_anything.modeling import ImageEncoderViT, MaskDecoder, PromptEncoder, TwoWayTransformer
+from torch import Tensor, nn
+
+from lisa_ros.errors import CheckpointError, ConfigurationError
+
+
+@dataclass(frozen=True)
+class SamConfig:
+    """Sizes of the network; the defaults are those of ViT-H, which every published LISA uses."""
+
+    image_size: int = 1024
+    patch_size: int = 16
+    embed_dim: int = 1280
+    depth: int = 32
+    num_heads: int = 16
+    global_attn_indexes: tuple[int, ...] = (7, 15, 23, 31)
+    window_size: int = 14
+    prompt_embed_dim: int = 256
+    decoder_depth: int = 2
+    decoder_mlp_dim: int = 2048
+    decoder_heads: int = 8
+    iou_head_depth: int = 3
+    iou_head_hidden_dim: int = 256
+    stem_channels: tuple[int, ...] | None = None
+    stem_depths: tuple[int, ...] | None = None
+    high_res_features: bool = False
+
+    def __post_init__(self) -> None:
+        if self.image_size % self.patch_size:
+            raise ConfigurationError(
+                f"sam.image_size {self.image_size} is not a multiple of sam.patch_size {self.patch_size}"
+            )
+        for name, heads in (("embed_dim", self.num_heads), ("prompt_embed_dim", self.decoder_heads)):
+            if getattr(self, name) % heads:
+                raise ConfigurationError(f"sam.{name} {getattr(self, name)} is not a multiple of its {heads} heads")
+        if self.high_res_features and self.stem_channels is None:
+            raise ConfigurationError("sam.high_res_features needs sam.stem_channels: they come from the stem")
+        if self.stem_channels is not None:
+            if self.patch_size != 16 or len(self.stem_channels) != 3 or len(self.stem_depths or ()) != 3:
+                raise ConfigurationError(
+                    "a convolutional stem needs sam.patch_size 16 and three sam.stem_channels and sam.stem_depths "
+                    "(strides 4, 8, 16)"
+                )
+
+    @property
+    def grid_size(self) -> int:
+        """Side of the square feature map."""
+        return self.image_size // self.patch_size
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, object]) -> "SamConfig":
+        """Reads what `to_dict` wrote; unknown keys raise ConfigurationError."""
+        names = {field.name for field in fields(cls)}
+        unknown = sorted(set(values) - names)
+        if unknown:
+            raise ConfigurationError(f"unknown keys in the sam configuration: {', '.join(unknown)}")
+        return cls(**{key: tuple(value) if isinstance(value, list) else value for key, value in values.items()})
+
+    def to_dict(self) -> dict[str, object]:
+        """JSON-ready values."""
+        return {key: list(value) if isinstance(value, tuple) else value for key, value in asdict(self).items()}
+
+
+def infer_sam_config(state: Mapping[str, Tensor], overrides: Mapping[str, object] | None = None) -> SamConfig:
+    """Sizes from the shapes of a `Sam` state dict without options (keys as in `sam_vit_h_4b8939.pth`).
+
+    Shapes do not tell the number of decoder heads: it is the published 8 unless `overrides` says otherwise.
+    Raises CheckpointError naming the key that is missing.
+    """
+    try:
+        shape = {key: tuple(value.shape) for key, value in state.items()}
+        embed_dim, _, patch_size, _ = shape["image_encoder.patch_embed.proj.weight"]
+        grid = shape["image_encoder.pos_embed"][1]
+        blocks = [key for key in shape if re.fullmatch(r"image_encoder\.blocks\.\d+\.attn\.rel_pos_h", key)]
+        lengths = {int(key.split(".")[2]): shape[key][0] for key in blocks}
+        head_dim = shape[blocks[0]][1]
+        windows = sorted({(length + 1) // 2 for length in lengths.values()} - {grid})
+        inferred = {
+            "image_size": grid * patch_size,
+            "patch_size": patch_size,
+            "embed_dim": embed_dim,
+            "depth": len(blocks),
+            "num_heads": embed_dim // head_dim,
+            "global_attn_indexes": tuple(sorted(i for i, length in lengths.items() if (length + 1) // 2 == grid)),
+            "window_size": windows[0] if windows else grid,
+            "prompt_embed_dim": shape["mask_decoder.iou_token.weight"][1],
+            "decoder_depth": _count(shape, r"mask_decoder\.transformer\.layers\.\d+\.norm1\.weight"),
+            "decoder_mlp_dim": shape["mask_decoder.transformer.layers.0.mlp.lin1.weight"][0],
+            "iou_head_depth": _count(shape, r"mask_decoder\.iou_prediction_head\.layers\.\d+\.weight"),
+            "iou_head_hidden_dim": shape["mask_decoder.iou_prediction_head.layers.0.weight"][0],
+        }
+    except (KeyError, IndexError, ValueError) as error:
+        raise CheckpointError(
+            f"the checkpoint's Segment Anything part is not complete: {error} is missing or has another shape; "
+            "a LISA checkpoint holds the whole `model.visual_model.*`"
+        ) from error
+    return SamConfig.from_dict({**inferred, **(overrides or {})})
+
+
+def _count(keys: Iterable[str], pattern: str) -> int:
+    return sum(re.fullmatch(pattern, key) is not None for key in keys)
+
+
+class SamFeatures(NamedTuple):
+    """What the mask decoder needs of images: embedding (B, C, g, g); high_res: maps (B, C/8, 4g, 4g) and
+    (B, C/4, 2g, 2g), or empty."""
+
+    embedding: Tensor
+    high_res: tuple[Tensor, ...] = ()
+
+    def select(self, index: Tensor | slice) -> "SamFeatures":
+        """Features of the chosen images, repeated where the index repeats."""
+        return SamFeatures(self.embedding[index], tuple(feature[index] for feature in self.high_res))
+
+
+class ResidualBlock(nn.Module):
+    """Two 3x3 convolutions with batch norm and a skip connection; (B, C, H, W) to the same shape."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.conv1 = nn.Conv2d(channels, channels, 3, padding=1, bias=False)
+        self.norm1 = nn.BatchNorm2d(channels)
+        self.conv2 = nn.Conv2d(channels, channels, 3, padding=1, bias=False)
+        self.norm2 = nn.BatchNorm2d(channels)
+
+    def forward(self, x: Tensor) -> Tensor:
+        y = torch.relu(self.norm1(self.conv1(x)))
+        return torch.relu(x + self.norm2(self.conv2(y)))
+
+
+class ConvStem(nn.Module):
+    """Convolutional patch embedding: (B, 3, S, S) to (B, S/16, S/16, embed_dim), keeping strides 4 and 8 for the decoder."""
+
+    def __init__(self, channels: tuple[int, ...], depths: tuple[int, ...], embed_dim: int) -> None:
+        super().__init__()
+        stages, width = [], channels[0] // 2
+        self.entry = self._downsample(3, width)
+        for out_width, depth in zip(channels, depths, strict=True):
+            blocks = [ResidualBlock(out_width) for _ in range(depth)]
+            stages.append(nn.Sequential(self._downsample(width, out_width), *blocks))
+            width = out_width
+        self.stages = nn.ModuleList(stages)
+        self.proj = nn.Conv2d(width, embed_dim, 1)
+
+    @staticmethod
+    def _downsample(in_channels: int, out_channels: int) -> nn.Sequential:
+        return nn.Sequential(
+            nn.Conv2d(in_channels, out_channels, 3, stride=2, padding=1, bias=False),
+            nn.BatchNorm2d(out_channels),
+            nn.ReLU(),
+        )
+
+    def forward(self, x: Tensor) -> tuple[Tensor, tuple[Tensor, Tensor]]:
+        """Returns the patch embeddings and the stem's maps at strides 4 and 8."""
+        stride4 = self.stages[0](self.entry(x))
+        stride8 = self.stages[1](stride4)
+        return self.proj(self.stages[2](stride8)).permute(0, 2, 3, 1), (stride4, stride8)
+
+
+class StemmedImageEncoder(ImageEncoderViT):
+    """`ImageEncoderViT` whose patch embedding is a ConvStem."""
+
+    def forward(self, x: Tensor) -> tuple[Tensor, tuple[Tensor, Tensor]]:
+        """Returns the image embedding and the stem's maps at strides 4 and 8."""
+        x, maps = self.patch_embed(x)
+        x = x + self.pos_embed
+        for block in self.blocks:
+            x = block(x)
+        return self.neck(x.permute(0, 3, 1, 2)), maps
+
+
+class SegmentAnything(nn.Module):
+    """SAM's image encoder, prompt encoder and mask decoder behind two calls: `encode` once an image, `decode` once a query."""
+
+    def __init__(self, config: SamConfig) -> None:
+        super().__init__()
+        self.config = config
+        encoder_class = ImageEncoderViT if config.stem_channels is None else StemmedImageEncoder
+        self.image_encoder = encoder_class(
+            img_size=config.image_size,
+            patch_size=config.patch_size,
+            embed_dim=config.embed_dim,
+            depth=config.depth,
+            num_heads=config.num_heads,
+            mlp_ratio=4,
+            out_chans=config.prompt_embed_dim,
+            qkv_bias=True,
+            norm_layer=partial(nn.LayerNorm, eps=1e-6),
+            use_rel_pos=True,
+            window_size=config.window_size,
+            global_attn_indexes=config.global_attn_indexes,
+        )
+        if config.stem_channels is not None:
+            self.image_encoder.patch_embed = ConvStem(config.stem_channels, config.stem_depths, config.embed_dim)
+        self.prompt_encoder = PromptEncoder(
+            embed_dim=config.prompt_embed_dim,
+            image_embedding_size=(config.grid_size, config.grid_size),
+            input_image_size=(config.image_size, config.image_size),
+            mask_in_chans=16,
+        )
+        self.mask_decoder = MaskDecoder(
+            transformer_dim=config.prompt_embed_dim,
+            transformer=TwoWayTransformer(
+                depth=config.decoder_depth,
+                embedding_dim=config.prompt_embed_dim,
+                mlp_dim=config.decoder_mlp_dim,
+                num_heads=config.decoder_heads,
+            ),
+            iou_head_depth=config.iou_head_depth,
+            iou_head_hidden_dim=config.iou_head_hidden_dim,
+        )
+        if config.high_res_features:
+            dim = config.prompt_embed_dim
+            self.mask_decoder.conv_s0 = nn.Conv2d(config.stem_channels[0], dim // 8, 1)
+            self.mask_decoder.conv_s1 = nn.Conv2d(config.stem_channels[1], dim // 4, 1)
+
+    def encode(self, images: Tensor) -> SamFeatures:
+        """Features of preprocessed images (B, 3, S, S)."""
+        if self.config.stem_channels is None:
+            return SamFeatures(self.image_encoder(images))
+        return self.features_of(*self.image_encoder(images))
+
+    def features_of(self, embedding: Tensor, maps: tuple[Tensor, Tensor]) -> SamFeatures:
+        """What the decoder needs of the two outputs of an encoder with a convolutional stem."""
+        if not self.config.high_res_features:
+            return SamFeatures(embedding)
+        stride4, stride8 = maps
+        return SamFeatures(embedding, (self.mask_decoder.conv_s0(stride4), self.mask_decoder.conv_s1(stride8)))
+
+    def decode(self, features: SamFeatures, embeddings: Tensor, prior: Tensor | None = None) -> Tensor:
+        """Low-resolution mask logits (n, 1, 4g, 4g) for n prompt embeddings (n, 1, C).
+
+        features: of n images, one a prompt, or of a single image that serves every prompt.
+        prior: optional mask logits (n, 1, 4g, 4g) given to SAM as its mask prompt.
+        Only SAM's first mask token is decoded; LISA trains no other and no IoU head.
+        """
+        decoder, count = self.mask_decoder, embeddings.shape[0]
+        tokens = torch.cat([decoder.iou_token.weight, decoder.mask_tokens.weight]).to(embeddings.dtype)
+        tokens = torch.cat([tokens.expand(count, -1, -1), embeddings], dim=1)
+        source = features.embedding.expand(count, -1, -1, -1) + self._dense_prompt(prior)
+        position = self.prompt_encoder.get_dense_pe().to(source.dtype).expand(count, -1, -1, -1)
+        hidden, source = decoder.transformer(source, position, tokens)
+        grid = self.config.grid_size
+        upscaled = self._upscale(source.transpose(1, 2).reshape(count, -1, grid, grid), features.high_res)
+        weights = decoder.output_hypernetworks_mlps[0](hidden[:, 1])
+        return torch.einsum("nc,nchw->nhw", weights, upscaled).unsqueeze(1)
+
+    def _dense_prompt(self, prior: Tensor | None) -> Tensor:
+        if prior is not None:
+            return self.prompt_encoder.mask_downscaling(prior)
+        return self.prompt_encoder.no_mask_embed.weight.reshape(1, -1, 1, 1)
+
+    def _upscale(self, source: Tensor, high_res: tuple[Tensor, ...]) -> Tensor:
+        if not high_res:
+            return self.mask_decoder.output_upscaling(source)
+        first, norm, act1, second, act2 = self.mask_decoder.output_upscaling
+        stride4, stride8 = high_res
+        return act2(second(act1(norm(first(source) + stride8))) + stride4)
