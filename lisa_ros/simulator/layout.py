@@ -1,0 +1,254 @@
+"""What stands where: draws the objects, the camera, the light and the room of one scene from a seed. No pixels here."""
+
+import colorsys
+import math
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from lisa_ros.errors import ConfigurationError
+from lisa_ros.simulator.palette import colours_of, sample_albedo
+from lisa_ros.simulator.shapes import CATEGORIES, Part, build
+
+MAX_OBJECTS = 15
+_GAP = 0.012  # m between footprints
+_ATTEMPTS = 80
+_ELEVATION = {"default": (28.0, 60.0), "low": (17.0, 26.0), "high": (62.0, 80.0)}  # of the camera over the table, degrees
+_TEXTURES = {"seen": (0, 1, 1, 2, 3, 4, 5), "unseen": (6, 7, 8, 9)}
+
+
+@dataclass(frozen=True)
+class SceneOptions:
+    """objects: fewest and most objects (1..15; fewer where no room is left). camera: elevation "default", "low", "high".
+    textures: of the grounds, "seen" (training) or "unseen". noise: multiplies the sensor noise. blur: added Gaussian sigma in
+    pixels of a 256-wide image. repeats: share of scenes that hold several objects of one category.
+    """
+
+    objects: tuple[int, int] = (3, 9)
+    camera: str = "default"
+    textures: str = "seen"
+    noise: float = 1.0
+    blur: float = 0.0
+    repeats: float = 0.45
+
+    def __post_init__(self):
+        low, high = self.objects
+        if not 1 <= low <= high <= MAX_OBJECTS:
+            raise ConfigurationError(f"objects={self.objects}: give (fewest, most) within 1..{MAX_OBJECTS}")
+        for name, value, known in (("camera", self.camera, _ELEVATION), ("textures", self.textures, _TEXTURES)):
+            if value not in known:
+                raise ConfigurationError(f"{name}={value!r}: choose one of {', '.join(known)}")
+
+
+@dataclass(frozen=True)
+class Camera:
+    """Pinhole camera. intrinsics: (3, 3) float64, pixel centres at integers. pose: (4, 4) float64, world <- optical frame
+    (x right, y down, z forward), metres.
+    """
+
+    intrinsics: np.ndarray
+    pose: np.ndarray
+
+
+@dataclass(frozen=True)
+class Placed:
+    """One object of a layout: parts in its own frame, turned by yaw (rad) about z and moved to (x, y, 0) in world metres."""
+
+    category: str
+    colour: str
+    parts: tuple[Part, ...]
+    x: float
+    y: float
+    yaw: float
+
+
+@dataclass(frozen=True)
+class Layout:
+    """Everything that determines an image except its size and the moment."""
+
+    seed: int
+    options: SceneOptions
+    objects: tuple[Placed, ...]
+    eye: tuple[float, float, float, float, float]  # distance m, elevation, azimuth, roll, horizontal field of view (rad)
+    look_at: tuple[float, float]
+    table: np.ndarray
+    grounds: np.ndarray
+    light: np.ndarray
+    exposure: float
+    noise: float
+    blur: float
+
+
+def camera_of(layout: Layout, height: int, width: int, swing: float = 0.0) -> Camera:
+    """Camera of a layout; `swing` (rad) moves it around the table."""
+    distance, elevation, azimuth, roll, fov = layout.eye
+    azimuth += swing
+    away = np.array([math.cos(elevation) * math.cos(azimuth), math.cos(elevation) * math.sin(azimuth), math.sin(elevation)])
+    forward = -away
+    right = np.array([-math.sin(azimuth), math.cos(azimuth), 0.0])
+    down = np.cross(forward, right)
+    right, down = math.cos(roll) * right + math.sin(roll) * down, math.cos(roll) * down - math.sin(roll) * right
+    pose = np.eye(4)
+    pose[:3, 0], pose[:3, 1], pose[:3, 2] = right, down, forward
+    pose[:3, 3] = np.array([*layout.look_at, 0.0]) + distance * away
+    focal = 0.5 * width / math.tan(fov / 2)
+    intrinsics = np.array([[focal, 0.0, (width - 1) / 2], [0.0, focal, (height - 1) / 2], [0.0, 0.0, 1.0]])
+    return Camera(intrinsics, pose)
+
+
+def sample_layout(seed: int, options: SceneOptions, aspect: float = 0.75) -> Layout:
+    """Draws a layout. aspect: height / width of the image that it is made for."""
+    rng = np.random.default_rng(seed)
+    count = int(rng.integers(options.objects[0], options.objects[1] + 1))
+    room = _sample_room(rng, options)
+    elevation = math.radians(rng.uniform(*_ELEVATION[options.camera]))
+    distance = rng.uniform(0.6, 0.95) * (1.0 + 0.035 * max(0, count - 5))
+    eye = (distance, elevation, rng.uniform(-math.pi, math.pi), rng.normal(0.0, 0.03), math.radians(rng.uniform(44.0, 60.0)))
+    layout = Layout(seed, options, (), eye, (rng.uniform(-0.05, 0.05), rng.uniform(-0.05, 0.05)), *room)
+    return replace(layout, objects=_place(rng, layout, _choose(rng, count, options.repeats), aspect))
+
+
+def _choose(rng, count, repeats):
+    """(category, colour, size factor) of each object."""
+    repeated = int(rng.integers(2, min(4, count) + 1)) if count >= 2 and rng.random() < repeats else 0
+    order = list(rng.permutation(CATEGORIES))
+    chosen = []
+    same = rng.random() < 0.25
+    first = rng.choice(colours_of(order[0]))
+    for _ in range(repeated):
+        colour = first if same else rng.choice(colours_of(order[0]))
+        chosen.append((str(order[0]), str(colour), rng.uniform(0.75, 1.3)))
+    for category in order[1 : count - repeated + 1]:
+        chosen.append((str(category), str(rng.choice(colours_of(category))), rng.uniform(0.92, 1.18)))
+    return [chosen[i] for i in rng.permutation(len(chosen))]
+
+
+def _footprint(parts):
+    """Capsule on the table in the object's frame: (x0, x1, radius)."""
+    corners = np.concatenate([part.corners() for part in parts])
+    radius = float(np.abs(corners[:, 1]).max())
+    x0, x1 = float(corners[:, 0].min()) + radius, float(corners[:, 0].max()) - radius
+    if x0 > x1:
+        x0 = x1 = (x0 + x1) / 2
+    return x0, x1, radius, float(corners[:, 2].max())
+
+
+def _resized(part, factor):
+    part.centre = tuple(factor * c for c in part.centre)
+    part.scale = tuple(factor * s for s in part.scale)
+    return part
+
+
+def _place(rng, layout, chosen, aspect):
+    """Puts objects where they are in view, on the table, and clear of each other."""
+    camera = camera_of(layout, 1000 * aspect, 1000.0)
+    placed, taken = [], []
+    for category, colour, factor in chosen:
+        albedo = sample_albedo(category, colour, rng)
+        parts = tuple(_resized(part, factor) for part in build(category, albedo, rng))
+        x0, x1, radius, top = _footprint(parts)
+        for _ in range(_ATTEMPTS):
+            yaw = rng.uniform(-math.pi, math.pi)
+            spot = _table_point(camera, rng.uniform(0.08, 0.92), rng.uniform(0.1, 0.93), aspect)
+            if spot is None:
+                continue
+            x, y = spot
+            c, s = math.cos(yaw), math.sin(yaw)
+            capsule = (x + x0 * c, y + x0 * s, x + x1 * c, y + x1 * s, radius)
+            if (
+                _on_table(layout.table, capsule)
+                and _in_view(camera, capsule, top, aspect)
+                and all(_separation(capsule, other) > _GAP for other in taken)
+            ):
+                taken.append(capsule)
+                placed.append(Placed(category, colour, parts, x, y, yaw))
+                break
+    return tuple(placed)
+
+
+def _table_point(camera, u, v, aspect):
+    """Where the ray through a point of the image (shares of width and height) meets the table; None when too far or never."""
+    focal = camera.intrinsics[0, 0]
+    ray = camera.pose[:3, :3] @ np.array([(u - 0.5) * 1000.0 / focal, (v - 0.5) * 1000.0 * aspect / focal, 1.0])
+    if ray[2] > -0.05:
+        return None
+    t = -camera.pose[2, 3] / ray[2]
+    return None if t > 2.0 else (camera.pose[0, 3] + t * ray[0], camera.pose[1, 3] + t * ray[1])
+
+
+def _on_table(table, capsule):
+    for x, y in (capsule[:2], capsule[2:4]):
+        if abs(x * table[2] + y * table[3]) > table[0] - capsule[4] or abs(y * table[2] - x * table[3]) > table[1] - capsule[4]:
+            return False
+    return True
+
+
+def _in_view(camera, capsule, top, aspect):
+    focal = camera.intrinsics[0, 0]
+    ends = np.array([[*capsule[:2], 0.0], [*capsule[2:4], 0.0], [*capsule[:2], top], [*capsule[2:4], top]])
+    local = (ends - camera.pose[:3, 3]) @ camera.pose[:3, :3]
+    if (local[:, 2] < 0.2).any():
+        return False
+    shift = np.abs(local[:, :2] / local[:, 2:]) * focal
+    return bool((shift[:, 0] < 485.0).all() and (shift[:, 1] < 485.0 * aspect).all())
+
+
+def _separation(a, b):
+    """Gap (m) between two capsules (x0, y0, x1, y1, radius) on the table."""
+    if _cross(a, b):
+        return -1.0
+    nearest = min(_to_segment(a[0], a[1], b), _to_segment(a[2], a[3], b), _to_segment(b[0], b[1], a), _to_segment(b[2], b[3], a))
+    return nearest - a[4] - b[4]
+
+
+def _to_segment(x, y, s):
+    dx, dy = s[2] - s[0], s[3] - s[1]
+    length = dx * dx + dy * dy
+    share = 0.0 if length < 1e-12 else min(1.0, max(0.0, ((x - s[0]) * dx + (y - s[1]) * dy) / length))
+    return math.hypot(x - s[0] - share * dx, y - s[1] - share * dy)
+
+
+def _cross(a, b):
+    def side(s, x, y):
+        return (s[2] - s[0]) * (y - s[1]) - (s[3] - s[1]) * (x - s[0])
+
+    return side(a, b[0], b[1]) * side(a, b[2], b[3]) < 0 and side(b, a[0], a[1]) * side(b, a[2], a[3]) < 0
+
+
+def _rgb(hue, saturation, value):
+    return colorsys.hsv_to_rgb(hue % 1.0, saturation, value)
+
+
+def _ground_colours(rng, texture):
+    """Two related colours of a ground, linear RGB."""
+    if texture in (1, 4) and rng.random() < 0.85:
+        hue, saturation, value = rng.uniform(0.05, 0.1), rng.uniform(0.35, 0.75), rng.uniform(0.12, 0.6)
+    else:
+        hue, saturation, value = rng.random(), rng.random() ** 2 * 0.6, rng.uniform(0.08, 0.75)
+    other = value * rng.uniform(0.45, 0.85) if rng.random() < 0.6 else min(0.85, value * rng.uniform(1.2, 1.8))
+    return [*_rgb(hue, saturation, value), *_rgb(hue + rng.normal(0.0, 0.03), saturation, other)]
+
+
+def _sample_room(rng, options):
+    """table, grounds, light, exposure, noise, blur of a Layout."""
+    yaw, wall = rng.uniform(-math.pi, math.pi), rng.uniform(-math.pi, math.pi)
+    table = np.array([
+        rng.uniform(0.5, 1.1), rng.uniform(0.45, 0.8), math.cos(yaw), math.sin(yaw), -rng.uniform(0.6, 0.9),
+        math.cos(wall), math.sin(wall), rng.uniform(1.6, 3.5),
+    ])  # fmt: skip
+    grounds = np.empty((3, 9))
+    for i, scale in enumerate(((5.0, 16.0), (1.5, 5.0), (0.8, 3.0))):
+        texture = int(rng.choice(_TEXTURES[options.textures]))
+        grounds[i] = [texture, rng.uniform(*scale), rng.integers(1, 10000), *_ground_colours(rng, texture)]
+    elevation, azimuth = math.radians(rng.uniform(38.0, 80.0)), rng.uniform(-math.pi, math.pi)
+    direction = [math.cos(elevation) * math.cos(azimuth), math.cos(elevation) * math.sin(azimuth), math.sin(elevation)]
+    warmth = rng.normal(0.0, 0.06)
+    key, ambient = rng.uniform(0.5, 0.95), rng.uniform(0.3, 0.6)
+    soft = rng.random() < 0.6
+    light = np.array([
+        *direction, key * (1 + warmth), key, key * (1 - warmth), ambient * (1 - warmth / 2), ambient, ambient * (1 + warmth / 2),
+        rng.uniform(0.03, 0.12) if soft else 0.0, 4.0 if soft else 1.0,
+    ])  # fmt: skip
+    noise = options.noise * rng.uniform(0.3, 1.0) * 0.018
+    blur = math.hypot(options.blur, rng.uniform(0.4, 0.8) if rng.random() < 0.6 else 0.0)
+    return table, grounds, light, rng.uniform(0.75, 1.15), noise, blur
