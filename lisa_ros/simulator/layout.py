@@ -57,6 +57,7 @@ class Placed:
     category: str
     colour: str
     parts: tuple[Part, ...]
+    corners: np.ndarray  # (parts, 8, 3), bounds of each part in the object's frame
     x: float
     y: float
     yaw: float
@@ -123,14 +124,14 @@ def _choose(rng, count, repeats):
     return [chosen[i] for i in rng.permutation(len(chosen))]
 
 
-def _footprint(parts):
-    """Capsule on the table in the object's frame: (x0, x1, radius)."""
-    corners = np.concatenate([part.corners() for part in parts])
-    radius = float(np.abs(corners[:, 1]).max())
-    x0, x1 = float(corners[:, 0].min()) + radius, float(corners[:, 0].max()) - radius
+def _footprint(corners):
+    """Capsule on the table in the object's frame and its height: (x0, x1, radius, top)."""
+    (x_low, y_low, _), (x_high, y_high, top) = corners.min((0, 1)).tolist(), corners.max((0, 1)).tolist()
+    radius = max(-y_low, y_high)
+    x0, x1 = x_low + radius, x_high - radius
     if x0 > x1:
         x0 = x1 = (x0 + x1) / 2
-    return x0, x1, radius, float(corners[:, 2].max())
+    return x0, x1, radius, top
 
 
 def _resized(part, factor):
@@ -142,38 +143,40 @@ def _resized(part, factor):
 def _place(rng, layout, chosen, aspect):
     """Puts objects where they are in view, on the table, and clear of each other."""
     camera = camera_of(layout, 1000 * aspect, 1000.0)
+    view = (camera.pose[:3, :3].tolist(), camera.pose[:3, 3].tolist(), float(camera.intrinsics[0, 0]), 500.0, 500.0 * aspect)
+    table = layout.table.tolist()
     placed, taken = [], []
     for category, colour, factor in chosen:
         albedo = sample_albedo(category, colour, rng)
         parts = tuple(_resized(part, factor) for part in build(category, albedo, rng))
-        x0, x1, radius, top = _footprint(parts)
-        for _ in range(_ATTEMPTS):
-            yaw = rng.uniform(-math.pi, math.pi)
-            spot = _table_point(camera, rng.uniform(0.08, 0.92), rng.uniform(0.1, 0.93), aspect)
+        corners = np.array([part.corners() for part in parts])
+        x0, x1, radius, top = _footprint(corners)
+        for yaw, u, v in rng.uniform((-math.pi, -0.84, -0.8), (math.pi, 0.84, 0.86), (_ATTEMPTS, 3)).tolist():
+            spot = _table_point(view, u, v)
             if spot is None:
                 continue
             x, y = spot
             c, s = math.cos(yaw), math.sin(yaw)
             capsule = (x + x0 * c, y + x0 * s, x + x1 * c, y + x1 * s, radius)
             if (
-                _on_table(layout.table, capsule)
-                and _in_view(camera, capsule, top, aspect)
+                _on_table(table, capsule)
                 and all(_separation(capsule, other) > _GAP for other in taken)
+                and _in_view(view, capsule, top)
             ):
                 taken.append(capsule)
-                placed.append(Placed(category, colour, parts, x, y, yaw))
+                placed.append(Placed(category, colour, parts, corners, x, y, yaw))
                 break
     return tuple(placed)
 
 
-def _table_point(camera, u, v, aspect):
-    """Where the ray through a point of the image (shares of width and height) meets the table; None when too far or never."""
-    focal = camera.intrinsics[0, 0]
-    ray = camera.pose[:3, :3] @ np.array([(u - 0.5) * 1000.0 / focal, (v - 0.5) * 1000.0 * aspect / focal, 1.0])
-    if ray[2] > -0.05:
+def _table_point(view, u, v):
+    """Where the ray through a point of the image (-1..1 from edge to edge) meets the table; None when too far or never."""
+    rotation, origin, focal, half_width, half_height = view
+    x, y = u * half_width / focal, v * half_height / focal
+    dx, dy, dz = (row[0] * x + row[1] * y + row[2] for row in rotation)
+    if dz > -0.05 or -origin[2] / dz > 2.0:
         return None
-    t = -camera.pose[2, 3] / ray[2]
-    return None if t > 2.0 else (camera.pose[0, 3] + t * ray[0], camera.pose[1, 3] + t * ray[1])
+    return origin[0] - origin[2] / dz * dx, origin[1] - origin[2] / dz * dy
 
 
 def _on_table(table, capsule):
@@ -183,18 +186,27 @@ def _on_table(table, capsule):
     return True
 
 
-def _in_view(camera, capsule, top, aspect):
-    focal = camera.intrinsics[0, 0]
-    ends = np.array([[*capsule[:2], 0.0], [*capsule[2:4], 0.0], [*capsule[:2], top], [*capsule[2:4], top]])
-    local = (ends - camera.pose[:3, 3]) @ camera.pose[:3, :3]
-    if (local[:, 2] < 0.2).any():
-        return False
-    shift = np.abs(local[:, :2] / local[:, 2:]) * focal
-    return bool((shift[:, 0] < 485.0).all() and (shift[:, 1] < 485.0 * aspect).all())
+def _in_view(view, capsule, top):
+    """Whether nearly all of an object is inside the image."""
+    rotation, origin, focal, half_width, half_height = view
+    for x, y in (capsule[:2], capsule[2:4]):
+        for z in (0.0, top):
+            ex, ey, ez = x - origin[0], y - origin[1], z - origin[2]
+            right, down, ahead = (rotation[0][i] * ex + rotation[1][i] * ey + rotation[2][i] * ez for i in range(3))
+            if ahead < 0.2:
+                return False
+            reach = 0.7 * capsule[4]
+            if (abs(right) + reach) * focal > half_width * ahead or (abs(down) + reach * 0.5) * focal > half_height * ahead:
+                return False
+    return True
 
 
 def _separation(a, b):
-    """Gap (m) between two capsules (x0, y0, x1, y1, radius) on the table."""
+    """Gap (m) between two capsules (x0, y0, x1, y1, radius) on the table, or a lower bound of it that is positive."""
+    apart = math.hypot(a[0] + a[2] - b[0] - b[2], a[1] + a[3] - b[1] - b[3]) - math.hypot(a[2] - a[0], a[3] - a[1])
+    bound = (apart - math.hypot(b[2] - b[0], b[3] - b[1])) / 2 - a[4] - b[4]
+    if bound > _GAP:
+        return bound
     if _cross(a, b):
         return -1.0
     nearest = min(_to_segment(a[0], a[1], b), _to_segment(a[2], a[3], b), _to_segment(b[0], b[1], a), _to_segment(b[2], b[3], a))

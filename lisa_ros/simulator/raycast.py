@@ -1,6 +1,4 @@
-"""Numba ray-caster: visibility with exact depth, then shading with shadows. Single-threaded, releases the GIL.
-
-"""
+"""Numba ray-caster: visibility with exact depth, then shading with shadows. Single-threaded, releases the GIL."""
 
 import math
 
@@ -9,8 +7,8 @@ from numba import njit
 from lisa_ros.simulator.intersect import hit_primitive
 from lisa_ros.simulator.shapes import LABEL, PANEL, RINGS, SECTORS, SPECKLE, TIPS
 
-# Columns of a primitive's row.
-KIND, OBJECT, TEXTURE, GLOSS, SHAPE, COLOUR, COLOUR2, INVERSE, CENTRE, COLUMNS = 0, 1, 2, 3, 4, 8, 11, 14, 23, 26
+# Columns of a primitive's row. INVERSE: (3, 3) world -> local; CENTRE: world m; BOUND: squared radius around it, m^2.
+KIND, OBJECT, TEXTURE, GLOSS, SHAPE, COLOUR, COLOUR2, INVERSE, CENTRE, BOUND, COLUMNS = 0, 1, 2, 3, 4, 8, 11, 14, 23, 26, 27
 # Grounds: what a ray meets that meets no object.
 TABLE, FLOOR, WALL = -1, -2, -3
 _JIT = {"cache": True, "nogil": True, "error_model": "numpy"}
@@ -146,11 +144,12 @@ def _ground_mix(kind, x, y, scale, seed):
 
 
 @njit(**_JIT)
-def _part_mix(row, wx, wy, wz):
+def _part_mix(prims, p, wx, wy, wz):
     """Share of the second colour at a world point of a primitive."""
-    texture = int(row[TEXTURE])
+    texture = int(prims[p, TEXTURE])
     if texture == 0:
         return 0.0
+    row = prims[p]
     m = row[INVERSE : INVERSE + 9]
     ex, ey, ez = wx - row[CENTRE], wy - row[CENTRE + 1], wz - row[CENTRE + 2]
     x = m[0] * ex + m[1] * ey + m[2] * ez
@@ -174,22 +173,27 @@ def _part_mix(row, wx, wy, wz):
 
 
 @njit(**_JIT)
-def _blocked(prims, spheres, first, px, py, pz, lx, ly, lz):
-    """Whether any object stands between a point and a far light in direction l (unit)."""
+def _blocked(prims, spheres, first, near, px, py, pz, lx, ly, lz):
+    """Whether one of the objects in the bit set `near` stands between a point and a far light in direction l (unit)."""
     for obj in range(spheres.shape[0]):
+        if (near >> obj) & 1 == 0:
+            continue
         ex, ey, ez = spheres[obj, 0] - px, spheres[obj, 1] - py, spheres[obj, 2] - pz
         along = ex * lx + ey * ly + ez * lz
-        radius = spheres[obj, 3]
-        if along < -radius or ex * ex + ey * ey + ez * ez - along * along > radius * radius:
+        if ex * ex + ey * ey + ez * ez - along * along > spheres[obj, 3] * spheres[obj, 3]:
             continue
         for p in range(first[obj], first[obj + 1]):
-            row = prims[p]
-            m = row[INVERSE : INVERSE + 9]
-            ex, ey, ez = px - row[CENTRE], py - row[CENTRE + 1], pz - row[CENTRE + 2]
+            ex, ey, ez = px - prims[p, CENTRE], py - prims[p, CENTRE + 1], pz - prims[p, CENTRE + 2]
+            along = ex * lx + ey * ly + ez * lz
+            if ex * ex + ey * ey + ez * ez - along * along > prims[p, BOUND]:
+                continue
+            m0, m1, m2 = prims[p, INVERSE], prims[p, INVERSE + 1], prims[p, INVERSE + 2]
+            m3, m4, m5 = prims[p, INVERSE + 3], prims[p, INVERSE + 4], prims[p, INVERSE + 5]
+            m6, m7, m8 = prims[p, INVERSE + 6], prims[p, INVERSE + 7], prims[p, INVERSE + 8]
             t, _, _, _ = hit_primitive(
-                int(row[KIND]), row[SHAPE], row[SHAPE + 1], row[SHAPE + 2], row[SHAPE + 3],
-                m[0] * ex + m[1] * ey + m[2] * ez, m[3] * ex + m[4] * ey + m[5] * ez, m[6] * ex + m[7] * ey + m[8] * ez,
-                m[0] * lx + m[1] * ly + m[2] * lz, m[3] * lx + m[4] * ly + m[5] * lz, m[6] * lx + m[7] * ly + m[8] * lz, 1e-5,
+                int(prims[p, KIND]), prims[p, SHAPE], prims[p, SHAPE + 1], prims[p, SHAPE + 2], prims[p, SHAPE + 3],
+                m0 * ex + m1 * ey + m2 * ez, m3 * ex + m4 * ey + m5 * ez, m6 * ex + m7 * ey + m8 * ez,
+                m0 * lx + m1 * ly + m2 * lz, m3 * lx + m4 * ly + m5 * lz, m6 * lx + m7 * ly + m8 * lz, 1e-5,
             )  # fmt: skip
             if t > 0.0:
                 return True
@@ -197,14 +201,35 @@ def _blocked(prims, spheres, first, px, py, pz, lx, ly, lz):
 
 
 @njit(**_JIT)
-def _near_shadow(spheres, margin, px, py, pz, lx, ly, lz):
+def _near_light(spheres, margin, px, py, pz, lx, ly, lz):
+    """Bit set of the objects whose bounding spheres, widened for a lamp of this angular radius, are on the way to the light."""
+    near = 0
     for obj in range(spheres.shape[0]):
         ex, ey, ez = spheres[obj, 0] - px, spheres[obj, 1] - py, spheres[obj, 2] - pz
         along = ex * lx + ey * ly + ez * lz
         radius = spheres[obj, 3] + margin * max(along, 0.0)
         if along > -radius and ex * ex + ey * ey + ez * ez - along * along < radius * radius:
-            return True
-    return False
+            near |= 1 << obj
+    return near
+
+
+@njit(**_JIT)
+def _light_share(prims, spheres, first, light, near, turn, px, py, pz):
+    """Share of the lamp that a point sees. The first two of the samples decide where they agree."""
+    samples, hidden = int(light[10]), 0
+    for k in range(samples):
+        reach = light[9] * math.sqrt((k + 0.5) / samples)
+        angle = turn + 2.39996 * k
+        sx, sy = reach * math.cos(angle), reach * math.sin(angle)
+        # any two directions across the light will do: (-ly, lx, 0) and its cross product, as the light is never level
+        lx = light[0] - sx * light[1] - sy * light[0] * light[2]
+        ly = light[1] + sx * light[0] - sy * light[1] * light[2]
+        lz = light[2] + sy * (light[0] * light[0] + light[1] * light[1])
+        if _blocked(prims, spheres, first, near, px, py, pz, lx, ly, lz):
+            hidden += 1
+        if k == 1 and hidden != 1:
+            return 1.0 - hidden / 2
+    return 1.0 - hidden / samples
 
 
 @njit(**_JIT)
@@ -216,7 +241,6 @@ def shade(prims, spheres, first, rotation, origin, intrinsics, light, grounds, d
     """
     fx, fy, cx, cy = intrinsics
     height, width = depth.shape
-    samples = int(light[10])
     for v in range(height):
         y = (v - cy) / fy
         for u in range(width):
@@ -230,34 +254,22 @@ def shade(prims, spheres, first, rotation, origin, intrinsics, light, grounds, d
             p = owner[v, u]
             gloss = 0.0
             if p >= 0:
-                row = prims[p]
-                mix = _part_mix(row, px, py, pz)
-                base, second = COLOUR, COLOUR2
-                gloss = row[GLOSS]
+                rows, i, base, second = prims, p, COLOUR, COLOUR2
+                mix = _part_mix(prims, p, px, py, pz)
+                gloss = prims[p, GLOSS]
             else:
-                row = grounds[-p - 1]
-                along = -px * grounds[2, 7] + py * grounds[2, 6] if p == WALL else px
-                mix = _ground_mix(int(row[0]), along, pz if p == WALL else py, row[1], int(row[2]))
-                base, second = 3, 6
+                rows, i, base, second = grounds, -p - 1, 3, 6
+                along, across = (px + py, pz) if p == WALL else (px, py)
+                mix = _ground_mix(int(grounds[i, 0]), along, across, grounds[i, 1], int(grounds[i, 2]))
             facing = nx * light[0] + ny * light[1] + nz * light[2]
             lit = 0.0
             if facing > 0.0:
                 lit = 1.0
                 bx, by, bz = px + 4e-4 * nx, py + 4e-4 * ny, pz + 4e-4 * nz
-                if p != FLOOR and p != WALL and _near_shadow(spheres, light[9], bx, by, bz, light[0], light[1], light[2]):
-                    hidden = 0
-                    turn = 6.2832 * _hash(u, v, 11)
-                    for k in range(samples):
-                        reach = light[9] * math.sqrt((k + 0.5) / samples)
-                        angle = turn + 2.39996 * k
-                        sx, sy = reach * math.cos(angle), reach * math.sin(angle)
-                        # any two directions across the light will do: (-ly, lx, 0) and its cross product, as the light is never level
-                        lx = light[0] - sx * light[1] - sy * light[0] * light[2]
-                        ly = light[1] + sx * light[0] - sy * light[1] * light[2]
-                        lz = light[2] + sy * (light[0] * light[0] + light[1] * light[1])
-                        if _blocked(prims, spheres, first, bx, by, bz, lx, ly, lz):
-                            hidden += 1
-                    lit = 1.0 - hidden / samples
+                if p != FLOOR and p != WALL:
+                    near = _near_light(spheres, light[9], bx, by, bz, light[0], light[1], light[2])
+                    if near:
+                        lit = _light_share(prims, spheres, first, light, near, 6.2832 * _hash(u, v, 11), bx, by, bz)
             shine = 0.0
             if gloss > 0.0 and lit > 0.0:
                 scale = 1.0 / math.sqrt(dx * dx + dy * dy + dz * dz)
@@ -267,5 +279,5 @@ def shade(prims, spheres, first, rotation, origin, intrinsics, light, grounds, d
                     shine = 0.5 * gloss * lit * mirror**24
             sky = 0.65 + 0.35 * nz
             for c in range(3):
-                albedo = row[base + c] * (1.0 - mix) + row[second + c] * mix
+                albedo = rows[i, base + c] * (1.0 - mix) + rows[i, second + c] * mix
                 image[v, u, c] = albedo * (light[6 + c] * sky + light[3 + c] * facing * lit) + shine * light[3 + c]

@@ -134,15 +134,21 @@ def _primitives(objects, poses):
         c, s = math.cos(yaw), math.sin(yaw)
         spin = np.array([[c, -s, 0.0], [s, c, 0.0], [0.0, 0.0, 1.0]])
         for part in placed.parts:
-            inverse = (spin @ part.rotation).T / np.array(part.scale)[:, None]
-            centre = spin @ part.centre + (x, y, 0.0)
-            head = (part.kind, index + 1, part.texture, part.gloss, *part.shape, *part.colour, *part.colour2)
-            rows.append(np.concatenate([head, inverse.ravel(), centre]))
-            corners.append(part.corners() @ spin.T + (x, y, 0.0))
+            (px, py, pz), (sx, sy, sz) = part.centre, part.scale
+            (ax, ay, az), (bx, by, bz), (cx, cy, cz) = ((spin @ part.rotation).T).tolist()
+            low, high = part.local_bounds()
+            reach = [max(-a, b) for a, b in zip(low, high, strict=True)]
+            bound = (reach[0] * sx) ** 2 + (reach[1] * sy) ** 2 + (reach[2] * sz) ** 2
+            rows.append((
+                part.kind, index + 1, part.texture, part.gloss, *part.shape, *part.colour, *part.colour2,
+                ax / sx, ay / sx, az / sx, bx / sy, by / sy, bz / sy, cx / sz, cy / sz, cz / sz,
+                c * px - s * py + x, s * px + c * py + y, pz, bound,
+            ))  # fmt: skip
+        corners.append(placed.corners @ spin.T + (x, y, 0.0))
         first.append(len(rows))
     if not rows:
         return np.zeros((0, raycast.COLUMNS)), np.zeros((0, 8, 3)), np.array(first)
-    return np.array(rows), np.array(corners), np.array(first)
+    return np.array(rows), np.concatenate(corners), np.array(first)
 
 
 def _pixel_boxes(corners, camera, height, width):

@@ -20,6 +20,7 @@ STEM = (0.28, 0.18, 0.08)
 _ALONG_X = np.array([[0.0, 0.0, 1.0], [0.0, 1.0, 0.0], [-1.0, 0.0, 0.0]])  # local z -> object x
 _UPRIGHT = np.array([[1.0, 0.0, 0.0], [0.0, 0.0, -1.0], [0.0, 1.0, 0.0]])  # local xy plane -> object xz plane
 _LEVEL = np.eye(3)
+_UPPER = np.array([[i & 4, i & 2, i & 1] for i in range(8)], bool)
 
 
 @dataclass
@@ -53,7 +54,7 @@ class Part:
     def corners(self):
         """(8, 3) float: corners of the local bounds in the object's frame."""
         low, high = self.local_bounds()
-        local = np.array([[x, y, z] for x in (low[0], high[0]) for y in (low[1], high[1]) for z in (low[2], high[2])])
+        local = np.where(_UPPER, high, low)
         return (local * self.scale) @ self.rotation.T + self.centre
 
 
