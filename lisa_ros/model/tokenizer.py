@@ -1,0 +1,191 @@
+"""The tokenizer that published LISA checkpoints were trained with, on top of `sentencepiece` alone.
+
+LISA used the slow LlamaTokenizer of transformers 4.31 in its "legacy" mode. Later tokenizers give other ids for the same
+files (white space around `[SEG]` and `<im_start>`, dummy prefixes), and the state that predicts `[SEG]` then sits on a
+token that the weights never saw. So the rules are restated here:
+
+* text is split at `<unk> <s> </s>` and at the added tokens;
+* white space, newlines included, is stripped around added tokens, and kept around `<unk> <s> </s>`;
+* every remaining chunk is encoded by sentencepiece on its own, with a dummy prefix;
+* `<s>` is put in front, `</s>` never appended.
+"""
+
+import json
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import sentencepiece
+
+from lisa_ros.errors import CheckpointError
+
+IMAGE_PLACEHOLDER = "<image>"
+IMAGE_TOKEN_ID = -200
+SEG_TOKEN = "[SEG]"
+
+
+@dataclass(frozen=True)
+class FixedToken:
+    """A token that is never split. strip_left/right: drop white space of the neighbouring text."""
+
+    text: str
+    id: int
+    strip_left: bool
+    strip_right: bool
+
+
+class LisaTokenizer:
+    """Token ids <-> text. `added` maps the added tokens (`[SEG]`, `<im_start>`, ...) to their ids."""
+
+    def __init__(self, model: bytes, special: Iterable[FixedToken], added: dict[str, int]) -> None:
+        self._sp = sentencepiece.SentencePieceProcessor(model_proto=model)
+        self.model_bytes = model
+        self.added = dict(added)
+        self.bos_id, self.eos_id, self.unk_id = self._sp.bos_id(), self._sp.eos_id(), self._sp.unk_id()
+        self._special = {token.id: token.text for token in special}
+        fixed = [*special, *(FixedToken(text, id, True, True) for text, id in added.items())]
+        self._fixed = {token.text: token for token in fixed}
+        self._added_text = {id: text for text, id in added.items()}
+        longest_first = sorted(self._fixed, key=len, reverse=True)
+        self._splitter = re.compile("(" + "|".join(map(re.escape, longest_first)) + ")")
+
+    def __len__(self) -> int:
+        """Number of token ids, added tokens included."""
+        return max(self._sp.vocab_size(), *(id + 1 for id in self.added.values()), 0)
+
+    @cached_property
+    def seg_id(self) -> int:
+        """The one id of `[SEG]`; raises CheckpointError where the text is split into several."""
+        ids = self.encode(SEG_TOKEN, bos=False)
+        if len(ids) != 1:
+            raise CheckpointError(
+                f"{SEG_TOKEN} must be one token, this tokenizer splits it into {len(ids)} ids {ids}: "
+                "added_tokens.json of a LISA checkpoint holds it"
+            )
+        return ids[0]
+
+    def encode(self, text: str, bos: bool = True) -> list[int]:
+        """Ids of `text`, without image placeholders; `<s>` in front if `bos`."""
+        ids = [self.bos_id] if bos else []
+        chunks = self._splitter.split(text)
+        for i in range(1, len(chunks), 2):
+            token = self._fixed[chunks[i]]
+            if token.strip_left:
+                chunks[i - 1] = chunks[i - 1].rstrip()
+            if token.strip_right:
+                chunks[i + 1] = chunks[i + 1].lstrip()
+        for i, chunk in enumerate(chunks):
+            if i % 2:
+                ids.append(self._fixed[chunk].id)
+            elif chunk:
+                ids += self._sp.encode(chunk)
+        return ids
+
+    def encode_prompt(self, prompt: str) -> list[int]:
+        """Ids of a prompt with `<image>` placeholders: the parts between them are encoded independently, joined by -200."""
+        first, *others = prompt.split(IMAGE_PLACEHOLDER)
+        ids = self.encode(first)
+        for part in others:
+            ids += [IMAGE_TOKEN_ID, *self.encode(part, bos=False)]
+        return ids
+
+    def decode(self, ids: Iterable[int], skip_special_tokens: bool = False) -> str:
+        """Text of `ids`, image placeholders left out. Added tokens are surrounded by single spaces."""
+        ids = [int(id) for id in ids if id != IMAGE_TOKEN_ID]
+        if skip_special_tokens:
+            ids = [id for id in ids if id not in self._special]
+        parts: list[str] = []
+        run: list[int] = []
+        for id in ids:
+            if id in self._added_text:
+                if run:
+                    parts.append(self._decode_run(run))
+                parts.append(self._added_text[id])
+                run = []
+            else:
+                run.append(id)
+        if run:
+            parts.append(self._decode_run(run))
+        return " ".join(parts)
+
+    def _decode_run(self, ids: list[int]) -> str:
+        """Text of ids without added tokens; a blank precedes the text before each special token, as in the original."""
+        text, start, after_special = "", 0, False
+        for i, id in enumerate(ids):
+            if id in self._special:
+                if i and not after_special:
+                    text += " "
+                text += self._sp.decode(ids[start:i]) + self._special[id]
+                start, after_special = i + 1, True
+            else:
+                after_special = False
+        return text + self._sp.decode(ids[start:])
+
+    @classmethod
+    def from_directory(cls, directory: Path) -> "LisaTokenizer":
+        """Reads tokenizer.model, tokenizer_config.json and, where they are, added_tokens.json and special_tokens_map.json.
+
+        Raises CheckpointError naming the file that is missing or damaged.
+        """
+        directory = Path(directory)
+        config = _read_json(directory / "tokenizer_config.json")
+        special_map = _read_json(directory / "special_tokens_map.json", optional=True)
+        added = _read_json(directory / "added_tokens.json", optional=True)
+        path = directory / "tokenizer.model"
+        try:
+            model = path.read_bytes()
+            processor = sentencepiece.SentencePieceProcessor(model_proto=model)
+        except FileNotFoundError as error:
+            raise CheckpointError(f"{path} is missing: it holds the vocabulary of the checkpoint") from error
+        except RuntimeError as error:
+            raise CheckpointError(f"{path} is not a sentencepiece model: {error}") from error
+        size = processor.vocab_size()
+        for id, entry in config.get("added_tokens_decoder", {}).items():  # where newer libraries keep added tokens
+            if int(id) >= size:
+                added.setdefault(entry["content"], int(id))
+        special = [
+            _special_token(name, id, special_map.get(name, config.get(name)), name in special_map)
+            for name, id in (
+                ("unk_token", processor.unk_id()),
+                ("bos_token", processor.bos_id()),
+                ("eos_token", processor.eos_id()),
+            )
+        ]
+        added = {text: id for text, id in added.items() if text not in {token.text for token in special}}
+        tokenizer = cls(model, special, added)
+        tokenizer._check(directory, size)
+        return tokenizer
+
+    def _check(self, directory: Path, size: int) -> None:
+        if -1 in (self.bos_id, self.eos_id, self.unk_id):
+            raise CheckpointError(f"{directory / 'tokenizer.model'} lacks one of the tokens <unk>, <s>, </s>")
+        for text, id in self.added.items():
+            if not isinstance(id, int) or id < size:
+                raise CheckpointError(
+                    f"{directory / 'added_tokens.json'}: {text} has id {id}, but ids below {size} belong to tokenizer.model"
+                )
+        _ = self.seg_id
+
+
+def _special_token(name: str, id: int, entry: object, from_map: bool) -> FixedToken:
+    """A plain string in special_tokens_map.json was an added token without options to transformers 4.31: stripped."""
+    if isinstance(entry, dict):
+        return FixedToken(entry["content"], id, bool(entry.get("lstrip")), bool(entry.get("rstrip")))
+    default = {"unk_token": "<unk>", "bos_token": "<s>", "eos_token": "</s>"}[name]
+    return FixedToken(entry or default, id, from_map, from_map)
+
+
+def _read_json(path: Path, optional: bool = False) -> dict:
+    try:
+        values = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        if optional:
+            return {}
+        raise CheckpointError(f"{path} is missing: the checkpoint's tokenizer is not complete") from error
+    except ValueError as error:
+        raise CheckpointError(f"{path} is not valid JSON: {error}") from error
+    if not isinstance(values, dict):
+        raise CheckpointError(f"{path} must hold a JSON object, not {type(values).__name__}")
+    return values
