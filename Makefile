@@ -1,0 +1,32 @@
+# Everything on a machine that has python3, git and make; the first call sets up what it needs. See `make help`.
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test lint clean
+PYTHON ?= python3
+BIN := .venv/bin
+# Set by ROS wheels of another environment; inherited, it makes python load that one's libraries.
+unexport _ROS_WHEELS_BOOTSTRAP_COMPLETE
+
+help:
+	@echo "make setup   set up .venv: apt libraries (where it may), Python wheels, the messages; quick the second time"
+	@echo "make demo    start camera and perception, ask questions about a scene; answers and pictures in out/demo"
+	@echo "make test    lint, then every test; PYTEST_ARGS='-m unit -k masks' narrows it"
+	@echo "make lint    ruff"
+	@echo "make clean   remove what was built and written here, .venv included"
+	@echo
+	@echo "PYTHON=python3.12 make ...   use another interpreter (3.11 or newer)"
+
+setup:
+	@PYTHON="$(PYTHON)" scripts/setup.sh
+
+demo: setup
+	@$(BIN)/lisa-ros demo --out out/demo
+
+lint: setup
+	@$(BIN)/ruff check .
+
+test: lint
+	@$(BIN)/python -m pytest $(PYTEST_ARGS)
+
+clean:
+	rm -rf .venv build install log out *.egg-info .pytest_cache .ruff_cache .hypothesis
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
