@@ -88,7 +88,7 @@ install_wheels() {
     if [[ -t 1 ]]; then
         "$VENV/bin/python" -m pip install "${arguments[@]}"  # with progress bars
     else
-        "$VENV/bin/python" -m pip install "${arguments[@]}" | grep --line-buffered -v '^Requirement already satisfied'
+        "$VENV/bin/python" -m pip install "${arguments[@]}" | sed -u '/^Requirement already satisfied/d'
     fi
 }
 

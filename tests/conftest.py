@@ -1,0 +1,194 @@
+"""What every test shares: an isolated ROS graph, real processes that always end, the golden data's place."""
+
+import fcntl
+import os
+import random
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+def _free_domain() -> int:
+    """A ROS domain in which no participant of this machine listens (0..100: below Linux's ephemeral ports)."""
+    candidates = list(range(1, 101))
+    random.Random(os.getpid()).shuffle(candidates)
+    for domain in candidates:
+        first_unicast_port = 7400 + 250 * domain + 10  # the discovery port of a domain's first participant
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+            try:
+                probe.bind(("", first_unicast_port))
+            except OSError:
+                continue
+            return domain
+    raise RuntimeError("all ROS domains from 1 to 100 are in use on this machine")
+
+
+# Before anything imports rclpy or starts a process. A domain of this run's own and loopback discovery: tests neither
+# see nor disturb a robot, another test run, or the person at this machine.
+os.environ.update(
+    ROS_DOMAIN_ID=str(_free_domain()),
+    ROS_AUTOMATIC_DISCOVERY_RANGE="LOCALHOST",  # Iron and newer
+    ROS_LOCALHOST_ONLY="1",                     # Humble
+    ROS_PYTHON_CHECK_FIELDS="1",                # setters of messages check types, as they did up to Iron
+    HF_HUB_OFFLINE="1",                         # no test reaches for the network
+    PYTHONUNBUFFERED="1",
+)
+
+
+def pytest_report_header():
+    return f"ROS_DOMAIN_ID {os.environ['ROS_DOMAIN_ID']}, loopback only"
+
+
+class Process:
+    """A running program; its output collects in `lines` as it comes."""
+
+    def __init__(self, command, environment):
+        self.command = [str(word) for word in command]
+        self.lines: list[str] = []
+        # a session of its own: `stop` reaches grandchildren, and a Ctrl-C at pytest does not overtake it
+        self._popen = subprocess.Popen(
+            self.command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL, text=True,
+            errors="replace", env=environment, start_new_session=True,
+        )
+        self._reader = threading.Thread(target=self._read, daemon=True)
+        self._reader.start()
+
+    def _read(self):
+        for line in self._popen.stdout:
+            self.lines.append(line.rstrip("\n"))
+
+    @property
+    def pid(self) -> int:
+        return self._popen.pid
+
+    @property
+    def returncode(self) -> int | None:
+        return self._popen.poll()
+
+    @property
+    def output(self) -> str:
+        return "\n".join(self.lines)
+
+    def wait_for(self, text: str, timeout: float = 30.0) -> str:
+        """The first line that holds `text`; fails with the whole output when it does not come or the process ends."""
+        deadline = time.monotonic() + timeout
+        seen = 0
+        while True:
+            ended = self.returncode is not None
+            while seen < len(self.lines):
+                if text in self.lines[seen]:
+                    return self.lines[seen]
+                seen += 1
+            if ended and not self._reader.is_alive():
+                pytest.fail(f"{self.command} ended with {self.returncode} before it wrote {text!r}:\n{self.output}")
+            if time.monotonic() > deadline:
+                pytest.fail(f"{self.command} did not write {text!r} in {timeout} s:\n{self.output}")
+            time.sleep(0.02)
+
+    def wait(self, timeout: float = 30.0) -> int:
+        """Return code of a program that ends by itself."""
+        try:
+            code = self._popen.wait(timeout)
+        except subprocess.TimeoutExpired:
+            pytest.fail(f"{self.command} still runs after {timeout} s:\n{self.output}")
+        self._reader.join(5.0)
+        return code
+
+    def signal(self, number: int):
+        """Sends a signal to the program alone, not to its children."""
+        self._popen.send_signal(number)
+
+    def stop(self, timeout: float = 10.0) -> int:
+        """Ends it and whatever it has started: SIGINT, as Ctrl-C does, then SIGKILL. Its return code."""
+        for number, patience in ((signal.SIGINT, timeout), (signal.SIGKILL, 5.0)):
+            if self.returncode is None:
+                self._popen.send_signal(number)
+                try:
+                    self._popen.wait(patience)
+                except subprocess.TimeoutExpired:
+                    continue
+        self._kill_group()
+        self._reader.join(5.0)
+        return self._popen.returncode
+
+    def _kill_group(self):
+        try:
+            os.killpg(self._popen.pid, signal.SIGKILL)
+        except ProcessLookupError:  # nothing of it is left, as it should be
+            pass
+
+
+@pytest.fixture
+def start_process():
+    """`start_process(command, **environment)` -> Process; every one is ended after the test, whatever happened."""
+    running: list[Process] = []
+
+    def start(command, **environment) -> Process:
+        process = Process(command, {**os.environ, **{name: str(value) for name, value in environment.items()}})
+        running.append(process)
+        return process
+
+    yield start
+    for process in reversed(running):
+        process.stop(timeout=5.0)
+
+
+@pytest.fixture
+def start_python(start_process):
+    """`start_python("lisa_ros.nodes.camera", "--ros-args", ...)` runs a module with this interpreter."""
+    return lambda module, *arguments, **environment: start_process(
+        [sys.executable, "-m", module, *arguments], **environment)
+
+
+@pytest.fixture
+def ros_context():
+    """An rclpy context of the test's own, shut down afterwards."""
+    rclpy = pytest.importorskip("rclpy")
+    context = rclpy.Context()
+    rclpy.init(context=context)
+    yield context
+    rclpy.try_shutdown(context=context)
+
+
+@pytest.fixture(scope="session")
+def golden() -> Path:
+    """Directory of reference data from the original code: LISA_ROS_GOLDEN, else the copy in the repository."""
+    return Path(os.environ.get("LISA_ROS_GOLDEN", ROOT / "tests" / "golden"))
+
+
+_LOCKS_BEFORE = pytest.StashKey[set]()
+
+
+def pytest_sessionstart(session):
+    session.config.stash[_LOCKS_BEFORE] = _fastdds_locks()
+
+
+def pytest_sessionfinish(session):
+    """Killed processes leave Fast DDS memory in /dev/shm: what came during this run and has lost its owner goes."""
+    for lock in _fastdds_locks() - session.config.stash[_LOCKS_BEFORE]:
+        if not _is_held(lock):
+            name = lock.name.removesuffix("_el")
+            for path in (lock.with_name(name), lock.with_name(f"sem.{name}_mutex"), lock):
+                path.unlink(missing_ok=True)
+
+
+def _fastdds_locks() -> set[Path]:
+    return set(Path("/dev/shm").glob("fast*_el"))
+
+
+def _is_held(lock: Path) -> bool:
+    """Fast DDS keeps an flock on this file for as long as the owner of the memory lives."""
+    try:
+        with lock.open() as file:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except (BlockingIOError, FileNotFoundError, PermissionError):
+        return True
+    return False
