@@ -1,5 +1,6 @@
 """What every test shares: an isolated ROS graph, real processes that always end, the golden data's place."""
 
+import contextlib
 import fcntl
 import os
 import random
@@ -120,10 +121,8 @@ class Process:
         return self._popen.returncode
 
     def _kill_group(self):
-        try:
+        with contextlib.suppress(ProcessLookupError):  # nothing of it is left, as it should be
             os.killpg(self._popen.pid, signal.SIGKILL)
-        except ProcessLookupError:  # nothing of it is left, as it should be
-            pass
 
 
 @pytest.fixture
