@@ -82,7 +82,7 @@ def sam_resized_size(height: int, width: int, image_size: int) -> tuple[int, int
 
 
 def sam_preprocess(image: np.ndarray, image_size: int) -> Tensor:
-    """(H, W, 3) uint8 RGB -> (1, 3, S, S) float32: longest side to S (bilinear), normalised, then zeros right and below."""
+    """(H, W, 3) uint8 RGB -> (1, 3, S, S) float32: longest side to S (bilinear), normalised, zeros right and below."""
     height, width = sam_resized_size(*image.shape[:2], image_size)
     pixels = np.asarray(Image.fromarray(image).resize((width, height), Image.Resampling.BILINEAR))
     normalised = (pixels.astype(np.float32) - np.float32(SAM_MEAN)) / np.float32(SAM_STD)

@@ -1,7 +1,7 @@
 """The tokenizer that published LISA checkpoints were trained with, on top of `sentencepiece` alone.
 
-LISA used the slow LlamaTokenizer of transformers 4.31 in its "legacy" mode. Later tokenizers give other ids for the same
-files (white space around `[SEG]` and `<im_start>`, dummy prefixes), and the state that predicts `[SEG]` then sits on a
+LISA used the slow LlamaTokenizer of transformers 4.31 in its "legacy" mode. Later tokenizers give other ids for the
+same files (white space around `[SEG]` and `<im_start>`, dummy prefixes), and the state that predicts `[SEG]` then sits on a
 token that the weights never saw. So the rules are restated here:
 
 * text is split at `<unk> <s> </s>` and at the added tokens;
@@ -84,7 +84,7 @@ class LisaTokenizer:
         return ids
 
     def encode_prompt(self, prompt: str) -> list[int]:
-        """Ids of a prompt with `<image>` placeholders: the parts between them are encoded independently, joined by -200."""
+        """Ids of a prompt with `<image>` placeholders: the parts around them, each encoded on its own, joined by -200."""
         first, *others = prompt.split(IMAGE_PLACEHOLDER)
         ids = self.encode(first)
         for part in others:
@@ -125,7 +125,7 @@ class LisaTokenizer:
 
     @classmethod
     def from_directory(cls, directory: Path) -> "LisaTokenizer":
-        """Reads tokenizer.model, tokenizer_config.json and, where they are, added_tokens.json and special_tokens_map.json.
+        """Reads tokenizer.model, tokenizer_config.json and, if there, added_tokens.json and special_tokens_map.json.
 
         Raises CheckpointError naming the file that is missing or damaged.
         """
@@ -164,7 +164,7 @@ class LisaTokenizer:
         for text, id in self.added.items():
             if not isinstance(id, int) or id < size:
                 raise CheckpointError(
-                    f"{directory / 'added_tokens.json'}: {text} has id {id}, but ids below {size} belong to tokenizer.model"
+                    f"{directory / 'added_tokens.json'}: {text} has id {id}; ids below {size} belong to tokenizer.model"
                 )
         _ = self.seg_id
 

@@ -1,0 +1,207 @@
+"""Checkpoint directories in the published layout: found, checked, loaded, saved."""
+
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from importlib import resources
+from pathlib import Path
+
+import torch
+from huggingface_hub import snapshot_download
+from huggingface_hub.errors import HfHubHTTPError, HFValidationError
+from safetensors.torch import save_file
+from torch import Tensor
+from transformers.models.llama.modeling_llama import LlamaRotaryEmbedding
+
+from lisa_ros.errors import CheckpointError
+from lisa_ros.model.config import LisaConfig, parse_config, read_config
+from lisa_ros.model.network import LisaNetwork
+from lisa_ros.model.prompts import IM_END, IM_START
+from lisa_ros.model.sam import SamConfig, infer_sam_config
+from lisa_ros.model.tokenizer import LisaTokenizer
+from lisa_ros.model.vision import ClipTower
+from lisa_ros.model.weights import check_weights, read_weights
+
+_SAM = "model.visual_model."
+_PROJECTOR = "model.mm_projector."
+# Small parts that decide the masks and cost nothing: never below float32, as published files store them.
+_FLOAT32_PARTS = (
+    "model.text_hidden_fcs.",
+    f"{_SAM}mask_decoder.",
+    f"{_SAM}prompt_encoder.",
+    f"{_SAM}image_encoder.neck.",
+)
+TOKENIZER_FILES = ("tokenizer.model", "tokenizer_config.json", "special_tokens_map.json", "added_tokens.json")
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """A loaded checkpoint: the network in eval mode on the CPU, its tokenizer, and the directory it came from."""
+
+    network: LisaNetwork
+    tokenizer: LisaTokenizer
+    directory: Path
+
+
+def packaged_names() -> list[str]:
+    """Names of the models that are shipped inside the package."""
+    assets = resources.files("lisa_ros") / "assets"
+    return sorted(entry.name for entry in assets.iterdir() if entry.is_dir()) if assets.is_dir() else []
+
+
+def find(source: str | Path) -> Path:
+    """Directory of a checkpoint given by path, packaged name or hub id (downloaded on first use).
+
+    Raises CheckpointError if it is none of them.
+    """
+    if Path(source).is_dir():
+        return Path(source)
+    if str(source) in packaged_names():
+        return Path(str(resources.files("lisa_ros") / "assets" / str(source)))
+    try:
+        patterns = ["*.json", "*.bin", "*.safetensors", "tokenizer.model"]
+        return Path(snapshot_download(str(source), allow_patterns=patterns))
+    except (OSError, HfHubHTTPError, HFValidationError) as error:
+        raise CheckpointError(
+            f"checkpoint {str(source)!r} is neither a directory nor a packaged model "
+            f"({', '.join(packaged_names()) or 'none is installed'}), and the hub did not give it: {error}"
+        ) from error
+
+
+def load(
+    source: str | Path,
+    *,
+    vision_tower: str | Path | None = None,
+    sam: Mapping[str, object] | None = None,
+    conv_type: str | None = None,
+    dtype: torch.dtype = torch.float32,
+) -> Checkpoint:
+    """Loads a checkpoint in the published layout onto the CPU.
+
+    vision_tower: path or hub name of the CLIP tower, in place of what config.json says.
+    sam: sizes of the Segment Anything part that shapes do not tell (decoder_heads), or all of them.
+    conv_type: name of the prompt template, in place of what config.json says.
+    dtype: floating-point type of the weights; mask decoder and text projection stay float32.
+    Raises CheckpointError naming the file or key, and what to do.
+    """
+    directory = find(source)
+    values = read_config(directory / "config.json")
+    tokenizer = LisaTokenizer.from_directory(directory)
+    weights = read_weights(directory)
+    config = _complete_config(values, weights, directory, vision_tower, sam, conv_type)
+    _check_vocabulary(tokenizer, config, directory)
+    with torch.device("meta"):
+        network = LisaNetwork(config)
+    expected = network.state_dict()
+    ignored = [key for key in weights if key.endswith("rotary_emb.inv_freq") or "vision_tower." in key]
+    if config.tie_word_embeddings:
+        del expected["lm_head.weight"]
+        ignored.append("lm_head.weight")
+    check_weights(weights, expected, ignored, directory)
+    cast = {key: _cast(key, weights[key], config, dtype) for key in expected}
+    network.load_state_dict(cast, strict=not config.tie_word_embeddings, assign=True)
+    if config.tie_word_embeddings:
+        network.lm_head.weight = network.model.embed_tokens.weight
+    network.model.rotary_emb = LlamaRotaryEmbedding(network.model.config)  # its frequencies are in no checkpoint
+    if not config.shares_image_encoder:
+        network.vision_tower = _load_tower(config).to(dtype)
+    return Checkpoint(network.eval(), tokenizer, directory)
+
+
+def _complete_config(
+    values: dict[str, object],
+    weights: Mapping[str, Tensor],
+    directory: Path,
+    vision_tower: str | Path | None,
+    sam: Mapping[str, object] | None,
+    conv_type: str | None,
+) -> LisaConfig:
+    """Config of the file, completed from the weights where published files are silent."""
+    path = directory / "config.json"
+    adapters = [key for key in weights if key.startswith("base_model.") or ".lora_" in key]
+    if adapters:
+        raise CheckpointError(
+            f"{directory} holds an adapter that is not merged into its base model ({adapters[0]}); merge it first"
+        )
+    sam_weights = {key.removeprefix(_SAM): value for key, value in weights.items() if key.startswith(_SAM)}
+    stored = values.get("sam")
+    if stored is None:
+        sam_config = infer_sam_config(sam_weights, sam)
+    else:
+        sam_config = SamConfig.from_dict({**stored, **(sam or {})})
+    if "mm_projector_type" not in values and f"{_PROJECTOR}0.weight" in weights:
+        values["mm_projector_type"] = "mlp2x_gelu"
+    first = weights.get(f"{_PROJECTOR}weight", weights.get(f"{_PROJECTOR}0.weight"))
+    if "mm_hidden_size" not in values and first is not None:
+        values["mm_hidden_size"] = first.shape[1]
+    return parse_config(values, sam_config, path, conv_type=conv_type, vision_tower=vision_tower)
+
+
+def _check_vocabulary(tokenizer: LisaTokenizer, config: LisaConfig, directory: Path) -> None:
+    if len(tokenizer) > config.vocab_size:
+        raise CheckpointError(
+            f"{directory}: the tokenizer has {len(tokenizer)} tokens, the network only {config.vocab_size} (vocab_size)"
+        )
+    for token in (IM_START, IM_END) if config.mm_use_im_start_end else ():
+        if token not in tokenizer.added:
+            raise CheckpointError(f"{directory / 'added_tokens.json'} lacks {token}, which mm_use_im_start_end needs")
+
+
+def _cast(key: str, value: Tensor, config: LisaConfig, dtype: torch.dtype) -> Tensor:
+    if not value.is_floating_point():
+        return value
+    keep = key.startswith(_FLOAT32_PARTS) or (config.sam.stem_channels is not None and key.startswith(_SAM))
+    return value.to(torch.float32 if keep else dtype)
+
+
+def _load_tower(config: LisaConfig) -> ClipTower:
+    tower = ClipTower.from_pretrained(config.vision_tower, config.mm_vision_select_layer)
+    if tower.hidden_size != config.mm_hidden_size:
+        raise CheckpointError(
+            f"vision tower {config.vision_tower!r} gives tokens of width {tower.hidden_size}, the projector "
+            f"takes {config.mm_hidden_size} (mm_hidden_size); give the right one with vision_tower=PATH"
+        )
+    return tower
+
+
+def save_pretrained(
+    network: LisaNetwork, tokenizer_directory: str | Path, out: str | Path, dtype: torch.dtype | None = None
+) -> None:
+    """Writes what `load` reads: model.safetensors, config.json and the tokenizer's files, each replaced atomically.
+
+    dtype: storage type of matrices; vectors (biases, norms, statistics) and buffers keep theirs.
+    """
+    out = Path(out)
+    out.mkdir(parents=True, exist_ok=True)
+    for name in TOKENIZER_FILES:
+        source = Path(tokenizer_directory) / name
+        if source.is_file():
+            _write_atomically(out / name, lambda path, source=source: shutil.copyfile(source, path))
+    text = json.dumps(network.config.to_dict(), indent=2) + "\n"
+    _write_atomically(out / "config.json", lambda path: path.write_text(text, encoding="utf-8"))
+    parameters = dict(network.named_parameters())
+    weights = {}
+    for key, value in network.state_dict().items():
+        if key.startswith("vision_tower.") or (key == "lm_head.weight" and network.config.tie_word_embeddings):
+            continue
+        matrix = key in parameters and value.ndim > 1
+        weights[key] = value.detach().to("cpu", dtype if matrix else None).contiguous()
+    _write_atomically(out / "model.safetensors", lambda path: save_file(weights, path, metadata={"format": "pt"}))
+
+
+def _write_atomically(path: Path, write: Callable[[Path], object]) -> None:
+    """Calls `write` with a new path in the same directory and moves the result into place."""
+    handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+    os.close(handle)
+    try:
+        write(Path(name))
+        with open(name, "rb+") as file:
+            os.fsync(file.fileno())
+        os.chmod(name, 0o644)
+        os.replace(name, path)
+    except BaseException:
+        os.unlink(name)
+        raise

@@ -1,0 +1,175 @@
+"""config.json of a LISA checkpoint, typed: the published keys, and those that this project adds."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from transformers import LlamaConfig
+
+from lisa_ros.errors import CheckpointError, ConfigurationError
+from lisa_ros.model.prompts import PHRASE_QUERY, SENTENCE_QUERY, get_template
+from lisa_ros.model.sam import SamConfig
+
+SHARED_TOWER = "sam_image_encoder"
+PROJECTORS = ("linear", "mlp2x_gelu")
+
+
+@dataclass(frozen=True)
+class LisaConfig:
+    """Everything that defines the network besides its weights.
+
+    sam: sizes of the Segment Anything part; published files do not hold them, the loader reads them off the weights.
+    vision_tower: name or path of a CLIP vision tower, or "sam_image_encoder": the visual tokens of the language model
+        are then SAM's image embedding, cell by cell in row-major order, and there is no second encoder.
+    mm_hidden_size: width of the visual tokens before the projector. mm_vision_select_layer: the CLIP layer read.
+    mask_query: the question of the mask-only mode for a "phrase" and for a "sentence", with `{text}` for the words.
+    seg_threshold: mask-only mode answers "not there" where the probability of [SEG] is below it; 0 never refuses.
+    """
+
+    hidden_size: int
+    intermediate_size: int
+    num_hidden_layers: int
+    num_attention_heads: int
+    vocab_size: int
+    sam: SamConfig
+    num_key_value_heads: int | None = None
+    rms_norm_eps: float = 1e-6
+    max_position_embeddings: int = 2048
+    rope_theta: float = 10000.0
+    rope_scaling: Mapping[str, object] | None = None
+    tie_word_embeddings: bool = False
+    vision_tower: str = "openai/clip-vit-large-patch14"
+    mm_hidden_size: int = 1024
+    mm_vision_select_layer: int = -2
+    mm_projector_type: str = "linear"
+    mm_use_im_start_end: bool = True
+    conv_type: str = "llava_v1"
+    mask_query: Mapping[str, str] = field(default_factory=lambda: {"phrase": PHRASE_QUERY, "sentence": SENTENCE_QUERY})
+    seg_threshold: float = 0.0
+
+    def __post_init__(self) -> None:
+        get_template(self.conv_type)
+        if self.mm_projector_type not in PROJECTORS:
+            raise ConfigurationError(
+                f"mm_projector_type {self.mm_projector_type!r} is not supported; there are {', '.join(PROJECTORS)}"
+            )
+        if self.mm_vision_select_layer >= 0:
+            raise ConfigurationError(
+                f"mm_vision_select_layer is {self.mm_vision_select_layer}; it counts from the end and must be negative"
+            )
+        if not 0 <= self.seg_threshold < 1:
+            raise ConfigurationError(f"seg_threshold is {self.seg_threshold}; it must be in [0, 1)")
+        for kind in ("phrase", "sentence"):
+            if "{text}" not in self.mask_query.get(kind, ""):
+                raise ConfigurationError(f"mask_query must have a {kind!r} with {{text}} in it")
+        if self.shares_image_encoder and self.mm_hidden_size != self.sam.prompt_embed_dim:
+            raise ConfigurationError(
+                f"mm_hidden_size {self.mm_hidden_size} must equal sam.prompt_embed_dim {self.sam.prompt_embed_dim} "
+                f"when vision_tower is {SHARED_TOWER!r}"
+            )
+
+    @property
+    def shares_image_encoder(self) -> bool:
+        """The visual tokens come from SAM's image encoder."""
+        return self.vision_tower == SHARED_TOWER
+
+    def llama(self) -> LlamaConfig:
+        """The language model's configuration for transformers."""
+        rope = {"rope_type": "default", "rope_theta": self.rope_theta}
+        if self.rope_scaling:
+            scaling = dict(self.rope_scaling)
+            scaling["rope_type"] = scaling.pop("type", scaling.get("rope_type", "default"))
+            rope |= scaling
+        return LlamaConfig(
+            hidden_size=self.hidden_size,
+            intermediate_size=self.intermediate_size,
+            num_hidden_layers=self.num_hidden_layers,
+            num_attention_heads=self.num_attention_heads,
+            num_key_value_heads=self.num_key_value_heads,
+            vocab_size=self.vocab_size,
+            rms_norm_eps=self.rms_norm_eps,
+            max_position_embeddings=self.max_position_embeddings,
+            rope_parameters=rope,
+            tie_word_embeddings=self.tie_word_embeddings,
+            attn_implementation="sdpa",
+        )
+
+    def to_dict(self) -> dict[str, object]:
+        """The keys of config.json: those of published files, `sam` and the other extensions of this project."""
+        return {
+            "architectures": ["LISAForCausalLM"],
+            "model_type": "llava",
+            "hidden_act": "silu",
+            **{name: getattr(self, name) for name in _PLAIN_KEYS},
+            "mm_vision_tower": self.vision_tower,
+            "mm_vision_select_feature": "patch",
+            "use_mm_proj": True,
+            "out_dim": self.sam.prompt_embed_dim,
+            "train_mask_decoder": True,
+            "sam": self.sam.to_dict(),
+            "rope_scaling": dict(self.rope_scaling) if self.rope_scaling else None,
+            "mask_query": dict(self.mask_query),
+        }
+
+
+_REQUIRED_KEYS = ("hidden_size", "intermediate_size", "num_hidden_layers", "num_attention_heads", "vocab_size")
+_PLAIN_KEYS = (
+    *_REQUIRED_KEYS,
+    "num_key_value_heads",
+    "rms_norm_eps",
+    "max_position_embeddings",
+    "rope_theta",
+    "tie_word_embeddings",
+    "vision_tower",
+    "mm_hidden_size",
+    "mm_vision_select_layer",
+    "mm_projector_type",
+    "mm_use_im_start_end",
+    "conv_type",
+    "seg_threshold",
+)
+# What a published LISA has and what no other value was trained with.
+_FIXED = {"hidden_act": "silu", "mm_vision_select_feature": "patch"}
+
+
+def read_config(path: Path) -> dict[str, object]:
+    """The values of a LISA checkpoint's config.json; raises CheckpointError if it is none."""
+    try:
+        values = json.loads(Path(path).read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise CheckpointError(f"{path} is missing: {Path(path).parent} is not a checkpoint directory") from error
+    except ValueError as error:
+        raise CheckpointError(f"{path} is not valid JSON: {error}") from error
+    if not isinstance(values, dict) or "train_mask_decoder" not in values:
+        raise CheckpointError(
+            f"{path} is not a LISA checkpoint's configuration: it has no key `train_mask_decoder`. "
+            "Give a merged LISA checkpoint, not its language model or an adapter"
+        )
+    for key in _REQUIRED_KEYS:
+        if not isinstance(values.get(key), int):
+            raise CheckpointError(f"{path}: `{key}` is {values.get(key)!r}, it must be a whole number")
+    for key, expected in _FIXED.items():
+        if values.get(key, expected) != expected:
+            raise CheckpointError(f"{path}: `{key}` is {values[key]!r}; only {expected!r} is supported")
+    return values
+
+
+def parse_config(
+    values: Mapping[str, object], sam: SamConfig, path: Path, *, conv_type: str | None, vision_tower: str | None
+) -> LisaConfig:
+    """LisaConfig of config.json's `values`; `conv_type` and `vision_tower` replace what the file says."""
+    given = {key: values[key] for key in _PLAIN_KEYS if values.get(key) is not None}
+    given |= {key: values[key] for key in ("mask_query", "rope_scaling") if values.get(key)}
+    if "vision_tower" not in given and values.get("mm_vision_tower"):
+        given["vision_tower"] = values["mm_vision_tower"]
+    if conv_type:
+        given["conv_type"] = conv_type
+    if vision_tower:
+        given["vision_tower"] = str(vision_tower)
+    if given.get("vision_tower") == SHARED_TOWER:
+        given.setdefault("mm_hidden_size", sam.prompt_embed_dim)
+    try:
+        return LisaConfig(sam=sam, **given)
+    except ConfigurationError as error:
+        raise CheckpointError(f"{path}: {error}") from error

@@ -1,0 +1,94 @@
+"""LISA's network: a LLaVA whose [SEG] states prompt SAM's mask decoder. Its state dict has the published keys."""
+
+import torch
+from torch import Tensor, nn
+from transformers.cache_utils import DynamicCache
+
+from lisa_ros.model.backbone import build_language_model, build_projector, build_text_projection
+from lisa_ros.model.config import LisaConfig
+from lisa_ros.model.heads import SamPromptHead
+from lisa_ros.model.sam import SamFeatures, SegmentAnything
+from lisa_ros.model.tokenizer import IMAGE_TOKEN_ID
+from lisa_ros.model.vision import ClipTower
+
+
+class LisaNetwork(nn.Module):
+    """The pieces, to be called one by one: training packs batches of its own, the engine keeps caches.
+
+    Sequences are "expanded": the image placeholder counts as N visual tokens. Position i of the last hidden states
+    predicts token i + 1; the state that predicts a [SEG] is the one its mask is decoded from.
+    """
+
+    def __init__(self, config: LisaConfig, vision_tower: ClipTower | None = None) -> None:
+        super().__init__()
+        self.config = config
+        # SAM, the projector and the text projection live inside `model`, where published checkpoints have them.
+        self.model = build_language_model(config)
+        self.model.mm_projector = build_projector(config)
+        self.model.text_hidden_fcs = nn.ModuleList([build_text_projection(config)])
+        self.model.visual_model = SegmentAnything(config.sam)
+        self.lm_head = nn.Linear(config.hidden_size, config.vocab_size, bias=False)
+        if config.tie_word_embeddings:
+            self.lm_head.weight = self.model.embed_tokens.weight
+        self.vision_tower = vision_tower
+
+    @property
+    def sam(self) -> SegmentAnything:
+        """The Segment Anything part."""
+        return self.model.visual_model
+
+    @property
+    def head(self) -> SamPromptHead:
+        """Hidden states -> masks."""
+        return SamPromptHead(self.model.text_hidden_fcs[0], self.sam)
+
+    def visual_tokens(self, sam_features: SamFeatures, clip_pixels: Tensor | None) -> Tensor:
+        """Visual tokens (B, N, hidden_size) in row-major order, from the tower that the configuration names.
+
+        clip_pixels: (B, 3, S, S) of the CLIP preprocessor; unused when SAM's encoder is shared.
+        """
+        if self.config.shares_image_encoder:
+            tokens = sam_features.embedding.flatten(2).transpose(1, 2)
+        else:
+            tokens = self.vision_tower(clip_pixels)
+        return self.model.mm_projector(tokens.to(self.projector_dtype))
+
+    @property
+    def projector_dtype(self) -> torch.dtype:
+        """Floating-point type of the projector's weights."""
+        return next(self.model.mm_projector.parameters()).dtype
+
+    def embed(self, ids: Tensor) -> Tensor:
+        """Input embeddings (B, L, hidden_size) of token ids (B, L) without image placeholders."""
+        return self.model.embed_tokens(ids)
+
+    def splice(self, ids: Tensor, visual: Tensor) -> Tensor:
+        """Input embeddings (1, L + N - 1, hidden_size) of ids (1, L), the placeholder replaced by visual (1, N, ..)."""
+        (index,) = (ids[0] == IMAGE_TOKEN_ID).nonzero(as_tuple=True)[0].tolist()
+        before, after = self.embed(ids[:, :index]), self.embed(ids[:, index + 1 :])
+        return torch.cat([before, visual.to(before.dtype), after], dim=1)
+
+    def hidden_states(
+        self,
+        embeddings: Tensor,
+        *,
+        attention_mask: Tensor | None = None,
+        position_ids: Tensor | None = None,
+        cache: DynamicCache | None = None,
+    ) -> Tensor:
+        """Last hidden states (B, L, hidden_size) after the final norm.
+
+        attention_mask: None for plain causal attention, (B, total) of 0/1 for padding, or additive (B, 1, L, total).
+        cache: keys and values of what precedes; it is extended in place.
+        """
+        return self.model(
+            inputs_embeds=embeddings,
+            attention_mask=attention_mask,
+            position_ids=position_ids,
+            past_key_values=cache,
+            use_cache=cache is not None,
+        ).last_hidden_state
+
+    def logits(self, hidden: Tensor) -> Tensor:
+        """Next-token logits (.., vocab_size) float32."""
+        return self.lm_head(hidden).float()

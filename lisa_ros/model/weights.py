@@ -1,0 +1,112 @@
+"""Weight files of a checkpoint: safetensors or torch files, in one piece or in shards. No file may run code."""
+
+import json
+import pickle
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from torch import Tensor
+
+from lisa_ros.errors import CheckpointError
+
+# In the order of preference: one file, or an index that names the shards.
+_LAYOUTS = (
+    "model.safetensors",
+    "model.safetensors.index.json",
+    "pytorch_model.bin",
+    "pytorch_model.bin.index.json",
+)
+
+
+def read_weights(directory: Path) -> dict[str, Tensor]:
+    """All tensors of the checkpoint, on the CPU, mapped from disk where the format allows.
+
+    Raises CheckpointError naming the file that is missing, truncated, or holds code.
+    """
+    for name in _LAYOUTS:
+        path = Path(directory) / name
+        if path.is_file():
+            return _read_shards(path) if name.endswith(".index.json") else _read_file(path)
+    raise CheckpointError(f"{directory} holds no weights: none of {', '.join(_LAYOUTS)} is there")
+
+
+def _read_shards(index: Path) -> dict[str, Tensor]:
+    try:
+        files = json.loads(index.read_text(encoding="utf-8"))["weight_map"]
+        names = sorted(set(files.values()))
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise CheckpointError(f"{index} is not an index of shards: {error!r}") from error
+    absent = [name for name in names if Path(name).name != name or not (index.parent / name).is_file()]
+    if absent:
+        raise CheckpointError(
+            f"{index} names {len(names)} shards, {len(absent)} are missing: {', '.join(absent[:3])}. "
+            "The checkpoint is not complete; download or copy it again"
+        )
+    weights: dict[str, Tensor] = {}
+    for name in names:
+        shard = _read_file(index.parent / name)
+        lacking = [key for key, file in files.items() if file == name and key not in shard]
+        if lacking:
+            raise CheckpointError(
+                f"{index.parent / name} lacks {len(lacking)} weights that {index.name} places there: {lacking[0]}"
+            )
+        weights.update(shard)
+    return weights
+
+
+def _read_file(path: Path) -> dict[str, Tensor]:
+    weights = _read_safetensors(path) if path.suffix == ".safetensors" else _read_torch(path)
+    if not isinstance(weights, Mapping) or not all(isinstance(value, Tensor) for value in weights.values()):
+        raise CheckpointError(f"{path} is not a state dict: it must map names to tensors")
+    return dict(weights)
+
+
+def _read_safetensors(path: Path) -> dict[str, Tensor]:
+    try:
+        return load_file(path)
+    except SafetensorError as error:
+        raise CheckpointError(f"{path} is damaged or truncated: {error}. Download or copy it again") from error
+
+
+def _read_torch(path: Path) -> object:
+    # Zip archives, torch's format since 1.6, can be mapped. A truncated one has lost its directory at the end.
+    with open(path, "rb") as file:
+        is_zip = file.read(4) == b"PK\x03\x04"
+    try:
+        return torch.load(path, map_location="cpu", weights_only=True, mmap=is_zip)
+    except pickle.UnpicklingError as error:
+        raise CheckpointError(
+            f"{path} holds code or objects besides tensors and is not loaded: {str(error).splitlines()[0]}. "
+            "Save its state dict alone, best as safetensors"
+        ) from error
+    except (RuntimeError, EOFError, OSError, ValueError, KeyError) as error:
+        raise CheckpointError(
+            f"{path} is damaged or truncated: {str(error).splitlines()[0] if str(error) else error!r}. "
+            "Download or copy it again"
+        ) from error
+
+
+def check_weights(
+    found: Mapping[str, Tensor], expected: Mapping[str, Tensor], ignored: Iterable[str], directory: Path
+) -> None:
+    """Raises one CheckpointError that lists missing, unexpected and wrong-shaped weights; `ignored` may be there."""
+    missing = sorted(set(expected) - set(found))
+    unexpected = sorted(set(found) - set(expected) - set(ignored))
+    shapes = [
+        f"{key} is {tuple(found[key].shape)}, expected {tuple(value.shape)}"
+        for key, value in expected.items()
+        if key in found and found[key].shape != value.shape
+    ]
+    problems = [
+        f"{len(keys)} {problem}: {', '.join(keys[:3])}{', ...' if len(keys) > 3 else ''}"
+        for problem, keys in (("missing", missing), ("unexpected", unexpected), ("of wrong shape", shapes))
+        if keys
+    ]
+    if problems:
+        raise CheckpointError(
+            f"the weights in {directory} do not fit its config.json: {'; '.join(problems)}. "
+            "Use the config.json that the weights were saved with; for Segment Anything's sizes give sam={...}"
+        )
