@@ -13,7 +13,11 @@ from lisa_ros.simulator.shapes import CATEGORIES, Part, build
 MAX_OBJECTS = 15
 _GAP = 0.012  # m between footprints
 _ATTEMPTS = 80
-_ELEVATION = {"default": (28.0, 60.0), "low": (17.0, 26.0), "high": (62.0, 80.0)}  # of the camera over the table, degrees
+_ELEVATION = {
+    "default": (28.0, 60.0),
+    "low": (17.0, 26.0),
+    "high": (62.0, 80.0),
+}  # of the camera over the table, degrees
 _TEXTURES = {"seen": (0, 1, 1, 2, 3, 4, 5), "unseen": (6, 7, 8, 9)}
 
 
@@ -70,7 +74,9 @@ class Layout:
     seed: int
     options: SceneOptions
     objects: tuple[Placed, ...]
-    eye: tuple[float, float, float, float, float]  # distance m, elevation, azimuth, roll, horizontal field of view (rad)
+    eye: tuple[
+        float, float, float, float, float
+    ]  # distance m, elevation, azimuth, roll, horizontal field of view (rad)
     look_at: tuple[float, float]
     table: np.ndarray
     grounds: np.ndarray
@@ -84,7 +90,9 @@ def camera_of(layout: Layout, height: int, width: int, swing: float = 0.0) -> Ca
     """Camera of a layout; `swing` (rad) moves it around the table."""
     distance, elevation, azimuth, roll, fov = layout.eye
     azimuth += swing
-    away = np.array([math.cos(elevation) * math.cos(azimuth), math.cos(elevation) * math.sin(azimuth), math.sin(elevation)])
+    away = np.array(
+        [math.cos(elevation) * math.cos(azimuth), math.cos(elevation) * math.sin(azimuth), math.sin(elevation)]
+    )
     forward = -away
     right = np.array([-math.sin(azimuth), math.cos(azimuth), 0.0])
     down = np.cross(forward, right)
@@ -104,7 +112,13 @@ def sample_layout(seed: int, options: SceneOptions, aspect: float = 0.75) -> Lay
     room = _sample_room(rng, options)
     elevation = math.radians(rng.uniform(*_ELEVATION[options.camera]))
     distance = rng.uniform(0.6, 0.95) * (1.0 + 0.035 * max(0, count - 5))
-    eye = (distance, elevation, rng.uniform(-math.pi, math.pi), rng.normal(0.0, 0.03), math.radians(rng.uniform(44.0, 60.0)))
+    eye = (
+        distance,
+        elevation,
+        rng.uniform(-math.pi, math.pi),
+        rng.normal(0.0, 0.03),
+        math.radians(rng.uniform(44.0, 60.0)),
+    )
     layout = Layout(seed, options, (), eye, (rng.uniform(-0.05, 0.05), rng.uniform(-0.05, 0.05)), *room)
     return replace(layout, objects=_place(rng, layout, _choose(rng, count, options.repeats), aspect))
 
@@ -143,7 +157,13 @@ def _resized(part, factor):
 def _place(rng, layout, chosen, aspect):
     """Puts objects where they are in view, on the table, and clear of each other."""
     camera = camera_of(layout, 1000 * aspect, 1000.0)
-    view = (camera.pose[:3, :3].tolist(), camera.pose[:3, 3].tolist(), float(camera.intrinsics[0, 0]), 500.0, 500.0 * aspect)
+    view = (
+        camera.pose[:3, :3].tolist(),
+        camera.pose[:3, 3].tolist(),
+        float(camera.intrinsics[0, 0]),
+        500.0,
+        500.0 * aspect,
+    )
     table = layout.table.tolist()
     placed, taken = [], []
     for category, colour, factor in chosen:
@@ -181,7 +201,10 @@ def _table_point(view, u, v):
 
 def _on_table(table, capsule):
     for x, y in (capsule[:2], capsule[2:4]):
-        if abs(x * table[2] + y * table[3]) > table[0] - capsule[4] or abs(y * table[2] - x * table[3]) > table[1] - capsule[4]:
+        if (
+            abs(x * table[2] + y * table[3]) > table[0] - capsule[4]
+            or abs(y * table[2] - x * table[3]) > table[1] - capsule[4]
+        ):
             return False
     return True
 
@@ -196,7 +219,9 @@ def _in_view(view, capsule, top):
             if ahead < 0.2:
                 return False
             reach = 0.7 * capsule[4]
-            if (abs(right) + reach) * focal > half_width * ahead or (abs(down) + reach * 0.5) * focal > half_height * ahead:
+            if (abs(right) + reach) * focal > half_width * ahead or (
+                abs(down) + reach * 0.5
+            ) * focal > half_height * ahead:
                 return False
     return True
 
@@ -209,7 +234,9 @@ def _separation(a, b):
         return bound
     if _cross(a, b):
         return -1.0
-    nearest = min(_to_segment(a[0], a[1], b), _to_segment(a[2], a[3], b), _to_segment(b[0], b[1], a), _to_segment(b[2], b[3], a))
+    nearest = min(
+        _to_segment(a[0], a[1], b), _to_segment(a[2], a[3], b), _to_segment(b[0], b[1], a), _to_segment(b[2], b[3], a)
+    )
     return nearest - a[4] - b[4]
 
 

@@ -19,7 +19,13 @@ _RANGES = {
     "black": ((0.0, 1.0), (0.0, 0.15), (0.015, 0.035)),
 }
 COLOURS = tuple(_RANGES)
-_FOOD = {"banana": ("yellow",), "apple": ("red", "green"), "pear": ("green", "yellow"), "lemon": ("yellow",), "carrot": ("orange",)}
+_FOOD = {
+    "banana": ("yellow",),
+    "apple": ("red", "green"),
+    "pear": ("green", "yellow"),
+    "lemon": ("yellow",),
+    "carrot": ("orange",),
+}
 _FOOD_HSV = {
     ("banana", "yellow"): ((0.125, 0.14), (0.85, 0.93), (0.8, 0.92)),
     ("apple", "red"): ((-0.02, 0.01), (0.85, 0.95), (0.5, 0.7)),
@@ -31,7 +37,13 @@ _FOOD_HSV = {
 }
 # Dark or pale colours that would hide what the category looks like (a black pan's handle, a white flame holder) stay in; metal parts are grey, so
 # tools with metal heads do not come in grey.
-_WITHOUT = {"knife": {"grey"}, "scissors": {"grey"}, "hammer": {"grey"}, "screwdriver": {"grey", "brown"}, "ball": {"brown", "black"}}
+_WITHOUT = {
+    "knife": {"grey"},
+    "scissors": {"grey"},
+    "hammer": {"grey"},
+    "screwdriver": {"grey", "brown"},
+    "ball": {"brown", "black"},
+}
 
 
 def colours_of(category: str) -> tuple[str, ...]:

@@ -8,7 +8,19 @@ from lisa_ros.simulator.intersect import hit_primitive
 from lisa_ros.simulator.shapes import LABEL, PANEL, RINGS, SECTORS, SPECKLE, TIPS
 
 # Columns of a primitive's row. INVERSE: (3, 3) world -> local; CENTRE: world m; BOUND: squared radius around it, m^2.
-KIND, OBJECT, TEXTURE, GLOSS, SHAPE, COLOUR, COLOUR2, INVERSE, CENTRE, BOUND, COLUMNS = 0, 1, 2, 3, 4, 8, 11, 14, 23, 26, 27
+KIND, OBJECT, TEXTURE, GLOSS, SHAPE, COLOUR, COLOUR2, INVERSE, CENTRE, BOUND, COLUMNS = (
+    0,
+    1,
+    2,
+    3,
+    4,
+    8,
+    11,
+    14,
+    23,
+    26,
+    27,
+)
 # Grounds: what a ray meets that meets no object.
 TABLE, FLOOR, WALL = -1, -2, -3
 _JIT = {"cache": True, "nogil": True, "error_model": "numpy"}

@@ -75,19 +75,40 @@ def _ball(centre, radii, colour, low=-1.0, high=1.0, **more):
 def _tube(bottom, top, r0, r1, colour, caps=3, hole=0.0, **more):
     """Upright frustum between two heights; `hole` in metres."""
     wide = max(r0, r1)
-    return Part(FRUSTUM, (0.0, 0.0, (bottom + top) / 2), (wide, wide, (top - bottom) / 2), colour,
-                (r0 / wide, r1 / wide, float(caps), hole / wide), **more)
+    return Part(
+        FRUSTUM,
+        (0.0, 0.0, (bottom + top) / 2),
+        (wide, wide, (top - bottom) / 2),
+        colour,
+        (r0 / wide, r1 / wide, float(caps), hole / wide),
+        **more,
+    )
 
 
 def _rod(x0, x1, height, r0, r1, colour, flat=1.0, y=0.0, **more):
     """Lying frustum from x0 (radius r0) to x1 (radius r1); `flat` scales its height."""
     wide = max(r0, r1)
-    return Part(FRUSTUM, ((x0 + x1) / 2, y, height), (wide * flat, wide, abs(x1 - x0) / 2), colour,
-                (r0 / wide, r1 / wide, 3.0, 0.0), rotation=_ALONG_X, **more)
+    return Part(
+        FRUSTUM,
+        ((x0 + x1) / 2, y, height),
+        (wide * flat, wide, abs(x1 - x0) / 2),
+        colour,
+        (r0 / wide, r1 / wide, 3.0, 0.0),
+        rotation=_ALONG_X,
+        **more,
+    )
 
 
 def _ring(centre, radius, tube, half_angle, colour, rotation=_LEVEL, taper=0.0, **more):
-    return Part(ARC, centre, (radius, radius, radius), colour, (tube / radius, half_angle, taper, 0.0), rotation=rotation, **more)
+    return Part(
+        ARC,
+        centre,
+        (radius, radius, radius),
+        colour,
+        (tube / radius, half_angle, taper, 0.0),
+        rotation=rotation,
+        **more,
+    )
 
 
 def _darker(colour, factor=0.6):
@@ -192,8 +213,15 @@ def _scissors(colour, rng):
         loop = turn @ np.array([-0.078, 0.0, 0.0]) + np.array([0.0, sign * -0.008, 0.0])
         height = 0.009 + 0.003 * sign
         parts += [
-            Part(FRUSTUM, (blade[0], blade[1], height), (0.0016, 0.0125, 0.06), METAL, (1.0, 0.15, 3.0, 0.0),
-                 rotation=turn @ _ALONG_X, gloss=0.9),
+            Part(
+                FRUSTUM,
+                (blade[0], blade[1], height),
+                (0.0016, 0.0125, 0.06),
+                METAL,
+                (1.0, 0.15, 3.0, 0.0),
+                rotation=turn @ _ALONG_X,
+                gloss=0.9,
+            ),
             Part(BOX, (shank[0], shank[1], height), (0.028, 0.0065, 0.0045), colour, rotation=turn),
             _ring((loop[0], loop[1], 0.0085), 0.024, 0.0075, math.pi, colour),
         ]
@@ -213,7 +241,17 @@ def _screwdriver(colour, rng):
     thick = rng.uniform(0.0155, 0.0185)
     return [
         _ball((-0.105, 0.0, thick), (thick, thick, thick), colour, gloss=0.5),
-        _rod(-0.105, -0.005, thick, thick, thick * 0.85, colour, texture=SECTORS, colour2=_darker(colour, 0.55), gloss=0.5),
+        _rod(
+            -0.105,
+            -0.005,
+            thick,
+            thick,
+            thick * 0.85,
+            colour,
+            texture=SECTORS,
+            colour2=_darker(colour, 0.55),
+            gloss=0.5,
+        ),
         _rod(-0.005, 0.01, thick, thick * 0.6, thick * 0.45, DARK),
         _rod(0.01, 0.115, thick, 0.0055, 0.0055, METAL, gloss=0.9),
         _box((0.12, 0.0, thick), (0.009, 0.007, 0.0022), METAL, gloss=0.9),
@@ -228,8 +266,18 @@ def _banana(colour, rng):
     rotation = _turn(-90.0)
     stem = rotation @ np.array([tip[0] - shift, tip[1], 0.0])
     return [
-        _ring(tuple(rotation @ np.array([-shift, 0.0, 0.0]) + np.array([0.0, 0.0, thick])), radius, thick, half, colour,
-              rotation, taper=0.62, texture=TIPS, colour2=STEM, gloss=0.1),
+        _ring(
+            tuple(rotation @ np.array([-shift, 0.0, 0.0]) + np.array([0.0, 0.0, thick])),
+            radius,
+            thick,
+            half,
+            colour,
+            rotation,
+            taper=0.62,
+            texture=TIPS,
+            colour2=STEM,
+            gloss=0.1,
+        ),
         Part(BOX, (stem[0], stem[1], thick), (0.012, 0.0045, 0.0045), STEM, rotation=_turn(-math.degrees(half))),
     ]
 
@@ -238,18 +286,37 @@ def _apple(colour, rng):
     radius = rng.uniform(0.035, 0.042)
     rotation = _turn(rng.uniform(0, 360))
     return [
-        _ball((0.0, 0.0, radius * 0.92), (radius, radius, radius * 0.92), colour, texture=SPECKLE,
-              colour2=tuple(min(1.0, c * 1.1 + 0.12) for c in colour), gloss=0.5),
+        _ball(
+            (0.0, 0.0, radius * 0.92),
+            (radius, radius, radius * 0.92),
+            colour,
+            texture=SPECKLE,
+            colour2=tuple(min(1.0, c * 1.1 + 0.12) for c in colour),
+            gloss=0.5,
+        ),
         _tube(radius * 1.75, radius * 2.2, 0.002, 0.003, STEM),
-        Part(SPHERE, (0.012, 0.0, radius * 2.05), (0.014, 0.007, 0.0025), LEAF, (-1.0, 1.0, 0.0, 0.0), rotation=rotation),
+        Part(
+            SPHERE, (0.012, 0.0, radius * 2.05), (0.014, 0.007, 0.0025), LEAF, (-1.0, 1.0, 0.0, 0.0), rotation=rotation
+        ),
     ]
 
 
 def _pear(colour, rng):
     radius = rng.uniform(0.034, 0.04)
     return [
-        _ball((0.0, 0.0, radius * 0.97), (radius, radius, radius), colour, texture=SPECKLE, colour2=_darker(colour, 0.7)),
-        _tube(radius * 1.42, radius * 2.55, radius * 0.885, radius * 0.46, colour, caps=0, texture=SPECKLE, colour2=_darker(colour, 0.7)),
+        _ball(
+            (0.0, 0.0, radius * 0.97), (radius, radius, radius), colour, texture=SPECKLE, colour2=_darker(colour, 0.7)
+        ),
+        _tube(
+            radius * 1.42,
+            radius * 2.55,
+            radius * 0.885,
+            radius * 0.46,
+            colour,
+            caps=0,
+            texture=SPECKLE,
+            colour2=_darker(colour, 0.7),
+        ),
         _ball((0.0, 0.0, radius * 2.52), (radius * 0.47, radius * 0.47, radius * 0.42), colour),
         _tube(radius * 2.8, radius * 3.3, 0.0025, 0.003, STEM),
     ]
@@ -258,7 +325,14 @@ def _pear(colour, rng):
 def _lemon(colour, rng):
     radius = rng.uniform(0.027, 0.031)
     return [
-        _ball((0.0, 0.0, radius), (radius * 1.3, radius, radius), colour, texture=SPECKLE, colour2=_darker(colour, 0.85), gloss=0.3),
+        _ball(
+            (0.0, 0.0, radius),
+            (radius * 1.3, radius, radius),
+            colour,
+            texture=SPECKLE,
+            colour2=_darker(colour, 0.85),
+            gloss=0.3,
+        ),
         _ball((radius * 1.27, 0.0, radius), (radius * 0.32, radius * 0.3, radius * 0.3), colour),
         _ball((-radius * 1.27, 0.0, radius), (radius * 0.25, radius * 0.25, radius * 0.25), colour),
     ]
@@ -273,8 +347,16 @@ def _carrot(colour, rng):
     for angle, reach in ((-26.0, 0.045), (0.0, 0.055), (26.0, 0.045)):
         turn = _turn(angle)
         centre = turn @ np.array([reach, 0.0, 0.0])
-        parts.append(Part(SPHERE, (length * 0.6 + centre[0], centre[1], thick * 0.9), (reach * 0.85, 0.0085, 0.0085), LEAF,
-                          (-1.0, 1.0, 0.0, 0.0), rotation=turn))
+        parts.append(
+            Part(
+                SPHERE,
+                (length * 0.6 + centre[0], centre[1], thick * 0.9),
+                (reach * 0.85, 0.0085, 0.0085),
+                LEAF,
+                (-1.0, 1.0, 0.0, 0.0),
+                rotation=turn,
+            )
+        )
     return parts
 
 
@@ -283,7 +365,13 @@ def _book(colour, rng):
     title = WHITE if sum(colour) < 1.9 else (0.25, 0.22, 0.3)
     return [
         _box((0.0, 0.0, 0.003), (x, y, 0.003), colour),
-        _box((0.003, 0.0, 0.006 + z), (x - 0.008, y - 0.005, z), (0.9, 0.87, 0.78), texture=RINGS, colour2=(0.75, 0.71, 0.62)),
+        _box(
+            (0.003, 0.0, 0.006 + z),
+            (x - 0.008, y - 0.005, z),
+            (0.9, 0.87, 0.78),
+            texture=RINGS,
+            colour2=(0.75, 0.71, 0.62),
+        ),
         _box((0.0, 0.0, 0.009 + 2 * z), (x, y, 0.003), colour, texture=PANEL, colour2=title),
         _box((-x + 0.003, 0.0, 0.006 + z), (0.004, y, z + 0.005), colour),
     ]
@@ -293,9 +381,22 @@ def _sphere_toy(colour, rng):
     radius = rng.uniform(0.042, 0.055)
     second = WHITE if sum(colour) < 2.3 else (0.45, 0.45, 0.47)
     tilt = rng.uniform(0.25, 1.2)
-    rotation = np.array([[1.0, 0.0, 0.0], [0.0, math.cos(tilt), -math.sin(tilt)], [0.0, math.sin(tilt), math.cos(tilt)]])
-    return [Part(SPHERE, (0.0, 0.0, radius), (radius, radius, radius), colour, (-1.0, 1.0, 0.0, 0.0), rotation=rotation,
-                 texture=SECTORS, colour2=second, gloss=0.5)]
+    rotation = np.array(
+        [[1.0, 0.0, 0.0], [0.0, math.cos(tilt), -math.sin(tilt)], [0.0, math.sin(tilt), math.cos(tilt)]]
+    )
+    return [
+        Part(
+            SPHERE,
+            (0.0, 0.0, radius),
+            (radius, radius, radius),
+            colour,
+            (-1.0, 1.0, 0.0, 0.0),
+            rotation=rotation,
+            texture=SECTORS,
+            colour2=second,
+            gloss=0.5,
+        )
+    ]
 
 
 def _candle(colour, rng):
@@ -314,14 +415,38 @@ def _phone(colour, rng):
     return [
         _box((0.0, 0.0, 0.006), (x, y, 0.006), colour, gloss=0.4),
         _box((0.0, 0.0, 0.0125), (x * 0.9, y * 0.88, 0.001), DARK, gloss=0.8),
-        _box((-0.004, 0.0, 0.0135), (x * 0.76, y * 0.8, 0.001), screen, texture=PANEL, colour2=_darker(screen, 0.55), gloss=0.8),
+        _box(
+            (-0.004, 0.0, 0.0135),
+            (x * 0.76, y * 0.8, 0.001),
+            screen,
+            texture=PANEL,
+            colour2=_darker(screen, 0.55),
+            gloss=0.8,
+        ),
     ]
 
 
 BUILDERS = {
-    "mug": _mug, "bottle": _bottle, "bowl": _bowl, "plate": _plate, "pan": _pan, "knife": _knife, "fork": _fork, "spoon": _spoon,
-    "scissors": _scissors, "hammer": _hammer, "screwdriver": _screwdriver, "banana": _banana, "apple": _apple, "pear": _pear,
-    "lemon": _lemon, "carrot": _carrot, "book": _book, "ball": _sphere_toy, "candle": _candle, "phone": _phone,
+    "mug": _mug,
+    "bottle": _bottle,
+    "bowl": _bowl,
+    "plate": _plate,
+    "pan": _pan,
+    "knife": _knife,
+    "fork": _fork,
+    "spoon": _spoon,
+    "scissors": _scissors,
+    "hammer": _hammer,
+    "screwdriver": _screwdriver,
+    "banana": _banana,
+    "apple": _apple,
+    "pear": _pear,
+    "lemon": _lemon,
+    "carrot": _carrot,
+    "book": _book,
+    "ball": _sphere_toy,
+    "candle": _candle,
+    "phone": _phone,
 }
 CATEGORIES = tuple(BUILDERS)
 
