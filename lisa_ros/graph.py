@@ -1,0 +1,141 @@
+"""The one description of the ROS graph: its processes, topics and launch arguments.
+
+Plain data, without rclpy and launch: `launch/perception.launch.py` makes launch actions of it, `lisa-ros up` makes
+processes of it on machines that have no `ros2 launch`. Defaults of node parameters stand in the nodes alone: an
+argument that is left empty is not passed on.
+"""
+
+import difflib
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import yaml
+
+from lisa_ros.errors import ConfigurationError
+from lisa_ros.resources import find_config, share_directory
+
+
+@dataclass(frozen=True)
+class Argument:
+    """One launch argument.
+
+    kind: type that its words are read as. parameter_of: nodes that get it as a parameter of the same name.
+    """
+
+    name: str
+    about: str
+    default: str = ""
+    kind: type = str
+    parameter_of: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Process:
+    """One node in a process of its own.
+
+    module: what `python -m` runs; executable: what `ros2 run lisa_ros` runs; the same code.
+    namespace: as given; a relative one goes under that of an including launch file.
+    remappings: (name in the code, topic).
+    parameters: name -> value, stronger than those of parameter_files.
+    """
+
+    name: str
+    module: str
+    executable: str
+    namespace: str
+    remappings: tuple[tuple[str, str], ...] = ()
+    parameter_files: tuple[Path, ...] = ()
+    parameters: Mapping[str, str | bool] = field(default_factory=dict)
+    log_level: str = "info"
+
+
+_PERCEPTION = ("perception",)
+_STREAMS = ("image", "depth", "camera_info")
+_TOPIC = "empty: the camera's, or else `{}` in the namespace"
+
+ARGUMENTS = (
+    Argument("namespace", "Namespace of all nodes and topics", default="lisa"),
+    Argument("use_sim_time", "Take time from /clock (true, false)", kind=bool, parameter_of=("perception", "camera")),
+    Argument("params_file", "Node parameters: a YAML file, or the name of one in the package's config folder",
+             default="perception"),
+    Argument("autostart", "Configure and activate at start (true, false)", kind=bool, parameter_of=_PERCEPTION),
+    Argument("log_level", "debug, info, warn, error or fatal", default="info"),
+    Argument("camera", "Topic set: realsense, zed, simulator (starts one), or a YAML file like config/cameras/*.yaml"),
+    Argument("image_topic", f"Colour images; {_TOPIC.format('image')}"),
+    Argument("depth_topic", f"Depth registered to the colour image; {_TOPIC.format('depth')}"),
+    Argument("camera_info_topic", f"Calibration of the colour image; {_TOPIC.format('camera_info')}"),
+    Argument("image_transport", "raw or compressed", parameter_of=_PERCEPTION),
+    Argument("depth_transport", "raw or compressedDepth", parameter_of=_PERCEPTION),
+    Argument("model", "Checkpoint: directory, hub id or packaged name", parameter_of=_PERCEPTION),
+    Argument("vision_tower", "CLIP tower: directory or hub id", parameter_of=_PERCEPTION),
+    Argument("precision", "fp32, bf16, fp16, int8 or nf4", parameter_of=_PERCEPTION),
+    Argument("device", "auto, cpu, cuda or cuda:N", parameter_of=_PERCEPTION),
+    Argument("target_frame", "Frame of clouds and boxes", parameter_of=_PERCEPTION),
+)
+_BY_NAME = {argument.name: argument for argument in ARGUMENTS}
+
+
+def processes(values: Mapping[str, str] | None = None) -> list[Process]:
+    """What runs, given the words of launch arguments (missing ones have their default).
+
+    Raises ConfigurationError for an unknown argument, a value of the wrong kind and a configuration file that is not
+    there.
+    """
+    values = _complete(values or {})
+    camera = {**_camera_preset(values["camera"]), **{name: value for name, value in values.items() if value}}
+    remappings = tuple((stream, topic) for stream in _STREAMS if (topic := camera.get(f"{stream}_topic")))
+    files = (find_config(values["params_file"]),) if values["params_file"] else ()
+
+    def process(name: str) -> Process:
+        parameters = {argument.name: _read(argument, camera[argument.name]) for argument in ARGUMENTS
+                      if name in argument.parameter_of and camera.get(argument.name)}
+        return Process(name, f"lisa_ros.nodes.{name}", f"{name}_node", values["namespace"], remappings, files,
+                       parameters, values["log_level"])
+
+    return [process(name) for name in (("perception", "camera") if values["camera"] == "simulator" else _PERCEPTION)]
+
+
+def environment() -> dict[str, str]:
+    """Variables that every process should have, without those that are set already.
+
+    Fast DDS moves large best-effort images only with more shared memory than it takes by default: config/fastdds.xml.
+    """
+    names = ("FASTDDS_DEFAULT_PROFILES_FILE", "FASTRTPS_DEFAULT_PROFILES_FILE")  # the latter up to Jazzy
+    if any(name in os.environ for name in names):
+        return {}
+    return dict.fromkeys(names, str(share_directory() / "config" / "fastdds.xml"))
+
+
+def _complete(values: Mapping[str, str]) -> dict[str, str]:
+    for name in values:
+        if name not in _BY_NAME:
+            near = difflib.get_close_matches(name, _BY_NAME, n=1)
+            hint = f"did you mean {near[0]}?" if near else f"there are {', '.join(_BY_NAME)}"
+            raise ConfigurationError(f"there is no launch argument {name!r}; {hint}")
+    return {argument.name: values.get(argument.name, argument.default) for argument in ARGUMENTS}
+
+
+def _camera_preset(camera: str) -> dict[str, str]:
+    if not camera:
+        return {}
+    path = find_config(camera, "cameras")
+    preset = yaml.safe_load(path.read_text()) or {}
+    allowed = {f"{stream}_topic" for stream in _STREAMS} | {"image_transport", "depth_transport"}
+    if not (isinstance(preset, dict) and preset.keys() <= allowed and all(map(_is_word, preset.values()))):
+        raise ConfigurationError(f"{path} must map some of {', '.join(sorted(allowed))} to words, and hold nothing else")
+    return preset
+
+
+def _is_word(value) -> bool:
+    return isinstance(value, str)
+
+
+def _read(argument: Argument, word: str) -> str | bool:
+    if argument.kind is not bool:
+        return word
+    try:
+        return {"true": True, "false": False}[word.lower()]
+    except KeyError:
+        raise ConfigurationError(f"{argument.name}:={word} must be true or false") from None

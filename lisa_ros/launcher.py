@@ -1,0 +1,157 @@
+"""`lisa-ros up`: the graph of graph.py as child processes, for machines that have no `ros2 launch`."""
+
+import argparse
+import json
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from pathlib import Path
+
+from lisa_ros import graph
+from lisa_ros.errors import ConfigurationError
+
+SHUTDOWN = ((signal.SIGINT, 10.0), (signal.SIGTERM, 5.0), (signal.SIGKILL, 5.0))  # and the patience after each, s
+
+
+def add_arguments(parser: argparse.ArgumentParser):
+    """Arguments of `lisa-ros up`: the same words as `ros2 launch lisa_ros perception.launch.py` takes."""
+    parser.formatter_class = argparse.RawDescriptionHelpFormatter
+    parser.epilog = "arguments, an empty one is left to the node:\n" + "\n".join(
+        f"  {argument.name + ':=' + argument.default:<24} {argument.about}" for argument in graph.ARGUMENTS)
+    parser.add_argument("arguments", nargs="*", metavar="name:=value", help="launch arguments, see below")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Runs the graph until a signal or the end of one process. The exit status of the process that failed, or 0.
+
+    Raises ConfigurationError for arguments that are no good.
+    """
+    running = RunningGraph(parse_words(args.arguments), write=_print_line)
+    stop = threading.Event()
+    signals = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+    before = {number: signal.signal(number, lambda *_: stop.set()) for number in signals}
+    try:
+        with running:
+            while not stop.wait(0.1) and not running.ended():
+                pass
+            name = running.ended()
+            if name:
+                _print_line("up", f"{name} ended with exit status {running.status(name)}; ending the rest")
+        return next((status for name in running.names if (status := running.status(name))), 0)
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def parse_words(words: list[str]) -> dict[str, str]:
+    """["name:=value", ...] to a mapping; raises ConfigurationError for a word of another form."""
+    pairs = [word.partition(":=") for word in words]
+    for word, (name, separator, _) in zip(words, pairs, strict=True):
+        if not (name and separator):
+            raise ConfigurationError(f"{word!r} is not of the form name:=value")
+    return {name: value for name, _, value in pairs}
+
+
+class RunningGraph:
+    """The graph's processes between __enter__ and __exit__.
+
+    Each has a session of its own, so that a Ctrl-C reaches it once, through this program.
+    arguments: launch arguments as of graph.ARGUMENTS. write(process name, line) gets every line of output, from threads
+    of its own. Raises ConfigurationError at once where the arguments are no good.
+    """
+
+    def __init__(self, arguments: dict[str, str], write):
+        self._processes = graph.processes(arguments)
+        self._write = write
+        self._children: dict[str, subprocess.Popen] = {}
+        self._readers: list[threading.Thread] = []
+
+    def __enter__(self) -> "RunningGraph":
+        self._folder = tempfile.TemporaryDirectory(prefix="lisa_ros_")
+        try:
+            for process in self._processes:
+                self._start(process)
+        except BaseException:
+            self.__exit__()
+            raise
+        return self
+
+    def __exit__(self, *_):
+        try:
+            _end(list(self._children.values()))
+            for reader in self._readers:
+                reader.join(2.0)
+        finally:
+            self._folder.cleanup()
+
+    @property
+    def names(self) -> list[str]:
+        return list(self._children)
+
+    def ended(self) -> str | None:
+        """Name of a process that has ended, if there is one."""
+        return next((name for name, child in self._children.items() if child.poll() is not None), None)
+
+    def status(self, name: str) -> int | None:
+        """Exit status as a shell counts it (128 + signal); None while the process runs."""
+        code = self._children[name].poll()
+        return 128 - code if code is not None and code < 0 else code
+
+    def _start(self, process: graph.Process):
+        child = subprocess.Popen(
+            command(process, Path(self._folder.name)), env=_child_environment(), start_new_session=True, text=True,
+            errors="replace", stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+        )
+        self._children[process.name] = child
+        reader = threading.Thread(target=self._read, args=(process.name, child), daemon=True)
+        reader.start()
+        self._readers.append(reader)
+
+    def _read(self, name: str, child: subprocess.Popen):
+        for line in child.stdout:
+            self._write(name, line.rstrip("\n"))
+
+
+def command(process: graph.Process, folder: Path) -> list[str]:
+    """Command line of a process; what does not fit into one is written to a file in `folder`."""
+    namespace = "/" + process.namespace.strip("/")
+    words = ["-r", f"__node:={process.name}", "-r", f"__ns:={namespace}", "--log-level", process.log_level]
+    for name, topic in process.remappings:
+        words += ["-r", f"{name}:={topic}"]
+    for path in process.parameter_files:
+        words += ["--params-file", str(path)]
+    if process.parameters:
+        # Under the node's full name, as launch_ros does it: stronger than any entry of the files, whose names may be
+        # wildcards. JSON is YAML that quotes every string: `model:=7` stays a name.
+        full_name = f"{namespace.rstrip('/')}/{process.name}"
+        path = folder / f"{process.name}.yaml"
+        path.write_text(json.dumps({full_name: {"ros__parameters": dict(process.parameters)}}))
+        words += ["--params-file", str(path)]
+    return [sys.executable, "-m", process.module, "--ros-args", *words]
+
+
+def _child_environment() -> dict[str, str]:
+    environment = {**os.environ, **graph.environment(), "PYTHONUNBUFFERED": "1"}
+    if sys.stdout.isatty():
+        environment.setdefault("RCUTILS_COLORIZED_OUTPUT", "1")
+    if "AMENT_PREFIX_PATH" not in environment:  # ROS from wheels: packages lie in the virtual environment
+        environment["AMENT_PREFIX_PATH"] = sys.prefix
+    return environment
+
+
+def _end(children: list[subprocess.Popen]):
+    for number, patience in SHUTDOWN:
+        for child in children:
+            if child.poll() is None:
+                child.send_signal(number)
+        deadline = time.monotonic() + patience
+        while time.monotonic() < deadline and any(child.poll() is None for child in children):
+            time.sleep(0.05)
+
+
+def _print_line(name: str, line: str):
+    print(f"[{name}] {line}", flush=True)
