@@ -124,7 +124,7 @@ def _camera_preset(camera: str) -> dict[str, str]:
     preset = yaml.safe_load(path.read_text()) or {}
     allowed = {f"{stream}_topic" for stream in _STREAMS} | {"image_transport", "depth_transport"}
     if not (isinstance(preset, dict) and preset.keys() <= allowed and all(map(_is_word, preset.values()))):
-        raise ConfigurationError(f"{path} must map some of {', '.join(sorted(allowed))} to words, and hold nothing else")
+        raise ConfigurationError(f"{path} must map some of {', '.join(sorted(allowed))} to words and nothing else")
     return preset
 
 
