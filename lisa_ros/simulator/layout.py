@@ -23,9 +23,11 @@ _TEXTURES = {"seen": (0, 1, 1, 2, 3, 4, 5), "unseen": (6, 7, 8, 9)}
 
 @dataclass(frozen=True)
 class SceneOptions:
-    """objects: fewest and most objects (1..15; fewer where no room is left). camera: elevation "default", "low", "high".
-    textures: of the grounds, "seen" (training) or "unseen". noise: multiplies the sensor noise. blur: added Gaussian sigma in
-    pixels of a 256-wide image. repeats: share of scenes that hold several objects of one category.
+    """How scenes are drawn.
+
+    objects: fewest and most objects (1..15; fewer where no room is left). camera: elevation "default", "low", "high", or
+    "other" (low or high). textures: of the grounds, "seen" (training) or "unseen". noise: multiplies the sensor noise.
+    blur: added Gaussian sigma in pixels of a 256-wide image. repeats: share of scenes with several objects of one category.
     """
 
     objects: tuple[int, int] = (3, 9)
@@ -39,15 +41,20 @@ class SceneOptions:
         low, high = self.objects
         if not 1 <= low <= high <= MAX_OBJECTS:
             raise ConfigurationError(f"objects={self.objects}: give (fewest, most) within 1..{MAX_OBJECTS}")
-        for name, value, known in (("camera", self.camera, _ELEVATION), ("textures", self.textures, _TEXTURES)):
+        for name, value, known in (
+            ("camera", self.camera, (*_ELEVATION, "other")),
+            ("textures", self.textures, _TEXTURES),
+        ):
             if value not in known:
                 raise ConfigurationError(f"{name}={value!r}: choose one of {', '.join(known)}")
 
 
 @dataclass(frozen=True)
 class Camera:
-    """Pinhole camera. intrinsics: (3, 3) float64, pixel centres at integers. pose: (4, 4) float64, world <- optical frame
-    (x right, y down, z forward), metres.
+    """Pinhole camera.
+
+    intrinsics: (3, 3) float64, pixel centres at integers. pose: (4, 4) float64, world <- optical frame (x right, y down,
+    z forward), metres.
     """
 
     intrinsics: np.ndarray
@@ -110,7 +117,8 @@ def sample_layout(seed: int, options: SceneOptions, aspect: float = 0.75) -> Lay
     rng = np.random.default_rng(seed)
     count = int(rng.integers(options.objects[0], options.objects[1] + 1))
     room = _sample_room(rng, options)
-    elevation = math.radians(rng.uniform(*_ELEVATION[options.camera]))
+    camera = ("low", "high")[rng.integers(2)] if options.camera == "other" else options.camera
+    elevation = math.radians(rng.uniform(*_ELEVATION[camera]))
     distance = rng.uniform(0.6, 0.95) * (1.0 + 0.035 * max(0, count - 5))
     eye = (
         distance,

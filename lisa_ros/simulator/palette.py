@@ -44,6 +44,25 @@ _WITHOUT = {
     "screwdriver": {"grey", "brown"},
     "ball": {"brown", "black"},
 }
+# Colours that parts of a category show whatever its own colour is (blades, labels, pages, screens, leaves, flames): never claimed absent.
+ALSO_SHOWS = {
+    "knife": {"grey", "white"},
+    "scissors": {"grey", "white"},
+    "hammer": {"grey"},
+    "screwdriver": {"grey", "black"},
+    "pan": {"black", "grey"},
+    "ball": {"white", "grey"},
+    "book": {"white", "black"},
+    "phone": {"black", "blue", "green", "grey"},
+    "bottle": {"white", "black", "orange"},
+    "candle": {"yellow", "orange", "grey", "white"},
+    "carrot": {"green"},
+    "apple": {"green", "yellow"},
+    "pear": {"brown", "yellow", "green"},
+    "lemon": {"green"},
+    "banana": {"brown"},
+    "mug": {"white"},
+}
 
 
 def colours_of(category: str) -> tuple[str, ...]:

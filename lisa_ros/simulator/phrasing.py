@@ -435,10 +435,15 @@ PHRASINGS = {"train": TRAIN, "heldout": HELDOUT}
 NUMBERS = {2: "two", 3: "three", 4: "four"}
 
 
+def is_plural(noun: str) -> bool:
+    """Whether a noun phrase for one object is plural in grammar."""
+    return noun.endswith("scissors") and "pair of" not in noun
+
+
 def article(phrase: str) -> str:
-    """The phrase with a or an (or "any" for a plural noun)."""
-    if phrase.endswith("scissors") and not phrase.startswith("pair"):
-        return "any " + phrase
+    """The phrase with a or an (or "some" for a plural noun)."""
+    if is_plural(phrase):
+        return "some " + phrase
     return ("an " if phrase[0] in "aeiou" else "a ") + phrase
 
 

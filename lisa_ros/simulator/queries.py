@@ -10,8 +10,8 @@ from lisa_ros.errors import ConfigurationError
 from lisa_ros.simulator import spatial
 from lisa_ros.simulator.facts import CLASSES, FACTS, IMPOSSIBLE
 from lisa_ros.simulator.nouns import SYNONYMS, UNKNOWN, invented, plural
-from lisa_ros.simulator.palette import COLOURS, colours_of
-from lisa_ros.simulator.phrasing import NUMBERS, PHRASINGS, article, finish, render
+from lisa_ros.simulator.palette import ALSO_SHOWS, COLOURS, colours_of
+from lisa_ros.simulator.phrasing import NUMBERS, PHRASINGS, article, finish, is_plural, render
 from lisa_ros.simulator.scene import Scene, SceneObject
 from lisa_ros.simulator.shapes import CATEGORIES
 
@@ -21,10 +21,10 @@ _KINDS = {
     "category": 0.16, "attribute": 0.19, "affordance": 0.13, "knowledge": 0.12, "relation": 0.12, "superlative": 0.16, "group": 0.12,
 }  # fmt: skip
 KINDS = (*_KINDS, "absent")
-# Colours that no object shows beside its own (labels, metal, pages and shadows are white, grey, black or brown).
+# Colours that single out "the red thing"; labels, metal, pages and shadows are white, grey, black or brown.
 _PURE = frozenset(("red", "green", "blue", "yellow", "orange", "purple", "pink"))
 _THINGS = ("thing", "object", "item")
-_ATTEMPTS = 12
+_ATTEMPTS = 32
 
 
 @dataclass(frozen=True)
@@ -64,18 +64,19 @@ def scene_queries(
     writer = _Writer(scene, std_random.Random(int(rng.integers(2**62))), split)
     queries, texts = [], set()
     count = 8 if count is None else count
-    for _ in range(_ATTEMPTS * count):
-        if len(queries) == count:
-            break
-        if writer.random.random() < absent_share:
-            query = writer.absent()
-        else:
-            kind = writer.random.choices(tuple(weights), tuple(weights.values()))[0]
+    for _ in range(count):
+        # A kind that this scene cannot give is made up for by another present kind, so that refusals keep their share.
+        absent = writer.random.random() < absent_share
+        for attempt in range(_ATTEMPTS):
+            if absent:
+                kind = "absent"
+            elif attempt % 4 == 0:
+                kind = writer.random.choices(tuple(weights), tuple(weights.values()))[0]
             query = getattr(writer, kind)()
-        # a kind that this scene cannot give must not be made up for by absent queries alone
-        if query is not None and query.text not in texts:
-            texts.add(query.text)
-            queries.append(query)
+            if query is not None and query.text not in texts:
+                texts.add(query.text)
+                queries.append(query)
+                break
     return queries
 
 
@@ -129,6 +130,8 @@ class _Writer:
         if item.colour not in _PURE:
             return None
         if draw < 0.92:
+            if self._shown_by_others(item.colour):
+                return None
             return self._one("attribute", self.by_colour[item.colour], f"{item.colour} {self.random.choice(_THINGS)}")
         name, (_, members, close) = self.random.choice(list(CLASSES.items()))
         if any(c in self.by_category for c in close):
@@ -215,7 +218,7 @@ class _Writer:
                 noun, targets = object_phrase(first), [o for o in targets if o.colour == first.colour]
             many = plural(noun)
         elif draw < 0.8:
-            if first.colour not in _PURE:
+            if first.colour not in _PURE or self._shown_by_others(first.colour):
                 return None
             noun, targets = f"{first.colour} {self.random.choice(_THINGS)}", self.by_colour[first.colour]
             many = plural(noun)
@@ -235,6 +238,10 @@ class _Writer:
         phrase = frame.format(p=many, s=noun, k=NUMBERS[len(targets)])
         return self._shown("group", targets, render(self.random, self.words, phrase, None, "{p}" in frame))
 
+    def _shown_by_others(self, colour):
+        """Whether an object of another colour also shows this one."""
+        return any(colour in ALSO_SHOWS.get(o.category, ()) and o.colour != colour for o in self.objects)
+
     def _noun(self, category):
         names = SYNONYMS.get(category)
         return self.random.choice(names) if names and self.random.random() < 0.25 else category
@@ -247,7 +254,7 @@ class _Writer:
 
     def _request(self, noun):
         determined = "the " + noun if self.random.random() < 0.75 else article(noun)
-        return render(self.random, self.words, determined, article(noun), False)
+        return render(self.random, self.words, determined, article(noun), is_plural(noun))
 
     def _fact(self, form, kind):
         category = self.random.choice(list(self.by_category)) if self.objects else None
@@ -292,17 +299,35 @@ class _Writer:
     # -- absent -------------------------------------------------------------------------------------------------------------
 
     def absent(self):
-        draw = self.random.random()
-        if draw < 0.35:
-            return self._absent_category()
-        if draw < 0.65:
-            return self._absent_unknown()
-        if draw < 0.9:
-            return self._absent_attribute()
-        return self._absent_fact()
+        write = self.random.choices(
+            (self._absent_category, self._absent_unknown, self._absent_attribute, self._absent_fact),
+            (0.35, 0.3, 0.25, 0.1),
+        )[0]
+        for _ in range(_ATTEMPTS):
+            query = write()
+            if query is not None:
+                return query
+        return None
 
     def _not_there(self, noun, subkind):
-        return TabletopQuery(self._request(noun), "absent", (), (noun,), f"There is no {noun} here.", subkind)
+        """Mostly a plain request; at times as a superlative, a group or a relation, so that these words promise nothing."""
+        draw = self.random.random()
+        if draw < 0.1:
+            order = self.random.choice(list(self.words.superlatives))
+            phrase = self.random.choice(self.words.superlatives[order]).format(n=noun)
+            text = render(self.random, self.words, phrase, None, False)
+        elif draw < 0.18 and not is_plural(noun):
+            frame = self.random.choice(self.words.groups)
+            phrase = frame.format(p=plural(noun), s=noun, k=self.random.choice(list(NUMBERS.values())))
+            text = render(self.random, self.words, phrase, None, "{p}" in frame)
+        elif draw < 0.26 and len(self.by_category) > 1:
+            relation = self.random.choice(list(self.words.relations))
+            anchor = self.random.choice(self.objects)
+            phrase = self.random.choice(self.words.relations[relation]).format(n=noun, r="the " + anchor.category)
+            text = render(self.random, self.words, phrase, None, False)
+        else:
+            text = self._request(noun)
+        return TabletopQuery(text, "absent", (), (noun,), f"There is no {noun} here.", subkind)
 
     def _absent_category(self):
         if self.random.random() < 0.06:
@@ -335,7 +360,7 @@ class _Writer:
         colour = self.random.choice(COLOURS)
         if self.random.random() < 0.5:  # a colour that something else here has
             colour = self.random.choice(self.objects).colour
-        if colour in here:
+        if colour in here or colour in ALSO_SHOWS.get(item.category, ()):
             return None
         return self._not_there(f"{colour} {self._noun(item.category)}", "attribute")
 

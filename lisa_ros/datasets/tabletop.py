@@ -1,0 +1,80 @@
+"""The procedural tabletop world as a data set: deterministic by index, with splits of disjoint seeds and wordings."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from lisa_ros.errors import ConfigurationError
+from lisa_ros.simulator import Scene, TabletopQuery, generate_scene, scene_queries
+from lisa_ros.types import Sample, TruthTarget, Turn
+
+# First seed of each split; a split has room for 2**40 scenes.
+_FIRST_SEED = {"train": 0, "val": 1 << 40, "heldout": 2 << 40}
+_WORDING = {"train": "train", "val": "train", "heldout": "heldout"}
+
+
+@dataclass(frozen=True)
+class Variant:
+    """A way to draw scenes: image size and fields of `SceneOptions`."""
+
+    height: int = 192
+    width: int = 256
+    options: dict = field(default_factory=dict)
+
+
+VARIANTS = {
+    "default": Variant(),
+    "camera": Variant(options={"camera": "other"}),  # other camera heights
+    "clutter": Variant(options={"objects": (10, 15)}),
+    "textures": Variant(options={"textures": "unseen"}),
+    "vga": Variant(480, 640, {"noise": 2.0, "blur": 0.8}),  # 640x480 with noise and blur
+}
+
+
+class TabletopDataset:
+    """`count` scenes with `queries` turns each (fewer where a scene gives no more).
+
+    split: "train", "val" (new scenes, training wordings) or "heldout" (new scenes, held-out wordings). variant: a key of
+    VARIANTS. Indexing renders; the same index always gives the same `Sample`. Raises ConfigurationError.
+    """
+
+    def __init__(self, split: str, count: int, queries: int = 8, variant: str = "default"):
+        for name, value, known in (("split", split, _FIRST_SEED), ("variant", variant, VARIANTS)):
+            if value not in known:
+                raise ConfigurationError(f"{name}={value!r}: choose one of {', '.join(known)}")
+        if not 0 <= count <= 1 << 40:
+            raise ConfigurationError(f"count={count}: must be within 0..{1 << 40}")
+        self.split, self.count, self.queries, self.variant = split, count, queries, VARIANTS[variant]
+        self.source = f"tabletop/{split}/{variant}"
+
+    def __len__(self) -> int:
+        return self.count
+
+    def scene(self, index: int) -> Scene:
+        """The rendered scene of an index. Raises IndexError."""
+        if not 0 <= index < self.count:
+            raise IndexError(f"scene {index} of {self.count}")
+        variant = self.variant
+        return generate_scene(_FIRST_SEED[self.split] + index, variant.height, variant.width, **variant.options)
+
+    def questions(self, scene: Scene) -> list[TabletopQuery]:
+        """The queries about one of this data set's scenes."""
+        return scene_queries(scene, np.random.default_rng((scene.seed, 1)), _WORDING[self.split], self.queries)
+
+    def __getitem__(self, index: int) -> Sample:
+        scene = self.scene(index)
+        return Sample(scene.image, tuple(to_turn(scene, query) for query in self.questions(scene)), self.source)
+
+    def __iter__(self) -> Iterator[Sample]:
+        return (self[index] for index in range(self.count))
+
+
+def to_turn(scene: Scene, query: TabletopQuery) -> Turn:
+    """A query as a turn with masks; an absent one has one target without a mask."""
+    if query.target_ids:
+        pairs = zip(query.phrases, query.target_ids, strict=True)
+        targets = tuple(TruthTarget(phrase, scene.mask(i), i) for phrase, i in pairs)
+    else:
+        targets = tuple(TruthTarget(phrase, None) for phrase in query.phrases)
+    return Turn(query.text, targets, query.answer, query.kind, is_sentence=True)
