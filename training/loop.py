@@ -1,0 +1,126 @@
+"""The loop that both stages of the tabletop recipe share: optimiser, schedule, checkpoints, resume, log, progress."""
+
+import json
+import os
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from tqdm import tqdm
+
+from training.distributed import average_weights, broadcast_state, start
+
+
+class TrainingError(RuntimeError):
+    """Training cannot go on (a loss that is not finite, a checkpoint that does not fit); nothing saved is lost."""
+
+
+@dataclass(frozen=True)
+class LoopOptions:
+    """Optimisation of one stage.
+
+    steps: optimiser steps in all. lr: peak learning rate of AdamW. warmup: steps of linear warm-up.
+    decay_fraction: last share of the steps, over which the learning rate falls linearly to zero; before, it is constant,
+    so that a run can be prolonged from a checkpoint by raising `steps`. sync_every: steps between two averagings of the
+    processes' weights; save_every is a multiple of it.
+    """
+
+    steps: int
+    lr: float
+    warmup: int = 50
+    decay_fraction: float = 0.3
+    weight_decay: float = 0.02
+    clip: float = 1.0
+    save_every: int = 48
+    sync_every: int = 8
+
+
+def learning_rate_factor(step: int, options: LoopOptions) -> float:
+    """Share of the peak learning rate at a step (trapezoid)."""
+    decay_steps = max(1, round(options.steps * options.decay_fraction))
+    return min((step + 1) / max(1, options.warmup), (options.steps - step) / decay_steps, 1.0)
+
+
+def save_atomically(payload: object, path: Path) -> None:
+    """torch.save that leaves either the old file or the new one, whenever the process dies."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_suffix(".tmp")
+    with open(temporary, "wb") as file:
+        torch.save(payload, file)
+        file.flush()
+        os.fsync(file.fileno())
+    os.replace(temporary, path)
+
+
+def optimizer_for(model: torch.nn.Module, options: LoopOptions, lr_scale: Callable[[str], float]) -> torch.optim.AdamW:
+    """AdamW without weight decay on vectors (norms, biases); `lr_scale(name)` multiplies the learning rate, 0 freezes."""
+    groups: dict[tuple[float, float], list[torch.nn.Parameter]] = {}
+    for name, parameter in model.named_parameters():
+        scale = lr_scale(name)
+        parameter.requires_grad_(scale > 0)
+        if scale > 0:
+            decay = options.weight_decay if parameter.ndim > 1 else 0.0
+            groups.setdefault((scale, decay), []).append(parameter)
+    return torch.optim.AdamW(
+        [
+            {"params": params, "lr": options.lr * s, "peak": options.lr * s, "weight_decay": d}
+            for (s, d), params in groups.items()
+        ],
+        betas=(0.9, 0.95),
+    )
+
+
+def fit(
+    model: torch.nn.Module,
+    batches: Callable[[int], Iterator[object]],
+    losses: Callable[[object], dict[str, torch.Tensor]],
+    options: LoopOptions,
+    run_dir: Path,
+    lr_scale: Callable[[str], float] = lambda name: 1.0,
+) -> None:
+    """Trains `model` until `options.steps`, resuming from `run_dir/last.pt` where that exists.
+
+    batches(step): endless iterator of this process's batches, beginning with that step's.
+    losses(batch): named scalars; "loss" is minimised, the others are logged to `run_dir/log.jsonl`.
+    Raises TrainingError when the loss is not finite.
+    """
+    rank, _ = start()
+    optimizer = optimizer_for(model, options, lr_scale)
+    checkpoint, first = run_dir / "last.pt", 0
+    if checkpoint.exists():
+        state = torch.load(checkpoint, map_location="cpu", weights_only=True)
+        model.load_state_dict(state["model"])
+        optimizer.load_state_dict(state["optimizer"])
+        first = state["step"]
+    broadcast_state(model)
+    parameters = [p for group in optimizer.param_groups for p in group["params"]]
+    run_dir.mkdir(parents=True, exist_ok=True)
+    progress = tqdm(total=options.steps, initial=first, disable=rank > 0, mininterval=10, smoothing=0.05)
+    stream, began = batches(first), time.time()
+    for step in range(first, options.steps):
+        values = losses(next(stream))
+        if not torch.isfinite(values["loss"]):
+            raise TrainingError(
+                f"loss is {float(values['loss'])} at step {step}; the last good state is in {checkpoint}"
+            )
+        optimizer.zero_grad(set_to_none=True)
+        values["loss"].backward()
+        torch.nn.utils.clip_grad_norm_(parameters, options.clip)
+        for group in optimizer.param_groups:
+            group["lr"] = group["peak"] * learning_rate_factor(step, options)
+        optimizer.step()
+        if (step + 1) % options.sync_every == 0 or step + 1 == options.steps:
+            average_weights(model)
+        if rank == 0:
+            record = {name: round(float(value), 5) for name, value in values.items()}
+            progress.set_postfix(record)
+            progress.update()
+            with open(run_dir / "log.jsonl", "a") as log:
+                log.write(json.dumps({"step": step, "minutes": round((time.time() - began) / 60, 2), **record}) + "\n")
+            if (step + 1) % options.save_every == 0 or step + 1 == options.steps:
+                save_atomically(
+                    {"model": model.state_dict(), "optimizer": optimizer.state_dict(), "step": step + 1}, checkpoint
+                )
+    progress.close()

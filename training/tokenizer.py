@@ -1,0 +1,59 @@
+"""Trains the small model's tokenizer and writes it in the file layout of the published checkpoints."""
+
+import io
+import json
+from collections.abc import Iterable
+from pathlib import Path
+
+import sentencepiece
+
+ADDED_TOKENS = ("[SEG]", "<im_start>", "<im_end>")
+
+
+def write_tokenizer(texts: Iterable[str], vocab_size: int, out: Path) -> None:
+    """Trains a BPE with byte fallback on `texts` and writes tokenizer.model and its three JSON files to `out`.
+
+    The added tokens follow the vocabulary in the published order: `[SEG]`, `<im_start>`, `<im_end>`.
+    """
+    model = io.BytesIO()
+    sentencepiece.SentencePieceTrainer.train(
+        sentence_iterator=iter(texts),
+        model_writer=model,
+        vocab_size=vocab_size,
+        model_type="bpe",
+        byte_fallback=True,
+        split_digits=True,
+        normalization_rule_name="identity",
+        remove_extra_whitespaces=False,
+        add_dummy_prefix=True,
+        unk_id=0,
+        bos_id=1,
+        eos_id=2,
+        pad_id=-1,
+        num_threads=1,
+        minloglevel=1,
+    )
+    out.mkdir(parents=True, exist_ok=True)
+    (out / "tokenizer.model").write_bytes(model.getvalue())
+    files = {
+        "added_tokens.json": {token: vocab_size + i for i, token in enumerate(ADDED_TOKENS)},
+        "special_tokens_map.json": {
+            "bos_token": "<s>",
+            "eos_token": "</s>",
+            "unk_token": "<unk>",
+            "pad_token": "<unk>",
+        },
+        "tokenizer_config.json": {
+            "tokenizer_class": "LlamaTokenizer",
+            "add_bos_token": True,
+            "add_eos_token": False,
+            "legacy": True,
+            "model_max_length": 512,
+            "padding_side": "right",
+            "bos_token": "<s>",
+            "eos_token": "</s>",
+            "unk_token": "<unk>",
+        },
+    }
+    for name, content in files.items():
+        (out / name).write_text(json.dumps(content, indent=2) + "\n")
