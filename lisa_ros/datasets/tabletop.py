@@ -35,8 +35,8 @@ VARIANTS = {
 class TabletopDataset:
     """`count` scenes with `queries` turns each (fewer where a scene gives no more).
 
-    split: "train", "val" (new scenes, training wordings) or "heldout" (new scenes, held-out wordings). variant: a key of
-    VARIANTS. Indexing renders; the same index always gives the same `Sample`. Raises ConfigurationError.
+    split: "train", "val" (new scenes, training wordings) or "heldout" (new scenes, held-out wordings). variant: a key
+    of VARIANTS. Indexing renders; the same index always gives the same `Sample`. Raises ConfigurationError.
     """
 
     def __init__(self, split: str, count: int, queries: int = 8, variant: str = "default"):

@@ -1,8 +1,7 @@
-"""A procedural tabletop world with exact truth: RGB-D scenes, instance masks, poses, and language queries about them."""
+"""A procedural tabletop world with exact truth: RGB-D scenes, instance masks, poses, and queries about them."""
 
 from lisa_ros.simulator.layout import SceneOptions
 from lisa_ros.simulator.queries import TabletopQuery, scene_queries
 from lisa_ros.simulator.scene import Scene, SceneObject, generate_scene, scene_at
-
 
 __all__ = ["Scene", "SceneObject", "SceneOptions", "TabletopQuery", "generate_scene", "scene_at", "scene_queries"]

@@ -1,7 +1,7 @@
 """What the household categories are good for and known for. Training and held-out wordings are kept apart.
 
-`uses` are verb phrases ("cut the bread": something to ... with), `clauses` finish "the thing that ...". `close`: categories that a
-person might also accept, so that their presence forbids the claim that nothing fits.
+`uses` are verb phrases ("cut the bread": something to ... with), `clauses` finish "the thing that ...". `close`:
+categories that a person might also accept, so that their presence forbids the claim that nothing fits.
 """
 
 from dataclasses import dataclass

@@ -1,11 +1,12 @@
-"""Ray-primitive intersections. Every primitive lives in a local frame of unit size; the ray direction is not normalised.
+"""Ray-primitive intersections. A primitive lives in a local frame of unit size; ray directions are not normalised.
 
 Shapes (local frame), with their parameters a, b, c, d:
   BOX      [-1, 1]^3.
   SPHERE   x^2 + y^2 + z^2 = 1, kept where a <= z <= b (an open shell unless a = -1 and b = 1).
-  FRUSTUM  axis z in [-1, 1], radius a at z = -1 and b at z = 1; c: caps (1 top, 2 bottom, 3 both); d: radius of a hole in the top cap.
-  ARC      tube around an arc of the unit circle in the xy plane, |angle to +x| <= b, tube radius a, thinned by c at its ends.
-           Needs a uniform scale (it is sphere-traced).
+  FRUSTUM  axis z in [-1, 1], radius a at z = -1 and b at z = 1; c: caps (1 top, 2 bottom, 3 both); d: radius of a
+           hole in the top cap.
+  ARC      tube around an arc of the unit circle in the xy plane, |angle to +x| <= b, tube radius a, thinned by c at its
+           ends. Needs a uniform scale (it is sphere-traced).
 """
 
 import math
@@ -136,7 +137,7 @@ def _hit_arc(ox, oy, oz, dx, dy, dz, radius, half_angle, taper, near):
 
 @njit(**_JIT)
 def hit_primitive(kind, a, b, c, d, ox, oy, oz, dx, dy, dz, near):
-    """Nearest hit with t > near, as (t, normal); t is MISS without a hit. The normal is local, not normalised, either side."""
+    """Nearest hit with t > near, as (t, normal), or t = MISS. The normal is local, not normalised, on either side."""
     if kind == BOX:
         return _hit_box(ox, oy, oz, dx, dy, dz, near)
     if kind == SPHERE:

@@ -25,9 +25,10 @@ _TEXTURES = {"seen": (0, 1, 1, 2, 3, 4, 5), "unseen": (6, 7, 8, 9)}
 class SceneOptions:
     """How scenes are drawn.
 
-    objects: fewest and most objects (1..15; fewer where no room is left). camera: elevation "default", "low", "high", or
-    "other" (low or high). textures: of the grounds, "seen" (training) or "unseen". noise: multiplies the sensor noise.
-    blur: added Gaussian sigma in pixels of a 256-wide image. repeats: share of scenes with several objects of one category.
+    objects: fewest and most objects (1..15; fewer where no room is left). camera: elevation "default", "low", "high",
+    or "other" (low or high). textures: of the grounds, "seen" (training) or "unseen". noise: multiplies the
+    sensor noise. blur: added Gaussian sigma in pixels of a 256-wide image. repeats: share of scenes with several objects of one
+    category.
     """
 
     objects: tuple[int, int] = (3, 9)
@@ -53,8 +54,8 @@ class SceneOptions:
 class Camera:
     """Pinhole camera.
 
-    intrinsics: (3, 3) float64, pixel centres at integers. pose: (4, 4) float64, world <- optical frame (x right, y down,
-    z forward), metres.
+    intrinsics: (3, 3) float64, pixel centres at integers. pose: (4, 4) float64, world <- optical frame (x right,
+    y down, z forward), metres.
     """
 
     intrinsics: np.ndarray
@@ -63,7 +64,7 @@ class Camera:
 
 @dataclass(frozen=True)
 class Placed:
-    """One object of a layout: parts in its own frame, turned by yaw (rad) about z and moved to (x, y, 0) in world metres."""
+    """One object of a layout: parts in its own frame, turned by yaw (rad) about z and moved to (x, y, 0) world m."""
 
     category: str
     colour: str
@@ -198,7 +199,7 @@ def _place(rng, layout, chosen, aspect):
 
 
 def _table_point(view, u, v):
-    """Where the ray through a point of the image (-1..1 from edge to edge) meets the table; None when too far or never."""
+    """Where the ray through a point of the image (-1..1 from edge to edge) meets the table; None if it does not."""
     rotation, origin, focal, half_width, half_height = view
     x, y = u * half_width / focal, v * half_height / focal
     dx, dy, dz = (row[0] * x + row[1] * y + row[2] for row in rotation)
@@ -293,7 +294,8 @@ def _sample_room(rng, options):
     key, ambient = rng.uniform(0.5, 0.95), rng.uniform(0.3, 0.6)
     soft = rng.random() < 0.6
     light = np.array([
-        *direction, key * (1 + warmth), key, key * (1 - warmth), ambient * (1 - warmth / 2), ambient, ambient * (1 + warmth / 2),
+        *direction, key * (1 + warmth), key, key * (1 - warmth),
+        ambient * (1 - warmth / 2), ambient, ambient * (1 + warmth / 2),
         rng.uniform(0.03, 0.12) if soft else 0.0, 4.0 if soft else 1.0,
     ])  # fmt: skip
     noise = options.noise * rng.uniform(0.3, 1.0) * 0.018

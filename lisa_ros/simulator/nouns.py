@@ -1,4 +1,7 @@
-"""Nouns: how the categories are called, and nouns of things that are never in a scene (training and held-out ones apart)."""
+"""Nouns: what the categories are called, and nouns of things that are never in a scene.
+
+The latter come in two disjoint tables, for training and held out.
+"""
 
 import zlib
 
@@ -23,40 +26,46 @@ def plural(noun: str) -> str:
 
 UNKNOWN = {
     "train": tuple(
-        line.strip()
-        for line in """
-        airplane, alarm clock, ambulance, anchor, armchair, arrow, axe, backpack, bag, bagel, balloon, barrel, basket, bat, bathtub, battery,
-        bear, bed, bee, bell, belt, bench, bicycle, bird, blanket, blender, board, boat, bone, boot, bow, box, bracelet, branch, brick, bridge,
-        broccoli, broom, brush, bucket, bug, bun, bus, button, cabbage, cable, cactus, cage, cake, calculator, camel, camera, can, candy, canoe,
-        cap, car, card, carpet, cart, castle, cat, chain, chair, cheese, cherry, chess board, chicken, church, cigar, clock, cloud, coat, coin,
-        comb, computer, cookie, couch, cow, crab, crown, cucumber, curtain, deer, desk, diamond, dice, doll, dolphin, donkey, donut, door,
-        doorbell, dragon, dress, drill, drum, duck, eagle, ear, egg, elephant, engine, envelope, eraser, fan, feather, fence, finger, fish, flag,
-        flashlight, flower, flute, football helmet, fox, fridge, frog, garlic, ghost, giraffe, glass, glove, glue stick, goat, goose, grape,
-        grill, guitar, hair dryer, hamburger, hat, headphones, heart, helicopter, helmet, hen, honey jar, horse, hose, house, iron, jacket, jar,
-        kettle, key, keyboard, kite, kiwi, ladder, lamp, laptop, leaf, letter, lighter, lion, lizard, lobster, magnet, mango, map, marble,
-        mask, match, microphone, microwave, mirror, monkey, moon, motorcycle, mouse, mushroom, necklace, needle, nest, newspaper, onion,
-        orange, oven, owl, paintbrush, panda, parrot, peach, peanut, pen, pencil, penguin, piano, pig, pillow, pineapple, pizza, plane, plant,
-        plug, pliers, potato, printer, pumpkin, puppet, puzzle, rabbit, radio, rake, remote control, ring, robot, rocket, rope, rose, ruler,
-        sandal, sandwich, saw, scarf, shark, sheep, shell, ship, shirt, shoe, shovel, skateboard, snail, snake, soap, sock, sofa, spider,
-        sponge, stapler, star, stone, strawberry, suitcase, swan, sword, table lamp, tape measure, teapot, teddy bear, telescope, tennis racket,
-        tent, ticket, tiger, tire, toaster, toilet, tomato, toothbrush, tractor, train, tree, truck, trumpet, turtle, umbrella, vase, violin,
-        wallet, watch, watermelon, whale, wheel, whistle, window, wrench, zebra
+        noun.strip()
+        for noun in """
+        airplane, alarm clock, ambulance, anchor, armchair, arrow, axe, backpack, bag, bagel, balloon, barrel,
+        basket, bat, bathtub, battery, bear, bed, bee, bell, belt, bench, bicycle, bird, blanket, blender, board,
+        boat, bone, boot, bow, box, bracelet, branch, brick, bridge, broccoli, broom, brush, bucket, bug, bun, bus,
+        button, cabbage, cable, cactus, cage, cake, calculator, camel, camera, can, candy, canoe, cap, car, card,
+        carpet, cart, castle, cat, chain, chair, cheese, cherry, chess board, chicken, church, cigar, clock, cloud,
+        coat, coin, comb, computer, cookie, couch, cow, crab, crown, cucumber, curtain, deer, desk, diamond, dice,
+        doll, dolphin, donkey, donut, door, doorbell, dragon, dress, drill, drum, duck, eagle, ear, egg, elephant,
+        engine, envelope, eraser, fan, feather, fence, finger, fish, flag, flashlight, flower, flute, football
+        helmet, fox, fridge, frog, garlic, ghost, giraffe, glass, glove, glue stick, goat, goose, grape, grill,
+        guitar, hair dryer, hamburger, hat, headphones, heart, helicopter, helmet, hen, honey jar, horse, hose,
+        house, iron, jacket, jar, kettle, key, keyboard, kite, kiwi, ladder, lamp, laptop, leaf, letter, lighter,
+        lion, lizard, lobster, magnet, mango, map, marble, mask, match, microphone, microwave, mirror, monkey, moon,
+        motorcycle, mouse, mushroom, necklace, needle, nest, newspaper, onion, orange, oven, owl, paintbrush, panda,
+        parrot, peach, peanut, pen, pencil, penguin, piano, pig, pillow, pineapple, pizza, plane, plant, plug,
+        pliers, potato, printer, pumpkin, puppet, puzzle, rabbit, radio, rake, remote control, ring, robot, rocket,
+        rope, rose, ruler, sandal, sandwich, saw, scarf, shark, sheep, shell, ship, shirt, shoe, shovel, skateboard,
+        snail, snake, soap, sock, sofa, spider, sponge, stapler, star, stone, strawberry, suitcase, swan, sword,
+        table lamp, tape measure, teapot, teddy bear, telescope, tennis racket, tent, ticket, tiger, tire, toaster,
+        toilet, tomato, toothbrush, tractor, train, tree, truck, trumpet, turtle, umbrella, vase, violin, wallet,
+        watch, watermelon, whale, wheel, whistle, window, wrench, zebra
         """.replace("\n", " ").split(",")
     ),
     "heldout": tuple(
-        line.strip()
-        for line in """
-        accordion, ant, avocado, badge, ball pen, beetle, binoculars, blackboard, bread roll, briefcase, broccoli head, bulldozer, butterfly,
-        cello, chalk, chimney, coconut, compass, corkscrew, cricket bat, crocodile, cupcake, dinosaur, dustpan, earring, eggplant, fire truck,
-        garden hose, globe, hairbrush, hammock, harp, hedgehog, hourglass, ice cube, kangaroo, ladybug, lantern, lipstick, lollipop, mailbox,
-        melon, mop, notebook computer, octopus, padlock, paper clip, parachute, peacock, pepper mill, perfume, piggy bank, plum, pretzel, raincoat,
-        rolling pin, safety pin, saxophone, scale, screw, shower, skirt, sled, slipper, squirrel, stopwatch, submarine, sunflower, syringe,
-        thermometer, tie, toothpaste, traffic light, trash bin, tulip, typewriter, vacuum cleaner, walnut, wheelbarrow, wig, windmill, yoyo
+        noun.strip()
+        for noun in """
+        accordion, ant, avocado, badge, ball pen, beetle, binoculars, blackboard, bread roll, briefcase, broccoli
+        head, bulldozer, butterfly, cello, chalk, chimney, coconut, compass, corkscrew, cricket bat, crocodile,
+        cupcake, dinosaur, dustpan, earring, eggplant, fire truck, garden hose, globe, hairbrush, hammock, harp,
+        hedgehog, hourglass, ice cube, kangaroo, ladybug, lantern, lipstick, lollipop, mailbox, melon, mop, notebook
+        computer, octopus, padlock, paper clip, parachute, peacock, pepper mill, perfume, piggy bank, plum, pretzel,
+        raincoat, rolling pin, safety pin, saxophone, scale, screw, shower, skirt, sled, slipper, squirrel,
+        stopwatch, submarine, sunflower, syringe, thermometer, tie, toothpaste, traffic light, trash bin, tulip,
+        typewriter, vacuum cleaner, walnut, wheelbarrow, wig, windmill, yoyo
         """.replace("\n", " ").split(",")
     ),
 }
-_ONSETS = "b c d f g h j k l m n p r s t v w z br ch cl dr fl gr kl pl pr sh sk sl sn sp st tr th wh".split()
-_VOWELS = "a e i o u a e i o u ai ea oo ee ou".split()
+_ONSETS = "b c d f g h j k l m n p r s t v w z br ch cl dr fl gr kl pl pr sh sk sl sn sp st tr th wh"
+_VOWELS = "a e i o u a e i o u ai ea oo ee ou"
 _CODAS = ["", "", "", "n", "r", "l", "s", "t", "m", "p", "ck", "nd", "mp", "x", "b"]
 
 
@@ -64,7 +73,7 @@ def invented(random, split: str) -> str:
     """A pronounceable word that means nothing; those of "train" and "heldout" never coincide. random: random.Random."""
     while True:
         word = "".join(
-            random.choice(_ONSETS) + random.choice(_VOWELS) + random.choice(_CODAS)
+            random.choice(_ONSETS.split()) + random.choice(_VOWELS.split()) + random.choice(_CODAS)
             for _ in range(random.choice((1, 2, 2, 2, 3)))
         )
         if len(word) >= 4 and (zlib.crc32(word.encode()) % 4 == 0) == (split == "heldout"):

@@ -35,8 +35,7 @@ _FOOD_HSV = {
     ("lemon", "yellow"): ((0.145, 0.16), (0.9, 0.97), (0.85, 0.97)),
     ("carrot", "orange"): ((0.045, 0.065), (0.92, 0.98), (0.8, 0.92)),
 }
-# Dark or pale colours that would hide what the category looks like (a black pan's handle, a white flame holder) stay in; metal parts are grey, so
-# tools with metal heads do not come in grey.
+# Parts of metal are grey, so tools with metal heads do not come in grey.
 _WITHOUT = {
     "knife": {"grey"},
     "scissors": {"grey"},
@@ -44,7 +43,8 @@ _WITHOUT = {
     "screwdriver": {"grey", "brown"},
     "ball": {"brown", "black"},
 }
-# Colours that parts of a category show whatever its own colour is (blades, labels, pages, screens, leaves, flames): never claimed absent.
+# Colours that parts of a category show whatever its own colour is (blades, labels, pages, screens, leaves, flames):
+# never claimed absent.
 ALSO_SHOWS = {
     "knife": {"grey", "white"},
     "scissors": {"grey", "white"},

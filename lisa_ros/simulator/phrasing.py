@@ -1,4 +1,4 @@
-"""Surface forms of queries: frames around a noun phrase. Training and held-out tables share no string (a test holds them apart).
+"""Surface forms of queries: frames around a noun phrase. Training and held-out tables share no string.
 
 {x}: a noun phrase with its determiner; {a}: an indefinite one; {is}: is or are; {it}: it or them.
 """
@@ -12,9 +12,11 @@ def _lines(text):
 
 @dataclass(frozen=True)
 class Phrasing:
-    """imperatives go with openers; questions, statements stand alone; indefinite frames need {a}; uses and clauses wrap facts
-    ({v}: verb phrase, {c}: relative clause); the *_sentences ones stand alone. superlatives: {n} is the noun.
-    relations: {n} left of {r}.
+    """Tables of one split.
+
+    imperatives go with openers; questions and statements stand alone; indefinite frames need {a}; use_* and clause_*
+    wrap facts ({v}: verb phrase, {c}: relative clause), the sentences stand alone. superlatives: {n} is the noun.
+    relations: {n} left of {r}. groups: {p} plural, {s} singular, {k} number.
     """
 
     imperatives: tuple[str, ...]
@@ -448,7 +450,7 @@ def article(phrase: str) -> str:
 
 
 def render(random, phrasing: Phrasing, phrase: str, indefinite: str | None, many: bool) -> str:
-    """A request for a noun phrase. indefinite: the phrase as it follows "is there", or None where it has no such form."""
+    """A request for a noun phrase. indefinite: the phrase as it follows "is there", None where it has no such form."""
     words = {"x": phrase, "is": "are" if many else "is", "it": "them" if many else "it"}
     draw = random.random()
     asks = False

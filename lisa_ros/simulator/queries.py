@@ -18,7 +18,8 @@ from lisa_ros.simulator.shapes import CATEGORIES
 MAX_TARGETS = 4
 ABSENT_SHARE = 0.33
 _KINDS = {
-    "category": 0.16, "attribute": 0.19, "affordance": 0.13, "knowledge": 0.12, "relation": 0.12, "superlative": 0.16, "group": 0.12,
+    "category": 0.16, "attribute": 0.19, "affordance": 0.13, "knowledge": 0.12,
+    "relation": 0.12, "superlative": 0.16, "group": 0.12,
 }  # fmt: skip
 KINDS = (*_KINDS, "absent")
 # Colours that single out "the red thing"; labels, metal, pages and shadows are white, grey, black or brown.
@@ -29,8 +30,11 @@ _ATTEMPTS = 32
 
 @dataclass(frozen=True)
 class TabletopQuery:
-    """text: what is asked. kind: one of KINDS. target_ids: `SceneObject.id`s in the order of the answer's `[SEG]` tokens (left to
-    right in the image), empty when absent. phrases: "red mug" for each target; for an absent query what is not there.
+    """One question with its truth.
+
+    text: what is asked. kind: one of KINDS. target_ids: `SceneObject.id`s in the order of the answer's `[SEG]` tokens
+    (left to right in the image), empty when absent. phrases: "red mug" for each target; for an absent query what is not
+    there.
     answer: reference words. subkind: for absent queries "known", "unknown", "attribute", "affordance"; else "".
     """
 
@@ -52,8 +56,9 @@ def scene_queries(
 ) -> list[TabletopQuery]:
     """Draws queries about a scene, no text twice.
 
-    split: "train" or "heldout", which decides the wording (tables without a common string). count: how many, default 8; fewer
-    where a scene gives no more. kinds: weights of the kinds of present queries, default all. Raises ConfigurationError.
+    split: "train" or "heldout", which decides the wording (tables without a common string). count: how many, default 8;
+    fewer where a scene gives no more. kinds: weights of the kinds of present queries, default all.
+    Raises ConfigurationError.
     """
     if split not in PHRASINGS:
         raise ConfigurationError(f"split={split!r}: choose one of {', '.join(PHRASINGS)}")
@@ -106,8 +111,6 @@ class _Writer:
         for item in scene.objects:
             self.by_category[item.category].append(item)
             self.by_colour[item.colour].append(item)
-
-    # -- present ------------------------------------------------------------------------------------------------------------
 
     def category(self):
         category = self.random.choice(list(self.by_category)) if self.objects else None
@@ -296,8 +299,6 @@ class _Writer:
         phrases = tuple(object_phrase(o) for o in targets)
         return TabletopQuery(text, kind, tuple(o.id for o in targets), phrases, reference_answer(phrases))
 
-    # -- absent -------------------------------------------------------------------------------------------------------------
-
     def absent(self):
         write = self.random.choices(
             (self._absent_category, self._absent_unknown, self._absent_attribute, self._absent_fact),
@@ -310,7 +311,7 @@ class _Writer:
         return None
 
     def _not_there(self, noun, subkind):
-        """Mostly a plain request; at times as a superlative, a group or a relation, so that these words promise nothing."""
+        """Mostly a plain request; at times a superlative, a group or a relation: these words promise nothing."""
         draw = self.random.random()
         if draw < 0.1:
             order = self.random.choice(list(self.words.superlatives))

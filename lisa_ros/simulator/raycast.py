@@ -28,8 +28,9 @@ _JIT = {"cache": True, "nogil": True, "error_model": "numpy"}
 
 @njit(**_JIT)
 def cast(prims, boxes, rotation, origin, intrinsics, depth, owner, normals, full_area, stamp):
-    """Fills depth (H, W, m along the optical axis), owner (H, W, primitive index), normals (H, W, 3, world) where objects are nearer.
+    """Fills the buffers where objects are nearer than what they hold.
 
+    depth: (H, W) m along the optical axis. owner: (H, W) primitive index. normals: (H, W, 3) in the world.
     boxes: (P, 4) int, pixel bounds [u0, v0, u1, v1) of each primitive; primitives of one object are consecutive.
     full_area: (objects + 1,), pixels that each object would cover alone.
     """
@@ -128,7 +129,7 @@ def _noise(x, y, seed):
 
 @njit(**_JIT)
 def _ground_mix(kind, x, y, scale, seed):
-    """Share of the second colour at a point (m) of a ground. Kinds 0-5 are the training textures, 6-9 the unseen ones."""
+    """Share of the second colour at a point (m) of a ground. Kinds 0-5 are training textures, 6-9 unseen ones."""
     x, y = x * scale, y * scale
     if kind == 1:  # wood
         grain = _noise(x * 0.7, y * 9.0, seed) + 0.5 * _noise(x * 2.0, y * 31.0, seed + 1)
@@ -214,7 +215,7 @@ def _blocked(prims, spheres, first, near, px, py, pz, lx, ly, lz):
 
 @njit(**_JIT)
 def _near_light(spheres, margin, px, py, pz, lx, ly, lz):
-    """Bit set of the objects whose bounding spheres, widened for a lamp of this angular radius, are on the way to the light."""
+    """Bit set of the objects whose bounding spheres, widened for the lamp's angular radius, are on the way to it."""
     near = 0
     for obj in range(spheres.shape[0]):
         ex, ey, ez = spheres[obj, 0] - px, spheres[obj, 1] - py, spheres[obj, 2] - pz
@@ -248,7 +249,7 @@ def _light_share(prims, spheres, first, light, near, turn, px, py, pz):
 def shade(prims, spheres, first, rotation, origin, intrinsics, light, grounds, depth, owner, normals, image):
     """Fills image (H, W, 3) float32, linear RGB.
 
-    light: [direction to it (3), colour (3), ambient (3), angular radius of the lamp in rad (0: hard shadows), shadow samples].
+    light: [direction to it (3), colour (3), ambient (3), angular radius of the lamp (rad), shadow samples].
     grounds: (3, 9) for table, floor, wall: [texture, scale 1/m, seed, colour (3), second colour (3)].
     """
     fx, fy, cx, cy = intrinsics

@@ -23,7 +23,7 @@ _PERIOD = 8.0  # s
 class SceneObject:
     """One object of a rendered scene.
 
-    id: its value in `Scene.instances`. position: (3,) world m, where its frame stands on the table. yaw: rad about world z.
+    id: its value in `Scene.instances`. position: (3,) world m, where its frame stands on the table. yaw: rad about z.
     centre, extents: (3,) m, its oriented box in the world (axes: object x, object y, world z). pixels: visible pixels.
     visible: visible share of the pixels that it would cover alone. centroid: (u, v) mean of its visible pixels.
     queryable: seen well enough to be asked about.
@@ -47,7 +47,7 @@ class Scene:
     """A rendered scene.
 
     image: (H, W, 3) uint8 RGB. depth: (H, W) float32, metres along the optical axis, 0 = none. instances: (H, W) uint8,
-    0 = table or room, i = objects[i - 1]. intrinsics: (3, 3) float64. camera_pose: (4, 4) float64, world <- optical frame.
+    0 = table or room, i = objects[i - 1]. intrinsics: (3, 3) float64. camera_pose: (4, 4) float64, world <- optical.
     """
 
     seed: int
@@ -64,15 +64,19 @@ class Scene:
 
 
 def generate_scene(seed: int, height: int = 192, width: int = 256, **options) -> Scene:
-    """Renders the scene of a seed. options: fields of `SceneOptions`. The same seed at another size of the same aspect
-    is the same scene. Raises ConfigurationError for options out of range.
+    """Renders the scene of a seed. options: fields of `SceneOptions`.
+
+    The same seed at another size of the same aspect is the same scene. Raises ConfigurationError for options out of
+    range.
     """
     return scene_at(seed, 0.0, "static", height, width, **options)
 
 
 def scene_at(seed: int, time: float, motion: str = "static", height: int = 192, width: int = 256, **options) -> Scene:
-    """The scene of a seed after `time` seconds of motion: "static" (does not change), "camera" (the camera swings around the
-    table) or "objects" (the arrangement turns on the table, as on a turntable). At time 0 all three are `generate_scene`.
+    """The scene of a seed after `time` seconds of motion.
+
+    motion: "static" (nothing changes), "camera" (the camera swings around the table) or "objects" (the arrangement
+    turns on the table, as on a turntable). At time 0 all three are `generate_scene`.
     """
     if motion not in MOTIONS:
         raise ConfigurationError(f"motion={motion!r}: choose one of {', '.join(MOTIONS)}")
@@ -128,7 +132,7 @@ def _render(layout: Layout, camera: Camera, height: int, width: int, turn: float
 
 
 def _primitives(objects, poses):
-    """(P, COLUMNS) rows, (P, 8, 3) corners of their bounds in the world, (objects + 1,) index of each object's first row."""
+    """(P, COLUMNS) rows, (P, 8, 3) corners of their bounds in the world, (objects + 1,) first row of each object."""
     rows, corners, first = [], [], [0]
     for index, (placed, (x, y, yaw)) in enumerate(zip(objects, poses, strict=True)):
         c, s = math.cos(yaw), math.sin(yaw)

@@ -1,6 +1,6 @@
 """Primitives and how the household categories are built from them.
 
-An object's own frame: metres, z up, z = 0 on the table, its long side along x. `build(category, colour, rng)` gives its parts.
+An object's own frame: metres, z up, z = 0 on the table, its long side along x.
 """
 
 import math
@@ -122,7 +122,7 @@ def _mug(colour, rng):
     return [
         _tube(0.0, height, radius * rng.uniform(0.82, 1.0), radius, colour, hole=inner, gloss=0.4),
         _tube(0.012, height, inner * 0.85, inner, inside, caps=2),
-        _ring((radius * 0.95, 0.0, height * 0.52), height * 0.27, 0.0075, math.pi * 0.62, colour, _UPRIGHT, gloss=0.4),
+        _ring((radius * 1.05, 0.0, height * 0.52), height * 0.27, 0.0075, math.pi * 0.5, colour, _UPRIGHT, gloss=0.4),
     ]
 
 

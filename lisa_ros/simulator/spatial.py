@@ -1,4 +1,4 @@
-"""Order and relations of objects as the camera sees them, with margins: a doubtful case gives None rather than a guess."""
+"""Order and relations of objects as the camera sees them, with margins: a doubtful case gives None."""
 
 import numpy as np
 
@@ -10,7 +10,7 @@ _NEXT_REACH = 0.28  # m between centres
 
 
 class View:
-    """A scene's objects in camera terms: u, v (pixels), ahead (m along the ground away from the camera), distance (m)."""
+    """A scene's objects in camera terms: ahead and across (m along the ground), distance (m), spot (world x, y)."""
 
     def __init__(self, scene):
         self.width = scene.image.shape[1]
