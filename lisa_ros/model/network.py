@@ -15,8 +15,8 @@ from lisa_ros.model.vision import ClipTower
 class LisaNetwork(nn.Module):
     """The pieces, to be called one by one: training packs batches of its own, the engine keeps caches.
 
-    Sequences are "expanded": the image placeholder counts as N visual tokens. Position i of the last hidden states
-    predicts token i + 1; the state that predicts a [SEG] is the one its mask is decoded from.
+    Sequences are "expanded": the image's id stands once for each of the N visual tokens. Position i of the last hidden
+    states predicts token i + 1; the state that predicts a [SEG] is the one its mask is decoded from.
     """
 
     def __init__(self, config: LisaConfig, vision_tower: ClipTower | None = None) -> None:
@@ -31,6 +31,7 @@ class LisaNetwork(nn.Module):
         if config.tie_word_embeddings:
             self.lm_head.weight = self.model.embed_tokens.weight
         self.vision_tower = vision_tower
+        self.sam.image_encoder.neck.register_forward_pre_hook(_match_type)
 
     @property
     def sam(self) -> SegmentAnything:
@@ -41,6 +42,10 @@ class LisaNetwork(nn.Module):
     def head(self) -> SamPromptHead:
         """Hidden states -> masks."""
         return SamPromptHead(self.model.text_hidden_fcs[0], self.sam)
+
+    def encode_image(self, pixels: Tensor) -> SamFeatures:
+        """SAM's features of preprocessed images (B, 3, S, S) float32."""
+        return self.sam.encode(pixels.to(self.sam.image_encoder.pos_embed.dtype))
 
     def visual_tokens(self, sam_features: SamFeatures, clip_pixels: Tensor | None) -> Tensor:
         """Visual tokens (B, N, hidden_size) in row-major order, from the tower that the configuration names.
@@ -63,10 +68,10 @@ class LisaNetwork(nn.Module):
         return self.model.embed_tokens(ids)
 
     def splice(self, ids: Tensor, visual: Tensor) -> Tensor:
-        """Input embeddings (1, L + N - 1, hidden_size) of ids (1, L), the placeholder replaced by visual (1, N, ..)."""
-        (index,) = (ids[0] == IMAGE_TOKEN_ID).nonzero(as_tuple=True)[0].tolist()
-        before, after = self.embed(ids[:, :index]), self.embed(ids[:, index + 1 :])
-        return torch.cat([before, visual.to(before.dtype), after], dim=1)
+        """Input embeddings (B, L, hidden_size) of expanded ids (B, L), visual (B, N, ..) at the image's ids."""
+        is_image = ids == IMAGE_TOKEN_ID
+        embeddings = self.embed(ids.masked_fill(is_image, 0))
+        return embeddings.masked_scatter(is_image.unsqueeze(-1), visual.to(embeddings.dtype))
 
     def hidden_states(
         self,
@@ -92,3 +97,8 @@ class LisaNetwork(nn.Module):
     def logits(self, hidden: Tensor) -> Tensor:
         """Next-token logits (.., vocab_size) float32."""
         return self.lm_head(hidden).float()
+
+
+def _match_type(module: nn.Sequential, inputs: tuple[Tensor]) -> Tensor:
+    """SAM's neck overflows in float16: its weights may be of a wider type than the blocks before it."""
+    return inputs[0].to(module[0].weight.dtype)

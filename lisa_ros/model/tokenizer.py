@@ -1,8 +1,8 @@
 """The tokenizer that published LISA checkpoints were trained with, on top of `sentencepiece` alone.
 
 LISA used the slow LlamaTokenizer of transformers 4.31 in its "legacy" mode. Later tokenizers give other ids for the
-same files (white space around `[SEG]` and `<im_start>`, dummy prefixes), and the state that predicts `[SEG]` then sits on a
-token that the weights never saw. So the rules are restated here:
+same files (white space around `[SEG]` and `<im_start>`, dummy prefixes), and the state that predicts `[SEG]` then sits
+on a token that the weights never saw. So the rules are restated here:
 
 * text is split at `<unk> <s> </s>` and at the added tokens;
 * white space, newlines included, is stripped around added tokens, and kept around `<unk> <s> </s>`;
@@ -84,12 +84,21 @@ class LisaTokenizer:
         return ids
 
     def encode_prompt(self, prompt: str) -> list[int]:
-        """Ids of a prompt with `<image>` placeholders: the parts around them, each encoded on its own, joined by -200."""
+        """Ids of a prompt with `<image>` placeholders (-200); the parts around them are encoded each on its own."""
         first, *others = prompt.split(IMAGE_PLACEHOLDER)
         ids = self.encode(first)
         for part in others:
             ids += [IMAGE_TOKEN_ID, *self.encode(part, bos=False)]
         return ids
+
+    def is_text(self, id: int) -> bool:
+        """Whether the id stands for text, rather than for a special or added token or for nothing at all."""
+        return 0 <= id < self._sp.vocab_size() and id not in self._special and id not in self._added_text
+
+    @staticmethod
+    def expand_image(ids: Iterable[int], visual_tokens: int) -> list[int]:
+        """The image's id repeated for each of the visual tokens that take its place."""
+        return [id for one in ids for id in ([one] * visual_tokens if one == IMAGE_TOKEN_ID else [one])]
 
     def decode(self, ids: Iterable[int], skip_special_tokens: bool = False) -> str:
         """Text of `ids`, image placeholders left out. Added tokens are surrounded by single spaces."""

@@ -1,0 +1,1 @@
+"""The engine: an image is encoded once and asked many times."""

@@ -1,0 +1,71 @@
+"""Token ids of an answer -> its words, piece by piece."""
+
+import re
+
+from lisa_ros.model.grounding import phrase_before
+from lisa_ros.model.tokenizer import LisaTokenizer
+
+_UNFINISHED = "\ufffd"  # what incomplete bytes of a character decode to
+_NO_BLANK_BEFORE = ".,;:!?)"
+_ENDS_CLAUSE = ".;:!?"
+
+
+class AnswerText:
+    """Collects an answer's tokens; `push` and `finish` return the text that has become certain since the last call.
+
+    White space is collapsed; mask tokens leave no trace ("It is the mug [SEG]." reads "It is the mug."). The pieces
+    returned, joined, are `text` after `finish`.
+    """
+
+    def __init__(self, tokenizer: LisaTokenizer) -> None:
+        self._tokenizer = tokenizer
+        self._segments = [""]
+        self._run: list[int] = []
+        self.text = ""
+
+    def push(self, id: int) -> str:
+        """A token; one that is not text (a mask token, a special token) ends a segment."""
+        if self._tokenizer.is_text(id):
+            self._run.append(id)
+            self._segments[-1] = self._tokenizer.decode(self._run)
+        else:
+            self._run = []
+            self._segments.append("")
+        return self._advance(_joined(self._segments), final=False)
+
+    def finish(self) -> str:
+        """The answer is over."""
+        return self._advance(_joined(self._segments), final=True)
+
+    @property
+    def phrase(self) -> str:
+        """The words that belong to the mask token that was just pushed."""
+        return phrase_before(_collapsed(self._segments[-2]))
+
+    def _advance(self, text: str, final: bool) -> str:
+        if final:
+            if len(self._segments) > 1 and not self._segments[-1].strip():
+                text = text.removesuffix(",")  # "Sure, [SEG]"
+        else:
+            # The end may still change: bytes of an unfinished character, a comma that a mask token may leave behind.
+            text = text.rstrip(_UNFINISHED + " ,")
+        delta = text[len(self.text) :]
+        self.text += delta
+        return delta
+
+
+def _collapsed(text: str) -> str:
+    return re.sub(r"\s+", " ", text).strip()
+
+
+def _joined(segments: list[str]) -> str:
+    text = ""
+    for segment in map(_collapsed, segments):
+        if not segment:
+            continue
+        if text and segment[0] in _ENDS_CLAUSE:
+            text = text.removesuffix(",")
+        if text and segment[0] not in _NO_BLANK_BEFORE:
+            text += " "
+        text += segment
+    return text

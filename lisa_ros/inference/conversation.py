@@ -1,0 +1,97 @@
+"""Questions and answers about one frame, streamed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import TYPE_CHECKING
+
+from lisa_ros.errors import ConfigurationError
+from lisa_ros.inference.answer import AnswerText
+from lisa_ros.inference.generation import Prefix, choose, prefill, probability, step
+from lisa_ros.inference.queries import check_answer, check_query
+from lisa_ros.types import Finished, MaskReady, SegmentationResult, TextDelta
+
+if TYPE_CHECKING:
+    from lisa_ros.inference.engine import EncodedFrame, Lisa
+
+MAX_NEW_TOKENS = 512
+MAX_TARGETS = 64  # a model that repeats itself must not fill the memory with masks
+
+
+class Conversation:
+    """Keeps the turns, and the keys and values of what was said: a further question costs its own tokens only."""
+
+    def __init__(self, lisa: Lisa, frame: EncodedFrame, history: Sequence[tuple[str, str]] = ()) -> None:
+        self._lisa = lisa
+        self._frame = frame
+        self._prefix = frame.prefix
+        self._turns: list[tuple[str, str]] = []
+        for question, answer in history:
+            question = self._question(check_query(question, lisa.tokenizer))
+            self._turns.append((question, check_answer(answer, lisa.tokenizer)))
+
+    def ask(
+        self, text: str, *, max_new_tokens: int | None = None, cancelled: Callable[[], bool] | None = None
+    ) -> SegmentationResult:
+        """The whole answer; see Lisa.chat."""
+        for event in self.stream(text, max_new_tokens=max_new_tokens, cancelled=cancelled):
+            if isinstance(event, Finished):
+                result = event.result
+        return result
+
+    def stream(
+        self, text: str, *, max_new_tokens: int | None = None, cancelled: Callable[[], bool] | None = None
+    ) -> Iterator[TextDelta | MaskReady | Finished]:
+        """The answer as it comes; see Lisa.stream. The turn counts as said when `Finished` is out."""
+        query = check_query(text, self._lisa.tokenizer)
+        limit = MAX_NEW_TOKENS if max_new_tokens is None else max_new_tokens
+        if limit < 1:
+            raise ConfigurationError(f"max_new_tokens is {limit}; it must be at least 1")
+        ids = self._lisa.prompt_ids(self._frame, [*self._turns, (self._question(query), None)])
+        return self._answer(query, ids, min(limit, self._lisa.context_length - len(ids)), cancelled)
+
+    def _question(self, words: str) -> str:
+        return words if self._turns else self._lisa.first_question(words)
+
+    def _answer(
+        self, query: str, ids: list[int], limit: int, cancelled: Callable[[], bool] | None
+    ) -> Iterator[TextDelta | MaskReady | Finished]:
+        lisa, frame = self._lisa, self._frame
+        seconds = {"encode": frame.seconds}
+        text, said, targets = AnswerText(lisa.tokenizer), [], []
+        score, truncated = float("nan"), True
+        lisa.stop_if(cancelled)
+        with lisa.timed(seconds, "prefill"):
+            cache, hidden = prefill(lisa.network, ids, frame.visual, self._prefix)
+            token, logits = choose(lisa.network, hidden)
+        while True:
+            if token == lisa.tokenizer.eos_id:
+                truncated = False
+                break
+            said.append(token)
+            if delta := text.push(token):
+                yield TextDelta(delta)
+            lisa.stop_if(cancelled)
+            if token in lisa.vocabulary.kinds:
+                with lisa.timed(seconds, "decode_masks"):
+                    target = lisa.decode_mask(frame, hidden, text.phrase)
+                if not targets:
+                    score = probability(logits, token)
+                targets.append(target)
+                yield MaskReady(len(targets) - 1, target)
+                lisa.stop_if(cancelled)
+            if len(said) == limit or len(targets) == MAX_TARGETS:
+                break
+            with lisa.timed(seconds, "generate"):
+                hidden = step(lisa.network, token, cache)
+                token, logits = choose(lisa.network, hidden)
+        if delta := text.finish():
+            yield TextDelta(delta)
+        self._turns.append((self._question(query), lisa.tokenizer.decode(said).strip()))
+        self._prefix = Prefix.of((ids + said)[: cache.get_seq_length()], cache)
+        yield Finished(SegmentationResult(query, text.text, tuple(targets), total(seconds), truncated, score))
+
+
+def total(seconds: dict[str, float]) -> dict[str, float]:
+    """`seconds` with the sum of this query's own stages; `encode` happened once for the frame."""
+    return seconds | {"total": sum(value for stage, value in seconds.items() if stage != "encode")}

@@ -1,0 +1,231 @@
+"""`Lisa`: loads a checkpoint, encodes images, answers questions about them."""
+
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from lisa_ros.errors import InvalidQueryError, QueryCancelled
+from lisa_ros.inference.conversation import Conversation, total
+from lisa_ros.inference.generation import Prefix, choose, prefill, probability
+from lisa_ros.inference.memory import memory_guard, memory_report
+from lisa_ros.inference.precision import float_type, quantize, resolve_device
+from lisa_ros.inference.queries import check_query, is_sentence
+from lisa_ros.model.checkpoint import Checkpoint, load
+from lisa_ros.model.preprocess import check_image, sam_preprocess, upscale_logits
+from lisa_ros.model.prompts import get_template, question_about_image
+from lisa_ros.model.sam import SamFeatures
+from lisa_ros.model.tokenizer import IMAGE_TOKEN_ID
+from lisa_ros.model.vocabulary import GroundingVocabulary
+from lisa_ros.types import (
+    SEGMENTED,
+    Finished,
+    MaskReady,
+    SegmentationResult,
+    Target,
+    TextDelta,
+)
+
+Cancelled = Callable[[], bool]
+Event = TextDelta | MaskReady | Finished
+
+
+@dataclass(frozen=True)
+class EncodedFrame:
+    """An image as the network sees it, reusable for any number of queries to the engine that made it.
+
+    height, width: size of the image, px. features: of SAM. visual: (1, N, hidden_size) tokens of the language model.
+    prefix: keys and values of the prompt up to the end of the image. seconds: what the encoding took.
+    """
+
+    height: int
+    width: int
+    features: SamFeatures
+    visual: Tensor
+    prefix: Prefix
+    seconds: float
+
+
+class Lisa:
+    """Language-instructed segmentation with one loaded checkpoint. To be used by one thread at a time."""
+
+    def __init__(self, checkpoint: Checkpoint, *, device: torch.device, precision: str, name: str) -> None:
+        self.network = checkpoint.network
+        self.tokenizer = checkpoint.tokenizer
+        self.vocabulary = GroundingVocabulary.of(checkpoint.tokenizer)
+        self.template = get_template(self.network.config.conv_type)
+        self.device = device
+        self.provenance = f"{name} {precision} {self.template.name}"
+
+    @classmethod
+    def from_pretrained(
+        cls,
+        source: str | Path,
+        *,
+        vision_tower: str | Path | None = None,
+        device: str = "auto",
+        precision: str = "fp32",
+        sam: Mapping[str, object] | None = None,
+        conv_type: str | None = None,
+    ) -> "Lisa":
+        """Loads a checkpoint: a directory in the published layout, a hub id, or the name of a packaged model.
+
+        vision_tower: path or hub name of the CLIP tower if it is not the one that the checkpoint names.
+        device: "auto" (GPU if there is one), "cpu", "cuda", "cuda:N".
+        precision: "fp32", "bf16", "fp16"; "int8" or "nf4" for the language model's linear layers alone.
+        sam: Segment Anything's sizes where the weights' shapes do not tell them; conv_type: the prompt template.
+        Raises CheckpointError naming what is wrong with the files, ConfigurationError for a bad argument,
+        MemoryBudgetError if the weights do not fit.
+        """
+        where = resolve_device(device)
+        dtype = float_type(precision, where)
+        if conv_type:
+            get_template(conv_type)
+        with memory_guard(where):
+            checkpoint = load(source, vision_tower=vision_tower, sam=sam, conv_type=conv_type, dtype=dtype)
+            checkpoint.network.requires_grad_(False)
+            if precision in ("int8", "nf4"):
+                quantize(checkpoint.network, precision, dtype)
+            checkpoint.network.to(where)
+        name = Path(source).resolve().name if Path(source).is_dir() else str(source)
+        return cls(checkpoint, device=where, precision=precision, name=name)
+
+    def encode(self, image: np.ndarray) -> EncodedFrame:
+        """Everything about an image that no question changes. image: (H, W, 3) uint8 RGB.
+
+        Raises InvalidImageError, MemoryBudgetError.
+        """
+        check_image(image)
+        started = time.perf_counter()
+        with memory_guard(self.device), torch.inference_mode():
+            features, visual = self._look(image)
+            ids = self.tokenizer.expand_image(self._prefix_ids(), visual.shape[1])
+            cache, _ = prefill(self.network, ids, visual)
+            self._wait()
+        height, width = image.shape[:2]
+        prefix = Prefix.of(ids, cache)
+        return EncodedFrame(height, width, features, visual, prefix, time.perf_counter() - started)
+
+    def segment(
+        self,
+        frame: EncodedFrame,
+        text: str,
+        *,
+        sentence: bool | None = None,
+        cancelled: Cancelled | None = None,
+    ) -> SegmentationResult:
+        """Mask of what `text` means, without generating an answer: one pass over the question.
+
+        sentence: whether `text` asks or tells (and is asked as it is) rather than names a thing; None: by its last
+        character. The result has no target if the probability of [SEG] is below the checkpoint's `seg_threshold`.
+        Raises InvalidQueryError, QueryCancelled, MemoryBudgetError.
+        """
+        query = check_query(text, self.tokenizer)
+        kind = "sentence" if (is_sentence(query) if sentence is None else sentence) else "phrase"
+        words = self.network.config.mask_query[kind].replace("{text}", query)
+        ids = self.prompt_ids(frame, [(self.first_question(words), None)])
+        seconds = {"encode": frame.seconds}
+        self.stop_if(cancelled)
+        with self.timed(seconds, "prefill"):
+            _, hidden = prefill(self.network, ids, frame.visual, frame.prefix)
+            _, logits = choose(self.network, hidden)
+            score = probability(logits, self.tokenizer.seg_id)
+        targets: tuple[Target, ...] = ()
+        self.stop_if(cancelled)
+        if score >= self.network.config.seg_threshold:
+            with self.timed(seconds, "decode_masks"):
+                targets = (self.decode_mask(frame, hidden, query),)
+        return SegmentationResult(query, "", targets, total(seconds), seg_probability=score)
+
+    def chat(
+        self, frame: EncodedFrame, text: str, *, max_new_tokens: int | None = None, cancelled: Cancelled | None = None
+    ) -> SegmentationResult:
+        """Generated answer to one question, with the mask of each [SEG] in it.
+
+        cancelled: asked before every token and mask. Raises InvalidQueryError, QueryCancelled, MemoryBudgetError.
+        """
+        return self.conversation(frame).ask(text, max_new_tokens=max_new_tokens, cancelled=cancelled)
+
+    def stream(
+        self, frame: EncodedFrame, text: str, *, max_new_tokens: int | None = None, cancelled: Cancelled | None = None
+    ) -> Iterator[Event]:
+        """What `chat` returns, as it comes: text, each mask the moment its token is there, and `Finished` last."""
+        return self.conversation(frame).stream(text, max_new_tokens=max_new_tokens, cancelled=cancelled)
+
+    def conversation(self, frame: EncodedFrame, history: Sequence[tuple[str, str]] = ()) -> Conversation:
+        """Several questions about one image, each knowing those before. history: (question, answer) pairs."""
+        return Conversation(self, frame, history)
+
+    def memory(self) -> dict[str, int]:
+        """Bytes of device memory: `weights`, `allocated` now, `peak` so far."""
+        return memory_report(self.network, self.device)
+
+    # What conversations need besides.
+
+    def first_question(self, words: str) -> str:
+        """The first question of a conversation: the image, then the words."""
+        return question_about_image(words, self.network.config.mm_use_im_start_end)
+
+    def prompt_ids(self, frame: EncodedFrame, turns: Sequence[tuple[str, str | None]]) -> list[int]:
+        """Expanded ids of a prompt; raises InvalidQueryError if it does not fit the model's context."""
+        ids = self.tokenizer.encode_prompt(self.template.render(turns))
+        ids = self.tokenizer.expand_image(ids, frame.visual.shape[1])
+        if len(ids) >= self.context_length:
+            raise InvalidQueryError(
+                f"with its image and history the query has {len(ids)} tokens, the model takes {self.context_length}; "
+                "shorten it or start a new conversation"
+            )
+        return ids
+
+    @property
+    def context_length(self) -> int:
+        """Number of tokens that prompt and answer share."""
+        return self.network.config.max_position_embeddings
+
+    def decode_mask(self, frame: EncodedFrame, hidden: Tensor, phrase: str) -> Target:
+        """The target that a hidden state (1, hidden_size) means."""
+        with torch.inference_mode():
+            head = self.network.head
+            low_res = head.decode(frame.features, head.embed(hidden))
+            size = self.network.config.sam.image_size
+            logits = upscale_logits(low_res, size, frame.height, frame.width)[0].cpu().numpy()
+        mask = logits > 0
+        certainty = float(np.mean(1 / (1 + np.exp(-logits[mask])))) if mask.any() else float("nan")
+        return Target(phrase, SEGMENTED, mask, logits, certainty)
+
+    @contextmanager
+    def timed(self, seconds: dict[str, float], stage: str) -> Iterator[None]:
+        """Adds the wall time of a stage to `seconds`, and guards its memory."""
+        started = time.perf_counter()
+        with memory_guard(self.device):
+            yield
+        seconds[stage] = seconds.get(stage, 0.0) + time.perf_counter() - started
+
+    @staticmethod
+    def stop_if(cancelled: Cancelled | None) -> None:
+        """Raises QueryCancelled if the caller wants to stop."""
+        if cancelled is not None and cancelled():
+            raise QueryCancelled("the query was cancelled")
+
+    def _prefix_ids(self) -> list[int]:
+        """Ids of any prompt about an image, up to the end of the image. Not expanded."""
+        ids = self.tokenizer.encode_prompt(self.template.render([(self.first_question(""), None)]))
+        end = ids.index(IMAGE_TOKEN_ID) + 1
+        return ids[: end + self.network.config.mm_use_im_start_end]
+
+    def _look(self, image: np.ndarray) -> tuple[SamFeatures, Tensor]:
+        network = self.network
+        pixels = sam_preprocess(image, network.config.sam.image_size).to(self.device)
+        features = network.encode_image(pixels)
+        clip = None if network.vision_tower is None else network.vision_tower.preprocess(image).to(self.device)
+        return features, network.visual_tokens(features, clip)
+
+    def _wait(self) -> None:
+        """Kernels run asynchronously on a GPU; times are taken after they end."""
+        if self.device.type == "cuda":
+            torch.cuda.synchronize(self.device)
