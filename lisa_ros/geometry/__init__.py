@@ -1,0 +1,17 @@
+"""Mask and depth to clouds and boxes. No torch, no rclpy; open3d, slow to load, is imported at the first cloud."""
+
+from lisa_ros.geometry.camera import CameraModel
+from lisa_ros.geometry.clouds import CloudOptions, CloudReport, scene_cloud, target_cloud
+from lisa_ros.geometry.depth import depth_to_metres
+from lisa_ros.geometry.masks import count_components, touches_border
+
+__all__ = [
+    "CameraModel",
+    "CloudOptions",
+    "CloudReport",
+    "count_components",
+    "depth_to_metres",
+    "scene_cloud",
+    "target_cloud",
+    "touches_border",
+]

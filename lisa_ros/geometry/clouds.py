@@ -1,0 +1,236 @@
+"""Target and scene clouds for grasping, from a mask, a registered depth image and a camera model."""
+
+import math
+from dataclasses import dataclass, fields
+
+import numpy as np
+
+from lisa_ros.errors import ConfigurationError, InvalidImageError, NoDepthError
+from lisa_ros.geometry.boxes import oriented_box
+from lisa_ros.geometry.camera import CameraModel
+from lisa_ros.geometry.masks import count_components, dilate, erode_parts, nearest_index, touches_border
+
+
+@dataclass(frozen=True)
+class CloudOptions:
+    """How clouds are cleaned. Pixels are those of the depth image; lengths are in m.
+
+    erode_pixels: rim taken off the mask, where depth cameras interpolate between object and background (flying pixels).
+    min_kept_share: a part of the mask that erosion would leave with a smaller share of its pixels is eroded less.
+    min_component_share: parts of the mask smaller than this share of the largest one are dropped.
+    min_range, max_range: depth outside is ignored.
+    voxel_size: one point per cube of this edge in the target cloud; 0 keeps every point.
+    outlier_neighbours, outlier_radius: a point with fewer neighbours within `outlier_radius` times the points' spacing
+        is dropped; 0 neighbours keeps all. The spacing is the footprint of a pixel at the target's distance, or
+        voxel_size if that is larger.
+    min_points: fewer points than this are no target cloud.
+    scene_margin_pixels: the scene cloud stays this far from the mask, so that no rim of the target is an obstacle.
+    scene_voxel_size: one point per cube of this edge in the scene cloud; 0 keeps every point.
+    """
+
+    erode_pixels: int = 2
+    min_kept_share: float = 0.4
+    min_component_share: float = 0.05
+    min_range: float = 0.1
+    max_range: float = 10.0
+    voxel_size: float = 0.002
+    outlier_neighbours: int = 3
+    outlier_radius: float = 3.0
+    min_points: int = 10
+    scene_margin_pixels: int = 4
+    scene_voxel_size: float = 0.01
+
+    def __post_init__(self):
+        limits = {
+            "erode_pixels": (0, 50),
+            "min_kept_share": (0, 1),
+            "min_component_share": (0, 1),
+            "min_range": (0, 1000),
+            "max_range": (0, 1000),
+            "voxel_size": (0, 1),
+            "outlier_neighbours": (0, 1000),
+            "outlier_radius": (1, 100),
+            "min_points": (1, 1_000_000),
+            "scene_margin_pixels": (0, 200),
+            "scene_voxel_size": (0, 1),
+        }
+        for field in fields(self):
+            value, (low, high) = getattr(self, field.name), limits[field.name]
+            if not (math.isfinite(value) and low <= value <= high):
+                raise ConfigurationError(f"{field.name}={value} must lie between {low} and {high}")
+        if self.min_range >= self.max_range:
+            raise ConfigurationError(f"min_range={self.min_range} must be below max_range={self.max_range}")
+
+
+@dataclass(frozen=True)
+class CloudReport:
+    """A target's cloud and what it is worth. Coordinates in m, in the optical frame or the frame that `pose` leads to.
+
+    points (N, 3) float32, colors (N, 3) uint8 RGB: the cleaned target. scene_points, scene_colors: all else in range.
+    centroid (3,) float64: mean of the target's points, which lie on the visible side only.
+    box_center (3,), box_rotation (3, 3) right-handed with the axes as columns, extents (3,) full lengths, longest
+    first: the smallest box around the target's points.
+    depth_coverage: share of the mask's pixels with valid depth, 0 to 1, before cleaning. point_count: N.
+    components: connected parts of the mask. touches_border: the object may go on outside the image.
+    """
+
+    points: np.ndarray
+    colors: np.ndarray
+    scene_points: np.ndarray
+    scene_colors: np.ndarray
+    centroid: np.ndarray
+    box_center: np.ndarray
+    box_rotation: np.ndarray
+    extents: np.ndarray
+    depth_coverage: float
+    point_count: int
+    components: int
+    touches_border: bool
+
+
+def target_cloud(
+    mask: np.ndarray,
+    depth_m: np.ndarray,
+    image_rgb: np.ndarray,
+    camera: CameraModel,
+    options: CloudOptions | None = None,
+    pose: np.ndarray | None = None,
+) -> CloudReport:
+    """Clouds of the masked object and of the rest of the scene.
+
+    mask: (H, W) bool. depth_m: (h, w) float m along z, registered to the image, possibly of another resolution; 0, NaN
+    and Inf are invalid. image_rgb: (H, W, 3) uint8 RGB. camera: that of the image. pose: (4, 4) wanted frame <- optical
+    frame. Raises InvalidImageError for sizes that do not belong together, NoDepthError with the reason when no target
+    cloud can be made.
+    """
+    options = options or CloudOptions()
+    _check(mask, depth_m, image_rgb, camera, pose)
+    small_mask = _at_depth_size(mask, depth_m.shape)
+    valid = np.isfinite(depth_m) & (depth_m > 0)
+    core = erode_parts(small_mask, options.erode_pixels, options.min_kept_share, options.min_component_share)
+    chosen = core & _in_range(depth_m, options)
+    if chosen.sum() < options.min_points:
+        raise NoDepthError(_why_empty(small_mask, core, chosen, valid, depth_m, options))
+    points, colors = _points(chosen, depth_m, image_rgb, camera)
+    spacing = max(options.voxel_size, np.median(points[:, 2]) / camera.fx * camera.width / depth_m.shape[1])
+    points, colors = _one_per_voxel(points, colors, options.voxel_size)
+    points, colors = _without_outliers(points, colors, spacing, options)
+    if len(points) < options.min_points:
+        raise NoDepthError(f"only {len(points)} points are left after filtering, below min_points={options.min_points}")
+    # Cleaning and box happen in the optical frame, so that another target frame changes coordinates and nothing else.
+    center, rotation, extents = oriented_box(points)
+    scene_points, scene_colors = scene_cloud(mask, depth_m, image_rgb, camera, options, pose)
+    pose = np.eye(4) if pose is None else np.asarray(pose, dtype=np.float64)
+    return CloudReport(
+        points=_moved(points, pose).astype(np.float32),
+        colors=colors,
+        scene_points=scene_points,
+        scene_colors=scene_colors,
+        centroid=_moved(points.mean(axis=0), pose),
+        box_center=_moved(center, pose),
+        box_rotation=pose[:3, :3] @ rotation,
+        extents=extents,
+        depth_coverage=float(valid[small_mask].mean()),
+        point_count=len(points),
+        components=count_components(mask),
+        touches_border=touches_border(mask),
+    )
+
+
+def scene_cloud(
+    mask: np.ndarray,
+    depth_m: np.ndarray,
+    image_rgb: np.ndarray,
+    camera: CameraModel,
+    options: CloudOptions | None = None,
+    pose: np.ndarray | None = None,
+) -> tuple[np.ndarray, np.ndarray]:
+    """Points (N, 3) float32 and colours (N, 3) uint8 of all that is in range and not under the grown mask; N may be 0.
+
+    Arguments and errors as `target_cloud`, except that an empty mask, for the whole scene, is welcome.
+    """
+    options = options or CloudOptions()
+    _check(mask, depth_m, image_rgb, camera, pose)
+    rest = _in_range(depth_m, options) & ~dilate(_at_depth_size(mask, depth_m.shape), options.scene_margin_pixels)
+    points, colors = _one_per_voxel(*_points(rest, depth_m, image_rgb, camera), options.scene_voxel_size)
+    return (points if pose is None else _moved(points, np.asarray(pose))).astype(np.float32), colors
+
+
+def _check(mask, depth_m, image_rgb, camera: CameraModel, pose):
+    if image_rgb.ndim != 3 or image_rgb.shape[2] != 3 or image_rgb.dtype != np.uint8:
+        raise InvalidImageError(f"the image must be (H, W, 3) uint8, got {image_rgb.shape} {image_rgb.dtype}")
+    if mask.shape != image_rgb.shape[:2] or mask.dtype != bool:
+        raise InvalidImageError(f"the mask must be {image_rgb.shape[:2]} bool, got {mask.shape} {mask.dtype}")
+    if (camera.height, camera.width) != mask.shape:
+        raise InvalidImageError(
+            f"the camera model is for {camera.width}x{camera.height}, the image is {mask.shape[1]}x{mask.shape[0]}; "
+            "camera_info and image must come from the same stream"
+        )
+    if depth_m.ndim != 2 or depth_m.size == 0 or depth_m.dtype.kind != "f":
+        raise InvalidImageError(f"depth must be (h, w) float in m, got {depth_m.shape} {depth_m.dtype}")
+    if pose is not None and (np.shape(pose) != (4, 4) or not np.isfinite(pose).all()):
+        raise InvalidImageError(f"a pose is a finite 4x4 matrix, got shape {np.shape(pose)}")
+
+
+def _why_empty(mask, core, chosen, valid, depth_m, options: CloudOptions) -> str:
+    if not mask.any():
+        return "the mask is empty at the size of the depth image"
+    if not valid.any():
+        return "the depth image has no valid pixel"
+    if not (valid & mask).any():
+        return f"none of the target's {int(mask.sum())} pixels has valid depth (too near, shiny, transparent, shadow)"
+    if not chosen.any() and (valid & core).any():
+        nearest = float(depth_m[valid & core].min())
+        return (
+            f"the target's depth starts at {nearest:.2f} m, outside the range {options.min_range:g} to "
+            f"{options.max_range:g} m; change min_range or max_range"
+        )
+    return (
+        f"only {int(chosen.sum())} of the target's {int(mask.sum())} pixels have depth in range and away from its rim, "
+        f"below min_points={options.min_points}"
+    )
+
+
+def _in_range(depth_m: np.ndarray, options: CloudOptions) -> np.ndarray:
+    # NaN compares false; max_range is finite, so Inf does too.
+    return (depth_m > 0) & (depth_m >= options.min_range) & (depth_m <= options.max_range)
+
+
+def _at_depth_size(mask: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
+    if mask.shape == shape:
+        return mask
+    return mask[np.ix_(nearest_index(shape[0], mask.shape[0]), nearest_index(shape[1], mask.shape[1]))]
+
+
+def _points(chosen, depth_m, image_rgb, camera: CameraModel) -> tuple[np.ndarray, np.ndarray]:
+    height, width = depth_m.shape
+    rows, columns = np.nonzero(chosen)
+    points = camera.scaled(width, height).back_project(rows, columns, depth_m[rows, columns])
+    image_rows, image_columns = nearest_index(height, image_rgb.shape[0]), nearest_index(width, image_rgb.shape[1])
+    return points, image_rgb[image_rows[rows], image_columns[columns]]
+
+
+def _one_per_voxel(points: np.ndarray, colors: np.ndarray, size: float) -> tuple[np.ndarray, np.ndarray]:
+    if size == 0 or not len(points):
+        return points, colors
+    import open3d
+
+    cloud = open3d.geometry.PointCloud(open3d.utility.Vector3dVector(points))
+    cloud.colors = open3d.utility.Vector3dVector(colors / 255.0)
+    cloud = cloud.voxel_down_sample(size)
+    return np.asarray(cloud.points), np.rint(np.asarray(cloud.colors) * 255).astype(np.uint8)
+
+
+def _without_outliers(points, colors, spacing: float, options: CloudOptions) -> tuple[np.ndarray, np.ndarray]:
+    # Statistical filters cut the corners off clean flat faces, where all other distances are equal; a radius does not.
+    if options.outlier_neighbours == 0:
+        return points, colors
+    import open3d
+
+    cloud = open3d.geometry.PointCloud(open3d.utility.Vector3dVector(points))
+    _, kept = cloud.remove_radius_outlier(options.outlier_neighbours, options.outlier_radius * spacing)
+    return points[kept], colors[kept]
+
+
+def _moved(points: np.ndarray, pose: np.ndarray) -> np.ndarray:
+    return points @ pose[:3, :3].T + pose[:3, 3]
