@@ -40,7 +40,9 @@ os.environ.update(
     ROS_LOCALHOST_ONLY="1",                     # Humble
     ROS_PYTHON_CHECK_FIELDS="1",                # setters of messages check types, as they did up to Iron
     HF_HUB_OFFLINE="1",                         # no test reaches for the network
+    FASTDDS_DEFAULT_PROFILES_FILE=str(ROOT / "config" / "fastdds.xml"),  # as the launch file sets it
     PYTHONUNBUFFERED="1",
+    OMP_NUM_THREADS="1",                        # torch's threads would only get in each other's way
 )
 
 
