@@ -22,9 +22,9 @@ class LoopOptions:
     """Optimisation of one stage.
 
     steps: optimiser steps in all. lr: peak learning rate of AdamW. warmup: steps of linear warm-up.
-    decay_fraction: last share of the steps, over which the learning rate falls linearly to zero; before, it is constant,
-    so that a run can be prolonged from a checkpoint by raising `steps`. sync_every: steps between two averagings of the
-    processes' weights; save_every is a multiple of it.
+    decay_fraction: last share of the steps, over which the learning rate falls linearly to zero; before, it is
+    constant, so that a run can be prolonged from a checkpoint by raising `steps`.
+    sync_every: steps between two averagings of the processes' weights; save_every is a multiple of it.
     """
 
     steps: int
@@ -55,7 +55,7 @@ def save_atomically(payload: object, path: Path) -> None:
 
 
 def optimizer_for(model: torch.nn.Module, options: LoopOptions, lr_scale: Callable[[str], float]) -> torch.optim.AdamW:
-    """AdamW without weight decay on vectors (norms, biases); `lr_scale(name)` multiplies the learning rate, 0 freezes."""
+    """AdamW without weight decay on vectors; `lr_scale(name)` multiplies the learning rate, 0 freezes."""
     groups: dict[tuple[float, float], list[torch.nn.Parameter]] = {}
     for name, parameter in model.named_parameters():
         scale = lr_scale(name)
@@ -114,7 +114,7 @@ def fit(
         if (step + 1) % options.sync_every == 0 or step + 1 == options.steps:
             average_weights(model)
         if rank == 0:
-            record = {name: round(float(value), 5) for name, value in values.items()}
+            record = {name: round(float(value.detach()), 5) for name, value in values.items()}
             progress.set_postfix(record)
             progress.update()
             with open(run_dir / "log.jsonl", "a") as log:

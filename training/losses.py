@@ -45,7 +45,7 @@ def mask_losses(logits: Tensor, target: Tensor) -> MaskLosses:
 
 
 def answer_loss(logits: Tensor, labels: Tensor) -> Tensor:
-    """Mean cross-entropy over tokens whose label is not -100; logits (n, vocabulary) already aligned with labels (n,)."""
+    """Mean cross-entropy over tokens whose label is not -100; logits (n, vocabulary) stand at their labels (n,)."""
     return CE_WEIGHT * F.cross_entropy(logits.float(), labels, ignore_index=-100)
 
 

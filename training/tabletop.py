@@ -23,7 +23,7 @@ from training.distributed import start
 from training.loop import LoopOptions, TrainingError, fit
 from training.losses import answer_loss, mask_losses, soft_iou
 from training.packing import IGNORE_INDEX, Conversation, PackedBatch, pack
-from training.scenes import HEIGHT, IMAGE_SIZE, STRIDE, WIDTH, SceneBatch, scene_batches, soft_masks
+from training.scenes import HEIGHT, STRIDE, WIDTH, SceneBatch, scene_batches, soft_masks
 from training.settings import Settings
 from training.tokenizer import ADDED_TOKENS, write_tokenizer
 from training.vision import DenseHead

@@ -1,8 +1,8 @@
 """Stage 1 of the tabletop recipe: the image encoder and mask decoder learn to see before they learn to read.
 
 The encoder is supervised densely (class, colour, offset to the object's centre) and the mask decoder is prompted with
-true descriptions (class, colour, position) in place of a language model's embedding. Both heads of this stage are thrown
-away; the encoder and decoder go on into the LISA model.
+true descriptions (class, colour, position) in place of a language model's embedding. Both heads of this stage are
+thrown away; the encoder and decoder go on into the LISA model.
 """
 
 from collections.abc import Iterator
@@ -38,7 +38,7 @@ class DenseHead(nn.Module):
         self.cells = nn.Conv2d(dim, CATEGORY_COUNT + COLOUR_COUNT, 1)
 
     def forward(self, embedding: Tensor, maps: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:
-        """embedding (B, C, g, g), maps at strides 4 and 8 -> pixel logits (B, K, 4g, 4g), cell logits (B, K', g, g)."""
+        """Embedding (B, C, g, g), maps at strides 4 and 8 -> pixel logits (B, K, 4g, 4g), cell logits (B, K', g, g)."""
         stride4, stride8 = maps
         x = F.interpolate(self.deep(embedding), scale_factor=2.0, mode="bilinear", align_corners=False)
         x = torch.relu(self.merge8(x + self.stride8(stride8)))
@@ -70,7 +70,7 @@ def mean_class_iou(prediction: Tensor, truth: Tensor) -> Tensor:
 
 
 class DescriptionPrompt(nn.Module):
-    """A true description of objects as a mask prompt: one-hot class, one-hot colour and centre, any of them left out."""
+    """A true description of objects as a mask prompt: class, colour and centre, any of them left out."""
 
     def __init__(self, dim: int, frequencies: int = 6) -> None:
         super().__init__()
@@ -80,7 +80,7 @@ class DescriptionPrompt(nn.Module):
         )
 
     def forward(self, classes: Tensor, colours: Tensor, centres: Tensor) -> Tensor:
-        """classes (n,), colours (n,) with -1 for "not told", centres (n, 2) in 0..1 with NaN for "not told" -> (n, 1, dim)."""
+        """Classes and colours (n,), -1 if not told; centres (n, 2) in 0..1, NaN if not told -> prompts (n, 1, dim)."""
         angle = centres.nan_to_num()[..., None] * self.frequencies
         place = torch.cat([angle.sin(), angle.cos()], -1).flatten(1) * (~centres.isnan()).all(-1, keepdim=True)
         told = [F.one_hot(v + 1, n + 1)[:, 1:].float() for v, n in ((classes, CATEGORY_COUNT), (colours, COLOUR_COUNT))]

@@ -52,12 +52,13 @@ class SamConfig:
                 raise ConfigurationError(f"sam.{name} {getattr(self, name)} is not a multiple of its {heads} heads")
         if self.high_res_features and self.stem_channels is None:
             raise ConfigurationError("sam.high_res_features needs sam.stem_channels: they come from the stem")
-        if self.stem_channels is not None:
-            if self.patch_size != 16 or len(self.stem_channels) != 3 or len(self.stem_depths or ()) != 3:
-                raise ConfigurationError(
-                    "a convolutional stem needs sam.patch_size 16 and three sam.stem_channels and sam.stem_depths "
-                    "(strides 4, 8, 16)"
-                )
+        if self.stem_channels is not None and (
+            self.patch_size != 16 or len(self.stem_channels) != 3 or len(self.stem_depths or ()) != 3
+        ):
+            raise ConfigurationError(
+                "a convolutional stem needs sam.patch_size 16 and three sam.stem_channels and sam.stem_depths "
+                "(strides 4, 8, 16)"
+            )
 
     @property
     def grid_size(self) -> int:
@@ -119,8 +120,10 @@ def _count(keys: Iterable[str], pattern: str) -> int:
 
 
 class SamFeatures(NamedTuple):
-    """What the mask decoder needs of images: embedding (B, C, g, g); high_res: maps (B, C/8, 4g, 4g) and
-    (B, C/4, 2g, 2g), or empty."""
+    """What the mask decoder needs of images.
+
+    embedding: (B, C, g, g). high_res: maps (B, C/8, 4g, 4g) and (B, C/4, 2g, 2g), or empty.
+    """
 
     embedding: Tensor
     high_res: tuple[Tensor, ...] = ()
@@ -146,7 +149,7 @@ class ResidualBlock(nn.Module):
 
 
 class ConvStem(nn.Module):
-    """Convolutional patch embedding: (B, 3, S, S) to (B, S/16, S/16, embed_dim), keeping strides 4 and 8 for the decoder."""
+    """Convolutional patch embedding, (B, 3, S, S) to (B, S/16, S/16, embed_dim); strides 4 and 8 are kept."""
 
     def __init__(self, channels: tuple[int, ...], depths: tuple[int, ...], embed_dim: int) -> None:
         super().__init__()
@@ -187,7 +190,7 @@ class StemmedImageEncoder(ImageEncoderViT):
 
 
 class SegmentAnything(nn.Module):
-    """SAM's image encoder, prompt encoder and mask decoder behind two calls: `encode` once an image, `decode` once a query."""
+    """SAM's encoders and mask decoder behind two calls: `encode` once an image, `decode` once a query."""
 
     def __init__(self, config: SamConfig) -> None:
         super().__init__()
