@@ -92,6 +92,8 @@ class Lisa:
             if precision in ("int8", "nf4"):
                 quantize(checkpoint.network, precision, dtype)
             checkpoint.network.to(where)
+            # On the CPU the plain kernels cost no more at these lengths, and round as those of the official code.
+            checkpoint.network.set_attention("eager" if where.type == "cpu" else "sdpa")
         name = Path(source).resolve().name if Path(source).is_dir() else str(source)
         return cls(checkpoint, device=where, precision=precision, name=name)
 

@@ -43,6 +43,12 @@ class LisaNetwork(nn.Module):
         """Hidden states -> masks."""
         return SamPromptHead(self.model.text_hidden_fcs[0], self.sam)
 
+    def set_attention(self, implementation: str) -> None:
+        """Chooses transformers' attention for LLaMA and CLIP: "sdpa" (fused kernels) or "eager"."""
+        for model in (self.model, self.vision_tower.model if self.vision_tower else None):
+            if model is not None:
+                model.set_attn_implementation(implementation)
+
     def encode_image(self, pixels: Tensor) -> SamFeatures:
         """SAM's features of preprocessed images (B, 3, S, S) float32."""
         return self.sam.encode(pixels.to(self.sam.image_encoder.pos_embed.dtype))

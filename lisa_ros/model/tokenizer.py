@@ -101,8 +101,8 @@ class LisaTokenizer:
         return [id for one in ids for id in ([one] * visual_tokens if one == IMAGE_TOKEN_ID else [one])]
 
     def decode(self, ids: Iterable[int], skip_special_tokens: bool = False) -> str:
-        """Text of `ids`, image placeholders left out. Added tokens are surrounded by single spaces."""
-        ids = [int(id) for id in ids if id != IMAGE_TOKEN_ID]
+        """Text of `ids`. Added tokens are surrounded by single spaces; ids without a token leave nothing."""
+        ids = [int(id) for id in ids if 0 <= id < self._sp.vocab_size() or int(id) in self._added_text]
         if skip_special_tokens:
             ids = [id for id in ids if id not in self._special]
         parts: list[str] = []
