@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from lisa_ros.errors import ConfigurationError
+from lisa_ros.simulator.intersect import BOX
 from lisa_ros.simulator.palette import colours_of, sample_albedo
 from lisa_ros.simulator.shapes import CATEGORIES, Part, build
 
@@ -25,10 +26,11 @@ _TEXTURES = {"seen": (0, 1, 1, 2, 3, 4, 5), "unseen": (6, 7, 8, 9)}
 class SceneOptions:
     """How scenes are drawn.
 
-    objects: fewest and most objects (1..15; fewer where no room is left). camera: elevation "default", "low", "high",
-    or "other" (low or high). textures: of the grounds, "seen" (training) or "unseen". noise: multiplies the
-    sensor noise. blur: added Gaussian sigma in pixels of a 256-wide image. repeats: share of scenes with several objects of one
-    category.
+    objects: fewest and most objects (1..15; fewer where no room is left).
+    camera: elevation "default", "low", "high", or "other" (low or high).
+    textures: of the grounds, "seen" (training) or "unseen".
+    noise: multiplies the sensor noise. blur: added Gaussian sigma in pixels of a 256-wide image.
+    repeats: share of scenes with several objects of one category.
     """
 
     objects: tuple[int, int] = (3, 9)
@@ -147,13 +149,18 @@ def _choose(rng, count, repeats):
     return [chosen[i] for i in rng.permutation(len(chosen))]
 
 
-def _footprint(corners):
+def _footprint(parts, corners):
     """Capsule on the table in the object's frame and its height: (x0, x1, radius, top)."""
     (x_low, y_low, _), (x_high, y_high, top) = corners.min((0, 1)).tolist(), corners.max((0, 1)).tolist()
     radius = max(-y_low, y_high)
     x0, x1 = x_low + radius, x_high - radius
     if x0 > x1:
         x0 = x1 = (x0 + x1) / 2
+    square = [i for i, part in enumerate(parts) if part.kind == BOX]
+    if square:  # the corners of a box reach beyond the capsule's round ends
+        reach = corners[square]
+        past = np.maximum(0.0, np.maximum(x0 - reach[..., 0], reach[..., 0] - x1))
+        radius = max(radius, float(np.hypot(past, reach[..., 1]).max()))
     return x0, x1, radius, top
 
 
@@ -179,7 +186,7 @@ def _place(rng, layout, chosen, aspect):
         albedo = sample_albedo(category, colour, rng)
         parts = tuple(_resized(part, factor) for part in build(category, albedo, rng))
         corners = np.array([part.corners() for part in parts])
-        x0, x1, radius, top = _footprint(corners)
+        x0, x1, radius, top = _footprint(parts, corners)
         for yaw, u, v in rng.uniform((-math.pi, -0.84, -0.8), (math.pi, 0.84, 0.86), (_ATTEMPTS, 3)).tolist():
             spot = _table_point(view, u, v)
             if spot is None:

@@ -5,9 +5,17 @@ The latter come in two disjoint tables, for training and held out.
 
 import zlib
 
-PLURALS = {
-    "knife": "knives", "scissors": "scissors", "candle": "candles", "box": "boxes", "dish": "dishes",
-}  # fmt: skip
+_IRREGULAR = {
+    "knife": "knives",
+    "scissors": "scissors",
+    "leaf": "leaves",
+    "scarf": "scarves",
+    "mouse": "mice",
+    "goose": "geese",
+    "fish": "fish",
+    "sheep": "sheep",
+    "deer": "deer",
+}
 # Other names of a category; the category's own name is used most of the time.
 SYNONYMS = {
     "mug": ("cup", "coffee mug", "coffee cup"),
@@ -19,9 +27,21 @@ SYNONYMS = {
 }
 
 
-def plural(noun: str) -> str:
-    """Plural of a category's name or of a regular noun."""
-    return PLURALS.get(noun, noun + "s")
+def plural(phrase: str) -> str:
+    """Plural of a noun phrase: of its last word, or of the one before "of"."""
+    first, of, rest = phrase.partition(" of ")
+    if of:
+        return plural(first) + of + rest
+    before, space, noun = phrase.rpartition(" ")
+    if noun in _IRREGULAR:
+        many = _IRREGULAR[noun]
+    elif noun.endswith(("s", "x", "ch", "sh")):
+        many = noun + "es"
+    elif noun.endswith("y") and noun[-2:-1] not in "aeiou":
+        many = noun[:-1] + "ies"
+    else:
+        many = noun + "s"
+    return before + space + many
 
 
 UNKNOWN = {
@@ -37,12 +57,12 @@ UNKNOWN = {
         doll, dolphin, donkey, donut, door, doorbell, dragon, dress, drill, drum, duck, eagle, ear, egg, elephant,
         engine, envelope, eraser, fan, feather, fence, finger, fish, flag, flashlight, flower, flute, football
         helmet, fox, fridge, frog, garlic, ghost, giraffe, glass, glove, glue stick, goat, goose, grape, grill,
-        guitar, hair dryer, hamburger, hat, headphones, heart, helicopter, helmet, hen, honey jar, horse, hose,
+        guitar, hair dryer, hamburger, hat, headset, heart, helicopter, helmet, hen, honey jar, horse, hose,
         house, iron, jacket, jar, kettle, key, keyboard, kite, kiwi, ladder, lamp, laptop, leaf, letter, lighter,
         lion, lizard, lobster, magnet, mango, map, marble, mask, match, microphone, microwave, mirror, monkey, moon,
         motorcycle, mouse, mushroom, necklace, needle, nest, newspaper, onion, orange, oven, owl, paintbrush, panda,
         parrot, peach, peanut, pen, pencil, penguin, piano, pig, pillow, pineapple, pizza, plane, plant, plug,
-        pliers, potato, printer, pumpkin, puppet, puzzle, rabbit, radio, rake, remote control, ring, robot, rocket,
+        potato, printer, pumpkin, puppet, puzzle, rabbit, radio, rake, remote control, ring, robot, rocket,
         rope, rose, ruler, sandal, sandwich, saw, scarf, shark, sheep, shell, ship, shirt, shoe, shovel, skateboard,
         snail, snake, soap, sock, sofa, spider, sponge, stapler, star, stone, strawberry, suitcase, swan, sword,
         table lamp, tape measure, teapot, teddy bear, telescope, tennis racket, tent, ticket, tiger, tire, toaster,
@@ -53,7 +73,7 @@ UNKNOWN = {
     "heldout": tuple(
         noun.strip()
         for noun in """
-        accordion, ant, avocado, badge, ball pen, beetle, binoculars, blackboard, bread roll, briefcase, broccoli
+        accordion, ant, avocado, badge, ball pen, beetle, pinwheel, blackboard, bread roll, briefcase, broccoli
         head, bulldozer, butterfly, cello, chalk, chimney, coconut, compass, corkscrew, cricket bat, crocodile,
         cupcake, dinosaur, dustpan, earring, eggplant, fire truck, garden hose, globe, hairbrush, hammock, harp,
         hedgehog, hourglass, ice cube, kangaroo, ladybug, lantern, lipstick, lollipop, mailbox, melon, mop, notebook
