@@ -1,0 +1,1 @@
+"""ROS 2 nodes: wiring only. The one place of the package that imports rclpy."""

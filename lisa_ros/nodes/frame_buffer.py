@@ -1,0 +1,208 @@
+"""Ring buffers that bind depth and camera_info to an image by its stamp. No rclpy; times are integer nanoseconds.
+
+Nothing is synchronised after inference: with seconds of model latency that pairs an image with a later depth. A query
+takes a `Bundle` when it is accepted, and everything that it says about the world comes from that bundle.
+"""
+
+import bisect
+import statistics
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+from lisa_ros.errors import InvalidImageError
+
+SECOND = 1_000_000_000
+# A stream whose stamps fall back by more than this was restarted (bag loop, driver); less is reordering on the way.
+RESTART = SECOND
+# The newest image is passed over for a complete one (depth and camera_info are there), but for none older by this.
+COMPLETION_LAG = SECOND // 4
+
+
+@dataclass(frozen=True)
+class Bundle:
+    """One moment of the camera.
+
+    stamp: ns. arrived: ns, node clock. depth and info are None where none belongs to the image.
+    """
+
+    stamp: int
+    arrived: int
+    image: Any
+    depth: Any = None
+    info: Any = None
+
+
+@dataclass
+class StreamCounts:
+    """received: messages taken in.
+
+    missed: gaps in the stamps, in frames. rejected: refused, the reason is in last_rejection. restarts: stamps fell
+    back. unpaired: images that had no depth within the tolerance although depth went on.
+    """
+
+    received: int = 0
+    missed: int = 0
+    rejected: int = 0
+    restarts: int = 0
+    unpaired: int = 0
+    last_rejection: str = ""
+
+
+@dataclass
+class _Ring:
+    """Messages of one stream, sorted by stamp, the newest `size` of them."""
+
+    size: int
+    stamps: list[int] = field(default_factory=list)
+    items: list[tuple[Any, int]] = field(default_factory=list)  # message, arrival
+
+    def add(self, stamp: int, message, arrived: int):
+        at = bisect.bisect_left(self.stamps, stamp)
+        if at < len(self.stamps) and self.stamps[at] == stamp:
+            self.items[at] = (message, arrived)
+            return
+        self.stamps.insert(at, stamp)
+        self.items.insert(at, (message, arrived))
+        if len(self.stamps) > self.size:
+            del self.stamps[0], self.items[0]
+
+    def nearest(self, stamp: int, tolerance: int) -> int | None:
+        """Index of the message nearest to stamp and within the tolerance."""
+        at = bisect.bisect_left(self.stamps, stamp)
+        near = [i for i in (at - 1, at) if 0 <= i < len(self.stamps) and abs(self.stamps[i] - stamp) <= tolerance]
+        return min(near, key=lambda i: abs(self.stamps[i] - stamp), default=None)
+
+    def clear(self):
+        self.stamps.clear()
+        self.items.clear()
+
+
+class FrameBuffer:
+    """Used by one thread. size: images kept. tolerance() gives the ns by which stamps of one moment may differ."""
+
+    def __init__(self, size: int, tolerance: Callable[[], int]):
+        self._tolerance = tolerance
+        self._rings = {name: _Ring(size) for name in ("image", "depth", "info")}
+        self.counts = {name: StreamCounts() for name in self._rings}
+        self._recent: deque[int] = deque(maxlen=30)  # arrivals of images, for the rate
+        self._steps: deque[int] = deque(maxlen=15)  # stamp distances of images, for their period
+
+    def add(self, stream: str, stamp: int, message, arrived: int) -> bool:
+        """Takes a message in.
+
+        stream: "image", "depth" or "info". True where the stream started anew (stamps fell back), which empties all.
+        """
+        ring, counts = self._rings[stream], self.counts[stream]
+        restarted = bool(ring.stamps) and stamp < ring.stamps[-1] - RESTART
+        if restarted:
+            counts.restarts += 1
+            self.clear()
+        newest = ring.stamps[-1] if ring.stamps else None
+        ring.add(stamp, message, arrived)
+        counts.received += 1
+        if stream == "image":
+            self._recent.append(arrived)
+            self._note_gap(newest, stamp)
+            self._note_unpaired()
+        return restarted
+
+    def reject(self, stream: str, reason: str):
+        """Counts a message that was refused before it came here."""
+        self.counts[stream].rejected += 1
+        self.counts[stream].last_rejection = reason
+
+    def clear(self):
+        """Forgets all messages and keeps the counts."""
+        for ring in self._rings.values():
+            ring.clear()
+        self._recent.clear()
+        self._steps.clear()
+
+    @property
+    def newest_stamp(self) -> int | None:
+        """Stamp of the newest image; None without one."""
+        stamps = self._rings["image"].stamps
+        return stamps[-1] if stamps else None
+
+    @property
+    def range(self) -> tuple[int, int] | None:
+        """Stamps of the oldest and the newest image; None without one."""
+        stamps = self._rings["image"].stamps
+        return (stamps[0], stamps[-1]) if stamps else None
+
+    @property
+    def last_arrival(self) -> int | None:
+        """When the last image came, ns, node clock; None where none came since the buffer was emptied."""
+        return self._recent[-1] if self._recent else None
+
+    @property
+    def rate(self) -> float:
+        """Images per second of node time over the last ones; 0 where there are fewer than two."""
+        if len(self._recent) < 2 or self._recent[-1] <= self._recent[0]:
+            return 0.0
+        return (len(self._recent) - 1) * SECOND / (self._recent[-1] - self._recent[0])
+
+    def at(self, stamp: int) -> Bundle | None:
+        """The image at a stamp: the exact one, else the nearest within the tolerance, else None."""
+        index = self._rings["image"].nearest(stamp, self._tolerance())
+        return None if index is None else self._bundle(index)
+
+    def newest(self) -> Bundle | None:
+        """The newest image that has depth and camera_info already; the newest one where no recent one has."""
+        stamps = self._rings["image"].stamps
+        for index in range(len(stamps) - 1, -1, -1):
+            if stamps[index] < stamps[-1] - COMPLETION_LAG:
+                break
+            bundle = self._bundle(index)
+            if bundle.info is not None and bundle.depth is not None:
+                return bundle
+        return self._bundle(len(stamps) - 1) if stamps else None
+
+    def _bundle(self, index: int) -> Bundle:
+        images = self._rings["image"]
+        stamp, (image, arrived) = images.stamps[index], images.items[index]
+        return Bundle(
+            stamp, arrived, image, self._bound("depth", stamp), self._bound("info", stamp) or self._last_info(image)
+        )
+
+    def _bound(self, stream: str, stamp: int):
+        index = self._rings[stream].nearest(stamp, self._tolerance())
+        return None if index is None else self._rings[stream].items[index][0]
+
+    def _last_info(self, image):
+        # Intrinsics do not change with time: some drivers publish them rarely, or with stamps of their own.
+        items = self._rings["info"].items
+        return items[-1][0] if items and items[-1][0].header.frame_id == image.header.frame_id else None
+
+    def _note_gap(self, newest: int | None, stamp: int):
+        if newest is None or stamp <= newest:
+            return
+        step = stamp - newest
+        if self._steps:
+            period = statistics.median(self._steps)
+            if step > 1.5 * period:
+                self.counts["image"].missed += round(step / period) - 1
+        self._steps.append(step)
+
+    def _note_unpaired(self):
+        """Judges the image two places back: by now its depth would be here."""
+        images, depth = self._rings["image"].stamps, self._rings["depth"]
+        if len(images) < 3 or not depth.stamps or depth.stamps[-1] < images[-3]:
+            return
+        if depth.nearest(images[-3], self._tolerance()) is None:
+            self.counts["image"].unpaired += 1
+
+
+def stamp_of(message, arrived: int) -> tuple[int, bool]:
+    """Stamp of a message's header in ns, and whether it had one.
+
+    A stamp of zero stands for "not set"; the arrival takes its place. Raises InvalidImageError for a stamp that no
+    clock gives: negative seconds, a second of nanoseconds or more.
+    """
+    stamp = message.header.stamp
+    if stamp.sec < 0 or stamp.nanosec >= SECOND:
+        raise InvalidImageError(f"header stamp {stamp.sec} s {stamp.nanosec} ns is not a time")
+    nanoseconds = stamp.sec * SECOND + stamp.nanosec
+    return (nanoseconds, True) if nanoseconds else (arrived, False)

@@ -1,0 +1,151 @@
+"""Queries and the rules of who waits, who is superseded and who is next.
+
+No rclpy; used by one thread, except for `Query.cancel`.
+"""
+
+import threading
+import time
+import uuid
+from collections import OrderedDict
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+from lisa_ros.errors import InvalidQueryError
+from lisa_ros.nodes.frame_buffer import Bundle
+from lisa_ros.nodes.settings import Settings
+
+TOPIC = "topic"
+ACTION = "action"
+STANDING = "standing"
+
+
+@dataclass(eq=False)
+class Query:
+    """One question on its way to exactly one result.
+
+    received: ns, node clock. image_stamp: ns, 0 for the newest image. bundle: what it is asked about, once that is
+    known. pose: (4, 4) target_frame <- optical frame at the bundle's stamp; None for the optical frame. find_pose:
+    looks it up again, or raises NoTransformError; None once the pose is known. wants_overlay: somebody looks at the
+    overlay. on_progress, on_done: where a program waits for it.
+    """
+
+    text: str
+    source: str
+    settings: Settings
+    received: int
+    with_cloud: bool
+    conversation_id: str = ""
+    image_stamp: int = 0
+    query_id: str = field(default_factory=lambda: uuid.uuid4().hex[:12])
+    bundle: Bundle | None = None
+    pose: Any = None
+    find_pose: Callable | None = None
+    wants_overlay: bool = False
+    finished: bool = False
+    accepted: float = field(default_factory=time.perf_counter)
+    started: float | None = None
+    cancel: threading.Event = field(default_factory=threading.Event)
+    on_progress: Callable | None = None
+    on_done: Callable | None = None
+
+
+def check_text(text: str, limit: int):
+    """What needs no model to be refused; the model's own tokens are its engine's to refuse.
+
+    Raises InvalidQueryError.
+    """
+    if len(text) > limit:
+        raise InvalidQueryError(
+            f"the query has {len(text)} characters, the limit is {limit} (parameter max_query_length)"
+        )
+    if not text.strip():
+        raise InvalidQueryError("the query is empty")
+
+
+class QueryBoard:
+    """Newest words win on the topic; action goals wait in turn; the standing query gives way to everybody."""
+
+    def __init__(self):
+        self.pending: list[Query] = []
+        self.running: Query | None = None  # what the worker is busy with, also when its result is out already
+
+    def goals_waiting(self) -> int:
+        """Action goals that have not started."""
+        return sum(query.source == ACTION for query in self.pending)
+
+    def add(self, query: Query) -> list[Query]:
+        """Puts a query in line. Returns those that it supersedes; they are out of line and told to stop."""
+        superseded = [other for other in self.everything() if _supersedes(query, other)]
+        for other in superseded:
+            self.drop(other)
+        self.pending.append(query)
+        return superseded
+
+    def everything(self) -> list[Query]:
+        """All that still owe a result."""
+        running = [self.running] if self.running and not self.running.finished else []
+        return running + self.pending
+
+    def drop(self, query: Query):
+        """Takes a query out of line; a running one is told to stop."""
+        query.cancel.set()
+        if query in self.pending:
+            self.pending.remove(query)
+
+    def start_next(self) -> Query | None:
+        """The first in line whose image is there, now running; None while the worker is busy or nobody is ready."""
+        if self.running is not None:
+            return None
+        ready = next((query for query in self.pending if query.bundle is not None), None)
+        if ready is not None:
+            self.pending.remove(ready)
+            self.running = ready
+            ready.started = time.perf_counter()
+        return ready
+
+    def worker_is_free(self):
+        """The worker has let go of the running query."""
+        self.running = None
+
+    @property
+    def idle(self) -> bool:
+        """Nothing runs and nothing waits."""
+        return self.running is None and not self.pending
+
+
+def _supersedes(new: Query, old: Query) -> bool:
+    if new.source == TOPIC:
+        return old.source in (TOPIC, STANDING)
+    return old.source == STANDING
+
+
+class Conversations:
+    """The last query of each conversation, which tells its image; the longest silent conversation goes first."""
+
+    def __init__(self):
+        self._last: OrderedDict[str, Query] = OrderedDict()
+
+    def get(self, conversation_id: str) -> Query | None:
+        """The last query of a conversation; None for a new one, and for no conversation at all ("")."""
+        return self._last.get(conversation_id)
+
+    def keep(self, query: Query, limit: int):
+        """Notes that a query of a conversation was accepted."""
+        self._last[query.conversation_id] = query
+        self._last.move_to_end(query.conversation_id)
+        while len(self._last) > limit:
+            self._last.popitem(last=False)
+
+    def forget(self, conversation_id: str | None = None) -> int:
+        """Forgets one, or all of them; returns how many."""
+        if conversation_id is None:
+            count = len(self._last)
+            self._last.clear()
+            return count
+        return int(self._last.pop(conversation_id, None) is not None)
+
+    @property
+    def ids(self) -> frozenset[str]:
+        """Those that are kept."""
+        return frozenset(self._last)

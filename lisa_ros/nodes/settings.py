@@ -1,0 +1,162 @@
+"""Every setting of the perception node: default, meaning and limits, once.
+
+No rclpy; `parameters.py` declares them to ROS.
+"""
+
+import math
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, fields
+from typing import Any
+
+from lisa_ros.errors import ConfigurationError
+from lisa_ros.geometry import CloudOptions
+
+CLOUD_PREFIX = "cloud."
+
+
+def _setting(default, about: str, *, low=None, high=None, choices=None, fixed=False, at_configure=False):
+    """fixed: given at start only.
+
+    at_configure: takes effect when weights are loaded, so it can change while unconfigured only.
+    """
+    facts = {"about": about, "low": low, "high": high, "choices": choices, "fixed": fixed, "at_configure": at_configure}
+    return field(default=default, metadata=facts)
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Values of one moment; a query keeps those it was accepted under.
+
+    Raises ConfigurationError for a value out of its limits.
+    """
+
+    model: str = _setting(
+        "tabletop",
+        "Checkpoint: directory in LISA's published layout, hub id, or the name of a packaged model",
+        at_configure=True,
+    )
+    vision_tower: str = _setting(
+        "", "CLIP tower: directory or hub id; empty: the one that the checkpoint names", at_configure=True
+    )
+    precision: str = _setting(
+        "fp32",
+        "Precision of the language model's weights",
+        choices=("fp32", "bf16", "fp16", "int8", "nf4"),
+        at_configure=True,
+    )
+    device: str = _setting("auto", "Where the model runs: auto, cpu, cuda or cuda:N", at_configure=True)
+    conv_type: str = _setting(
+        "", "Conversation template; empty: the one that belongs to the checkpoint", at_configure=True
+    )
+    autostart: bool = _setting(True, "Configure and activate at start, without a lifecycle manager", fixed=True)
+
+    image_transport: str = _setting(
+        "raw",
+        "How images arrive; compressed: from the topic image/compressed",
+        choices=("raw", "compressed"),
+        fixed=True,
+    )
+    depth_transport: str = _setting(
+        "raw",
+        "How depth arrives; compressedDepth: from the topic depth/compressedDepth",
+        choices=("raw", "compressedDepth"),
+        fixed=True,
+    )
+    buffer_size: int = _setting(
+        30, "Images (and depth images) kept, for queries about a given stamp", low=2, high=1000, fixed=True
+    )
+    sync_tolerance: float = _setting(
+        0.02, "Largest difference of stamps, in s, at which depth belongs to an image", low=0.0, high=1.0
+    )
+    max_image_age: float = _setting(
+        2.0, "An image older than this, in s, is not asked about; 0: any age will do", low=0.0, high=3600.0
+    )
+    image_timeout: float = _setting(
+        2.0, "How long, in s, a query waits for an image before it ends as NO_IMAGE", low=0.0, high=60.0
+    )
+
+    target_frame: str = _setting("", "Frame of clouds and boxes; empty: the camera's optical frame")
+    camera_pose: tuple[float, ...] = _setting(
+        (),
+        "Fixed pose of the camera's optical frame in target_frame, in place of TF: x y z (m) qx qy qz qw; empty: TF",
+    )
+
+    mode: str = _setting(
+        "chat",
+        "chat: answer in words with masks; mask: one mask in a single pass, without words",
+        choices=("chat", "mask"),
+    )
+    max_new_tokens: int = _setting(512, "Longest answer, in tokens", low=1, high=4096)
+    max_query_length: int = _setting(
+        2000, "Longest query, in characters; the model takes no more than 2000", low=1, high=2000
+    )
+    queue_size: int = _setting(8, "Action goals that may wait; further ones are rejected", low=0, high=1000)
+    max_conversations: int = _setting(
+        4, "Conversations kept; the one that was silent for longest is forgotten", low=1, high=100
+    )
+    standing_query: str = _setting("", "Asked about every newest image while nothing else is asked; empty: none")
+    with_cloud: bool = _setting(
+        True, "Whether queries from the topic and the standing query get clouds and boxes; a goal says so itself"
+    )
+    cloud: CloudOptions = field(default_factory=CloudOptions)
+
+    def __post_init__(self):
+        for item in fields(self):
+            if item.metadata:
+                _check(item.name, getattr(self, item.name), item.metadata)
+        if not self.model:
+            raise ConfigurationError("model is empty; give a directory, a hub id or the name of a packaged model")
+        if len(self.standing_query) > self.max_query_length:
+            raise ConfigurationError(
+                f"standing_query has {len(self.standing_query)} characters, max_query_length is {self.max_query_length}"
+            )
+        if self.camera_pose:
+            _check_pose(self.camera_pose)
+
+    @classmethod
+    def from_values(cls, values: Mapping[str, Any]) -> "Settings":
+        """From parameter names (`cloud.` before those of CloudOptions) and values."""
+        cloud = {
+            name.removeprefix(CLOUD_PREFIX): value for name, value in values.items() if name.startswith(CLOUD_PREFIX)
+        }
+        plain = {name: value for name, value in values.items() if not name.startswith(CLOUD_PREFIX)}
+        pose = plain.pop("camera_pose", ())
+        if not isinstance(pose, Iterable) or isinstance(pose, str):
+            raise ConfigurationError(f"camera_pose={pose!r} must be an array: empty, or x y z qx qy qz qw")
+        return cls(**plain, camera_pose=tuple(pose), cloud=CloudOptions(**cloud))
+
+
+@dataclass(frozen=True)
+class Setting:
+    """One parameter for declaration: limits are None where there are none."""
+
+    name: str
+    default: Any
+    about: str
+    low: float | None = None
+    high: float | None = None
+    choices: tuple[str, ...] | None = None
+    fixed: bool = False
+    at_configure: bool = False
+
+
+def all_settings() -> list[Setting]:
+    """The settings in the order of `Settings`, then those of CloudOptions, whose limits CloudOptions checks itself."""
+    plain = [Setting(item.name, item.default, **item.metadata) for item in fields(Settings) if item.metadata]
+    about = "Cloud cleaning, see CloudOptions of lisa_ros.geometry"
+    return plain + [Setting(CLOUD_PREFIX + item.name, item.default, about) for item in fields(CloudOptions)]
+
+
+def _check(name: str, value, facts: Mapping[str, Any]):
+    if facts["choices"] and value not in facts["choices"]:
+        raise ConfigurationError(f"{name}={value!r} is not one of {', '.join(facts['choices'])}")
+    if facts["low"] is not None and not (math.isfinite(value) and facts["low"] <= value <= facts["high"]):
+        raise ConfigurationError(f"{name}={value} must lie between {facts['low']} and {facts['high']}")
+
+
+def _check_pose(pose: tuple[float, ...]):
+    if len(pose) != 7 or not all(isinstance(value, (int, float)) and math.isfinite(value) for value in pose):
+        raise ConfigurationError(f"camera_pose={list(pose)} must be seven finite numbers: x y z qx qy qz qw")
+    norm = math.hypot(*pose[3:])
+    if abs(norm - 1) > 1e-3:
+        raise ConfigurationError(f"camera_pose's quaternion has length {norm:.4f}; it must be 1")

@@ -1,0 +1,44 @@
+import dataclasses
+
+import pytest
+
+from lisa_ros.errors import ConfigurationError
+from lisa_ros.geometry import CloudOptions
+from lisa_ros.nodes.settings import Settings, all_settings
+
+pytestmark = pytest.mark.unit
+
+
+def test_the_declared_settings_are_those_of_the_two_classes():
+    names = {setting.name for setting in all_settings()}
+    cloud = {f"cloud.{field.name}" for field in dataclasses.fields(CloudOptions)}
+    assert names == {field.name for field in dataclasses.fields(Settings)} - {"cloud"} | cloud
+    assert Settings.from_values({setting.name: setting.default for setting in all_settings()}) == Settings()
+    assert all(setting.about for setting in all_settings())
+
+
+@pytest.mark.parametrize(
+    ("values", "named"),
+    [
+        ({"precision": "fp8"}, "fp8"),
+        ({"mode": ""}, "mode"),
+        ({"model": ""}, "model"),
+        ({"queue_size": -1}, "queue_size=-1"),
+        ({"image_timeout": float("nan")}, "nan"),
+        ({"sync_tolerance": 2.0}, "between 0.0 and 1.0"),
+        ({"camera_pose": [1.0, 2.0]}, "seven"),
+        ({"camera_pose": [0, 0, 0, 0, 0, 0, 0.5]}, "length 0.5"),
+        ({"camera_pose": "x"}, "array"),
+        ({"camera_pose": ["a"] * 7}, "seven finite numbers"),
+        ({"standing_query": "x" * 2001}, "2001"),
+        ({"cloud.voxel_size": 5.0}, "voxel_size=5.0"),
+        ({"cloud.min_range": 20.0}, "max_range"),
+    ],
+)
+def test_values_out_of_their_limits_are_refused_by_name(values, named):
+    with pytest.raises(ConfigurationError, match=named):
+        Settings.from_values(values)
+
+
+def test_a_pose_of_whole_numbers_is_a_pose():
+    assert Settings.from_values({"camera_pose": [0, 0, 1, 0, 0, 0, 1]}).camera_pose == (0, 0, 1, 0, 0, 0, 1)
