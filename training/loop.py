@@ -103,7 +103,7 @@ def fit(
         values = losses(next(stream))
         if not torch.isfinite(values["loss"]):
             raise TrainingError(
-                f"loss is {float(values['loss'])} at step {step}; the last good state is in {checkpoint}"
+                f"loss is {values['loss'].item()} at step {step}; the last good state is in {checkpoint}"
             )
         optimizer.zero_grad(set_to_none=True)
         values["loss"].backward()

@@ -1,5 +1,6 @@
 """The training loop: schedule, resume, and stopping on a loss that is not finite."""
 
+import contextlib
 import json
 
 import pytest
@@ -32,10 +33,8 @@ def trained(run_dir, stop_after=None, poison=None):
         loss = ((model(batch) - batch.sum(1, keepdim=True)) ** 2).mean()
         return {"loss": loss * float("nan") if seen == poison else loss}
 
-    try:
+    with contextlib.suppress(KeyboardInterrupt):
         fit(model, batches, losses, OPTIONS, run_dir)
-    except KeyboardInterrupt:
-        pass
     return model.state_dict()
 
 

@@ -1,0 +1,118 @@
+"""Questions about scenes become the right tokens, masks and checkpoint."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from lisa_ros.errors import ConfigurationError
+from lisa_ros.model.checkpoint import load
+from lisa_ros.simulator import generate_scene, scene_queries
+from training.packing import IGNORE_INDEX
+from training.scenes import CATEGORY_COUNT, HEIGHT, IGNORE, STRIDE, WIDTH, collate, soft_masks
+from training.settings import load_settings
+from training.tabletop import Asker, TabletopStage, export
+from training.tokenizer import write_tokenizer
+
+pytestmark = pytest.mark.unit
+
+CONFIG = Path(__file__).parents[2] / "config" / "training" / "tabletop.yaml"
+
+
+@pytest.fixture(scope="module")
+def small_settings(tmp_path_factory):
+    """The recipe's settings with sizes that a test can afford."""
+    directory = tmp_path_factory.mktemp("tabletop")
+    text = CONFIG.read_text().replace("runs/tabletop", str(directory))
+    for key, value in {
+        "embed_dim": 24, "num_heads": 2, "stem_channels": "[8, 16, 24]", "stem_depths": "[1, 1, 1]",
+        "prompt_embed_dim": 32, "decoder_mlp_dim": 32, "hidden_size": 32, "intermediate_size": 48, "num_hidden_layers": 2, "vocab_size": 420,
+    }.items():  # fmt: skip
+        before, line = text.split(f"  {key}:", 1)
+        text = f"{before}  {key}: {value}\n{line.split(chr(10), 1)[1]}"
+    path = directory / "small.yaml"
+    path.write_text(text)
+    settings = load_settings(path)
+    rng = np.random.default_rng(0)
+    texts = [
+        text
+        for seed in range(3)
+        for query in scene_queries(generate_scene(seed), rng, "train", 60)
+        for text in (f"USER: {query.text} ASSISTANT:", query.answer.replace("[SEG]", ""))
+    ]
+    write_tokenizer(texts, settings.model.vocab_size, settings.run_dir / "tokenizer")
+    return settings
+
+
+@pytest.fixture(scope="module")
+def asker(small_settings):
+    from training.tabletop import tokenizer_of
+
+    return Asker(tokenizer_of(small_settings))
+
+
+@pytest.fixture(scope="module")
+def scenes():
+    return collate([generate_scene(seed, HEIGHT, WIDTH) for seed in (1, 2)])
+
+
+def test_dense_truth_is_the_scene(scenes):
+    scene = scenes.scenes[0]
+    rows = HEIGHT // STRIDE
+    assert (scenes.classes[0, rows:] == IGNORE).all() and (scenes.instances[0, HEIGHT:] == 0).all()
+    background = scene.instances[STRIDE // 2 :: STRIDE, STRIDE // 2 :: STRIDE] == 0
+    assert ((scenes.classes[0, :rows].numpy() == 0) == background).all()
+    for found in scenes.objects[0]:
+        truth = scene.objects[found.instance - 1]
+        assert np.allclose(np.array(found.centre) * WIDTH, np.array(truth.centroid) + 0.5, atol=1e-3)
+    assert scenes.cells[:, :CATEGORY_COUNT].sum() > 0
+
+
+def test_soft_masks_keep_the_area(scenes):
+    ids = [o.instance for o in scenes.objects[0]]
+    masks = soft_masks(scenes.instances, [(i,) for i in ids], [0] * len(ids))
+    areas = [int((scenes.instances[0] == i).sum()) for i in ids]
+    torch.testing.assert_close(masks.sum((1, 2)) * STRIDE**2, torch.tensor(areas, dtype=torch.float))
+
+
+def test_every_seg_state_meets_its_own_target(asker, scenes):
+    batch = asker.ask(scenes, 12, np.random.default_rng(5), 256)
+    packed = batch.packed
+    assert len(packed.states) == len(packed.masks) > 0
+    for (image, position), mask in zip(packed.states.tolist(), packed.masks.tolist(), strict=True):
+        assert packed.labels[image, position] == asker.tokenizer.seg_id
+        assert batch.targets[mask].max() > 0
+    told = packed.labels[packed.labels != IGNORE_INDEX].tolist()
+    assert told.count(asker.tokenizer.seg_id) == len(packed.states)
+    assert told.count(asker.tokenizer.eos_id) == 24
+    text = asker.tokenizer.decode(told)
+    assert "there is no" in text.lower() or "nothing like that" in text.lower()
+
+
+def test_losses_train_every_part_and_the_export_loads(small_settings, asker, scenes, tmp_path):
+    torch.manual_seed(0)
+    stage = TabletopStage(small_settings)
+    losses = stage.losses(asker.ask(scenes, 6, np.random.default_rng(1), 256), np.random.default_rng(1))
+    losses["loss"].backward()
+    without = {name.split(".weight")[0] for name, p in stage.named_parameters() if p.grad is None}
+    unused = ("point_embeddings", "not_a_point_embed", "mask_downscaling", "hypernetworks_mlps", "iou_prediction_head")
+    assert all(any(part in name for part in unused) for name in without), without
+    checkpoint = small_settings.run_dir / "tabletop" / "last.pt"
+    checkpoint.parent.mkdir(exist_ok=True)
+    torch.save({"model": stage.state_dict(), "optimizer": {}, "step": 1}, checkpoint)
+    export(small_settings, tmp_path / "model")
+    loaded = load(tmp_path / "model").network.state_dict()
+    for key, value in stage.network.state_dict().items():
+        torch.testing.assert_close(loaded[key], value, atol=1e-3, rtol=1e-3)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [("  lr: 1.0e-3", "  learning_rate: 1", "learning_rate"), ("run_dir:", "directory:", "directory")],
+)
+def test_settings_name_the_wrong_key(tmp_path, old, new, message):
+    path = tmp_path / "wrong.yaml"
+    path.write_text(CONFIG.read_text().replace(old, new))
+    with pytest.raises(ConfigurationError, match=message):
+        load_settings(path)
