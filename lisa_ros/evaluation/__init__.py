@@ -1,0 +1,1 @@
+"""Scores of segmentation by language: metrics, and the runs that collect them."""

@@ -1,0 +1,110 @@
+"""The evaluation with answerers of known quality in place of a model."""
+
+import json
+
+import numpy as np
+import pytest
+
+from lisa_ros.datasets.tabletop import TabletopDataset
+from lisa_ros.errors import ConfigurationError
+from lisa_ros.evaluation.answers import denies, names_exactly, normalised
+from lisa_ros.evaluation.tabletop import evaluate_tabletop
+from lisa_ros.types import SEGMENTED, SegmentationResult, Target
+
+pytestmark = pytest.mark.unit
+SCENES = 6
+
+
+class Answerer:
+    """Knows the truth of each scene, and answers with what `change` makes of it."""
+
+    def __init__(self, change):
+        self.change, self.encoded = change, 0
+        samples = TabletopDataset("heldout", SCENES)
+        self.truth = {(sample.image.tobytes(), turn.question): turn for sample in samples for turn in sample.turns}
+
+    def encode(self, image):
+        self.encoded += 1
+        return image
+
+    def chat(self, image, text):
+        turn = self.truth[image.tobytes(), text]
+        targets = tuple(Target(t.phrase, SEGMENTED, t.mask) for t in turn.targets if t.mask is not None)
+        return self.change(SegmentationResult(text, turn.answer.replace(" [SEG]", ""), targets))
+
+
+def silent(result):
+    return SegmentationResult(result.query, "There is nothing.", ())
+
+
+def hallucinating(result):
+    mask = np.ones((192, 256), bool)
+    return SegmentationResult(result.query, "It is the red dragon.", (Target("red dragon", SEGMENTED, mask),))
+
+
+@pytest.fixture(scope="module")
+def perfect():
+    answerer = Answerer(lambda result: result)
+    return evaluate_tabletop(answerer, count=SCENES), answerer
+
+
+def test_the_truth_gets_full_marks(perfect):
+    scores, answerer = perfect
+    assert scores["giou_present"] == pytest.approx(1, abs=1e-3) and scores["ciou_present"] == pytest.approx(1)
+    assert scores["multi_target_giou"] == pytest.approx(1, abs=1e-3)
+    assert (scores["refusal"], scores["false_refusal"]) == (1, 0)
+    assert scores["answer_accuracy"] == scores["exact_answers"] == 1
+    assert scores["n"] == len(answerer.truth) == scores["n_present"] + scores["n_absent"]
+    assert answerer.encoded == scores["scenes"] == SCENES
+
+
+def test_kinds_add_up_and_the_report_is_json(perfect):
+    scores, _ = perfect
+    assert sum(kind["n"] for kind in scores["by_kind"].values()) == scores["n"]
+    assert scores["by_kind"]["absent"]["refusal"] == 1 and "giou" not in scores["by_kind"]["absent"]
+    assert json.loads(json.dumps(scores, allow_nan=False)) == scores
+
+
+def test_silence_refuses_everything():
+    scores = evaluate_tabletop(Answerer(silent), count=SCENES)
+    assert (scores["refusal"], scores["false_refusal"], scores["giou_present"]) == (1, 1, 0)
+    assert scores["answer_accuracy"] == 0 and scores["by_kind"]["absent"]["answer_accuracy"] == 1
+
+
+def test_hallucination_shows_in_the_refusals_not_in_the_present_targets():
+    scores = evaluate_tabletop(Answerer(hallucinating), count=SCENES)
+    assert (scores["refusal"], scores["false_refusal"], scores["answer_accuracy"]) == (0, 0, 0)
+    assert 0 < scores["giou_present"] < 0.2
+
+
+def test_without_scenes_there_are_no_shares():
+    scores = evaluate_tabletop(Answerer(silent), count=0)
+    assert scores["n"] == 0 and scores["giou_present"] is None and scores["by_kind"] == {}
+
+
+def test_unknown_split_is_refused():
+    with pytest.raises(ConfigurationError, match="split"):
+        evaluate_tabletop(None, split="test", count=1)
+
+
+@pytest.mark.parametrize(
+    ("answer", "phrases", "right"),
+    [
+        ("It is the red mug.", ("red mug",), True),
+        ("Sure, the  Red mug [SEG] .", ("red mug",), True),
+        ("It is the blue mug.", ("red mug",), False),
+        ("They are the red mug and the blue plate.", ("blue plate", "red mug"), True),
+        ("They are the red mug and the blue plate.", ("red mug",), False),
+        ("It is the red mug.", ("red mug", "red mug"), False),
+        ("It is the red mug on the plate.", ("red mug",), False),
+        ("It is red.", ("red mug",), False),
+        ("", ("red mug",), False),
+    ],
+)
+def test_an_answer_is_right_when_it_names_all_targets_and_nothing_else(answer, phrases, right):
+    assert names_exactly(answer, phrases) is right
+
+
+def test_words_are_compared_without_mask_tokens_and_case():
+    assert normalised("It is  the mug [SEG].") == normalised("it is the mug.") == "it is the mug."
+    assert denies("There is NO fork here.") and not denies("It is the knob.")
