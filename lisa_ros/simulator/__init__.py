@@ -3,5 +3,16 @@
 from lisa_ros.simulator.layout import SceneOptions
 from lisa_ros.simulator.queries import TabletopQuery, scene_queries
 from lisa_ros.simulator.scene import Scene, SceneObject, generate_scene, scene_at
+from lisa_ros.simulator.stream import SceneStream, StreamFrame
 
-__all__ = ["Scene", "SceneObject", "SceneOptions", "TabletopQuery", "generate_scene", "scene_at", "scene_queries"]
+__all__ = [
+    "Scene",
+    "SceneObject",
+    "SceneOptions",
+    "SceneStream",
+    "StreamFrame",
+    "TabletopQuery",
+    "generate_scene",
+    "scene_at",
+    "scene_queries",
+]

@@ -16,7 +16,7 @@ MOTIONS = ("static", "camera", "objects")
 _MIN_PIXELS = 60 / (256 * 192)  # share of the image
 _MIN_FRACTION = 0.4
 _SWING = math.radians(12.0)
-_PERIOD = 8.0  # s
+PERIOD = 8.0  # s of one motion, after which it repeats
 
 
 @dataclass(frozen=True)
@@ -83,7 +83,7 @@ def scene_at(seed: int, time: float, motion: str = "static", height: int = 192, 
     if height < 16 or width < 16:
         raise ConfigurationError(f"image size {height}x{width}: both sides must be at least 16 pixels")
     layout = _layout(seed, SceneOptions(**options), height / width)
-    swing = _SWING * math.sin(2.0 * math.pi * time / _PERIOD)
+    swing = _SWING * math.sin(2.0 * math.pi * time / PERIOD)
     camera = camera_of(layout, height, width, swing if motion == "camera" else 0.0)
     frame = 0 if motion == "static" else round(time * 1000.0)
     return _render(layout, camera, height, width, swing if motion == "objects" else 0.0, frame)
