@@ -13,11 +13,13 @@ STATE_OFFSET = -1
 _SENTENCE_END = re.compile(r"[.!?;:\n](?:\s|$)")
 _EDGES = " \t\n,.;:!?\"'()"
 _LEAD_IN = frozenset(
-    """a an also and are as certainly course follows for found here i i'm in is it it's located mask masks of okay on or
+    """a also an and are as certainly course follows for found here i i'm in is it it's located mask masks of okay on or
     requested result segmentation segmented segmenting shown sure target that that's the there these they they're this
-    those to was were with yes you""".split()
+    those to was were with yes you""".split()  # noqa: SIM905
 )
-_TRAILING = frozenset("""a an and are as at by for here in is it mask of that the this was were with""".split())
+_TRAILING = frozenset(
+    "a an and are as at by for here in is it mask of that the this was were with".split()  # noqa: SIM905
+)
 
 
 def find_events(ids: Sequence[int], vocabulary: GroundingVocabulary, tokenizer: LisaTokenizer) -> list[GroundingEvent]:

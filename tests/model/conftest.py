@@ -1,0 +1,83 @@
+"""Reference data of the official code, one directory a variant; the tests here run on every variant that is found."""
+
+import json
+import os
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def find_variants(places: list[Path]) -> list[Path]:
+    """Directories with an oracle_meta.json: each place itself, or what lies directly in it; one of each name."""
+    found = {}
+    for place in places:
+        for directory in (place, *sorted(place.glob("*"))):
+            if (directory / "oracle_meta.json").is_file():
+                found.setdefault(directory.name, directory)
+    return list(found.values())
+
+
+class Variant:
+    """A tiny model and what the official code computed with it."""
+
+    def __init__(self, directory: Path) -> None:
+        self.directory = directory
+        self.meta = json.loads((directory / "oracle_meta.json").read_text())
+        self.checkpoint = directory / "lisa_hf"
+        self._frames = {}
+
+    def json(self, name: str):
+        return json.loads((self.directory / "golden" / f"{name}.json").read_text())
+
+    def arrays(self, name: str) -> np.lib.npyio.NpzFile:
+        return np.load(self.directory / "golden" / f"{name}.npz")
+
+    @cached_property
+    def tokenizer(self):
+        from lisa_ros.model.tokenizer import LisaTokenizer
+
+        return LisaTokenizer.from_directory(self.checkpoint)
+
+    @cached_property
+    def lisa(self):
+        """The engine, with what shapes and config.json do not tell given as a user would."""
+        from lisa_ros import Lisa
+
+        return Lisa.from_pretrained(
+            self.checkpoint,
+            vision_tower=self.directory / "clip_tiny",
+            device="cpu",
+            sam=self.meta["sam"],
+            conv_type=self.meta["conv_type"],
+        )
+
+    @property
+    def images(self) -> int:
+        return len(self.meta["image_sizes_hw"])
+
+    def image(self, index: int) -> np.ndarray:
+        """(H, W, 3) uint8 RGB."""
+        return np.array(Image.open(self.directory / "images" / f"img{index}.png").convert("RGB"))
+
+    def frame(self, index: int):
+        """The encoded image, computed once a session."""
+        if index not in self._frames:
+            self._frames[index] = self.lisa.encode(self.image(index))
+        return self._frames[index]
+
+
+def pytest_generate_tests(metafunc):
+    if "variant" in metafunc.fixturenames:
+        metafunc.parametrize("variant", _VARIANTS, ids=lambda variant: variant.directory.name, scope="session")
+
+
+def _places() -> list[Path]:
+    given = os.environ.get("LISA_ROS_GOLDEN")
+    return [Path(given) if given else ROOT / "tests" / "golden", ROOT.parent / "shared" / "golden"]
+
+
+_VARIANTS = [Variant(directory) for directory in find_variants(_places())]
