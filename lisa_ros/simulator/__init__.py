@@ -1,7 +1,8 @@
 """A procedural tabletop world with exact truth: RGB-D scenes, instance masks, poses, and queries about them."""
 
 from lisa_ros.simulator.layout import SceneOptions
-from lisa_ros.simulator.queries import TabletopQuery, scene_queries
+from lisa_ros.simulator.queries import scene_queries
+from lisa_ros.simulator.query import TabletopQuery
 from lisa_ros.simulator.scene import Scene, SceneObject, generate_scene, scene_at
 from lisa_ros.simulator.stream import SceneStream, StreamFrame
 

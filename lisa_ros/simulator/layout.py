@@ -9,7 +9,8 @@ import numpy as np
 from lisa_ros.errors import ConfigurationError
 from lisa_ros.simulator.intersect import BOX
 from lisa_ros.simulator.palette import colours_of, sample_albedo
-from lisa_ros.simulator.shapes import CATEGORIES, Part, build
+from lisa_ros.simulator.parts import Part
+from lisa_ros.simulator.shapes import CATEGORIES, build
 
 MAX_OBJECTS = 15
 _GAP = 0.012  # m between footprints

@@ -5,7 +5,7 @@ import math
 from numba import njit
 
 from lisa_ros.simulator.intersect import hit_primitive
-from lisa_ros.simulator.shapes import LABEL, PANEL, RINGS, SECTORS, SPECKLE, TIPS
+from lisa_ros.simulator.parts import LABEL, PANEL, RINGS, SECTORS, SPECKLE, TIPS
 
 # Columns of a primitive's row. INVERSE: (3, 3) world -> local; CENTRE: world m; BOUND: squared radius around it, m^2.
 KIND, OBJECT, TEXTURE, GLOSS, SHAPE, COLOUR, COLOUR2, INVERSE, CENTRE, BOUND, COLUMNS = (

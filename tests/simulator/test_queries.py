@@ -11,11 +11,11 @@ from hypothesis import strategies as st
 
 from lisa_ros.errors import ConfigurationError
 from lisa_ros.simulator import generate_scene, scene_queries
-from lisa_ros.simulator.facts import CLASSES, FACTS, IMPOSSIBLE
+from lisa_ros.simulator.facts import CLASSES
 from lisa_ros.simulator.nouns import SYNONYMS, UNKNOWN, invented, plural
 from lisa_ros.simulator.palette import COLOURS
-from lisa_ros.simulator.phrasing import PHRASINGS
 from lisa_ros.simulator.shapes import CATEGORIES
+from lisa_ros.simulator.wordings import FACTS, IMPOSSIBLE, PHRASINGS
 
 pytestmark = pytest.mark.unit
 
@@ -28,7 +28,8 @@ NOUN = re.compile(
     rf"(?:\b({'|'.join(COLOURS)}) )?\b({'|'.join(sorted([*NAMES, *MEMBERS, *THINGS], key=len, reverse=True))})\b"
 )
 ORDERS = {
-    "left": r"left", "right": r"right", "near": r"nearest|closest|smallest distance", "far": r"farthest|furthest|distant",
+    "left": r"left", "right": r"right",
+    "near": r"nearest|closest|smallest distance", "far": r"farthest|furthest|distant",
     "tall": r"tallest|highest|height", "large": r"largest|biggest|greatest size", "small": r"smallest|tiniest|littlest",
 }  # fmt: skip
 
