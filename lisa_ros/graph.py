@@ -102,10 +102,10 @@ def environment() -> dict[str, str]:
 
     Fast DDS moves large best-effort images only with more shared memory than it takes by default: config/fastdds.xml.
     """
-    names = ("FASTDDS_DEFAULT_PROFILES_FILE", "FASTRTPS_DEFAULT_PROFILES_FILE")  # the latter up to Jazzy
-    if any(name in os.environ for name in names):
-        return {}
-    return dict.fromkeys(names, str(share_directory() / "config" / "fastdds.xml"))
+    # Kilted warns of the old name, Jazzy and older know no other.
+    old = os.environ.get("ROS_DISTRO") in ("humble", "iron", "jazzy")
+    name = "FASTRTPS_DEFAULT_PROFILES_FILE" if old else "FASTDDS_DEFAULT_PROFILES_FILE"
+    return {} if name in os.environ else {name: str(share_directory() / "config" / "fastdds.xml")}
 
 
 def _complete(values: Mapping[str, str]) -> dict[str, str]:
