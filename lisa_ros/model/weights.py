@@ -2,6 +2,7 @@
 
 import json
 import pickle
+import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
@@ -77,15 +78,15 @@ def _read_torch(path: Path) -> object:
         is_zip = file.read(4) == b"PK\x03\x04"
     try:
         return torch.load(path, map_location="cpu", weights_only=True, mmap=is_zip)
-    except pickle.UnpicklingError as error:
+    except (pickle.UnpicklingError, RuntimeError, EOFError, OSError, LookupError, ValueError) as error:
+        foreign = re.search(r"GLOBAL (\S+)", str(error))
+        if isinstance(error, pickle.UnpicklingError) and foreign:
+            raise CheckpointError(
+                f"{path} holds code or objects besides tensors ({foreign[1]}) and is not loaded. "
+                "Save its state dict alone, best as safetensors"
+            ) from error
         raise CheckpointError(
-            f"{path} holds code or objects besides tensors and is not loaded: {str(error).splitlines()[0]}. "
-            "Save its state dict alone, best as safetensors"
-        ) from error
-    except (RuntimeError, EOFError, OSError, ValueError, KeyError) as error:
-        raise CheckpointError(
-            f"{path} is damaged or truncated: {str(error).splitlines()[0] if str(error) else error!r}. "
-            "Download or copy it again"
+            f"{path} is damaged or truncated, or no file of torch ({type(error).__name__}). Download or copy it again"
         ) from error
 
 
