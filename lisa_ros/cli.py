@@ -1,0 +1,52 @@
+"""The command `lisa-ros`. Every subcommand is a module with `add_arguments(parser)` and `run(args) -> exit status`.
+
+Exit status: 0 done, 1 ran but did not reach what it should, 2 wrong arguments or an error with a known cause (one line
+on stderr), 130 ended by Ctrl-C.
+"""
+
+import argparse
+import sys
+from importlib import import_module
+
+from lisa_ros.errors import LisaError
+
+COMMANDS = {
+    "ask": ("lisa_ros.commands.ask", "ask a question about an image file; no ROS needed"),
+    "up": ("lisa_ros.launcher", "start the ROS graph: perception, and a simulated camera if wanted"),
+    "eval": ("lisa_ros.commands.evaluate", "score a model"),
+    "info": ("lisa_ros.commands.info", "versions, device, models, and what of ROS is there"),
+}
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Runs one command; `argv` without the program's name, default that of the process. Returns the exit status."""
+    argv = sys.argv[1:] if argv is None else argv
+    # The word decides which one module is imported: --help and wrong commands answer at once.
+    chosen = argv[0] if argv and argv[0] in COMMANDS else None
+    args = _parser(chosen).parse_args(argv)
+    try:
+        return import_module(COMMANDS[args.command][0]).run(args)
+    except LisaError as error:
+        print(f"lisa-ros {args.command}: {' '.join(str(error).split())}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        return 130
+
+
+def _parser(chosen: str | None) -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="lisa-ros", description="Language-instructed segmentation for robots.")
+    parser.add_argument("--version", action=_Version, nargs=0, help="print the version and exit")
+    commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
+    for name, (module, about) in COMMANDS.items():
+        command = commands.add_parser(name, help=about, description=about[0].upper() + about[1:] + ".")
+        if name == chosen:
+            import_module(module).add_arguments(command)
+    return parser
+
+
+class _Version(argparse.Action):
+    def __call__(self, parser, *_):
+        from lisa_ros.resources import version
+
+        print(f"lisa_ros {version()}")
+        parser.exit()

@@ -1,0 +1,89 @@
+"""`lisa-ros ask`: one question about one image file."""
+
+import argparse
+import json
+from pathlib import Path
+
+from lisa_ros.commands.common import add_model_arguments, load_lisa, output_directory, positive, printable
+
+
+def add_arguments(parser: argparse.ArgumentParser):
+    """Arguments of `lisa-ros ask`."""
+    parser.add_argument("image", type=Path, metavar="IMAGE", help="image file (PNG, JPEG, ...)")
+    parser.add_argument("question", metavar="QUESTION", help='in words: "something to cut the bread with"')
+    parser.add_argument("--mask-only", action="store_true", help="one mask in a single pass, without an answer")
+    parser.add_argument("--max-new-tokens", type=positive, metavar="N", help="longest answer, in tokens")
+    parser.add_argument(
+        "--out",
+        type=Path,
+        default=Path("out/ask"),
+        metavar="DIR",
+        help="where overlay.png, mask*.png, answer.txt and answer.json go (default: %(default)s)",
+    )
+    add_model_arguments(parser)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Asks, prints the answer as it comes, and writes the pictures."""
+    from lisa_ros.images import read_image
+
+    image = read_image(args.image)
+    folder = output_directory(args.out)
+    lisa = load_lisa(args)
+    frame = lisa.encode(image)
+    result = lisa.segment(frame, args.question) if args.mask_only else _answered(lisa, frame, args)
+    report = _write(folder, image, result, lisa.provenance)
+    _print_summary(result, report, folder)
+    return 0
+
+
+def _answered(lisa, frame, args: argparse.Namespace):
+    from lisa_ros.types import Finished, TextDelta
+
+    for event in lisa.stream(frame, args.question, max_new_tokens=args.max_new_tokens):
+        if isinstance(event, TextDelta):
+            print(printable(event.text), end="", flush=True)
+        elif isinstance(event, Finished):
+            print()
+            return event.result
+    raise RuntimeError("the stream ended without a result")
+
+
+def _write(folder: Path, image, result, model: str) -> dict:
+    """Writes the files; returns what answer.json holds."""
+    from lisa_ros.images import write_image, write_mask
+    from lisa_ros.visualization import draw_overlay
+
+    write_image(folder / "overlay.png", draw_overlay(image, result))
+    targets = []
+    for number, target in enumerate(result.targets, start=1):
+        facts = {"phrase": target.phrase, "kind": target.kind, "area": int(target.mask.sum())}
+        if target.mask.any():
+            write_mask(folder / f"mask_{number}.png", target.mask)
+            facts |= {"mask": f"mask_{number}.png", "mean_probability": round(target.mean_probability, 4)}
+        targets.append(facts)
+    if result.targets:
+        write_mask(folder / "mask.png", result.union_mask)
+    report = {
+        "query": result.query,
+        "answer": result.answer,
+        "targets": targets,
+        "union": "mask.png" if result.targets else None,
+        "truncated": result.truncated,
+        "seconds": {stage: round(seconds, 4) for stage, seconds in result.seconds.items()},
+        "model": model,
+    }
+    (folder / "answer.txt").write_text(result.answer + "\n", encoding="utf-8")
+    (folder / "answer.json").write_text(json.dumps(report, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+    return report
+
+
+def _print_summary(result, report: dict, folder: Path):
+    for target in report["targets"]:
+        where = folder / target["mask"] if "mask" in target else "not in the image"
+        print(f"  {printable(target['phrase']) or '(no words)':<30} {target['area']:>8} px  {where}")
+    if not result.targets:
+        print("  nothing segmented")
+    if result.truncated:
+        print("  the answer was cut at its token limit; --max-new-tokens N allows more")
+    print(f"  {result.seconds.get('total', 0):.2f} s, pictures and answer in {folder}")

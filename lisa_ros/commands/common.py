@@ -1,0 +1,66 @@
+"""What several commands share: the arguments that choose a model, and writing files."""
+
+import argparse
+import sys
+from pathlib import Path
+
+from lisa_ros.errors import ConfigurationError
+
+PACKAGED_MODEL = "tabletop"
+
+
+def add_model_arguments(parser: argparse.ArgumentParser, default: str | None = PACKAGED_MODEL):
+    """--model, --vision-tower, --precision, --device, --conv-type."""
+    group = parser.add_argument_group("model")
+    group.add_argument(
+        "--model",
+        default=default,
+        metavar="M",
+        help="directory in LISA's published layout, hub id, or name of a packaged model (default: %(default)s)",
+    )
+    group.add_argument("--vision-tower", metavar="P", help="CLIP tower: directory or hub id, if not the checkpoint's")
+    group.add_argument(
+        "--precision",
+        default="fp32",
+        choices=("fp32", "bf16", "fp16", "int8", "nf4"),
+        help="of the language model's weights (default: %(default)s)",
+    )
+    group.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N (default: %(default)s)")
+    group.add_argument("--conv-type", metavar="T", help="conversation template, if not the checkpoint's")
+
+
+def load_lisa(args: argparse.Namespace):
+    """The `Lisa` that the arguments choose. Raises CheckpointError, ConfigurationError, MemoryBudgetError."""
+    if sys.stderr.isatty():
+        print(f"loading {args.model} ...", file=sys.stderr)
+    from lisa_ros import Lisa
+
+    return Lisa.from_pretrained(
+        args.model,
+        vision_tower=args.vision_tower,
+        device=args.device,
+        precision=args.precision,
+        conv_type=args.conv_type,
+    )
+
+
+def output_directory(path: Path) -> Path:
+    """Makes a directory to write to. Raises ConfigurationError where that is not possible."""
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ConfigurationError(f"cannot write to {path}: {error.strerror}") from error
+    return path
+
+
+def printable(text: str) -> str:
+    """Text without control characters: a model's words must not steer the terminal."""
+    return "".join(character for character in text if character.isprintable() or character == "\n")
+
+
+def positive(word: str) -> int:
+    """argparse type: a whole number of at least 1."""
+    number = int(word)
+    if number < 1:
+        raise argparse.ArgumentTypeError(f"{number} is not at least 1")
+    return number

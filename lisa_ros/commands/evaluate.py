@@ -1,0 +1,74 @@
+"""`lisa-ros eval`: scores of a model."""
+
+import argparse
+import json
+from pathlib import Path
+
+from lisa_ros.commands.common import add_model_arguments, load_lisa, output_directory, positive
+
+
+def add_arguments(parser: argparse.ArgumentParser):
+    """Arguments of `lisa-ros eval`."""
+    benchmarks = parser.add_subparsers(dest="benchmark", metavar="BENCHMARK", required=True)
+    about = "simulated tabletop scenes that the packaged model was not trained on"
+    tabletop = benchmarks.add_parser("tabletop", help=about, description=about[0].upper() + about[1:] + ".")
+    tabletop.add_argument(
+        "--split",
+        default="heldout",
+        choices=("train", "val", "heldout"),
+        help="val: new scenes; heldout: new scenes and new wordings (default: %(default)s)",
+    )
+    tabletop.add_argument("--count", type=positive, default=200, metavar="N", help="scenes (default: %(default)s)")
+    tabletop.add_argument(
+        "--queries", type=positive, default=8, metavar="N", help="questions a scene (default: %(default)s)"
+    )
+    tabletop.add_argument("--variant", default="default", metavar="V", help="kind of scenes (default: %(default)s)")
+    tabletop.add_argument("--json", type=Path, metavar="FILE", help="write the scores to this file")
+    add_model_arguments(tabletop)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Evaluates, prints a table and writes the scores."""
+    from lisa_ros.evaluation.tabletop import evaluate_tabletop
+
+    if args.json:
+        output_directory(args.json.parent)
+    lisa = load_lisa(args)
+    scores = evaluate_tabletop(
+        lisa, args.split, args.count, queries=args.queries, variant=args.variant, progress=True
+    )
+    scores = {"benchmark": args.benchmark, "model": lisa.provenance} | scores
+    print(table(scores))
+    if args.json:
+        args.json.write_text(json.dumps(scores, indent=2) + "\n", encoding="utf-8")
+        print(f"scores in {args.json}")
+    return 0
+
+
+def table(scores: dict) -> str:
+    """The scores for people to read."""
+    lines = [
+        f"{scores['model']} on tabletop/{scores['split']}/{scores['variant']}: "
+        f"{scores['n']} questions about {scores['scenes']} scenes",
+        "",
+        f"{'':<14}{'n':>6}{'gIoU':>8}{'refused':>9}{'answers':>9}{'exact':>8}",
+    ]
+    for kind, row in scores["by_kind"].items():
+        refused = row["refusal"] if kind == "absent" else row["false_refusal"]
+        numbers = row.get("giou"), refused, row["answer_accuracy"], row["exact_answers"]
+        lines.append(_row(kind, row["n"], numbers))
+    present = scores["giou_present"], scores["false_refusal"], scores["answer_accuracy"], None
+    lines += [_row("all present", scores["n_present"], present), ""]
+    lines.append(
+        f"cIoU {_share(scores['ciou_present'])} · several targets gIoU {_share(scores['multi_target_giou'])} · "
+        f"absent refused {_share(scores['refusal'])} · exact answers {_share(scores['exact_answers'])}"
+    )
+    return "\n".join(lines)
+
+
+def _row(name: str, count: int, numbers) -> str:
+    return f"{name:<14}{count:>6}" + "".join(f"{_share(n):>{w}}" for n, w in zip(numbers, (8, 9, 9, 8), strict=True))
+
+
+def _share(value: float | None) -> str:
+    return "-" if value is None else f"{value:.3f}"

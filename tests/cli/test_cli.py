@@ -1,0 +1,154 @@
+"""The command line as a user meets it: output, files, exit status, one-line errors."""
+
+import json
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from lisa_ros.cli import COMMANDS, main
+
+pytestmark = pytest.mark.unit
+
+
+@pytest.fixture(scope="module")
+def checkpoint(golden):
+    """Arguments that choose the tiny reference model, and one of its pictures."""
+    folder = golden / "c_tiny" if (golden / "c_tiny").is_dir() else golden
+    model = ["--model", str(folder / "lisa_hf"), "--vision-tower", str(folder / "clip_tiny"), "--device", "cpu"]
+    return model, str(folder / "images" / "img0.png")
+
+
+def run(*arguments) -> int:
+    """The exit status; argparse ends the process for its own errors."""
+    try:
+        return main([str(argument) for argument in arguments])
+    except SystemExit as end:
+        return end.code
+
+
+def test_help_names_every_command_and_loads_no_heavy_library():
+    code = (
+        "import sys; sys.argv = ['lisa-ros', '--help']\nfrom lisa_ros.cli import main\n"
+        "try: main()\nexcept SystemExit: pass\n"
+        "print('LOADED', [m for m in ('torch', 'rclpy', 'open3d', 'cv2', 'numpy', 'transformers') if m in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
+    assert "LOADED []" in done.stdout, done.stderr
+    assert all(f"    {name} " in done.stdout for name in COMMANDS)
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_command_has_help(command, capsys):
+    assert run(command, "--help") == 0
+    assert capsys.readouterr().out.startswith(f"usage: lisa-ros {command}")
+
+
+def test_module_and_script_are_the_same_program():
+    done = subprocess.run([sys.executable, "-m", "lisa_ros", "--version"], capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0 and done.stdout.startswith("lisa_ros ")
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        [],
+        ["dance"],
+        ["ask"],
+        ["ask", "a.png"],
+        ["ask", "a.png", "b", "--precision", "fp8"],
+        ["ask", "a.png", "b", "--max-new-tokens", "x"],
+        ["eval"],
+        ["eval", "tabletop", "--split", "test"],
+        ["eval", "tabletop", "--count", "0"],
+    ],
+)
+def test_wrong_arguments_end_with_status_2_and_the_usage(arguments, capsys):
+    assert run(*arguments) == 2
+    assert "usage: lisa-ros" in capsys.readouterr().err
+
+
+def assert_one_line_error(capsys, *words):
+    lines = capsys.readouterr().err.strip().splitlines()
+    assert len(lines) == 1 and lines[0].startswith("lisa-ros "), lines
+    assert all(word in lines[0] for word in words), lines
+
+
+def test_a_missing_image_is_named(capsys, tmp_path):
+    assert run("ask", tmp_path / "nothing.png", "the mug") == 2
+    assert_one_line_error(capsys, "nothing.png")
+
+
+def test_a_file_that_is_no_image_is_named(capsys, tmp_path):
+    broken = tmp_path / "broken.png"
+    broken.write_bytes(b"\x89PNG\r\n\x1a\n" + b"nonsense" * 10)
+    assert run("ask", broken, "the mug") == 2
+    assert_one_line_error(capsys, "broken.png")
+
+
+def test_an_output_that_cannot_be_a_directory_is_named(capsys, tmp_path):
+    Image.new("RGB", (8, 8)).save(tmp_path / "a.png")
+    assert run("ask", tmp_path / "a.png", "the mug", "--out", tmp_path / "a.png") == 2
+    assert_one_line_error(capsys, "a.png")
+
+
+def test_a_directory_without_a_checkpoint_is_named(capsys, tmp_path):
+    Image.new("RGB", (8, 8)).save(tmp_path / "a.png")
+    (tmp_path / "model").mkdir()
+    assert run("ask", tmp_path / "a.png", "the mug", "--model", tmp_path / "model", "--out", tmp_path / "out") == 2
+    assert_one_line_error(capsys, "config.json")
+
+
+def test_a_query_that_cannot_be_asked_is_refused(capsys, tmp_path, checkpoint):
+    model, picture = checkpoint
+    assert run("ask", picture, "the [SEG] thing", "--out", tmp_path, *model) == 2
+    assert_one_line_error(capsys, "[SEG]")
+
+
+def test_ask_answers_and_writes_masks_overlay_and_answer(capsys, tmp_path, checkpoint):
+    model, picture = checkpoint
+    assert run("ask", picture, "the red thing", "--out", tmp_path, "--max-new-tokens", 20, *model) == 0
+    printed = capsys.readouterr().out
+    report = json.loads((tmp_path / "answer.json").read_text(encoding="utf-8"))
+    assert report["query"] == "the red thing" and report["seconds"]["total"] > 0
+    size = Image.open(picture).size
+    assert Image.open(tmp_path / "overlay.png").size == size
+    assert (tmp_path / "answer.txt").read_text(encoding="utf-8") == report["answer"] + "\n"
+    assert report["targets"]
+    union = np.zeros(size[::-1], bool)
+    for target in report["targets"]:
+        mask = np.array(Image.open(tmp_path / target["mask"]))
+        assert set(np.unique(mask)) == {0, 255} and (mask > 0).sum() == target["area"]
+        assert target["mask"] in printed
+        union |= mask > 0
+    np.testing.assert_array_equal(np.array(Image.open(tmp_path / report["union"])) > 0, union)
+    assert all(character.isprintable() or character == "\n" for character in printed)
+
+
+def test_mask_only_has_no_answer(tmp_path, checkpoint):
+    model, picture = checkpoint
+    assert run("ask", picture, "the red thing", "--mask-only", "--out", tmp_path, *model) == 0
+    report = json.loads((tmp_path / "answer.json").read_text())
+    assert report["answer"] == "" and "generate" not in report["seconds"]
+    assert (tmp_path / "answer.txt").read_text() == "\n"
+
+
+def test_eval_prints_a_table_and_writes_the_scores(capsys, tmp_path, checkpoint):
+    model, _ = checkpoint
+    scores = tmp_path / "new" / "scores.json"
+    assert run("eval", "tabletop", "--split", "heldout", "--count", 1, "--queries", 2, "--json", scores, *model) == 0
+    values = json.loads(scores.read_text())
+    keys = {"n", "giou_present", "ciou_present", "refusal", "false_refusal", "answer_accuracy", "by_kind"}
+    assert keys <= values.keys() and values["n"] == 2 and values["model"].startswith("lisa_hf")
+    printed = capsys.readouterr().out
+    assert "all present" in printed and all(kind in printed for kind in values["by_kind"])
+
+
+def test_info_says_what_is_there(capsys, checkpoint):
+    model, _ = checkpoint
+    assert run("info", *model) == 0
+    printed = capsys.readouterr().out
+    for word in ("lisa_ros ", "torch ", "rclpy ", "tf2_ros", "cv_bridge", "bitsandbytes", "packaged models", "memory "):
+        assert word in printed, word
