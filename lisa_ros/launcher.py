@@ -30,7 +30,7 @@ def run(args: argparse.Namespace) -> int:
 
     Raises ConfigurationError for arguments that are no good.
     """
-    running = RunningGraph(parse_words(args.arguments), write=_print_line)
+    running = RunningGraph(graph.processes(parse_words(args.arguments)), write=_print_line)
     stop = threading.Event()
     signals = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
     before = {number: signal.signal(number, lambda *_: stop.set()) for number in signals}
@@ -57,15 +57,14 @@ def parse_words(words: list[str]) -> dict[str, str]:
 
 
 class RunningGraph:
-    """The graph's processes between __enter__ and __exit__.
+    """Processes of a graph between __enter__ and __exit__.
 
     Each has a session of its own, so that a Ctrl-C reaches it once, through this program.
-    arguments: launch arguments as of graph.ARGUMENTS. write(process name, line) gets every line of output, from threads
-    of its own. Raises ConfigurationError at once where the arguments are no good.
+    write(process name, line) gets every line of output, from threads of its own.
     """
 
-    def __init__(self, arguments: dict[str, str], write):
-        self._processes = graph.processes(arguments)
+    def __init__(self, processes: list[graph.Process], write):
+        self._processes = processes
         self._write = write
         self._children: dict[str, subprocess.Popen] = {}
         self._readers: list[threading.Thread] = []
