@@ -12,7 +12,7 @@ from training.settings import load_settings
 def main() -> int:
     """Runs one stage; returns the exit code."""
     parser = argparse.ArgumentParser(prog="python -m training", description=__doc__)
-    parser.add_argument("stage", choices=("vision", "tabletop", "export"))
+    parser.add_argument("stage", choices=("vision", "language", "tabletop", "export"))
     parser.add_argument("--config", type=Path, default=Path("config/training/tabletop.yaml"))
     parser.add_argument("--out", type=Path, help="export: directory of the checkpoint that `from_pretrained` loads")
     args = parser.parse_args()
@@ -20,6 +20,10 @@ def main() -> int:
         settings = load_settings(args.config)
         if args.stage == "vision":
             from training.vision import train
+
+            train(settings)
+        elif args.stage == "language":
+            from training.language import train
 
             train(settings)
         elif args.stage == "tabletop":

@@ -55,8 +55,18 @@ class VisionSettings:
 
 
 @dataclass(frozen=True)
-class TabletopSettings:
+class LanguageSettings:
     """Stage 2."""
+
+    batch_size: int
+    questions_per_scene: int
+    steps: int
+    lr: float
+
+
+@dataclass(frozen=True)
+class TabletopSettings:
+    """Stage 3."""
 
     batch_size: int
     questions_per_scene: int
@@ -72,13 +82,19 @@ class Settings:
     run_dir: Path
     model: ModelSettings
     vision: VisionSettings
+    language: LanguageSettings
     tabletop: TabletopSettings
 
 
 def load_settings(path: Path) -> Settings:
     """Reads and checks the file; raises ConfigurationError naming file and key."""
     values = yaml.safe_load(Path(path).read_text())
-    sections = {"model": ModelSettings, "vision": VisionSettings, "tabletop": TabletopSettings}
+    sections = {
+        "model": ModelSettings,
+        "vision": VisionSettings,
+        "language": LanguageSettings,
+        "tabletop": TabletopSettings,
+    }
     _check(path, "", values, {"run_dir", *sections})
     parsed = {}
     for name, section in sections.items():

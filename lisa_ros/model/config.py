@@ -21,7 +21,8 @@ class LisaConfig:
 
     sam: sizes of the Segment Anything part; published files do not hold them, the loader reads them off the weights.
     vision_tower: name or path of a CLIP vision tower, or "sam_image_encoder": the visual tokens of the language model
-        are then SAM's image embedding, cell by cell in row-major order, and there is no second encoder.
+        are then SAM's image embedding beside its positional encoding, cell by cell in row-major order, and there is no
+        second encoder.
     mm_hidden_size: width of the visual tokens before the projector. mm_vision_select_layer: the CLIP layer read.
     mask_query: the question of the mask-only mode for a "phrase" and for a "sentence", with `{text}` for the words.
     seg_threshold: mask-only mode answers "not there" where the probability of [SEG] is below it; 0 never refuses.
@@ -63,9 +64,10 @@ class LisaConfig:
         for kind in ("phrase", "sentence"):
             if "{text}" not in self.mask_query.get(kind, ""):
                 raise ConfigurationError(f"mask_query must have a {kind!r} with {{text}} in it")
-        if self.shares_image_encoder and self.mm_hidden_size != self.sam.prompt_embed_dim:
+        shared_width = 2 * self.sam.prompt_embed_dim
+        if self.shares_image_encoder and self.mm_hidden_size != shared_width:
             raise ConfigurationError(
-                f"mm_hidden_size {self.mm_hidden_size} must equal sam.prompt_embed_dim {self.sam.prompt_embed_dim} "
+                f"mm_hidden_size {self.mm_hidden_size} must be {shared_width}, twice sam.prompt_embed_dim, "
                 f"when vision_tower is {SHARED_TOWER!r}"
             )
 
@@ -168,7 +170,7 @@ def parse_config(
     if vision_tower:
         given["vision_tower"] = str(vision_tower)
     if given.get("vision_tower") == SHARED_TOWER:
-        given.setdefault("mm_hidden_size", sam.prompt_embed_dim)
+        given.setdefault("mm_hidden_size", 2 * sam.prompt_embed_dim)
     try:
         return LisaConfig(sam=sam, **given)
     except ConfigurationError as error:

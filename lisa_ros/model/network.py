@@ -59,7 +59,9 @@ class LisaNetwork(nn.Module):
         clip_pixels: (B, 3, S, S) of the CLIP preprocessor; unused when SAM's encoder is shared.
         """
         if self.config.shares_image_encoder:
-            tokens = sam_features.embedding.flatten(2).transpose(1, 2)
+            embedding = sam_features.embedding
+            position = self.sam.prompt_encoder.get_dense_pe().to(embedding.dtype).expand_as(embedding)
+            tokens = torch.cat([embedding, position], dim=1).flatten(2).transpose(1, 2)
         else:
             tokens = self.vision_tower(clip_pixels)
         return self.model.mm_projector(tokens.to(self.projector_dtype))

@@ -319,7 +319,7 @@ def small_config(**changes) -> LisaConfig:
         vocab_size=443,
         sam=sam,
         vision_tower=SHARED_TOWER,
-        mm_hidden_size=32,
+        mm_hidden_size=64,
         conv_type="plain",
         mask_query={"phrase": "{text}", "sentence": "{text}"},
         seg_threshold=0.25,
@@ -338,12 +338,20 @@ def test_round_trip_of_a_small_model(tmp_path, tied):
     assert (again.lm_head.weight is again.model.embed_tokens.weight) == tied
     pixels = torch.randn(1, 3, 64, 64)
     with torch.inference_mode():
-        for model in (network, again):
-            features = model.encode_image(pixels)
-            visual = model.visual_tokens(features, None)
-            torch.testing.assert_close(
-                visual[0, 5], model.model.mm_projector(features.embedding[0, :, 1, 1]), msg="row-major order"
-            )
+        first, second = (m.visual_tokens(m.encode_image(pixels), None) for m in (network, again))
+    torch.testing.assert_close(first, second, rtol=0, atol=0)
+
+
+def test_shared_tokens_are_in_row_major_order():
+    """Each is a cell of SAM's image embedding and that cell's position encoding."""
+    network = LisaNetwork(small_config()).eval()
+    with torch.inference_mode():
+        features = network.encode_image(torch.randn(1, 3, 64, 64))
+        position = network.sam.prompt_encoder.get_dense_pe()
+        cell = torch.cat([features.embedding[0, :, 1, 2], position[0, :, 1, 2]])
+        tokens = network.visual_tokens(features, None)
+        assert tokens.shape == (1, 16, 32)
+        torch.testing.assert_close(tokens[0, 4 + 2], network.model.mm_projector(cell))
 
 
 def test_storage_type(tmp_path):

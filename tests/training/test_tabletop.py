@@ -10,9 +10,10 @@ from lisa_ros.errors import ConfigurationError
 from lisa_ros.model.checkpoint import load
 from lisa_ros.simulator import generate_scene, scene_queries
 from training.packing import IGNORE_INDEX
+from training.questions import Asker, tokenizer_of
 from training.scenes import CATEGORY_COUNT, HEIGHT, IGNORE, STRIDE, WIDTH, collate, soft_masks
 from training.settings import load_settings
-from training.tabletop import Asker, TabletopStage, export
+from training.tabletop import TabletopStage, export
 from training.tokenizer import write_tokenizer
 
 pytestmark = pytest.mark.unit
@@ -27,7 +28,8 @@ def small_settings(tmp_path_factory):
     text = CONFIG.read_text().replace("runs/tabletop", str(directory))
     for key, value in {
         "embed_dim": 24, "num_heads": 2, "stem_channels": "[8, 16, 24]", "stem_depths": "[1, 1, 1]",
-        "prompt_embed_dim": 32, "decoder_mlp_dim": 32, "hidden_size": 32, "intermediate_size": 48, "num_hidden_layers": 2, "vocab_size": 420,
+        "prompt_embed_dim": 32, "decoder_mlp_dim": 32, "hidden_size": 32, "intermediate_size": 48,
+        "num_hidden_layers": 2, "vocab_size": 420,
     }.items():  # fmt: skip
         before, line = text.split(f"  {key}:", 1)
         text = f"{before}  {key}: {value}\n{line.split(chr(10), 1)[1]}"
@@ -47,8 +49,6 @@ def small_settings(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def asker(small_settings):
-    from training.tabletop import tokenizer_of
-
     return Asker(tokenizer_of(small_settings))
 
 

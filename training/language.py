@@ -1,0 +1,156 @@
+"""Stage 2 of the tabletop recipe: the language model learns to read and to look, on true visual tokens.
+
+The image encoder is not needed yet: a visual token is the sum of the embeddings of the words for what its cell shows
+(class and colour, by the share of the cell they cover), beside SAM's positional encoding. Questions and what they ask
+for so live in one space from the start, which a small model otherwise finds only after a long plateau. The state that
+predicts [SEG] learns the mask prompt that stage 1 used for the same object.
+"""
+
+from collections.abc import Iterator
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from lisa_ros.model.network import LisaNetwork
+from lisa_ros.model.tokenizer import LisaTokenizer
+from lisa_ros.simulator.palette import COLOURS
+from lisa_ros.simulator.shapes import CATEGORIES
+from training.distributed import start
+from training.loop import LoopOptions, TrainingError, fit
+from training.questions import (
+    POINTING_WEIGHT,
+    Asker,
+    PointingHead,
+    QuestionBatch,
+    answer_losses,
+    lisa_config,
+    pointing_loss,
+    read,
+    tokenizer_of,
+)
+from training.scenes import CATEGORY_COUNT, COLOUR_COUNT, SceneBatch, scene_batches
+from training.settings import Settings
+from training.vision import VisionStage
+
+FIRST_SCENE = 5_000_000  # scenes that the other stages do not see
+PROMPT_WEIGHT = 1.0
+EMBEDDING_STD = 0.05
+POSITION_STD = 0.01  # position must not drown the words at the start
+WORD_DROPOUT = 0.1  # cells that tell nothing, as an encoder that misses an object
+NOISE = 0.15
+
+
+def word_ids(tokenizer: LisaTokenizer) -> list[int]:
+    """Token ids of the words of all classes and colours; raises TrainingError if one is not a single token."""
+    ids = []
+    for word in (*CATEGORIES, *COLOURS):
+        pieces = tokenizer.encode(f"the {word}", bos=False)[1:]
+        if len(pieces) != 1:
+            raise TrainingError(f"{word!r} is {len(pieces)} tokens; train the tokenizer with a larger vocab_size")
+        ids += pieces
+    return ids
+
+
+def coverage(batch: SceneBatch) -> Tensor:
+    """Share of each stride-16 cell that each class and colour covers: (B, cells, classes + colours)."""
+    hot = []
+    for values, count in ((batch.classes - 1, CATEGORY_COUNT), (batch.colours, COLOUR_COUNT)):
+        known = (values >= 0) & (values < count)
+        one_hot = F.one_hot(values.where(known, torch.full_like(values, count)), count + 1)[..., :count]
+        hot.append(one_hot.permute(0, 3, 1, 2).float())
+    return F.avg_pool2d(torch.cat(hot, 1), 4).sqrt().flatten(2).transpose(1, 2)
+
+
+class LanguageStage(nn.Module):
+    """The language model of LisaNetwork with true visual tokens."""
+
+    def __init__(self, settings: Settings, words: list[int]) -> None:
+        super().__init__()
+        config = lisa_config(settings)
+        self.network = LisaNetwork(config)
+        self.pointing = PointingHead(config.hidden_size)
+        self.register_buffer("words", torch.tensor(words), persistent=False)
+        width = config.sam.prompt_embed_dim
+        nn.init.normal_(self.network.model.embed_tokens.weight, std=EMBEDDING_STD)
+        nn.init.normal_(self.network.model.mm_projector.weight[:, width:], std=POSITION_STD)
+        nn.init.zeros_(self.network.model.mm_projector.bias)
+
+    def true_tokens(self, batch: SceneBatch, rng: np.random.Generator) -> Tensor:
+        """Visual tokens (B, N, H) of what the cells show, with the faults that an encoder will have."""
+        shown = coverage(batch)
+        kept = torch.from_numpy(rng.random(shown.shape[:2]) >= WORD_DROPOUT)[..., None]
+        noise = torch.from_numpy(rng.standard_normal(shown.shape, dtype=np.float32)) * NOISE
+        words = self.network.model.embed_tokens.weight[self.words]
+        position = self.network.sam.prompt_encoder.get_dense_pe().flatten(2).transpose(1, 2)
+        projector = self.network.model.mm_projector
+        place = F.linear(position, projector.weight[:, position.shape[-1] :], projector.bias)
+        return (shown * kept + noise) @ words + place
+
+    def losses(self, batch: QuestionBatch, vision: VisionStage, rng: np.random.Generator) -> dict[str, Tensor]:
+        """Answers, pointing, and the mask prompts of stage 1 for single objects."""
+        visual = self.true_tokens(batch.scenes, rng)
+        hidden = read(self.network, batch.packed, visual)
+        answer, accuracy = answer_losses(self.network, hidden, batch.packed)
+        pointed = pointing_loss(self.pointing, hidden, visual, batch)
+        prompt = self._prompt_loss(hidden, vision, batch)
+        return {
+            "loss": answer + POINTING_WEIGHT * pointed + PROMPT_WEIGHT * prompt,
+            "answer": answer.detach(),
+            "token_accuracy": accuracy,
+            "pointing": pointed.detach(),
+            "prompt": prompt.detach(),
+        }
+
+    def _prompt_loss(self, hidden: Tensor, vision: VisionStage, batch: QuestionBatch) -> Tensor:
+        rows, described = [], []
+        for (image, position), mask in zip(batch.packed.states.tolist(), batch.packed.masks.tolist(), strict=True):
+            targets = batch.target_ids[mask]
+            seen = {o.instance: o for o in batch.scenes.objects[image]}
+            if len(targets) == 1 and targets[0] in seen:
+                rows.append((image, position))
+                described.append(seen[targets[0]])
+        if not rows:
+            return hidden.sum() * 0.0
+        with torch.no_grad():
+            wanted = vision.prompt(
+                torch.tensor([o.category for o in described]),
+                torch.tensor([o.colour for o in described]),
+                torch.tensor([o.centre for o in described]),
+            )
+        image, position = torch.tensor(rows).unbind(1)
+        return F.smooth_l1_loss(self.network.head.embed(hidden[image, position]), wanted) / wanted.abs().mean()
+
+
+def train(settings: Settings) -> None:
+    """Runs or resumes stage 2; needs stage 1 for the mask prompts; the state is in `run_dir/language/last.pt`."""
+    rank, world = start()
+    torch.set_num_threads(1 if world > 1 else torch.get_num_threads())
+    torch.manual_seed(0)
+    options = settings.language
+    tokenizer = tokenizer_of(settings)
+    asker = Asker(tokenizer)
+    stage = LanguageStage(settings, word_ids(tokenizer))
+    vision = VisionStage(settings.model.sam())
+    checkpoint = settings.run_dir / "vision" / "last.pt"
+    if not checkpoint.exists():
+        raise TrainingError(f"{checkpoint} is missing: run `python -m training vision` first")
+    vision.load_state_dict(torch.load(checkpoint, map_location="cpu", weights_only=True)["model"])
+    # Positions are encoded as the mask decoder of stage 1 encodes them.
+    stage.network.sam.prompt_encoder.load_state_dict(vision.sam.prompt_encoder.state_dict())
+    cells = stage.network.config.sam.grid_size**2
+
+    def batches(first_step: int) -> Iterator[tuple[QuestionBatch, np.random.Generator]]:
+        for step, batch in scene_batches(options.batch_size, rank, world, first_step, FIRST_SCENE):
+            rng = np.random.default_rng((19, step, rank))
+            yield asker.ask(batch, options.questions_per_scene, rng, cells), rng
+
+    fit(
+        stage,
+        batches,
+        lambda item: stage.losses(item[0], vision, item[1]),
+        LoopOptions(steps=options.steps, lr=options.lr),
+        settings.run_dir / "language",
+        lambda name: 0.0 if "visual_model" in name else 1.0,
+    )

@@ -1,0 +1,190 @@
+"""Questions about tabletop scenes as packed token ids, and what the language stages share."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from lisa_ros.model.config import SHARED_TOWER, LisaConfig
+from lisa_ros.model.network import LisaNetwork
+from lisa_ros.model.prompts import get_template, question_about_image
+from lisa_ros.model.tokenizer import IMAGE_TOKEN_ID, SEG_TOKEN, LisaTokenizer
+from lisa_ros.simulator import TabletopQuery, generate_scene, scene_queries
+from training.loop import TrainingError
+from training.losses import answer_loss
+from training.packing import IGNORE_INDEX, Conversation, PackedBatch, pack
+from training.scenes import HEIGHT, STRIDE, WIDTH, SceneBatch, soft_masks
+from training.settings import Settings
+from training.tokenizer import ADDED_TOKENS, write_tokenizer
+
+CONV_TYPE = "plain"
+MASK_ONLY_SHARE = 0.15  # answers that are nothing but one mask, so that the mask-only mode is trained
+SEG_THRESHOLD = 0.03
+POINTING_WEIGHT = 0.3
+TOKENIZER_SCENES = range(4_000_000, 4_000_400)  # scenes that no stage trains on
+
+
+@dataclass(frozen=True)
+class QuestionBatch:
+    """Scenes with packed conversations.
+
+    targets (m, 64, 64): soft masks, numbered as `packed.masks` says; target_ids: the instances of each.
+    pointing (p, 2): image and position of states that must point; pointing_targets (p,): at which target.
+    """
+
+    scenes: SceneBatch
+    packed: PackedBatch
+    targets: Tensor
+    pointing: Tensor
+    pointing_targets: Tensor
+    target_ids: list[tuple[int, ...]]
+
+
+class Asker:
+    """Renders queries about scenes into token ids."""
+
+    def __init__(self, tokenizer: LisaTokenizer) -> None:
+        self.tokenizer = tokenizer
+        self.template = get_template(CONV_TYPE)
+        ids = self._ids("x", None)
+        image = ids.index(IMAGE_TOKEN_ID)
+        self.before, self.after = ids[:image], ids[image + 1 : image + 2]
+        self._shared = image + 2
+
+    def _ids(self, question: str, answer: str | None) -> list[int]:
+        return self.tokenizer.encode_prompt(self.template.render([(question_about_image(question, True), answer)]))
+
+    def conversation(self, question: str, answer: str, masks: list[int]) -> Conversation:
+        """Token ids of one question and answer behind the shared prefix."""
+        prompt, whole = self._ids(question, None), self._ids(question, answer)
+        if whole[: len(prompt)] != prompt:
+            raise TrainingError(f"the answer changes the tokens of its question: {question!r}")
+        return Conversation(prompt[self._shared :], whole[len(prompt) :], masks)
+
+    def ask(self, batch: SceneBatch, questions: int, rng: np.random.Generator, visual_tokens: int) -> QuestionBatch:
+        """Random questions about every scene of a batch."""
+        ids: list[tuple[int, ...]] = []
+        images: list[int] = []
+        talks, unions = [], []
+        for index, scene in enumerate(batch.scenes):
+            row = []
+            for query in scene_queries(scene, rng, "train", questions):
+                union = -1
+                if query.target_ids:
+                    union = len(ids)
+                    ids.append(tuple(query.target_ids))
+                    images.append(index)
+                row.append(self._render(query, union, ids, images, index, rng))
+                unions.append((index, len(row), union))
+            talks.append(row)
+        packed = pack(self.before, visual_tokens, self.after, talks, self.tokenizer.seg_id)
+        first = {(b, k): len(talks[b][k - 1].prompt) for b, k, _ in unions}
+        begins = []
+        for b, k, union in unions:
+            if union >= 0:
+                start_of_block = int((packed.blocks[b] == k).nonzero()[0])
+                begins.append((b, start_of_block + first[b, k] - 1, union))
+        begins = torch.tensor(begins, dtype=torch.long).reshape(-1, 3)
+        return QuestionBatch(
+            scenes=batch,
+            packed=packed,
+            targets=soft_masks(batch.instances, ids, images),
+            pointing=torch.cat([begins[:, :2], packed.states]),
+            pointing_targets=torch.cat([begins[:, 2], packed.masks]),
+            target_ids=ids,
+        )
+
+    def _render(
+        self,
+        query: TabletopQuery,
+        union: int,
+        ids: list[tuple[int, ...]],
+        images: list[int],
+        index: int,
+        rng: np.random.Generator,
+    ) -> Conversation:
+        if union >= 0 and rng.random() < MASK_ONLY_SHARE:
+            return self.conversation(query.text, f"{SEG_TOKEN}.", [union])
+        masks = []
+        for target in query.target_ids:
+            masks.append(len(ids))
+            ids.append((target,))
+            images.append(index)
+        return self.conversation(query.text, query.answer, masks)
+
+
+def lisa_config(settings: Settings) -> LisaConfig:
+    """The small model in the terms of a LISA checkpoint."""
+    model = settings.model
+    return LisaConfig(
+        hidden_size=model.hidden_size,
+        intermediate_size=model.intermediate_size,
+        num_hidden_layers=model.num_hidden_layers,
+        num_attention_heads=model.num_attention_heads,
+        vocab_size=model.vocab_size + len(ADDED_TOKENS),
+        sam=model.sam(),
+        max_position_embeddings=1024,
+        vision_tower=SHARED_TOWER,
+        mm_hidden_size=2 * model.prompt_embed_dim,
+        tie_word_embeddings=True,
+        conv_type=CONV_TYPE,
+        mask_query={"phrase": "{text}", "sentence": "{text}"},
+        seg_threshold=SEG_THRESHOLD,
+    )
+
+
+class PointingHead(nn.Module):
+    """Scores of a state against every visual token: states (p, H) and tokens (p, N, H) -> (p, N)."""
+
+    def __init__(self, hidden_size: int, width: int = 128) -> None:
+        super().__init__()
+        self.query = nn.Linear(hidden_size, width)
+        self.key = nn.Linear(hidden_size, width)
+
+    def forward(self, states: Tensor, tokens: Tensor) -> Tensor:
+        return torch.einsum("pd,pnd->pn", self.query(states), self.key(tokens)) / self.query.out_features**0.5
+
+
+def read(network: LisaNetwork, packed: PackedBatch, visual: Tensor) -> Tensor:
+    """Last hidden states (B, L, H) of packed conversations about images with the visual tokens (B, N, H)."""
+    first, last = packed.visual
+    inputs = network.embed(packed.ids)
+    inputs = torch.cat([inputs[:, :first], visual, inputs[:, last:]], dim=1)
+    return network.hidden_states(
+        inputs, attention_mask=packed.attention_mask(inputs.dtype), position_ids=packed.positions
+    )
+
+
+def answer_losses(network: LisaNetwork, hidden: Tensor, packed: PackedBatch) -> tuple[Tensor, Tensor]:
+    """Cross-entropy of the answers, and the share of their tokens that are right."""
+    told = packed.labels != IGNORE_INDEX
+    logits = network.logits(hidden[told])
+    return answer_loss(logits, packed.labels[told]), (logits.argmax(-1) == packed.labels[told]).float().mean()
+
+
+def pointing_loss(head: PointingHead, hidden: Tensor, visual: Tensor, batch: QuestionBatch) -> Tensor:
+    """Cross-entropy of the pointing head against the share of each cell that the target covers."""
+    image, position = batch.pointing.unbind(1)
+    scores = head(hidden[image, position], visual[image])
+    cells = nn.functional.avg_pool2d(batch.targets[batch.pointing_targets][:, None], 16 // STRIDE).flatten(1)
+    cells = cells / cells.sum(1, keepdim=True).clamp(min=1e-6)
+    return -(cells * scores.log_softmax(-1)).sum(1).mean()
+
+
+def sample_texts(questions: int = 80) -> Iterator[str]:
+    """Questions and answers of the training split, for the tokenizer."""
+    rng = np.random.default_rng(0)
+    for seed in TOKENIZER_SCENES:
+        for query in scene_queries(generate_scene(seed, HEIGHT, WIDTH), rng, "train", questions):
+            yield f"USER: {query.text} ASSISTANT:"
+            yield query.answer.replace(SEG_TOKEN, "")
+
+
+def tokenizer_of(settings: Settings) -> LisaTokenizer:
+    """The run's tokenizer, trained on first use."""
+    directory = settings.run_dir / "tokenizer"
+    if not (directory / "tokenizer.model").exists():
+        write_tokenizer(sample_texts(), settings.model.vocab_size, directory)
+    return LisaTokenizer.from_directory(directory)
