@@ -54,6 +54,14 @@ def cloud_message(header: Header, points: np.ndarray, colors: np.ndarray) -> Poi
     )
 
 
+def read_cloud(message: PointCloud2) -> tuple[np.ndarray, np.ndarray]:
+    """Points (N, 3) float32 m and colors (N, 3) uint8 RGB of a cloud as `cloud_message` makes it."""
+    packed = np.frombuffer(message.data, _CLOUD_POINT)
+    points = np.column_stack([packed["x"], packed["y"], packed["z"]])
+    colors = np.column_stack([packed["rgb"] >> shift & 0xFF for shift in (16, 8, 0)])
+    return points, colors.astype(np.uint8)
+
+
 def empty_cloud(header: Header) -> PointCloud2:
     """A cloud without points: "the newest answer has none"."""
     return cloud_message(header, np.empty((0, 3), np.float32), np.empty((0, 3), np.uint8))

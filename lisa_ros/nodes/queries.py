@@ -24,10 +24,12 @@ STANDING = "standing"
 class Query:
     """One question on its way to exactly one result.
 
-    received: ns, node clock. image_stamp: ns, 0 for the newest image. bundle: what it is asked about, once that is
-    known. pose: (4, 4) target_frame <- optical frame at the bundle's stamp; None for the optical frame. find_pose:
-    looks it up again, or raises NoTransformError; None once the pose is known. wants_overlay: somebody looks at the
-    overlay. on_progress, on_done: where a program waits for it.
+    received: ns, node clock. image_stamp: ns; 0 for the newest image.
+    bundle: what it is asked about, once that is known.
+    pose: (4, 4) target_frame <- optical frame at the bundle's stamp; None for the optical frame.
+    find_pose: looks the pose up again, or raises NoTransformError; None once it is known.
+    wants_overlay: somebody looks at the overlay. on_progress, on_done: where a program waits for it.
+    accepted, seen, started: perf_counter, s; seen is when an image was there first, complete or not.
     """
 
     text: str
@@ -44,6 +46,7 @@ class Query:
     wants_overlay: bool = False
     finished: bool = False
     accepted: float = field(default_factory=time.perf_counter)
+    seen: float | None = None
     started: float | None = None
     cancel: threading.Event = field(default_factory=threading.Event)
     on_progress: Callable | None = None

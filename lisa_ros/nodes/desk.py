@@ -1,0 +1,275 @@
+"""The front desk: takes queries in, binds them to images, hands them to the worker, gives each exactly one result.
+
+Runs in the executor's thread and never blocks; the worker's thread comes back through `post`. No rclpy.
+"""
+
+import time
+import traceback
+from collections.abc import Callable
+from typing import Any
+
+from lisa_ros.action import Segment
+from lisa_ros.errors import (
+    InvalidImageError,
+    InvalidQueryError,
+    LisaError,
+    MemoryBudgetError,
+    NoTransformError,
+    QueryCancelled,
+)
+from lisa_ros.msg import SegmentationResult as Result
+from lisa_ros.nodes.finder import ImageFinder
+from lisa_ros.nodes.frame_buffer import SECOND, Bundle
+from lisa_ros.nodes.health import Health
+from lisa_ros.nodes.queries import STANDING, Conversations, Query, QueryBoard, check_text
+from lisa_ros.nodes.replies import Reply, refusal, reply
+from lisa_ros.nodes.session import Session
+from lisa_ros.nodes.settings import Settings
+from lisa_ros.nodes.worker import Worker
+
+_STATUS = {
+    QueryCancelled: Result.CANCELLED,
+    InvalidQueryError: Result.REJECTED,
+    InvalidImageError: Result.NO_IMAGE,
+    MemoryBudgetError: Result.OUT_OF_MEMORY,
+    MemoryError: Result.OUT_OF_MEMORY,
+}
+_TEXT_PERIOD = 0.05  # s between two feedbacks that only add words
+
+
+class QueryDesk:
+    """What it needs of the node comes as calls, so that it can be read and tested without one.
+
+    settings() gives the settings of the moment, now() the node clock in ns; publish(reply) says a result to the world;
+    find_pose(bundle, settings) as `CameraPoses.find`; post(call) runs a call in the executor's thread soon;
+    overlay_wanted() as in `Outputs`.
+    """
+
+    def __init__(
+        self,
+        *,
+        settings: Callable[[], Settings],
+        now: Callable[[], int],
+        post: Callable[[Callable], None],
+        publish: Callable[[Reply], None],
+        find_pose: Callable[[Bundle, Settings], Any],
+        overlay_wanted: Callable[[], bool],
+        finder: ImageFinder,
+        worker: Worker,
+        session: Session,
+        health: Health,
+        logger,
+    ):
+        self._settings, self._now, self._post, self._publish = settings, now, post, publish
+        self._find_pose, self._overlay_wanted, self._finder = find_pose, overlay_wanted, finder
+        self._worker, self._session, self._health, self._log = worker, session, health, logger
+        self._board = QueryBoard()
+        self._conversations = Conversations()
+        self._standing_asked = ("", 0)  # words and image stamp of the last standing query
+        self._standing_refused = ""
+        self.active = False
+
+    def new_query(self, text: str, source: str, with_cloud: bool) -> Query:
+        """A query that has arrived now."""
+        return Query(text, source, self._settings(), self._now(), with_cloud)
+
+    def turn_away(self, query: Query) -> bool:
+        """Whether there is no room for an action goal; then its result is out already."""
+        waiting, room = self._board.goals_waiting(), query.settings.queue_size
+        if not self.active:
+            reason = "the node is not active; activate it (ros2 lifecycle set NODE activate)"
+        elif not self._board.idle and waiting >= room:
+            reason = f"the queue is full: {waiting} goals wait, queue_size is {room}; ask again later"
+        else:
+            return False
+        self._conclude(query, refusal(query, Result.REJECTED, reason))
+        return True
+
+    def accept(self, query: Query):
+        """Takes a query in; its result comes later, or now where it cannot be asked."""
+        try:
+            check_text(query.text, query.settings.max_query_length)
+            self._check_conversation(query)
+        except InvalidQueryError as error:
+            return self._conclude(query, refusal(query, Result.REJECTED, str(error)))
+        if not self.active:
+            return self._conclude(query, refusal(query, Result.REJECTED, "the node is not active; activate it"))
+        for old in self._board.add(query):
+            self._conclude(old, refusal(old, Result.CANCELLED, f"superseded by the newer query {query.query_id}"))
+        _tell(query, Segment.Feedback.QUEUED)
+        self._bind(query)
+        self._start()
+
+    def cancel(self, query: Query, reason: str):
+        """Ends a query as CANCELLED, unless it has a result already."""
+        self._board.drop(query)
+        self._conclude(query, refusal(query, Result.CANCELLED, reason))
+        self._start()
+
+    def cancel_later(self, query: Query, reason: str):
+        """As `cancel`, after the callback that runs now."""
+        self._post(lambda: self.cancel(query, reason))
+
+    def cancel_all(self, reason: str) -> int:
+        """Ends all queries as CANCELLED; returns how many."""
+        queries = self._board.everything()
+        for query in queries:
+            self._board.drop(query)
+            self._conclude(query, refusal(query, Result.CANCELLED, reason))
+        return len(queries)
+
+    def forget(self) -> int:
+        """Forgets all conversations; returns how many."""
+        count = self._conversations.forget()
+        self._worker.submit(lambda: self._session.keep_conversations(frozenset()))
+        return count
+
+    def on_image(self):
+        """An image was filed: queries may have waited for it, and the standing query is about every newest one."""
+        self._bind_waiting()
+        self._ask_standing()
+
+    def tick(self):
+        """Ends queries whose image does not come."""
+        self._bind_waiting()
+        for query in [query for query in self._board.pending if query.seen is None]:
+            if time.perf_counter() - query.accepted > query.settings.image_timeout:
+                self._give_up(query)
+
+    def _bind_waiting(self):
+        waiting = [query for query in self._board.pending if query.bundle is None]
+        for query in waiting:
+            self._bind(query)
+        if waiting:
+            self._start()
+
+    def _give_up(self, query: Query):
+        self._board.drop(query)
+        self._conclude(query, refusal(query, Result.NO_IMAGE, self._finder.why_none(query)))
+
+    def _check_conversation(self, query: Query):
+        earlier = self._conversations.get(query.conversation_id)
+        if earlier and query.image_stamp not in (0, earlier.bundle.stamp):
+            raise InvalidQueryError(
+                f"conversation {query.conversation_id!r} is about the image of {earlier.bundle.stamp / SECOND:.3f} s; "
+                "ask about another image under another conversation_id"
+            )
+
+    def _bind(self, query: Query):
+        """Freezes what the query is about: the image, and the depth, intrinsics and pose of its moment."""
+        earlier = self._conversations.get(query.conversation_id)
+        query.bundle = earlier.bundle if earlier else self._finder.find(query)
+        if query.bundle is None:
+            if self._finder.is_hopeless(query):
+                self._give_up(query)
+            return
+        if query.with_cloud:
+            self._freeze_pose(query, earlier)
+        if query.conversation_id:
+            self._conversations.keep(query, query.settings.max_conversations)
+
+    def _freeze_pose(self, query: Query, earlier: Query | None):
+        if earlier and earlier.pose is not None and earlier.settings.target_frame == query.settings.target_frame:
+            query.pose = earlier.pose  # by now TF may have forgotten it
+            return
+        try:
+            query.pose = self._find_pose(query.bundle, query.settings)
+        except NoTransformError:
+            # TF of the newest image is often a little late: the worker looks again when it needs the pose.
+            query.find_pose = lambda: self._find_pose(query.bundle, query.settings)
+
+    def _ask_standing(self):
+        text = self._settings().standing_query
+        if not text or text == self._standing_refused or not (self.active and self._board.idle):
+            return
+        newest = self._finder.newest()
+        if newest is not None and self._standing_asked != (text, newest.stamp):
+            self._standing_asked = text, newest.stamp
+            self.accept(self.new_query(text, STANDING, self._settings().with_cloud))
+
+    def _start(self):
+        query = self._board.start_next() if self.active else None
+        if query is None:
+            return
+        query.wants_overlay = self._overlay_wanted()
+        kept = self._conversations.ids
+        self._worker.submit(lambda: self._work(query, kept)).add_done_callback(
+            lambda future: self._post(lambda: self._on_worked(query, future))
+        )
+
+    def _work(self, query: Query, kept: frozenset[str]) -> tuple[Reply, dict, dict]:
+        """In the worker's thread."""
+        self._session.keep_conversations(kept)
+        answer = self._session.answer(query, _reporter(query, self._post))
+        return reply(query, answer, self._session.provenance), answer.seconds, self._session.memory()
+
+    def _on_worked(self, query: Query, future):
+        self._board.worker_is_free()
+        error = future.exception()
+        if error is None:
+            answered, seconds, memory = future.result()
+            self._health.note_stages(seconds)
+            self._health.memory = memory
+            self._conclude(query, answered)
+        elif not query.finished:
+            self._fail(query, error)
+        self._start()
+        self._ask_standing()
+
+    def _fail(self, query: Query, error: BaseException):
+        status = next((status for kind, status in _STATUS.items() if isinstance(error, kind)), Result.MODEL_ERROR)
+        if status in (Result.MODEL_ERROR, Result.OUT_OF_MEMORY) and query.conversation_id:
+            self._conversations.forget(query.conversation_id)
+        if not isinstance(error, LisaError):
+            trace = "".join(traceback.format_exception(error))
+            self._log.error(
+                f"query {query.query_id} {query.text[:80]!r} failed with an unexpected error; the node goes on\n{trace}"
+            )
+        self._conclude(query, refusal(query, status, str(error) or type(error).__name__))
+
+    def _conclude(self, query: Query, answered: Reply):
+        if query.finished:
+            return
+        query.finished = True
+        result = answered.result
+        if query.bundle is not None:
+            _set_age(result, self._now() - query.bundle.stamp)
+        self._health.count(result.status)
+        if query.source == STANDING and result.status == Result.REJECTED:
+            self._standing_refused = query.text  # once is enough
+        self._log.info(_summary(query, result))
+        try:
+            self._publish(answered)
+        finally:
+            if query.on_done is not None:
+                query.on_done(result)
+
+
+def _set_age(result: Result, age: int):
+    result.image_age.sec, result.image_age.nanosec = age // SECOND, age % SECOND
+
+
+def _summary(query: Query, result: Result) -> str:
+    outcome = f"query {query.query_id} ({query.source}) {query.text[:80]!r}: status {result.status}"
+    return outcome + (
+        f", {result.message[:300]}" if result.message else f", {len(result.targets)} targets, {result.answer[:120]!r}"
+    )
+
+
+def _tell(query: Query, stage: int, text: str = "", masks: int = 0):
+    if query.on_progress is not None and not query.finished:
+        query.on_progress(stage, text, masks)
+
+
+def _reporter(query: Query, post: Callable):
+    """Progress from the worker's thread to the executor's; words alone are passed on a few times a second."""
+    last = {"stage": None, "time": 0.0}
+
+    def report(stage: int, text: str, masks: int):
+        now = time.perf_counter()
+        if stage == last["stage"] == Segment.Feedback.GENERATING and now - last["time"] < _TEXT_PERIOD:
+            return
+        last["stage"], last["time"] = stage, now
+        post(lambda: _tell(query, stage, text, masks))
+
+    return report

@@ -1,0 +1,49 @@
+"""/diagnostics, once a second."""
+
+from diagnostic_msgs.msg import DiagnosticArray
+from rclpy.node import Node
+
+from lisa_ros.nodes.frame_buffer import FrameBuffer
+from lisa_ros.nodes.health import FASTDDS_HINT, Health, is_silent, status_message, stream_values
+from lisa_ros.nodes.parameters import Parameters
+from lisa_ros.nodes.qos_watch import QosWatch
+from lisa_ros.nodes.transforms import CameraPoses
+
+
+class Monitor:
+    """Gathers what the node's parts know about themselves. node has `state` and, while it is active, `inputs`."""
+
+    def __init__(
+        self,
+        node: Node,
+        parameters: Parameters,
+        buffer: FrameBuffer,
+        health: Health,
+        poses: CameraPoses,
+        watch: QosWatch,
+    ):
+        self._node, self._parameters = node, parameters
+        self._buffer, self._health, self._poses, self._watch = buffer, health, poses, watch
+        self._publisher = node.create_publisher(DiagnosticArray, "/diagnostics", 10)
+
+    def report(self):
+        """Publishes the state of this moment."""
+        now, settings, inputs = self._node.get_clock().now(), self._parameters.current(), self._node.inputs
+        values = {"state": self._node.state, "model": settings.model, "precision": settings.precision}
+        values |= self._health.values() | stream_values(self._buffer, now.nanoseconds)
+        values["TF misses"] = str(self._poses.misses)
+        values |= {f"QoS mismatch {topic}": policy for topic, policy in self._watch.mismatches.items()}
+        name = f"{self._node.get_fully_qualified_name()}: perception"
+        status = status_message(name, settings.model, self._problem(inputs, now.nanoseconds), values)
+        message = DiagnosticArray(status=[status])
+        message.header.stamp = now.to_msg()
+        self._publisher.publish(message)
+
+    def _problem(self, inputs, now: int) -> str:
+        if inputs is None:
+            return f"{self._node.state}, takes no queries"
+        if self._watch.mismatches:
+            return f"incompatible QoS on {', '.join(self._watch.mismatches)}: nothing arrives from that publisher"
+        if inputs.publishers("image") > 0 and is_silent(self._buffer, inputs.since, now):
+            return FASTDDS_HINT
+        return ""

@@ -1,0 +1,73 @@
+"""The node's publishers.
+
+Latched (transient local, depth 1): an answer is an event that a late subscriber still wants to see.
+"""
+
+from geometry_msgs.msg import PoseStamped
+from rclpy.duration import Duration
+from rclpy.node import Node
+from rclpy.qos import DurabilityPolicy, HistoryPolicy, QoSProfile, ReliabilityPolicy
+from sensor_msgs.msg import Image, PointCloud2
+from std_msgs.msg import String
+from visualization_msgs.msg import MarkerArray
+
+from lisa_ros.msg import SegmentationResult
+from lisa_ros.nodes.detections import Detection3DArray
+from lisa_ros.nodes.replies import Reply
+
+LATCHED = QoSProfile(
+    history=HistoryPolicy.KEEP_LAST,
+    depth=1,
+    reliability=ReliabilityPolicy.RELIABLE,
+    durability=DurabilityPolicy.TRANSIENT_LOCAL,
+)
+# With a depth of 1 the next result replaces one that a reader has not received yet, so each gets this long to arrive.
+_DELIVERY = Duration(nanoseconds=50_000_000)
+_TOPICS = {
+    "mask": Image,
+    "points": PointCloud2,
+    "scene_points": PointCloud2,
+    "box": PoseStamped,
+    "markers": MarkerArray,
+    "overlay": Image,
+}
+
+
+class Outputs:
+    """`result` exists as long as the node, since every query gets one; the others from configure to cleanup."""
+
+    def __init__(self, node: Node):
+        self._node = node
+        self._result = node.create_publisher(SegmentationResult, "result", LATCHED)
+        self._answer = None
+        self._publishers: dict = {}
+
+    def open(self):
+        """Creates the topics of answers."""
+        self._answer = self._node.create_publisher(String, "answer", LATCHED)
+        topics = _TOPICS if Detection3DArray is None else {**_TOPICS, "detections": Detection3DArray}
+        self._publishers = {topic: self._node.create_publisher(kind, topic, LATCHED) for topic, kind in topics.items()}
+
+    def close(self):
+        """Removes the topics of answers, and all that a late subscriber could take for news."""
+        for publisher in [self._answer, *self._publishers.values(), self._result]:
+            if publisher is not None:
+                publisher.wait_for_all_acked(_DELIVERY)
+                self._node.destroy_publisher(publisher)
+        self._answer, self._publishers = None, {}
+        self._result = self._node.create_publisher(SegmentationResult, "result", LATCHED)
+
+    def overlay_wanted(self) -> bool:
+        """Whether somebody subscribes to the overlay, which is drawn for nobody else."""
+        return "overlay" in self._publishers and self._publishers["overlay"].get_subscription_count() > 0
+
+    def publish(self, reply: Reply):
+        """Publishes what the reply has; `result` comes last, so that the rest is there when it is acted upon."""
+        for topic, publisher in self._publishers.items():
+            message = getattr(reply, topic)
+            if message is not None:
+                publisher.publish(message)
+        if reply.mask is not None and self._answer is not None:
+            self._answer.publish(String(data=reply.result.answer))
+        self._result.wait_for_all_acked(_DELIVERY)
+        self._result.publish(reply.result)

@@ -1,0 +1,269 @@
+"""Lifecycle node `perception`: asks a LISA model about camera images, in words.
+
+Wiring only; topics and rules are in docs.
+"""
+
+import sys
+import traceback
+from collections import deque
+from collections.abc import Callable
+from functools import wraps
+
+from rclpy.clock import Clock, ClockType, JumpThreshold
+from rclpy.duration import Duration
+from rclpy.lifecycle import LifecycleNode, TransitionCallbackReturn
+from rclpy.qos import QoSProfile
+from std_msgs.msg import String
+from std_srvs.srv import Trigger
+
+from lisa_ros.errors import LisaError
+from lisa_ros.nodes.desk import QueryDesk
+from lisa_ros.nodes.finder import ImageFinder
+from lisa_ros.nodes.frame_buffer import SECOND, FrameBuffer
+from lisa_ros.nodes.health import Health
+from lisa_ros.nodes.inputs import Inputs
+from lisa_ros.nodes.loader import Loader, load_lisa
+from lisa_ros.nodes.monitor import Monitor
+from lisa_ros.nodes.outputs import Outputs
+from lisa_ros.nodes.parameters import Parameters
+from lisa_ros.nodes.qos_watch import QosWatch
+from lisa_ros.nodes.queries import TOPIC
+from lisa_ros.nodes.running import run
+from lisa_ros.nodes.segment_action import SegmentAction
+from lisa_ros.nodes.session import Session
+from lisa_ros.nodes.transforms import CameraPoses
+from lisa_ros.nodes.worker import Worker
+
+# Deeper than a person types, because what overflows here would end without a result.
+_QUERY_QOS = QoSProfile(depth=500)
+_RELEASE_TIME = 10.0  # s for a query that runs to notice that it is cancelled
+_SUCCESS, _FAILURE, _ERROR = (
+    TransitionCallbackReturn.SUCCESS,
+    TransitionCallbackReturn.FAILURE,
+    TransitionCallbackReturn.ERROR,
+)
+
+
+def _logged(transition):
+    """rclpy turns an exception of a transition into ERROR without a word."""
+
+    @wraps(transition)
+    def call(self, state):
+        try:
+            return transition(self, state)
+        except Exception:  # noqa: BLE001 - the state machine's error processing takes over
+            self.get_logger().error(f"{transition.__name__} failed\n{traceback.format_exc()}")
+            return _ERROR
+
+    return call
+
+
+class Perception(LifecycleNode):
+    """engine_factory(settings) loads a model with the interface of `lisa_ros.Lisa`.
+
+    Raises ConfigurationError for bad parameters.
+    """
+
+    def __init__(self, engine_factory: Callable = load_lisa):
+        super().__init__("perception")
+        self.state = "unconfigured"
+        self.inputs: Inputs | None = None  # while active
+        self._inbox: deque[Callable] = deque()
+        self._wake = self.create_guard_condition(self._drain)
+        self._worker = Worker("model")
+        self._session = Session(engine_factory)
+        self._loader = Loader(self._worker, self._session)
+        self._settings = Parameters(self, loaded=lambda: self._loader.wanted)
+        settings = self._settings.current()
+        self.buffer = FrameBuffer(settings.buffer_size, lambda: round(self._settings.current().sync_tolerance * SECOND))
+        self.health = Health()
+        self._outputs = Outputs(self)
+        self._poses = CameraPoses(self)
+        self._watch = QosWatch(self)
+        self._desk = self._create_desk()
+        self._monitor = Monitor(self, self._settings, self.buffer, self.health, self._poses, self._watch)
+        self._create_interface()
+        if settings.autostart:
+            self._load().add_done_callback(lambda _: self.post(self._autostart))
+
+    def post(self, call: Callable):
+        """Runs a call in the executor's thread soon; may be called from any thread."""
+        self._inbox.append(call)
+        self._wake.trigger()
+
+    def quit(self):
+        """Ends all queries; their results still have to go out."""
+        self._desk.cancel_all("the node shuts down")
+
+    def close(self) -> bool:
+        """Ends the rest; False where the model is busy with something that cannot be interrupted."""
+        self._deactivate()
+        self._outputs.close()
+        return self._worker.close(_RELEASE_TIME / 2)
+
+    def _create_desk(self) -> QueryDesk:
+        return QueryDesk(
+            settings=self._settings.current,
+            now=self._now,
+            post=self.post,
+            publish=self._outputs.publish,
+            find_pose=self._poses.find,
+            overlay_wanted=self._outputs.overlay_wanted,
+            finder=ImageFinder(self.buffer, self._now, self._has_publisher),
+            worker=self._worker,
+            session=self._session,
+            health=self.health,
+            logger=self.get_logger(),
+        )
+
+    def _create_interface(self):
+        events = self._watch.events(self.resolve_topic_name("query"))
+        self.create_subscription(String, "query", self._on_query, _QUERY_QOS, event_callbacks=events)
+        self._action = SegmentAction(self, self._desk)
+        self.create_service(Trigger, "cancel", self._on_cancel)
+        self.create_service(Trigger, "forget", self._on_forget)
+        # Waiting times are real ones, also where /clock stands still.
+        steady = Clock(clock_type=ClockType.STEADY_TIME)
+        self.create_timer(0.1, self._desk.tick, clock=steady)
+        self.create_timer(1.0, self._monitor.report, clock=steady)
+        threshold = JumpThreshold(min_forward=None, min_backward=Duration(nanoseconds=-1), on_clock_change=True)
+        self._jumps = self.get_clock().create_jump_callback(
+            threshold, post_callback=lambda _: self.post(self._on_time_jump)
+        )
+
+    def _has_publisher(self, stream: str) -> bool:
+        return self.inputs is not None and self.inputs.publishers(stream) > 0
+
+    def _now(self) -> int:
+        return self.get_clock().now().nanoseconds
+
+    def _drain(self):
+        # One call each time, so that parameter and other services have their turn in between.
+        if self._inbox:
+            call = self._inbox.popleft()
+            if self._inbox:
+                self._wake.trigger()
+            call()
+
+    # -- lifecycle
+
+    def _load(self):
+        settings = self._settings.current()
+        if not self._loader.wanted:
+            self.get_logger().info(f"loading {settings.model!r} in {settings.precision} on {settings.device}")
+        return self._loader.load(settings)
+
+    def _autostart(self):
+        # The weights are there, so both transitions are quick and the node answered all the while.
+        if self.state == "unconfigured" and self._loader.wanted:
+            self.trigger_configure()
+        if self.state == "inactive":
+            self.trigger_activate()
+
+    @_logged
+    def on_configure(self, state) -> TransitionCallbackReturn:
+        """Loads the weights; FAILURE, with the reason in the log, where that cannot be done."""
+        try:
+            self._load().result()
+        except Exception as error:  # noqa: BLE001 - whatever a checkpoint does, the node stays and says so
+            self.get_logger().error(f"cannot load the model: {error}")
+            if not isinstance(error, LisaError):
+                self.get_logger().error("".join(traceback.format_exception(error)))
+            self._unload()
+            return _FAILURE
+        self._outputs.open()
+        return self._enter("inactive")
+
+    @_logged
+    def on_activate(self, state) -> TransitionCallbackReturn:
+        """Subscribes to the camera and takes queries."""
+        settings = self._settings.current()
+        self._poses.open(settings)
+        self.inputs = Inputs(self, self.buffer, settings, self._watch, self._desk.on_image)
+        self._desk.active = True
+        return self._enter("active")
+
+    @_logged
+    def on_deactivate(self, state) -> TransitionCallbackReturn:
+        """Ends all queries as CANCELLED, leaves the camera, keeps the weights."""
+        self._desk.cancel_all("the node was deactivated")
+        self._deactivate()
+        return self._enter("inactive")
+
+    @_logged
+    def on_cleanup(self, state) -> TransitionCallbackReturn:
+        """Frees the weights and withdraws the latched answers."""
+        self._release()
+        return self._enter("unconfigured")
+
+    @_logged
+    def on_shutdown(self, state) -> TransitionCallbackReturn:
+        """Ends all queries as CANCELLED and frees the weights."""
+        self._desk.cancel_all("the node shuts down")
+        self._deactivate()
+        self._release()
+        return self._enter("finalized")
+
+    @_logged
+    def on_error(self, state) -> TransitionCallbackReturn:
+        """Back to the start after a transition failed halfway."""
+        self._desk.cancel_all("the node had an error in a transition")
+        self._deactivate()
+        self._release()
+        return self._enter("unconfigured")
+
+    def _enter(self, state: str) -> TransitionCallbackReturn:
+        self.state = state
+        self.get_logger().info(
+            f"{state}" + (f", listening to {', '.join(self.inputs.topics.values())}" if self.inputs else "")
+        )
+        return _SUCCESS
+
+    def _deactivate(self):
+        self._desk.active = False
+        if self.inputs is not None:
+            self.inputs.close()
+            self.inputs = None
+        self._poses.close()
+        self.buffer.clear()
+
+    def _release(self):
+        self._desk.forget()
+        self._unload()
+        self._outputs.close()
+
+    def _unload(self):
+        if not self._loader.unload(_RELEASE_TIME):
+            self.get_logger().warning(f"the model is still busy after {_RELEASE_TIME:g} s; it is freed when it lets go")
+        self.health.memory = {}
+
+    # -- callbacks
+
+    def _on_query(self, message: String):
+        self._desk.accept(self._desk.new_query(message.data, TOPIC, self._settings.current().with_cloud))
+
+    def _on_cancel(self, request, response):
+        count = self._desk.cancel_all("cancelled by the service")
+        response.success, response.message = count > 0, f"{count} queries cancelled"
+        return response
+
+    def _on_forget(self, request, response):
+        response.success, response.message = True, f"{self._desk.forget()} conversations forgotten"
+        return response
+
+    def _on_time_jump(self):
+        self.get_logger().warning(
+            "time jumped back, or the clock was changed: images, transforms and open queries are dropped"
+        )
+        self.buffer.clear()
+        self._poses.clear()
+        self._desk.cancel_all("time jumped back")
+
+
+def main(args=None, engine_factory: Callable = load_lisa) -> int:
+    """Runs the node until SIGINT or SIGTERM. Returns the exit status: 0, or 2 for bad parameters."""
+    return run(lambda: Perception(engine_factory), args)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

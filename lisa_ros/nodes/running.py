@@ -1,0 +1,61 @@
+"""A node's life in a process: parameters, signals, and an end in which its last words are still heard."""
+
+import os
+import signal
+import sys
+import time
+import traceback
+from collections.abc import Callable
+
+import rclpy
+from rclpy.exceptions import InvalidParameterTypeException, InvalidParameterValueException
+from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
+from rclpy.signals import SignalHandlerOptions
+
+from lisa_ros.errors import ConfigurationError
+
+_LAST_WORDS = 0.3  # s for results of goals, which the executor sends
+
+
+def run(create: Callable, args=None) -> int:
+    """Spins create() until SIGINT or SIGTERM, then lets it say its last words: quit(), some more spinning, close().
+
+    close() says whether all threads have ended. Returns the exit status: 0, or 2 where the parameters are no good.
+    """
+    # rclpy's own handlers end the context at once, and then the last results could not be published.
+    rclpy.init(args=args, signal_handler_options=SignalHandlerOptions.NO)
+    stopped: list[int] = []
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda number, frame: stopped.append(number))
+    try:
+        node = create()
+    except (ConfigurationError, InvalidParameterTypeException, InvalidParameterValueException) as error:
+        rclpy.logging.get_logger("lisa_ros").fatal(f"bad parameter: {error}")
+        rclpy.try_shutdown()
+        return 2
+    executor = SingleThreadedExecutor()
+    executor.add_node(node)
+    _spin(executor, node, lambda: bool(stopped))
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # a terminal's Ctrl-C and launch may both send one
+    node.quit()
+    end = time.monotonic() + _LAST_WORDS
+    _spin(executor, node, lambda: time.monotonic() > end)
+    ended = node.close()
+    node.destroy_node()
+    rclpy.try_shutdown()
+    if not ended:
+        # Python would tear down under a thread that is inside the model's native code, and crash.
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(0)
+    return 0
+
+
+def _spin(executor: SingleThreadedExecutor, node, done: Callable[[], bool]):
+    while rclpy.ok() and not done():
+        try:
+            executor.spin_once(timeout_sec=0.1)  # Python handles signals between two of these
+        except ExternalShutdownException:
+            break
+        except Exception:  # noqa: BLE001 - one bad callback must not end a robot's node
+            node.get_logger().error(f"unexpected error in a callback; the node goes on\n{traceback.format_exc()}")

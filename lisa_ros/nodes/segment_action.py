@@ -1,0 +1,82 @@
+"""The action `segment`: a goal is a query with feedback, a way to cancel it, and a result of its own."""
+
+from rclpy.action import ActionServer, CancelResponse, GoalResponse
+from rclpy.node import Node
+from rclpy.task import Future
+
+from lisa_ros.action import Segment
+from lisa_ros.msg import SegmentationResult
+from lisa_ros.nodes.desk import QueryDesk
+from lisa_ros.nodes.frame_buffer import SECOND
+from lisa_ros.nodes.queries import ACTION, Query
+
+_SUCCEEDED = (
+    SegmentationResult.OK,
+    SegmentationResult.NO_TARGET,
+    SegmentationResult.NO_DEPTH,
+    SegmentationResult.NO_TRANSFORM,
+)
+
+
+class SegmentAction:
+    """Goals are rejected where the desk has no room for them; one that is accepted gets exactly one result."""
+
+    def __init__(self, node: Node, desk: QueryDesk):
+        self._desk = desk
+        self._goals: dict[bytes, tuple[Query, Future]] = {}
+        self._server = ActionServer(
+            node,
+            Segment,
+            "segment",
+            self._execute,
+            goal_callback=self._on_goal,
+            handle_accepted_callback=self._on_accepted,
+            cancel_callback=self._on_cancel,
+        )
+
+    def close(self):
+        """Removes the action."""
+        self._server.destroy()
+
+    def _query(self, goal: Segment.Goal) -> Query:
+        stamp = goal.image_stamp.sec * SECOND + goal.image_stamp.nanosec
+        query = self._desk.new_query(goal.query, ACTION, goal.with_cloud)
+        query.conversation_id, query.image_stamp = goal.conversation_id, stamp
+        return query
+
+    def _on_goal(self, goal: Segment.Goal) -> GoalResponse:
+        # Bad words are accepted and then answered with a reason, which a rejection cannot carry.
+        return GoalResponse.REJECT if self._desk.turn_away(self._query(goal)) else GoalResponse.ACCEPT
+
+    def _on_accepted(self, handle):
+        query, future = self._query(handle.request), Future()
+
+        def publish_progress(stage: int, text: str, masks: int):
+            handle.publish_feedback(Segment.Feedback(stage=stage, text=text, masks=masks))
+
+        query.on_progress, query.on_done = publish_progress, future.set_result
+        self._goals[_key(handle)] = query, future
+        handle.execute()
+        self._desk.accept(query)
+
+    def _on_cancel(self, handle) -> CancelResponse:
+        if _key(handle) not in self._goals:
+            return CancelResponse.REJECT
+        # Later, because the goal is not in its cancelling state before this callback returns.
+        self._desk.cancel_later(self._goals[_key(handle)][0], "cancelled by the action's client")
+        return CancelResponse.ACCEPT
+
+    async def _execute(self, handle) -> Segment.Result:
+        result = await self._goals[_key(handle)][1]
+        del self._goals[_key(handle)]
+        if result.status in _SUCCEEDED:
+            handle.succeed()
+        elif handle.is_cancel_requested:
+            handle.canceled()
+        else:
+            handle.abort()
+        return Segment.Result(result=result)
+
+
+def _key(handle) -> bytes:
+    return bytes(handle.goal_id.uuid)

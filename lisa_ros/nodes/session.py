@@ -1,0 +1,160 @@
+"""The model's side of the node: one loaded engine, its cached image, its conversations.
+
+Used by the worker thread only; no rclpy.
+"""
+
+import gc
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from lisa_ros.action import Segment
+from lisa_ros.errors import NoDepthError, NoTransformError, QueryCancelled
+from lisa_ros.msg import SegmentationResult as Result
+from lisa_ros.nodes.clouds import Clouds, make_clouds
+from lisa_ros.nodes.images import to_rgb
+from lisa_ros.nodes.queries import Query
+from lisa_ros.nodes.settings import Settings
+from lisa_ros.types import Finished, MaskReady, SegmentationResult, TextDelta
+
+Feedback = Segment.Feedback
+# (stage, answer so far, masks so far)
+Progress = Callable[[int, str, int], None]
+
+
+@dataclass
+class Answer:
+    """image: (H, W, 3) uint8 RGB that was asked about. seconds: wall time per stage, in their order."""
+
+    status: int
+    message: str
+    image: np.ndarray
+    result: SegmentationResult
+    clouds: Clouds | None = None
+    seconds: dict[str, float] = field(default_factory=dict)
+
+
+class Session:
+    """engine_factory(settings) loads a model with the interface of `lisa_ros.Lisa`."""
+
+    def __init__(self, engine_factory: Callable[[Settings], Any]):
+        self._factory = engine_factory
+        self._engine: Any = None
+        self._conversations: dict[str, Any] = {}
+        self._cached: tuple[Any, Any] | None = None  # image message, encoded frame
+
+    def load(self, settings: Settings):
+        """Loads the weights and what the first cloud would have to wait for. Raises CheckpointError."""
+        import open3d  # noqa: F401 - takes seconds, which the first query should not
+
+        self._engine = self._factory(settings)
+
+    def unload(self):
+        """Frees the model and the device's memory."""
+        self._engine = self._cached = None
+        self._conversations.clear()
+        gc.collect()
+        torch = sys.modules.get("torch")  # not loaded where the engine needs none
+        if torch is not None and torch.cuda.is_available():
+            torch.cuda.empty_cache()
+
+    def keep_conversations(self, ids: frozenset[str]):
+        """Forgets all conversations but these."""
+        for conversation_id in self._conversations.keys() - ids:
+            del self._conversations[conversation_id]
+
+    @property
+    def provenance(self) -> str:
+        """Checkpoint, precision and prompt template."""
+        return str(self._engine.provenance)
+
+    def memory(self) -> dict[str, int]:
+        """Bytes by name, as the engine reports them, and where it runs."""
+        return {"device": str(self._engine.device), **self._engine.memory()}
+
+    def answer(self, query: Query, progress: Progress) -> Answer:
+        """Answers one query about its bundle.
+
+        Raises the typed errors of the core, and whatever a model may raise besides.
+        """
+        seconds = {"queued": query.started - query.accepted}
+        image = _timed(seconds, "convert", lambda: to_rgb(query.bundle.image))
+        stop_if_cancelled(query)
+        progress(Feedback.ENCODING, "", 0)
+        frame = _timed(seconds, "encode", lambda: self._encode(query.bundle.image, image))
+        stop_if_cancelled(query)
+        progress(Feedback.GENERATING, "", 0)
+        result = self._ask(query, frame, progress)
+        seconds.update({stage: value for stage, value in result.seconds.items() if stage not in ("encode", "total")})
+        answer = Answer(Result.OK, "", image, result, seconds=seconds)
+        if not any(target.mask.any() for target in result.targets):
+            answer.status, answer.message = Result.NO_TARGET, "the model segmented nothing for this query"
+        elif query.with_cloud:
+            stop_if_cancelled(query)
+            progress(Feedback.CLOUD, result.answer, len(result.targets))
+            _timed(seconds, "cloud", lambda: _add_clouds(query, answer))
+        seconds["total"] = time.perf_counter() - query.accepted
+        return answer
+
+    def _encode(self, message, image: np.ndarray):
+        # Many questions about one image share its features; the message object is the image's identity.
+        if self._cached is None or self._cached[0] is not message:
+            self._cached = None  # free the old features before the new ones need the memory
+            self._cached = (message, self._engine.encode(image))
+        return self._cached[1]
+
+    def _ask(self, query: Query, frame, progress: Progress) -> SegmentationResult:
+        if query.settings.mode == "mask" and not query.conversation_id:
+            return self._engine.segment(frame, query.text, cancelled=query.cancel.is_set)
+        limits = {"max_new_tokens": query.settings.max_new_tokens, "cancelled": query.cancel.is_set}
+        if query.conversation_id:
+            events = self._conversation(query.conversation_id, frame).stream(query.text, **limits)
+        else:
+            events = self._engine.stream(frame, query.text, **limits)
+        return _follow(events, progress)
+
+    def _conversation(self, conversation_id: str, frame):
+        if conversation_id not in self._conversations:
+            self._conversations[conversation_id] = self._engine.conversation(frame)
+        return self._conversations[conversation_id]
+
+
+def stop_if_cancelled(query: Query):
+    """Raises QueryCancelled; called between stages."""
+    if query.cancel.is_set():
+        raise QueryCancelled("cancelled")
+
+
+def _follow(events, progress: Progress) -> SegmentationResult:
+    text, masks = "", 0
+    for event in events:
+        if isinstance(event, TextDelta):
+            text += event.text
+            progress(Feedback.GENERATING, text, masks)
+        elif isinstance(event, MaskReady):
+            masks += 1
+            progress(Feedback.MASK, text, masks)
+        elif isinstance(event, Finished):
+            return event.result
+    raise RuntimeError("the engine's stream ended without a result")
+
+
+def _add_clouds(query: Query, answer: Answer):
+    try:
+        answer.clouds = make_clouds(query, answer.image, answer.result)
+        answer.message = "; ".join(answer.clouds.notes)
+    except NoDepthError as error:
+        answer.status, answer.message = Result.NO_DEPTH, str(error)
+    except NoTransformError as error:
+        answer.status, answer.message = Result.NO_TRANSFORM, str(error)
+
+
+def _timed(seconds: dict[str, float], stage: str, call: Callable):
+    start = time.perf_counter()
+    value = call()
+    seconds[stage] = time.perf_counter() - start
+    return value

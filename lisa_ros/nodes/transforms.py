@@ -1,0 +1,77 @@
+"""Where the camera was: a fixed pose from a parameter, or TF where tf2_ros is installed."""
+
+import numpy as np
+from rclpy.node import Node
+
+from lisa_ros.errors import NoTransformError
+from lisa_ros.nodes.frame_buffer import Bundle
+from lisa_ros.nodes.messages import pose_matrix
+from lisa_ros.nodes.replies import time_message
+from lisa_ros.nodes.settings import Settings
+
+try:
+    import tf2_ros
+except ImportError:
+    tf2_ros = None
+
+
+class CameraPoses:
+    """Listens to TF while it is open, where a target frame asks for it."""
+
+    def __init__(self, node: Node):
+        self._node = node
+        self._buffer = self._listener = None
+        self.misses = 0
+
+    def open(self, settings: Settings):
+        """Starts listening where the settings need TF; says so where tf2_ros is missing."""
+        if not settings.target_frame or settings.camera_pose or self._buffer is not None:
+            return
+        if tf2_ros is None:
+            self._node.get_logger().error(
+                f"target_frame is {settings.target_frame!r}, but tf2_ros is not installed: set camera_pose, or "
+                "install tf2_ros; until then clouds end as NO_TRANSFORM"
+            )
+            return
+        self._buffer = tf2_ros.Buffer(node=self._node)
+        self._listener = tf2_ros.TransformListener(self._buffer, self._node)
+
+    def close(self):
+        """Stops listening."""
+        if self._listener is not None:
+            self._listener.unregister()
+        self._buffer = self._listener = None
+
+    def clear(self):
+        """Forgets all transforms, after a time jump."""
+        if self._buffer is not None:
+            self._buffer.clear()
+
+    def find(self, bundle: Bundle, settings: Settings) -> np.ndarray | None:
+        """(4, 4) target_frame <- optical frame at the bundle's stamp; None where the optical frame itself is wanted.
+
+        Raises NoTransformError.
+        """
+        source, target = bundle.image.header.frame_id, settings.target_frame
+        if settings.camera_pose and target:
+            return pose_matrix(settings.camera_pose)
+        if not target or target == source:
+            return None
+        if self._buffer is None:
+            reason = (
+                "tf2_ros is not installed"
+                if tf2_ros is None
+                else "TF is not listened to; deactivate and activate the node"
+            )
+            raise NoTransformError(
+                f"no transform to target_frame {target!r}: {reason}; the parameter camera_pose can give a fixed pose"
+            )
+        try:
+            found = self._buffer.lookup_transform(target, source, time_message(bundle.stamp))
+        except tf2_ros.TransformException as error:
+            self.misses += 1
+            raise NoTransformError(
+                f"no transform from {source!r} to {target!r} at the image's stamp: {error}"
+            ) from error
+        moved, turned = found.transform.translation, found.transform.rotation
+        return pose_matrix((moved.x, moved.y, moved.z, turned.x, turned.y, turned.z, turned.w))
