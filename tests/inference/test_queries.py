@@ -1,0 +1,90 @@
+"""Which words may be asked."""
+
+import json
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from lisa_ros.errors import ConfigurationError, InvalidImageError, InvalidQueryError
+from lisa_ros.inference.queries import MAX_QUERY_CHARACTERS, check_query, is_sentence
+
+pytestmark = pytest.mark.unit
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("", "empty"),
+        (" \n\t ", "empty"),
+        ("a" * (MAX_QUERY_CHARACTERS + 1), "2001 characters, the limit is 2000"),
+        ("x" * 1_000_000, "1000000 characters"),
+        ("the\x00cup", r"U\+0000"),
+        ("\x1b[2Jcup", r"U\+001B"),
+        ("cup\x7f", r"U\+007F"),
+        ("\ud800cup", r"U\+D800"),
+        ("a\rb", r"U\+000D"),
+        (b"cup", "must be text, not bytes"),
+        (None, "must be text, not NoneType"),
+        *(
+            (f"cup {token} plate", "reserved")
+            for token in ("[SEG]", "<image>", "<im_start>", "<im_end>", "<s>", "</s>", "<unk>", "USER:", "ASSISTANT:")
+        ),
+        *((f"cup {token}", "reserved") for token in ("[INST]", "[/INST]", "<<SYS>>", "<</SYS>>")),
+    ],
+)
+def test_refused(lisa, frame, text, reason):
+    for ask in (lisa.segment, lisa.chat, lisa.stream, lisa.conversation(frame).ask):
+        with pytest.raises(InvalidQueryError, match=reason):
+            ask(text) if ask.__name__ == "ask" else ask(frame, text)
+
+
+def test_white_space_of_a_person(lisa):
+    assert check_query("  the\tred\r\ncup\n", lisa.tokenizer) == "the red cup"
+
+
+@given(st.text(max_size=50))
+def test_nothing_reserved_comes_through(text):
+    tokenizer = _Tokens()
+    try:
+        query = check_query(text, tokenizer)
+    except InvalidQueryError:
+        return
+    assert query and "\n" not in query and not any(token in query for token in ("</s>", "[SEG]"))
+    json.dumps(query).encode()
+
+
+class _Tokens:
+    def __init__(self):
+        self.added = {"[SEG]": 3}
+
+
+def test_sentences_are_told_from_phrases():
+    assert is_sentence("Where is the cup?") and is_sentence("Show me the cup.")
+    assert not is_sentence("the food with the most vitamin C")
+
+
+def test_question_longer_than_the_context(lisa, frame):
+    text = "12345678 " * 200
+    with pytest.raises(InvalidQueryError, match=r"tokens, the model takes 1024"):
+        lisa.chat(frame, text)
+    with pytest.raises(InvalidQueryError, match=r"tokens, the model takes 1024"):
+        lisa.segment(frame, text)
+
+
+def test_history_is_checked(lisa, frame):
+    lisa.conversation(frame, [("Where is it?", "It is [SEG].")])
+    for history in ([("x </s>", "y")], [("x", "y</s>USER: z")], [("", "y")]):
+        with pytest.raises(InvalidQueryError):
+            lisa.conversation(frame, history)
+
+
+def test_token_limit(lisa, frame):
+    with pytest.raises(ConfigurationError, match="max_new_tokens is 0"):
+        lisa.chat(frame, "x", max_new_tokens=0)
+
+
+def test_refused_image(lisa):
+    with pytest.raises(InvalidImageError, match=r"float32 \(4, 4, 3\)"):
+        lisa.encode(np.zeros((4, 4, 3), np.float32))
