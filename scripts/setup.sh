@@ -103,4 +103,4 @@ install_system_packages
 make_environment
 REQUIREMENTS=(requirements/{build,ros,runtime,dev}.txt)
 step wheels "$(hash_of "${REQUIREMENTS[@]}")" install_wheels
-step messages "$(hash_of "${REQUIREMENTS[@]}" CMakeLists.txt package.xml pyproject.toml setup.* msg/* action/*)" build_messages
+step messages "$(hash_of requirements/{build,ros}.txt CMakeLists.txt package.xml setup.* msg/* action/*)" build_messages

@@ -1,0 +1,125 @@
+"""What is said in several places of the package agrees, and what is imported is required."""
+
+import ast
+import configparser
+import importlib
+import importlib.metadata
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from catkin_pkg.package import parse_package
+
+from lisa_ros import resources
+
+pytestmark = pytest.mark.unit
+
+ROOT = Path(__file__).parents[2]
+PACKAGE = ROOT / "lisa_ros"
+MANIFEST = parse_package(str(ROOT / "package.xml"))
+# import name -> name of the distribution or ROS package, where they differ
+DISTRIBUTIONS = {"cv2": "opencv-python-headless", "PIL": "pillow", "yaml": "pyyaml"}
+
+
+def pins(name: str) -> dict[str, str]:
+    """Distribution -> version specifier, as requirements/<name>.txt says."""
+    lines = [line.split("#")[0].strip() for line in (ROOT / "requirements" / f"{name}.txt").read_text().splitlines()]
+    matches = [re.fullmatch(r"([A-Za-z0-9_.-]+)(?:\[\w+\])?([=<>].*)", line) for line in lines if line]
+    return {match[1].lower().replace("_", "-"): match[2] for match in matches}
+
+
+def imported_packages(folder: Path) -> set[str]:
+    """Top-level names that the code imports, at import or later, and that Python itself does not bring."""
+    names = set()
+    for path in folder.rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.Import):
+                names |= {alias.name for alias in node.names}
+            elif isinstance(node, ast.ImportFrom) and not node.level:
+                names.add(node.module)
+    return {name.split(".")[0] for name in names} - set(sys.stdlib_module_names) - {"lisa_ros"}
+
+
+def console_scripts() -> dict[str, str]:
+    parser = configparser.ConfigParser()
+    parser.read(ROOT / "setup.cfg")
+    lines = parser["options.entry_points"]["console_scripts"].strip().splitlines()
+    return {name.strip(): target.strip() for name, _, target in (line.partition("=") for line in lines)}
+
+
+def test_manifest_is_valid_and_gives_the_installed_version():
+    MANIFEST.validate()
+    assert MANIFEST.package_format == 3
+    assert resources.version() == MANIFEST.version == importlib.metadata.version("lisa_ros")
+
+
+def test_every_ros_package_in_use_is_a_dependency():
+    dependencies = {dependency.name for dependency in MANIFEST.exec_depends}
+    interfaces = [*(ROOT / "msg").glob("*.msg"), *(ROOT / "action").glob("*.action")]
+    fields = {name for path in interfaces for name in re.findall(r"^(\w+)/\w", path.read_text(), re.M)} - {"lisa_ros"}
+    ros_names = {name for name in imported_packages(PACKAGE)
+                 if name.endswith(("_msgs", "_interfaces", "_srvs", "_ros", "_bridge")) or name == "rclpy"}
+    assert fields <= {dependency.name for dependency in MANIFEST.build_depends}, "messages need them to build"
+    assert ros_names <= dependencies
+
+
+def test_every_import_is_required():
+    ros = {dependency.name for dependency in MANIFEST.exec_depends}
+    required = set(pins("runtime")) | set(pins("ros")) | set(pins("quantization")) | ros
+    imports = {DISTRIBUTIONS.get(name, name.replace("_", "-")) for name in imported_packages(PACKAGE)}
+    assert {name for name in imports if not {name, name.replace("-", "_")} & required} == set()
+
+
+def test_pins_are_what_is_installed_and_tested():
+    for name in ("build", "ros", "runtime", "dev"):
+        for distribution, specifier in pins(name).items():
+            if specifier.startswith("=="):
+                assert f"=={importlib.metadata.version(distribution)}" == specifier, distribution
+
+
+def test_pip_builds_with_the_pins_of_the_requirements():
+    text = re.search(r"^requires = (\[.*?^\])", (ROOT / "pyproject.toml").read_text(), re.M | re.S)[1]
+    lines = ast.literal_eval(text)  # a TOML array of strings is a Python list
+    isolated = {re.match(r"[\w.-]+", line)[0].lower().replace("_", "-"): line for line in lines}
+    known = pins("ros") | pins("build")
+    assert set(pins("build")) <= set(isolated)
+    for name, line in isolated.items():
+        assert line.endswith(known[name]), f"{line}, but requirements say {known[name]}"
+
+
+def test_executables_exist():
+    scripts = console_scripts()
+    assert set(scripts) == {"perception_node", "camera_node", "lisa-ros"}
+    for target in scripts.values():
+        module, _, function = target.partition(":")
+        assert callable(getattr(importlib.import_module(module), function))
+
+
+def test_cmake_finds_every_executable():
+    cmake = (ROOT / "CMakeLists.txt").read_text()
+    pattern = re.search(r'file\(STRINGS setup\.cfg entry_points REGEX "(.*)"\)', cmake)[1]
+    found = [line for line in (ROOT / "setup.cfg").read_text().splitlines() if re.search(pattern, line)]
+    assert len(found) == len(console_scripts())
+
+
+def test_every_folder_of_code_is_a_package():
+    folders = {path.parent for path in PACKAGE.rglob("*.py")}
+    assert [folder for folder in folders if not (folder / "__init__.py").exists()] == []
+
+
+def test_import_is_light():
+    code = "import lisa_ros, lisa_ros.cli, lisa_ros.graph, sys; sys.exit(bool({'torch', 'rclpy'} & set(sys.modules)))"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_resources_are_found_in_an_install_prefix(tmp_path, monkeypatch):
+    package = tmp_path / "prefix/local/lib/python3.10/dist-packages/lisa_ros"
+    share = tmp_path / "prefix/share/lisa_ros"
+    for folder in (package, share):
+        folder.mkdir(parents=True)
+    (share / "package.xml").write_text((ROOT / "package.xml").read_text())
+    monkeypatch.setattr(resources, "PACKAGE", package)
+    assert resources.share_directory() == share
+    assert resources.version() == MANIFEST.version
