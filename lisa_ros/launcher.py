@@ -15,6 +15,7 @@ from lisa_ros import graph
 from lisa_ros.errors import ConfigurationError
 
 SHUTDOWN = ((signal.SIGINT, 10.0), (signal.SIGTERM, 5.0), (signal.SIGKILL, 5.0))  # and the patience after each, s
+_ENDED_BY_US = (128 + signal.SIGINT, 128 + signal.SIGTERM)
 
 
 def add_arguments(parser: argparse.ArgumentParser):
@@ -26,9 +27,10 @@ def add_arguments(parser: argparse.ArgumentParser):
 
 
 def run(args: argparse.Namespace) -> int:
-    """Runs the graph until a signal or the end of one process. The exit status of the process that failed, or 0.
+    """Runs the graph until a signal or the end of one process.
 
-    Raises ConfigurationError for arguments that are no good.
+    Exit status: that of the process which ended by itself. After a signal 0, unless a process crashed or had to be
+    killed. Raises ConfigurationError for arguments that are no good.
     """
     running = RunningGraph(graph.processes(parse_words(args.arguments)), write=_print_line)
     stop = threading.Event()
@@ -41,7 +43,10 @@ def run(args: argparse.Namespace) -> int:
             name = running.ended()
             if name:
                 _print_line("up", f"{name} ended with exit status {running.status(name)}; ending the rest")
-        return next((status for name in running.names if (status := running.status(name))), 0)
+        if name:
+            return running.status(name)
+        crashes = (status for name in running.names if (status := running.status(name)) > 128)
+        return next((status for status in crashes if status not in _ENDED_BY_US), 0)
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)

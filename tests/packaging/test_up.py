@@ -1,0 +1,106 @@
+"""`lisa-ros up` with real node processes."""
+
+import os
+import signal
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+pytestmark = pytest.mark.ros
+
+PATIENCE = 60.0  # s; importing the nodes takes seconds on a busy machine
+# Unconfigured, so that no weights are loaded: what is tested is the launcher.
+GRAPH = ("camera:=simulator", "autostart:=false", "model:=7", "namespace:=robot1/lisa")
+
+
+@pytest.fixture
+def up(start_process):
+    """Starts `lisa-ros up` with arguments."""
+    return lambda *arguments: start_process([sys.executable, "-m", "lisa_ros", "up", *arguments])
+
+
+def children(pid: int) -> dict[str, int]:
+    """Node modules that a process has started -> process id."""
+    found = {}
+    for status in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            parent = int(status.read_text().rpartition(")")[2].split()[1])
+            words = (status.parent / "cmdline").read_bytes().split(b"\0")
+        except (FileNotFoundError, ProcessLookupError):
+            continue
+        if parent == pid and b"-m" in words:
+            found[words[words.index(b"-m") + 1].decode()] = int(status.parent.name)
+    return found
+
+
+def is_running(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    return True
+
+
+def parameter(context, node_name: str, name: str):
+    """The value of another node's parameter, through its service."""
+    from rcl_interfaces.srv import GetParameters
+    from rclpy.executors import SingleThreadedExecutor
+    from rclpy.node import Node
+
+    node = Node("asker", context=context)
+    executor = SingleThreadedExecutor(context=context)
+    executor.add_node(node)
+    client = node.create_client(GetParameters, f"{node_name}/get_parameters")
+    assert client.wait_for_service(PATIENCE), f"{node_name} is not there"
+    future = client.call_async(GetParameters.Request(names=[name]))
+    executor.spin_until_future_complete(future, PATIENCE)
+    assert future.done(), f"{node_name} does not answer"
+    node.destroy_node()
+    return future.result().values[0]
+
+
+def test_starts_the_graph_and_ends_it_on_interrupt(up, ros_context):
+    process = up(*GRAPH)
+    model = parameter(ros_context, "/robot1/lisa/perception", "model")
+    assert (model.type, model.string_value) == (4, "7"), "words of a number stay words"
+    parameter(ros_context, "/robot1/lisa/camera", "use_sim_time")
+    nodes = children(process.pid)
+    assert set(nodes) == {"lisa_ros.nodes.perception", "lisa_ros.nodes.camera"}
+
+    process.signal(signal.SIGINT)
+    assert process.wait(PATIENCE) == 0, process.output
+    assert not any(is_running(pid) for pid in nodes.values())
+    assert all(line.startswith(("[perception] ", "[camera] ")) for line in process.lines if line), process.output
+
+
+def test_the_end_of_one_process_ends_the_graph(up):
+    process = up(*GRAPH)
+    deadline = time.monotonic() + PATIENCE
+    while len(nodes := children(process.pid)) < 2 and time.monotonic() < deadline:
+        time.sleep(0.05)
+    os.kill(nodes["lisa_ros.nodes.camera"], signal.SIGKILL)
+    assert process.wait(PATIENCE) == 128 + signal.SIGKILL
+    assert "[up] camera ended with exit status 137; ending the rest" in process.lines
+    assert not any(is_running(pid) for pid in nodes.values())
+
+
+@pytest.mark.parametrize(("arguments", "words"), [
+    (["modle:=x"], "did you mean model?"),
+    (["model=x"], "not of the form name:=value"),
+    (["params_file:=/nonexistent.yaml"], "/nonexistent.yaml"),
+])
+def test_wrong_arguments_end_at_once_with_one_line(up, arguments, words):
+    process = up(*arguments)
+    assert process.wait(PATIENCE) == 2
+    assert len(process.lines) == 1
+    assert words in process.lines[0]
+
+
+def test_a_parameter_out_of_its_limits_ends_the_graph(up, tmp_path):
+    path = tmp_path / "bad.yaml"
+    path.write_text("/**:\n  ros__parameters:\n    buffer_size: -1\n")
+    process = up(f"params_file:={path}")
+    assert process.wait(PATIENCE) == 2
+    assert "buffer_size" in process.output
