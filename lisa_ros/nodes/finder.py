@@ -35,20 +35,20 @@ class ImageFinder:
 
     def why_none(self, query: Query) -> str:
         """What to tell a person whose query found no image."""
-        stamps, counts = self._buffer.range, self._buffer.counts["image"]
+        stamps, refusal = self._buffer.range, self._buffer.refusal("image")
         if stamps is None:
             waited = f"no image within {query.settings.image_timeout:g} s"
-            if counts.rejected:
-                return f"{waited}; the last one was refused: {counts.last_rejection}"
+            if refusal:
+                return f"{waited}; the last one was refused: {refusal}"
             return f"{waited}; is a camera running, and its topic remapped to `image`?"
         if query.image_stamp:
             oldest, newest = (f"{stamp / SECOND:.3f}" for stamp in stamps)
             return f"no image is stamped {query.image_stamp / SECOND:.3f} s; the buffer holds {oldest} to {newest} s"
         age = (self._now() - stamps[1]) / SECOND
-        return (
-            f"the newest image is {age:.1f} s old, max_image_age is {query.settings.max_image_age:g} s: the camera "
-            "stopped, or it is stamped by another clock than this node's (use_sim_time?)"
-        )
+        stale = f"the newest image is {age:.1f} s old, max_image_age is {query.settings.max_image_age:g} s"
+        if refusal:
+            return f"{stale}; later ones were refused: {refusal}"
+        return f"{stale}: the camera stopped, or it is stamped by another clock than this node's (use_sim_time?)"
 
     def _is_stale(self, bundle: Bundle, query: Query) -> bool:
         limit = query.settings.max_image_age

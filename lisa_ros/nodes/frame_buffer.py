@@ -24,7 +24,8 @@ COMPLETION_LAG = SECOND // 4
 class Bundle:
     """One moment of the camera.
 
-    stamp: ns. arrived: ns, node clock. depth and info are None where none belongs to the image.
+    stamp: ns. arrived: ns, node clock. depth and info are None where none belongs to the image. depth_refusal: why the
+    depth that came was refused.
     """
 
     stamp: int
@@ -32,14 +33,16 @@ class Bundle:
     image: Any
     depth: Any = None
     info: Any = None
+    depth_refusal: str = ""
 
 
 @dataclass
 class StreamCounts:
     """received: messages taken in.
 
-    missed: gaps in the stamps, in frames. rejected: refused, the reason is in last_rejection. restarts: stamps fell
-    back. unpaired: images that had no depth within the tolerance although depth went on.
+    missed: gaps in the stamps, in frames. rejected: refused, the last one for the reason in last_rejection at
+    last_rejected (ns, node clock). restarts: stamps fell back. unpaired: images that had no depth within the tolerance
+    although depth went on.
     """
 
     received: int = 0
@@ -48,6 +51,7 @@ class StreamCounts:
     restarts: int = 0
     unpaired: int = 0
     last_rejection: str = ""
+    last_rejected: int = 0
 
 
 @dataclass
@@ -108,15 +112,24 @@ class FrameBuffer:
             self._note_unpaired()
         return restarted
 
-    def reject(self, stream: str, reason: str):
+    def reject(self, stream: str, reason: str, arrived: int):
         """Counts a message that was refused before it came here."""
-        self.counts[stream].rejected += 1
-        self.counts[stream].last_rejection = reason
+        counts = self.counts[stream]
+        counts.rejected += 1
+        counts.last_rejection, counts.last_rejected = reason, arrived
+
+    def refusal(self, stream: str) -> str:
+        """Why the messages of a stream after its last good one were refused; "" where none were."""
+        counts, items = self.counts[stream], self._rings[stream].items
+        newest_arrival = items[-1][1] if items else 0
+        return counts.last_rejection if counts.last_rejected > newest_arrival else ""
 
     def clear(self):
         """Forgets all messages and keeps the counts."""
         for ring in self._rings.values():
             ring.clear()
+        for counts in self.counts.values():
+            counts.last_rejected = 0
         self._recent.clear()
         self._steps.clear()
 
@@ -163,9 +176,8 @@ class FrameBuffer:
     def _bundle(self, index: int) -> Bundle:
         images = self._rings["image"]
         stamp, (image, arrived) = images.stamps[index], images.items[index]
-        return Bundle(
-            stamp, arrived, image, self._bound("depth", stamp), self._bound("info", stamp) or self._last_info(image)
-        )
+        depth, info = self._bound("depth", stamp), self._bound("info", stamp) or self._last_info(image)
+        return Bundle(stamp, arrived, image, depth, info, self.refusal("depth") if depth is None else "")
 
     def _bound(self, stream: str, stamp: int):
         index = self._rings[stream].nearest(stamp, self._tolerance())

@@ -59,7 +59,7 @@ class Inputs:
                 check_image(message)
             stamp, stamped = stamp_of(message, arrived)
         except InvalidImageError as error:
-            self._buffer.reject(stream, str(error))
+            self._buffer.reject(stream, str(error), arrived)
             self._warn(f"bad {stream}", f"{self.topics[stream]}: {error}; the message is dropped")
             return
         if not stamped:

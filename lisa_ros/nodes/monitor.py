@@ -44,6 +44,8 @@ class Monitor:
             return f"{self._node.state}, takes no queries"
         if self._watch.mismatches:
             return f"incompatible QoS on {', '.join(self._watch.mismatches)}: nothing arrives from that publisher"
+        if refusal := self._buffer.refusal("image"):
+            return f"images are refused: {refusal}"
         if inputs.publishers("image") > 0 and is_silent(self._buffer, inputs.since, now):
             return FASTDDS_HINT
         return ""
