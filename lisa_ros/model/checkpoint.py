@@ -53,14 +53,14 @@ def packaged_names() -> list[str]:
 
 
 def find(source: str | Path) -> Path:
-    """Directory of a checkpoint given by path, packaged name or hub id (downloaded on first use).
+    """Directory of a checkpoint given by packaged name, path or hub id (downloaded on first use).
 
     Raises CheckpointError if it is none of them.
     """
-    if Path(source).is_dir():
-        return Path(source)
     if str(source) in packaged_names():
         return Path(str(resources.files("lisa_ros") / "assets" / str(source)))
+    if Path(source).is_dir():
+        return Path(source)
     try:
         patterns = ["*.json", "*.bin", "*.safetensors", "tokenizer.model"]
         return Path(snapshot_download(str(source), allow_patterns=patterns))
@@ -90,6 +90,8 @@ def load(
     directory = find(source)
     values = read_config(directory / "config.json")
     tokenizer = LisaTokenizer.from_directory(directory)
+    if {IM_START, IM_END} <= tokenizer.added.keys():
+        values["mm_use_im_start_end"] = True  # a LISA that has the tokens was trained with them, whatever its base says
     weights = read_weights(directory)
     config = _complete_config(values, weights, directory, vision_tower, sam, conv_type)
     _check_vocabulary(tokenizer, config, directory)

@@ -258,12 +258,25 @@ class SegmentAnything(nn.Module):
         tokens = torch.cat([decoder.iou_token.weight, decoder.mask_tokens.weight]).to(embeddings.dtype)
         tokens = torch.cat([tokens.expand(count, -1, -1), embeddings], dim=1)
         source = features.embedding.expand(count, -1, -1, -1) + self._dense_prompt(prior)
-        position = self.prompt_encoder.get_dense_pe().to(source.dtype).expand(count, -1, -1, -1)
+        position = self.dense_position().to(source.dtype).expand(count, -1, -1, -1)
         hidden, source = decoder.transformer(source, position, tokens)
         grid = self.config.grid_size
         upscaled = self._upscale(source.transpose(1, 2).reshape(count, -1, grid, grid), features.high_res)
         weights = decoder.output_hypernetworks_mlps[0](hidden[:, 1])
         return torch.einsum("nc,nchw->nhw", weights, upscaled).unsqueeze(1)
+
+    def dense_position(self) -> Tensor:
+        """Position encoding (1, C, g, g) of the image's cells: sines, then cosines of random projections.
+
+        Its phases have the number format of the encoder: in bfloat16 they are coarse, and so the published weights,
+        which were trained in bfloat16, know them.
+        """
+        matrix = self.prompt_encoder.pe_layer.positional_encoding_gaussian_matrix
+        grid, dtype = self.config.grid_size, self.image_encoder.pos_embed.dtype
+        centres = 2 * ((torch.arange(grid, device=matrix.device) + 0.5) / grid) - 1
+        y, x = torch.meshgrid(centres, centres, indexing="ij")
+        phases = 2 * torch.pi * (torch.stack([x, y], dim=-1).to(dtype) @ matrix.to(dtype))
+        return torch.cat([phases.sin(), phases.cos()], dim=-1).permute(2, 0, 1).unsqueeze(0)
 
     def _dense_prompt(self, prior: Tensor | None) -> Tensor:
         if prior is not None:

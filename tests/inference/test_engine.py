@@ -1,5 +1,6 @@
 """The engine: streams, conversations, shared prefixes, refusals."""
 
+import shutil
 import subprocess
 import sys
 from dataclasses import replace
@@ -9,7 +10,9 @@ import pytest
 import torch
 
 import lisa_ros
+from lisa_ros import Lisa
 from lisa_ros.inference.generation import Prefix, prefill
+from lisa_ros.model.tokenizer import IMAGE_TOKEN_ID
 from lisa_ros.types import Finished, MaskReady, TextDelta
 
 pytestmark = pytest.mark.unit
@@ -107,6 +110,20 @@ def test_prefix_is_used(lisa, frame):
     _, with_prefix = prefill(lisa.network, ids, frame.visual, frame.prefix)
     _, without = prefill(lisa.network, ids, frame.visual)
     torch.testing.assert_close(with_prefix, without, atol=1e-4, rtol=0)
+
+
+def test_checkpoint_without_image_tokens(load, images, tmp_path):
+    """The image then ends the shared prefix, and a newline follows it."""
+    directory = shutil.copytree(load.args[0], tmp_path / "checkpoint")
+    (directory / "added_tokens.json").write_text('{"[SEG]": 440}')
+    config = directory / "config.json"
+    config.write_text(config.read_text().replace('"mm_use_im_start_end": true', '"mm_use_im_start_end": false'))
+    lisa = Lisa.from_pretrained(directory, **load.keywords)
+    frame = lisa.encode(images[0])
+    ids = lisa.prompt_ids(frame, [(lisa.first_question("the dog"), None)])
+    assert frame.prefix.shared_with(ids) == len(frame.prefix.ids)
+    assert frame.prefix.ids[-1] == IMAGE_TOKEN_ID
+    assert lisa.segment(frame, "the dog").targets
 
 
 def test_shared_prefix_leaves_a_token_to_feed():

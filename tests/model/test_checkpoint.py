@@ -237,6 +237,13 @@ def test_no_image_tokens(directory):
     assert "added_tokens.json lacks <im_start>" in refusal(directory)
 
 
+def test_image_tokens_are_used_where_they_are(directory):
+    change_config(directory, mm_use_im_start_end=False)
+    assert load_tiny(directory).network.config.mm_use_im_start_end
+    (directory / "added_tokens.json").write_text('{"[SEG]": 440}')
+    assert not load_tiny(directory).network.config.mm_use_im_start_end
+
+
 def test_vision_tower_not_found():
     for tower in (None, TINY / "nothing"):
         assert "vision_tower=PATH" in refusal(TINY / "lisa_hf", vision_tower=tower)
@@ -347,7 +354,7 @@ def test_shared_tokens_are_in_row_major_order():
     network = LisaNetwork(small_config()).eval()
     with torch.inference_mode():
         features = network.encode_image(torch.randn(1, 3, 64, 64))
-        position = network.sam.prompt_encoder.get_dense_pe()
+        position = network.sam.dense_position()
         cell = torch.cat([features.embedding[0, :, 1, 2], position[0, :, 1, 2]])
         tokens = network.visual_tokens(features, None)
         assert tokens.shape == (1, 16, 32)

@@ -103,7 +103,7 @@ def test_image_features(variant):
 
 
 def test_position_encoding(variant):
-    encoding = variant.lisa.network.sam.prompt_encoder.get_dense_pe().numpy()
+    encoding = variant.lisa.network.sam.dense_position().numpy()
     expected = variant.arrays("features")["sam_dense_pe_ch"]
     np.testing.assert_allclose(encoding[:, :: encoding.shape[1] // expected.shape[1]], expected, **CLOSE)
 
