@@ -13,6 +13,7 @@ from lisa_ros.errors import LisaError
 COMMANDS = {
     "ask": ("lisa_ros.commands.ask", "ask a question about an image file; no ROS needed"),
     "up": ("lisa_ros.launcher", "start the ROS graph: perception, and a simulated camera if wanted"),
+    "demo": ("lisa_ros.commands.demo", "start the graph, ask about simulated scenes, write a report"),
     "eval": ("lisa_ros.commands.evaluate", "score a model"),
     "info": ("lisa_ros.commands.info", "versions, device, models, and what of ROS is there"),
 }

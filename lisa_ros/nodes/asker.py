@@ -8,8 +8,8 @@ from dataclasses import dataclass
 
 import numpy as np
 import rclpy
-from lifecycle_msgs.msg import State
-from lifecycle_msgs.srv import GetState
+from lifecycle_msgs.msg import Transition
+from lifecycle_msgs.srv import ChangeState
 from rclpy.action import ActionClient
 from rclpy.context import Context
 from rclpy.executors import SingleThreadedExecutor
@@ -35,6 +35,10 @@ _CLOUD_WAIT = 2.0  # s that clouds may come after the result
 
 class NoReplyError(LisaError):
     """The graph did not do in time what it should."""
+
+
+class GraphEndedError(LisaError):
+    """A process of the graph has ended, so that there is nothing to wait for."""
 
 
 @dataclass(frozen=True)
@@ -89,7 +93,7 @@ class Asker:
         self._scenes: OrderedDict[int, tuple[int, float]] = OrderedDict()
         self._results: list[Result] = []
         self._clouds: dict[str, PointCloud2] = {}
-        self._state = node.create_client(GetState, "perception/get_state")
+        self._lifecycle = node.create_client(ChangeState, "perception/change_state")
         self._query = node.create_publisher(String, "query", QoSProfile(depth=10))
         self._action = ActionClient(node, Segment, "segment")
         sensor = QoSProfile(depth=50, reliability=ReliabilityPolicy.BEST_EFFORT)
@@ -107,19 +111,15 @@ class Asker:
         self._node.destroy_node()
         rclpy.try_shutdown(context=self._context)
 
-    def wait_active(self, timeout: float):
-        """Returns when the perception node is active. Raises NoReplyError."""
-
-        def active() -> bool:
-            if not self._state.service_is_ready():
-                self._spin(0.1)
-                return False
-            future = self._state.call_async(GetState.Request())
-            self._until(future.done, 5.0, "an answer of perception/get_state")
-            self._spin(0.1)
-            return future.result().current_state.id == State.PRIMARY_STATE_ACTIVE
-
-        self._until(active, timeout, "the perception node to become active")
+    def activate(self, timeout: float):
+        """Configures and activates the perception node, which was started without autostart. Raises NoReplyError."""
+        self._until(self._lifecycle.service_is_ready, timeout, "the perception node")
+        for name in ("configure", "activate"):
+            transition = Transition(id=getattr(Transition, f"TRANSITION_{name.upper()}"))
+            future = self._lifecycle.call_async(ChangeState.Request(transition=transition))
+            self._until(future.done, timeout, f"the perception node to {name}")
+            if not future.result().success:
+                raise NoReplyError(f"the perception node refused to {name}; its log says why")
 
     def wait_scene(self, seed: int, timeout: float):
         """Returns when the simulated camera streams the scene of a seed. Raises NoReplyError."""

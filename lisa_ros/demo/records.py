@@ -1,0 +1,110 @@
+"""What came of the demo's questions, scored against the simulator's truth."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from lisa_ros.evaluation.metrics import SegmentationMetrics
+from lisa_ros.simulator import Scene, TabletopQuery
+
+IOU_WANTED = 0.4
+# Results that answer the question, whether or not there is a cloud.
+ANSWERED = ("OK", "NO_TARGET", "NO_DEPTH", "NO_TRANSFORM")
+NO_RESULT = "NO_RESULT"
+
+
+@dataclass(frozen=True)
+class Record:
+    """One question and its outcome.
+
+    scene: what the segmented image shows. truth: (H, W) bool union of the targets, None where the target is absent.
+    reply: a `lisa_ros.nodes.asker.Reply`, None where no result came; `message` then says why.
+    iou: of the union of the masks; 1 for an absent target without a mask; 0 without a result.
+    """
+
+    number: int
+    via: str
+    query: TabletopQuery
+    scene: Scene
+    truth: np.ndarray | None
+    reply: object | None
+    message: str
+    iou: float
+
+    @property
+    def status(self) -> str:
+        return self.reply.status if self.reply else NO_RESULT
+
+    @property
+    def answered(self) -> bool:
+        return self.status in ANSWERED
+
+    @property
+    def name(self) -> str:
+        """Stem of the files that belong to this question."""
+        return f"{self.number:02d}_{self.query.kind}"
+
+
+def score(number: int, via: str, query: TabletopQuery, scene: Scene, reply, message: str = "") -> Record:
+    """A record; `scene` must be what the reply's image shows."""
+    truth = scene.mask(*query.target_ids) if query.target_ids else None
+    iou = 0.0
+    if reply is not None and reply.status in ANSWERED:
+        found = reply.result.union_mask
+        if found is not None and not found.any():  # a message without masks has no size either
+            found = None
+        iou = SegmentationMetrics().add(found, truth)
+    return Record(number, via, query, scene, truth, reply, message or (reply.message if reply else ""), iou)
+
+
+def mean_iou_present(records: Sequence[Record]) -> float:
+    """Mean IoU of the questions whose target is in the image; 0 without any."""
+    ious = [record.iou for record in records if record.truth is not None]
+    return float(np.mean(ious)) if ious else 0.0
+
+
+def shortcomings(records: Sequence[Record]) -> list[str]:
+    """Why the demo counts as failed; nothing where it does not."""
+    found = [f"question {r.number} got {r.status}: {r.message}" for r in records if not r.answered]
+    mean = mean_iou_present(records)
+    if mean < IOU_WANTED:
+        found.append(f"the mean IoU of present targets is {mean:.2f}, below {IOU_WANTED}")
+    return found
+
+
+def summary(records: Sequence[Record], seconds: float) -> dict:
+    """The content of summary.json. iou: 0 to 1; seconds: from asking to the result, and of the whole demo."""
+    absent = [record for record in records if record.truth is None]
+    problems = shortcomings(records)
+    return {
+        "passed": not problems,
+        "problems": problems,
+        "mean_iou_present": mean_iou_present(records),
+        "present": len(records) - len(absent),
+        "absent": len(absent),
+        "absent_refused": sum(record.iou == 1 for record in absent),
+        "model": next((record.reply.model for record in records if record.reply and record.reply.model), ""),
+        "seconds": round(seconds, 2),
+        "queries": [_entry(record) for record in records],
+    }
+
+
+def _entry(record: Record) -> dict:
+    reply = record.reply
+    return {
+        "text": record.query.text,
+        "kind": record.query.kind,
+        "status": record.status,
+        "answer": reply.result.answer if reply else "",
+        "iou": round(record.iou, 4),
+        "seconds": round(reply.seconds, 3) if reply else None,
+        "via": record.via,
+        "message": record.message,
+        "expected": list(record.query.phrases),
+        "present": record.truth is not None,
+        "seed": record.scene.seed,
+        "stages": {stage: round(value, 4) for stage, value in reply.result.seconds.items()} if reply else {},
+        "picture": f"{record.name}.png",
+        "cloud": f"{record.name}.ply" if reply and reply.cloud is not None else None,
+    }
