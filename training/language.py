@@ -40,6 +40,8 @@ EMBEDDING_STD = 0.05
 POSITION_STD = 0.01  # position must not drown the words at the start
 WORD_DROPOUT = 0.1  # cells that tell nothing, as an encoder that misses an object
 NOISE = 0.15
+ATTENTION_STD = 0.04
+COPY_SHARE = 0.3
 
 
 def word_ids(tokenizer: LisaTokenizer) -> list[int]:
@@ -63,6 +65,19 @@ def coverage(batch: SceneBatch) -> Tensor:
     return F.avg_pool2d(torch.cat(hot, 1), 4).sqrt().flatten(2).transpose(1, 2)
 
 
+def attend_to_alike(attention: nn.Module) -> None:
+    """Initialises a self-attention so that tokens attend to tokens of like content and copy some of it.
+
+    Equal query and key projections, output projection transposed from the value projection: after "Mimetic
+    Initialization of Self-Attention Layers" (arXiv 2305.09828). A word of the question so finds the cells that show it.
+    """
+    nn.init.normal_(attention.q_proj.weight, std=ATTENTION_STD)
+    nn.init.orthogonal_(attention.v_proj.weight)
+    with torch.no_grad():
+        attention.k_proj.weight.copy_(attention.q_proj.weight)
+        attention.o_proj.weight.copy_(COPY_SHARE * attention.v_proj.weight.T)
+
+
 class LanguageStage(nn.Module):
     """The language model of LisaNetwork with true visual tokens."""
 
@@ -76,6 +91,8 @@ class LanguageStage(nn.Module):
         nn.init.normal_(self.network.model.embed_tokens.weight, std=EMBEDDING_STD)
         nn.init.normal_(self.network.model.mm_projector.weight[:, width:], std=POSITION_STD)
         nn.init.zeros_(self.network.model.mm_projector.bias)
+        for layer in self.network.model.layers:
+            attend_to_alike(layer.self_attn)
 
     def true_tokens(self, batch: SceneBatch, rng: np.random.Generator) -> Tensor:
         """Visual tokens (B, N, H) of what the cells show, with the faults that an encoder will have."""
