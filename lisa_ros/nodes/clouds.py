@@ -5,63 +5,76 @@ from dataclasses import dataclass
 import numpy as np
 
 from lisa_ros.errors import InvalidImageError, NoDepthError
-from lisa_ros.geometry import CameraModel, CloudReport, target_cloud
+from lisa_ros.geometry import CameraModel, CloudOptions, CloudReport, target_cloud
 from lisa_ros.nodes.images import to_depth
 from lisa_ros.nodes.queries import Query
 from lisa_ros.types import SegmentationResult
 
 
 @dataclass(frozen=True)
+class CloudJob:
+    """What `target_cloud` needs, for all targets of an answer. names: the targets' words, for messages."""
+
+    names: tuple[str, ...]
+    masks: tuple[np.ndarray, ...]
+    depth: np.ndarray
+    image: np.ndarray
+    camera: CameraModel
+    options: CloudOptions
+    pose: np.ndarray | None
+
+
+@dataclass(frozen=True)
 class Clouds:
-    """frame_id: frame of all coordinates.
+    """Reports of an answer.
 
-    reports: one per target, None where the target has no cloud. union: of all targets together.
-
-    notes: why single targets have none.
+    reports: one per target, None where the target has no cloud. union: of all targets together. notes: why single
+    targets have none. frame_id: frame of all coordinates.
     """
 
-    frame_id: str
     reports: tuple[CloudReport | None, ...]
     union: CloudReport
     notes: tuple[str, ...] = ()
+    frame_id: str = ""
 
 
-def make_clouds(query: Query, image: np.ndarray, result: SegmentationResult) -> Clouds:
-    """Raises NoDepthError or NoTransformError where the answer can have no cloud, with the reason."""
+def cloud_job(query: Query, image: np.ndarray, result: SegmentationResult) -> tuple[CloudJob, str]:
+    """The job and the frame of its coordinates. Raises NoDepthError and NoTransformError with the reason."""
     camera, depth = _camera(query.bundle), _depth(query)
     if query.find_pose is not None:
         query.pose, query.find_pose = query.find_pose(), None
-    pose = query.pose
-    frame_id = query.bundle.image.header.frame_id if pose is None else query.settings.target_frame
+    frame_id = query.bundle.image.header.frame_id if query.pose is None else query.settings.target_frame
+    names = tuple(target.phrase or "target" for target in result.targets)
+    masks = tuple(target.mask for target in result.targets)
+    return CloudJob(names, masks, depth, image, camera, query.settings.cloud, query.pose), frame_id
+
+
+def compute_clouds(job: CloudJob) -> Clouds:
+    """Raises NoDepthError where no target can have a cloud, with the reasons."""
     reports, notes = [], []
-    for target in result.targets:
+    for name, mask in zip(job.names, job.masks, strict=True):
         try:
-            reports.append(
-                target_cloud(target.mask, depth, image, camera, query.settings.cloud, pose)
-                if target.mask.any()
-                else None
-            )
+            reports.append(_target_cloud(job, mask) if mask.any() else None)
         except NoDepthError as error:
             reports.append(None)
-            notes.append(f"{target.phrase or 'target'}: {error}")
+            notes.append(f"{name}: {error}")
         except InvalidImageError as error:  # the sizes of image, depth and camera_info do not belong together
             raise NoDepthError(str(error)) from error
     found = [report for report in reports if report is not None]
     if not found:
         raise NoDepthError("; ".join(notes))
-    union = (
-        found[0]
-        if sum(target.mask.any() for target in result.targets) == 1
-        else _union(query, image, result, depth, camera, pose)
-    )
-    return Clouds(frame_id, tuple(reports), union, tuple(notes))
+    several = sum(mask.any() for mask in job.masks) > 1
+    union = _target_cloud(job, np.logical_or.reduce(job.masks)) if several else found[0]
+    return Clouds(tuple(reports), union, tuple(notes))
 
 
-def _union(query: Query, image, result: SegmentationResult, depth, camera, pose) -> CloudReport:
-    return target_cloud(result.union_mask, depth, image, camera, query.settings.cloud, pose)
+def _target_cloud(job: CloudJob, mask: np.ndarray) -> CloudReport:
+    return target_cloud(mask, job.depth, job.image, job.camera, job.options, job.pose)
 
 
 def _depth(query: Query) -> np.ndarray:
+    if query.bundle.depth_refusal:
+        raise NoDepthError(f"the depth image was refused: {query.bundle.depth_refusal}")
     if query.bundle.depth is None:
         raise NoDepthError(
             f"no depth image is within {query.settings.sync_tolerance:g} s of this image (parameter sync_tolerance); "

@@ -99,6 +99,7 @@ class Perception(LifecycleNode):
         """Ends the rest; False where the model is busy with something that cannot be interrupted."""
         self._deactivate()
         self._outputs.close()
+        self._worker.submit(self._session.unload)
         return self._worker.close(_RELEASE_TIME / 2)
 
     def _create_desk(self) -> QueryDesk:

@@ -7,7 +7,7 @@ import gc
 import sys
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -15,7 +15,8 @@ import numpy as np
 from lisa_ros.action import Segment
 from lisa_ros.errors import NoDepthError, NoTransformError, QueryCancelled
 from lisa_ros.msg import SegmentationResult as Result
-from lisa_ros.nodes.clouds import Clouds, make_clouds
+from lisa_ros.nodes.cloud_process import CloudProcess
+from lisa_ros.nodes.clouds import Clouds, cloud_job
 from lisa_ros.nodes.images import to_rgb
 from lisa_ros.nodes.queries import Query
 from lisa_ros.nodes.settings import Settings
@@ -44,19 +45,21 @@ class Session:
     def __init__(self, engine_factory: Callable[[Settings], Any]):
         self._factory = engine_factory
         self._engine: Any = None
+        self._clouds = CloudProcess()
         self._conversations: dict[str, Any] = {}
         self._cached: tuple[Any, Any] | None = None  # image message, encoded frame
 
     def load(self, settings: Settings):
         """Loads the weights and what the first cloud would have to wait for. Raises CheckpointError."""
-        import open3d  # noqa: F401 - takes seconds, which the first query should not
-
+        clouds_ready = self._clouds.start()
         self._engine = self._factory(settings)
+        clouds_ready.result()
 
     def unload(self):
         """Frees the model and the device's memory."""
         self._engine = self._cached = None
         self._conversations.clear()
+        self._clouds.stop()
         gc.collect()
         torch = sys.modules.get("torch")  # not loaded where the engine needs none
         if torch is not None and torch.cuda.is_available():
@@ -96,7 +99,7 @@ class Session:
         elif query.with_cloud:
             stop_if_cancelled(query)
             progress(Feedback.CLOUD, result.answer, len(result.targets))
-            _timed(seconds, "cloud", lambda: _add_clouds(query, answer))
+            _timed(seconds, "cloud", lambda: self._add_clouds(query, answer))
         seconds["total"] = time.perf_counter() - query.accepted
         return answer
 
@@ -116,6 +119,16 @@ class Session:
         else:
             events = self._engine.stream(frame, query.text, **limits)
         return _follow(events, progress)
+
+    def _add_clouds(self, query: Query, answer: Answer):
+        try:
+            job, frame_id = cloud_job(query, answer.image, answer.result)
+            answer.clouds = replace(self._clouds.compute(job, query.cancel.is_set), frame_id=frame_id)
+            answer.message = "; ".join(answer.clouds.notes)
+        except NoDepthError as error:
+            answer.status, answer.message = Result.NO_DEPTH, str(error)
+        except NoTransformError as error:
+            answer.status, answer.message = Result.NO_TRANSFORM, str(error)
 
     def _conversation(self, conversation_id: str, frame):
         if conversation_id not in self._conversations:
@@ -141,16 +154,6 @@ def _follow(events, progress: Progress) -> SegmentationResult:
         elif isinstance(event, Finished):
             return event.result
     raise RuntimeError("the engine's stream ended without a result")
-
-
-def _add_clouds(query: Query, answer: Answer):
-    try:
-        answer.clouds = make_clouds(query, answer.image, answer.result)
-        answer.message = "; ".join(answer.clouds.notes)
-    except NoDepthError as error:
-        answer.status, answer.message = Result.NO_DEPTH, str(error)
-    except NoTransformError as error:
-        answer.status, answer.message = Result.NO_TRANSFORM, str(error)
 
 
 def _timed(seconds: dict[str, float], stage: str, call: Callable):

@@ -1,4 +1,4 @@
-import os
+import subprocess
 import sys
 import uuid
 from pathlib import Path
@@ -10,36 +10,29 @@ sys.path.insert(0, str(Path(__file__).parent))
 
 @pytest.fixture(scope="session")
 def shared_context():
-    """rclpy with the shared memory that images of a camera's size need."""
-    profile = str(Path(__file__).parents[2] / "config" / "fastdds.xml")
-    names = ("FASTDDS_DEFAULT_PROFILES_FILE", "FASTRTPS_DEFAULT_PROFILES_FILE")  # the latter up to Jazzy
-    before = {name: os.environ.get(name) for name in names}
-    os.environ.update(dict.fromkeys(names, profile))
+    """An rclpy context for nodes that outlive a test."""
     import rclpy
-    from rclpy.context import Context
 
-    context = Context()
+    context = rclpy.Context()
     rclpy.init(context=context)
     yield context
     rclpy.try_shutdown(context=context)
-    for name, value in before.items():
-        if value is None:
-            os.environ.pop(name)
-        else:
-            os.environ[name] = value
 
 
 @pytest.fixture(scope="module")
 def start(shared_context, tmp_path_factory):
-    """start(**parameters) -> (process, robot) in a namespace of their own; both end with the module."""
+    """start(**parameters) -> (process, robot) in a namespace of their own; both end with the module.
+
+    script: the program that runs the node. active: wait until it answers.
+    """
     from node_harness import PerceptionProcess, Robot
 
     started = []
 
-    def start(active=True, **parameters):
+    def start(script="run_scripted.py", active=True, **parameters):
         namespace = f"/t{uuid.uuid4().hex[:6]}"
         log = tmp_path_factory.mktemp("node") / "log.txt"
-        process = PerceptionProcess(namespace, log, **parameters)
+        process = PerceptionProcess(namespace, log, script, **parameters)
         started.append((process, robot := Robot(shared_context, namespace)))
         if active:
             try:
@@ -74,3 +67,19 @@ def robot(running):
 def node_log(running):
     """node_log() is what the shared node has written."""
     return lambda: running[0].log
+
+
+@pytest.fixture(scope="module")
+def start_camera():
+    """start_camera(namespace) streams images and depth from a process of its own until the module ends."""
+    cameras = []
+
+    def start(namespace):
+        script = Path(__file__).parent / "run_camera.py"
+        command = [sys.executable, str(script), "--ros-args", "-r", f"__ns:={namespace}"]
+        cameras.append(subprocess.Popen(command, start_new_session=True))
+
+    yield start
+    for camera in cameras:
+        camera.terminate()
+        camera.wait(10)

@@ -1,6 +1,5 @@
 """Starts the perception node as a process and talks to it over real topics."""
 
-import os
 import signal
 import subprocess
 import sys
@@ -27,7 +26,6 @@ from std_srvs.srv import Trigger
 from visualization_msgs.msg import MarkerArray
 
 HERE = Path(__file__).parent
-ROOT = HERE.parents[1]
 SENSOR = QoSProfile(depth=5, reliability=ReliabilityPolicy.BEST_EFFORT)
 LATCHED = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL)
 EVENTS = QoSProfile(depth=1000, durability=DurabilityPolicy.TRANSIENT_LOCAL)  # takes all, not only the last
@@ -60,14 +58,13 @@ def depth_of(image, metres=1.0):
 class PerceptionProcess:
     """The node as a process; its output is in `log`."""
 
-    def __init__(self, namespace, log_path, script=HERE / "run_scripted.py", **parameters):
-        arguments = [sys.executable, str(script), "--ros-args", "-r", f"__ns:={namespace}"]
+    def __init__(self, namespace, log_path, script, **parameters):
+        arguments = [sys.executable, str(HERE / script), "--ros-args", "-r", f"__ns:={namespace}"]
         for name, value in parameters.items():
             arguments += ["-p", f"{name.replace('__', '.')}:={value}"]
         self._path = Path(log_path)
         self._file = self._path.open("w")
-        environment = {**os.environ, "PYTHONUNBUFFERED": "1", "ROS_PYTHON_CHECK_FIELDS": "1"}
-        self.process = subprocess.Popen(arguments, stdout=self._file, stderr=subprocess.STDOUT, env=environment)
+        self.process = subprocess.Popen(arguments, stdout=self._file, stderr=subprocess.STDOUT, start_new_session=True)
 
     @property
     def log(self):

@@ -2,6 +2,7 @@
 
 import signal
 import time
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -150,6 +151,17 @@ def test_the_node_answers_while_it_loads_and_ends_while_it_loads(start):
     assert robot.get("model") == "load=30" and robot.state() == "unconfigured"
     assert robot.ask("red while loading").status == Result.REJECTED
     assert process.stop(signal.SIGTERM) == 0
+
+
+def test_nothing_outlives_a_node_that_is_killed(start):
+    process, robot = start()
+    threads = Path(f"/proc/{process.process.pid}/task").iterdir()
+    children = [child for thread in threads for child in (thread / "children").read_text().split()]
+    assert children, "clouds are made in a process of their own"
+    robot.say("sleep 20 red")
+    robot.spin(0.3)
+    process.stop(signal.SIGKILL)
+    assert robot.until(lambda: not any(Path(f"/proc/{child}").exists() for child in children), 10)
 
 
 @pytest.mark.parametrize("parameters", [{"precision": "fp8"}, {"queue_size": -1}, {"camera_pose": "[1.0]"}])
