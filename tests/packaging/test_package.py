@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 from catkin_pkg.package import parse_package
+from packaging.requirements import Requirement
 
 from lisa_ros import resources
 
@@ -24,10 +25,11 @@ DISTRIBUTIONS = {"cv2": "opencv-python-headless", "PIL": "pillow", "yaml": "pyya
 
 
 def pins(name: str) -> dict[str, str]:
-    """Distribution -> version specifier, as requirements/<name>.txt says."""
+    """Distribution -> version specifier, as requirements/<name>.txt says for this Python."""
     lines = [line.split("#")[0].strip() for line in (ROOT / "requirements" / f"{name}.txt").read_text().splitlines()]
-    matches = [re.fullmatch(r"([A-Za-z0-9_.-]+)(?:\[\w+\])?([=<>].*)", line) for line in lines if line]
-    return {match[1].lower().replace("_", "-"): match[2] for match in matches}
+    found = [Requirement(line) for line in lines if line]
+    wanted = [requirement for requirement in found if requirement.marker is None or requirement.marker.evaluate()]
+    return {requirement.name.lower().replace("_", "-"): str(requirement.specifier) for requirement in wanted}
 
 
 def imported_packages(folder: Path) -> set[str]:
@@ -82,11 +84,11 @@ def test_pins_are_what_is_installed_and_tested():
 def test_pip_builds_with_the_pins_of_the_requirements():
     text = re.search(r"^requires = (\[.*?^\])", (ROOT / "pyproject.toml").read_text(), re.M | re.S)[1]
     lines = ast.literal_eval(text)  # a TOML array of strings is a Python list
-    isolated = {re.match(r"[\w.-]+", line)[0].lower().replace("_", "-"): line for line in lines}
+    isolated = {Requirement(line).name.lower().replace("_", "-"): Requirement(line).specifier for line in lines}
     known = pins("ros") | pins("build")
     assert set(pins("build")) <= set(isolated)
-    for name, line in isolated.items():
-        assert line.endswith(known[name]), f"{line}, but requirements say {known[name]}"
+    for name, specifier in isolated.items():
+        assert str(specifier) == known[name], name
 
 
 def test_executables_exist():
