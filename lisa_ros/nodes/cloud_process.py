@@ -1,68 +1,91 @@
 """Clouds in a process of their own: open3d keeps Python's lock while it works, and the node has to answer meanwhile."""
 
 import multiprocessing
-import os
-import signal
-import threading
+import subprocess
+import sys
 from collections.abc import Callable
-from concurrent.futures import Future, ProcessPoolExecutor
-from concurrent.futures import TimeoutError as NotYet
-from concurrent.futures.process import BrokenProcessPool
+from itertools import count
+from multiprocessing.connection import Connection
 
-from lisa_ros.errors import NoDepthError, QueryCancelled
+from lisa_ros.errors import LisaError, NoDepthError, QueryCancelled
 from lisa_ros.nodes.clouds import CloudJob, Clouds, compute_clouds
 
 _LOOK_UP = 0.05  # s between two looks at whether the query was cancelled
 
 
 class CloudProcess:
-    """Computes one job after the other; used by one thread. A process that died is replaced at the next job."""
+    """Computes one job after the other; used by one thread. A process that died is replaced at the next job.
+
+    A plain child with a pipe: those of `multiprocessing` import the program's main module, which may load a model.
+    """
 
     def __init__(self):
-        self._pool: ProcessPoolExecutor | None = None
+        self._child: subprocess.Popen | None = None
+        self._pipe: Connection | None = None
+        self._numbers = count()
 
-    def start(self) -> Future:
-        """Starts the process; the future is done when it has loaded open3d."""
-        self._pool = ProcessPoolExecutor(1, multiprocessing.get_context("spawn"), initializer=_end_with_parent)
-        # A terminal's Ctrl-C goes to all processes; this one ends with its parent, after the last query's end.
-        before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
-        try:
-            return self._pool.submit(_load)
-        finally:
-            signal.pthread_sigmask(signal.SIG_SETMASK, before)
+    def start(self):
+        """Starts the process, which goes on to load open3d."""
+        self.stop()
+        self._pipe, theirs = multiprocessing.Pipe()
+        command = [sys.executable, "-m", __name__, str(theirs.fileno())]
+        # A session of its own: a terminal's Ctrl-C is the parent's affair, and with it the pipe and the child end.
+        self._child = subprocess.Popen(command, pass_fds=[theirs.fileno()], start_new_session=True)
+        theirs.close()
 
     def stop(self):
         """Ends the process."""
-        if self._pool is not None:
-            self._pool.shutdown(wait=False, cancel_futures=True)
-            self._pool = None
+        if self._child is not None:
+            self._pipe.close()
+            self._child.kill()
+            self._child.wait()
+            self._child = self._pipe = None
 
     def compute(self, job: CloudJob, cancelled: Callable[[], bool]) -> Clouds:
         """As `compute_clouds`; raises QueryCancelled as well."""
-        if self._pool is None:
+        if self._child is None:
             self.start()
+        number = next(self._numbers)
         try:
-            future = self._pool.submit(compute_clouds, job)
-            while True:
-                try:
-                    return future.result(_LOOK_UP)
-                except NotYet:
-                    if cancelled():
-                        raise QueryCancelled("cancelled while the cloud was made") from None
-        except BrokenProcessPool as error:
+            self._pipe.send((number, job))
+            outcome = self._receive(number, cancelled)
+        except (EOFError, OSError) as error:
             self.stop()
-            raise NoDepthError(
-                "the process that makes clouds ended unexpectedly; the next query starts it anew"
-            ) from error
+            raise NoDepthError("the process that makes clouds has ended; the next query starts it anew") from error
+        if isinstance(outcome, Exception):
+            raise outcome
+        return outcome
+
+    def _receive(self, number: int, cancelled: Callable[[], bool]) -> Clouds | Exception:
+        while True:
+            if self._pipe.poll(_LOOK_UP):
+                answered, outcome = self._pipe.recv()
+                if answered == number:  # and not one that nobody waited for, because it was cancelled
+                    return outcome
+            elif cancelled():
+                raise QueryCancelled("cancelled while the cloud was made")
 
 
-def _end_with_parent():
-    def watch():
-        multiprocessing.parent_process().join()
-        os._exit(0)
-
-    threading.Thread(target=watch, daemon=True).start()
-
-
-def _load():
+def serve(pipe: Connection):
+    """The child: answers jobs until the parent is gone."""
     import open3d  # noqa: F401 - takes seconds, which the first query should not
+
+    while True:
+        try:
+            number, job = pipe.recv()
+        except EOFError:
+            return
+        pipe.send((number, _outcome(job)))
+
+
+def _outcome(job: CloudJob) -> Clouds | Exception:
+    try:
+        return compute_clouds(job)
+    except LisaError as error:
+        return error
+    except Exception as error:  # noqa: BLE001 - it is raised again in the parent, whose log it belongs to
+        return RuntimeError(f"{type(error).__name__} while clouds were made: {error}")
+
+
+if __name__ == "__main__":
+    serve(Connection(int(sys.argv[1])))

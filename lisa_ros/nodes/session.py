@@ -50,10 +50,9 @@ class Session:
         self._cached: tuple[Any, Any] | None = None  # image message, encoded frame
 
     def load(self, settings: Settings):
-        """Loads the weights and what the first cloud would have to wait for. Raises CheckpointError."""
-        clouds_ready = self._clouds.start()
+        """Loads the weights. Raises CheckpointError."""
+        self._clouds.start()
         self._engine = self._factory(settings)
-        clouds_ready.result()
 
     def unload(self):
         """Frees the model and the device's memory."""
