@@ -6,7 +6,7 @@ class LisaError(Exception):
 
 
 class CheckpointError(LisaError):
-    """A checkpoint is missing, damaged, or not a LISA checkpoint; the message names the file, the key and the remedy."""
+    """A checkpoint is missing, damaged or not one of LISA; the message names the file, the key and the remedy."""
 
 
 class ConfigurationError(LisaError):
@@ -14,7 +14,7 @@ class ConfigurationError(LisaError):
 
 
 class InvalidQueryError(LisaError):
-    """The words of a query cannot be asked (empty, too long, control characters, reserved tokens of the prompt template)."""
+    """A query that cannot be asked: empty, too long, with control characters or tokens of the prompt template."""
 
 
 class InvalidImageError(LisaError):

@@ -100,7 +100,7 @@ class TruthTarget:
 
 @dataclass(frozen=True)
 class Turn:
-    """One question about an image with its targets. `answer` is the reference answer's words with `[SEG]` where masks stand."""
+    """One question about an image with its targets. `answer`: the reference answer, `[SEG]` where masks stand."""
 
     question: str
     targets: tuple[TruthTarget, ...]
@@ -111,7 +111,7 @@ class Turn:
 
 @dataclass(frozen=True)
 class Sample:
-    """One image with questions. image: (H, W, 3) uint8 RGB. ignore: (H, W) bool, pixels that neither train nor score."""
+    """One image with questions. image: (H, W, 3) uint8 RGB. ignore: (H, W) bool, pixels left out of loss and score."""
 
     image: np.ndarray
     turns: tuple[Turn, ...]
