@@ -5,7 +5,6 @@ Wiring only; topics and rules are in docs.
 
 import sys
 import traceback
-from collections import deque
 from collections.abc import Callable
 from functools import wraps
 
@@ -23,6 +22,7 @@ from lisa_ros.nodes.frame_buffer import SECOND, FrameBuffer
 from lisa_ros.nodes.health import Health
 from lisa_ros.nodes.inputs import Inputs
 from lisa_ros.nodes.loader import Loader, load_lisa
+from lisa_ros.nodes.mailbox import Mailbox
 from lisa_ros.nodes.monitor import Monitor
 from lisa_ros.nodes.outputs import Outputs
 from lisa_ros.nodes.parameters import Parameters
@@ -31,6 +31,7 @@ from lisa_ros.nodes.queries import TOPIC
 from lisa_ros.nodes.running import run
 from lisa_ros.nodes.segment_action import SegmentAction
 from lisa_ros.nodes.session import Session
+from lisa_ros.nodes.throttle import ThrottledLog
 from lisa_ros.nodes.transforms import CameraPoses
 from lisa_ros.nodes.worker import Worker
 
@@ -68,8 +69,8 @@ class Perception(LifecycleNode):
         super().__init__("perception")
         self.state = "unconfigured"
         self.inputs: Inputs | None = None  # while active
-        self._inbox: deque[Callable] = deque()
-        self._wake = self.create_guard_condition(self._drain)
+        self._warn = ThrottledLog(self.get_logger().warning)
+        self._mailbox = Mailbox(self)
         self._worker = Worker("model")
         self._session = Session(engine_factory)
         self._loader = Loader(self._worker, self._session)
@@ -84,12 +85,7 @@ class Perception(LifecycleNode):
         self._monitor = Monitor(self, self._settings, self.buffer, self.health, self._poses, self._watch)
         self._create_interface()
         if settings.autostart:
-            self._load().add_done_callback(lambda _: self.post(self._autostart))
-
-    def post(self, call: Callable):
-        """Runs a call in the executor's thread soon; may be called from any thread."""
-        self._inbox.append(call)
-        self._wake.trigger()
+            self._load().add_done_callback(lambda _: self._mailbox.post(self._autostart))
 
     def quit(self):
         """Ends all queries; their results still have to go out."""
@@ -106,7 +102,7 @@ class Perception(LifecycleNode):
         return QueryDesk(
             settings=self._settings.current,
             now=self._now,
-            post=self.post,
+            post=self._mailbox.post,
             publish=self._outputs.publish,
             find_pose=self._poses.find,
             overlay_wanted=self._outputs.overlay_wanted,
@@ -126,10 +122,10 @@ class Perception(LifecycleNode):
         # Waiting times are real ones, also where /clock stands still.
         steady = Clock(clock_type=ClockType.STEADY_TIME)
         self.create_timer(0.1, self._desk.tick, clock=steady)
-        self.create_timer(1.0, self._monitor.report, clock=steady)
+        self.create_timer(1.0, self._on_second, clock=steady)
         threshold = JumpThreshold(min_forward=None, min_backward=Duration(nanoseconds=-1), on_clock_change=True)
         self._jumps = self.get_clock().create_jump_callback(
-            threshold, post_callback=lambda _: self.post(self._on_time_jump)
+            threshold, post_callback=lambda _: self._mailbox.post(self._on_time_jump)
         )
 
     def _has_publisher(self, stream: str) -> bool:
@@ -137,14 +133,6 @@ class Perception(LifecycleNode):
 
     def _now(self) -> int:
         return self.get_clock().now().nanoseconds
-
-    def _drain(self):
-        # One call each time, so that parameter and other services have their turn in between.
-        if self._inbox:
-            call = self._inbox.popleft()
-            if self._inbox:
-                self._wake.trigger()
-            call()
 
     # -- lifecycle
 
@@ -252,13 +240,18 @@ class Perception(LifecycleNode):
         response.success, response.message = True, f"{self._desk.forget()} conversations forgotten"
         return response
 
+    def _on_second(self):
+        if self.state == "active":
+            self._poses.open(self._settings.current())  # target_frame may have been set meanwhile
+        self._monitor.report()
+
     def _on_time_jump(self):
-        self.get_logger().warning(
-            "time jumped back, or the clock was changed: images, transforms and open queries are dropped"
-        )
+        event = "time jumped back, or the clock was changed"
+        # Two clocks on one topic make a jump of every second message.
+        self._warn("jump", f"{event}: images, transforms and open queries are dropped")
         self.buffer.clear()
         self._poses.clear()
-        self._desk.cancel_all("time jumped back")
+        self._desk.cancel_all(event)
 
 
 def main(args=None, engine_factory: Callable = load_lisa) -> int:

@@ -21,20 +21,27 @@ class CameraPoses:
     def __init__(self, node: Node):
         self._node = node
         self._buffer = self._listener = None
+        self._missing_told = False
         self.misses = 0
 
     def open(self, settings: Settings):
-        """Starts listening where the settings need TF; says so where tf2_ros is missing."""
+        """Starts listening where the settings need TF and that has not begun; says so once where tf2_ros is missing."""
         if not settings.target_frame or settings.camera_pose or self._buffer is not None:
             return
         if tf2_ros is None:
-            self._node.get_logger().error(
-                f"target_frame is {settings.target_frame!r}, but tf2_ros is not installed: set camera_pose, or "
-                "install tf2_ros; until then clouds end as NO_TRANSFORM"
-            )
+            if not self._missing_told:
+                self._tell_missing(settings)
             return
-        self._buffer = tf2_ros.Buffer(node=self._node)
+        # Without the node: the buffer's own reaction to a jump of the node's clock raises an error in some releases.
+        self._buffer = tf2_ros.Buffer()
         self._listener = tf2_ros.TransformListener(self._buffer, self._node)
+
+    def _tell_missing(self, settings: Settings):
+        self._missing_told = True
+        self._node.get_logger().error(
+            f"target_frame is {settings.target_frame!r}, but tf2_ros is not installed: set camera_pose, or "
+            "install tf2_ros; until then clouds end as NO_TRANSFORM"
+        )
 
     def close(self):
         """Stops listening."""
@@ -58,11 +65,7 @@ class CameraPoses:
         if not target or target == source:
             return None
         if self._buffer is None:
-            reason = (
-                "tf2_ros is not installed"
-                if tf2_ros is None
-                else "TF is not listened to; deactivate and activate the node"
-            )
+            reason = "tf2_ros is not installed" if tf2_ros is None else "listening to TF is about to begin, ask again"
             raise NoTransformError(
                 f"no transform to target_frame {target!r}: {reason}; the parameter camera_pose can give a fixed pose"
             )
