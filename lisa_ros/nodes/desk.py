@@ -25,6 +25,7 @@ from lisa_ros.nodes.queries import STANDING, Conversations, Query, QueryBoard, c
 from lisa_ros.nodes.replies import Reply, refusal, reply
 from lisa_ros.nodes.session import Session
 from lisa_ros.nodes.settings import Settings
+from lisa_ros.nodes.throttle import ThrottledLog
 from lisa_ros.nodes.worker import Worker
 
 _STATUS = {
@@ -63,6 +64,8 @@ class QueryDesk:
         self._settings, self._now, self._post, self._publish = settings, now, post, publish
         self._find_pose, self._overlay_wanted, self._finder = find_pose, overlay_wanted, finder
         self._worker, self._session, self._health, self._log = worker, session, health, logger
+        # A standing query may end many times a second.
+        self._log_standing, self._log_trace = ThrottledLog(logger.info), ThrottledLog(logger.error)
         self._board = QueryBoard()
         self._conversations = Conversations()
         self._standing_asked = ("", 0)  # words and image stamp of the last standing query
@@ -222,9 +225,8 @@ class QueryDesk:
             self._conversations.forget(query.conversation_id)
         if not isinstance(error, LisaError):
             trace = "".join(traceback.format_exception(error))
-            self._log.error(
-                f"query {query.query_id} {query.text[:80]!r} failed with an unexpected error; the node goes on\n{trace}"
-            )
+            what = f"query {query.query_id} {query.text[:80]!r} failed with an unexpected error; the node goes on"
+            self._log_trace(type(error).__name__, f"{what}\n{trace}")
         self._conclude(query, refusal(query, status, str(error) or type(error).__name__))
 
     def _conclude(self, query: Query, answered: Reply):
@@ -237,7 +239,10 @@ class QueryDesk:
         self._health.count(result.status)
         if query.source == STANDING and result.status == Result.REJECTED:
             self._standing_refused = query.text  # once is enough
-        self._log.info(_summary(query, result))
+        if query.source == STANDING:
+            self._log_standing(STANDING, _summary(query, result))
+        else:
+            self._log.info(_summary(query, result))
         try:
             self._publish(answered)
         finally:

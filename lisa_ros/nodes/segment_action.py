@@ -2,6 +2,7 @@
 
 from rclpy.action import ActionServer, CancelResponse, GoalResponse
 from rclpy.node import Node
+from rclpy.qos import QoSProfile
 from rclpy.task import Future
 
 from lisa_ros.action import Segment
@@ -10,6 +11,8 @@ from lisa_ros.nodes.desk import QueryDesk
 from lisa_ros.nodes.frame_buffer import SECOND
 from lisa_ros.nodes.queries import ACTION, Query
 
+# The default keeps 10 requests; of a burst, all before would get no answer at all.
+_SERVICES_QOS = QoSProfile(depth=500)
 _SUCCEEDED = (
     SegmentationResult.OK,
     SegmentationResult.NO_TARGET,
@@ -32,6 +35,9 @@ class SegmentAction:
             goal_callback=self._on_goal,
             handle_accepted_callback=self._on_accepted,
             cancel_callback=self._on_cancel,
+            goal_service_qos_profile=_SERVICES_QOS,
+            result_service_qos_profile=_SERVICES_QOS,
+            cancel_service_qos_profile=_SERVICES_QOS,
         )
 
     def close(self):
