@@ -124,8 +124,9 @@ class FaultRobot(Robot):
 
     def hello(self, node):
         """Until the node hears and is heard on every topic; those queries are not in the books."""
-        deadline = time.monotonic() + 60
         self.stop_stream()
+        self.wait_until_active(node)
+        deadline = time.monotonic() + 60
         self.stream(rate=20)
         count = 0
         while time.monotonic() < deadline and node.process.poll() is None:
@@ -142,6 +143,10 @@ class FaultRobot(Robot):
         assert self.until(lambda: all(client.service_is_ready() for client in self._named_clients.values()))
         assert self.until(self.action.server_is_ready)
         self.wait_for_service_answers()
+
+    def wait_until_active(self, node):
+        """Until the node says so; asked earlier, it would be busy with saying no."""
+        assert self.until(lambda: "active, listening" in node.log or node.process.poll() is not None, 90), node.log
 
     def hello_again(self):
         """Until the node hears the camera, whose topics it has just subscribed to anew."""
