@@ -7,8 +7,8 @@ from torch import Tensor, nn
 
 from lisa_ros.model.network import LisaNetwork
 from lisa_ros.model.tokenizer import LisaTokenizer
-from training.language import coverage, word_ids
 from training.loop import TrainingError
+from training.questions import coverage, word_ids
 from training.scenes import scene_batches
 
 FIRST_SCENE = 8_000_000

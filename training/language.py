@@ -14,23 +14,24 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from lisa_ros.model.network import LisaNetwork
-from lisa_ros.model.tokenizer import LisaTokenizer
-from lisa_ros.simulator.palette import COLOURS
-from lisa_ros.simulator.shapes import CATEGORIES
 from training.distributed import start
 from training.loop import LoopOptions, TrainingError, fit
 from training.questions import (
+    NAMING_WEIGHT,
     POINTING_WEIGHT,
     Asker,
     PointingHead,
     QuestionBatch,
     answer_losses,
+    coverage,
     lisa_config,
+    naming_loss,
     pointing_loss,
     read,
     tokenizer_of,
+    word_ids,
 )
-from training.scenes import CATEGORY_COUNT, COLOUR_COUNT, SceneBatch, scene_batches
+from training.scenes import SceneBatch, scene_batches
 from training.settings import Settings
 from training.vision import VisionStage
 
@@ -42,27 +43,6 @@ WORD_DROPOUT = 0.1  # cells that tell nothing, as an encoder that misses an obje
 NOISE = 0.15
 ATTENTION_STD = 0.04
 COPY_SHARE = 0.3
-
-
-def word_ids(tokenizer: LisaTokenizer) -> list[int]:
-    """Token ids of the words of all classes and colours; raises TrainingError if one is not a single token."""
-    ids = []
-    for word in (*CATEGORIES, *COLOURS):
-        pieces = tokenizer.encode(f"the {word}", bos=False)[1:]
-        if len(pieces) != 1:
-            raise TrainingError(f"{word!r} is {len(pieces)} tokens; train the tokenizer with a larger vocab_size")
-        ids += pieces
-    return ids
-
-
-def coverage(batch: SceneBatch) -> Tensor:
-    """Share of each stride-16 cell that each class and colour covers: (B, cells, classes + colours)."""
-    hot = []
-    for values, count in ((batch.classes - 1, CATEGORY_COUNT), (batch.colours, COLOUR_COUNT)):
-        known = (values >= 0) & (values < count)
-        one_hot = F.one_hot(values.where(known, torch.full_like(values, count)), count + 1)[..., :count]
-        hot.append(one_hot.permute(0, 3, 1, 2).float())
-    return F.avg_pool2d(torch.cat(hot, 1), 4).sqrt().flatten(2).transpose(1, 2)
 
 
 def attend_to_alike(attention: nn.Module) -> None:
@@ -108,15 +88,17 @@ class LanguageStage(nn.Module):
     def losses(self, batch: QuestionBatch, vision: VisionStage, rng: np.random.Generator) -> dict[str, Tensor]:
         """Answers, pointing, and the mask prompts of stage 1 for single objects."""
         visual = self.true_tokens(batch.scenes, rng)
-        hidden = read(self.network, batch.packed, visual)
+        hidden, middle = read(self.network, batch.packed, visual)
         answer, accuracy = answer_losses(self.network, hidden, batch.packed)
         pointed = pointing_loss(self.pointing, hidden, visual, batch)
         prompt = self._prompt_loss(hidden, vision, batch)
+        naming = naming_loss(self.network, self.words, middle, batch)
         return {
-            "loss": answer + POINTING_WEIGHT * pointed + PROMPT_WEIGHT * prompt,
+            "loss": answer + POINTING_WEIGHT * pointed + NAMING_WEIGHT * naming + PROMPT_WEIGHT * prompt,
             "answer": answer.detach(),
             "token_accuracy": accuracy,
             "pointing": pointed.detach(),
+            "naming": naming.detach(),
             "prompt": prompt.detach(),
         }
 

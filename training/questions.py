@@ -12,10 +12,12 @@ from lisa_ros.model.network import LisaNetwork
 from lisa_ros.model.prompts import get_template, question_about_image
 from lisa_ros.model.tokenizer import IMAGE_TOKEN_ID, SEG_TOKEN, LisaTokenizer
 from lisa_ros.simulator import TabletopQuery, generate_scene, scene_queries
+from lisa_ros.simulator.palette import COLOURS
+from lisa_ros.simulator.shapes import CATEGORIES
 from training.loop import TrainingError
 from training.losses import answer_loss
 from training.packing import IGNORE_INDEX, Conversation, PackedBatch, pack
-from training.scenes import HEIGHT, STRIDE, WIDTH, SceneBatch, soft_masks
+from training.scenes import CATEGORY_COUNT, COLOUR_COUNT, HEIGHT, STRIDE, WIDTH, SceneBatch, soft_masks
 from training.settings import Settings
 from training.tokenizer import ADDED_TOKENS, write_tokenizer
 
@@ -23,6 +25,8 @@ CONV_TYPE = "plain"
 MASK_ONLY_SHARE = 0.15  # answers that are nothing but one mask, so that the mask-only mode is trained
 SEG_THRESHOLD = 0.03
 POINTING_WEIGHT = 0.3
+NAMING_WEIGHT = 0.5
+NAMING_LAYER = 4  # the layers above look up what was named
 TOKENIZER_SCENES = range(4_000_000, 4_000_400)  # scenes that no stage trains on
 
 
@@ -32,6 +36,7 @@ class QuestionBatch:
 
     targets (m, 64, 64): soft masks, numbered as `packed.masks` says; target_ids: the instances of each.
     pointing (p, 2): image and position of states that must point; pointing_targets (p,): at which target.
+    names (B, L): for every label, the class word that comes next in its answer.
     """
 
     scenes: SceneBatch
@@ -40,6 +45,7 @@ class QuestionBatch:
     pointing: Tensor
     pointing_targets: Tensor
     target_ids: list[tuple[int, ...]]
+    names: Tensor
 
 
 class Asker:
@@ -52,6 +58,7 @@ class Asker:
         image = ids.index(IMAGE_TOKEN_ID)
         self.before, self.after = ids[:image], ids[image + 1 : image + 2]
         self._shared = image + 2
+        self._classes = set(word_ids(tokenizer)[:CATEGORY_COUNT])
 
     def _ids(self, question: str, answer: str | None) -> list[int]:
         return self.tokenizer.encode_prompt(self.template.render([(question_about_image(question, True), answer)]))
@@ -94,6 +101,7 @@ class Asker:
             pointing=torch.cat([begins[:, :2], packed.states]),
             pointing_targets=torch.cat([begins[:, 2], packed.masks]),
             target_ids=ids,
+            names=_next_names(packed.labels, self._classes),
         )
 
     def _render(
@@ -135,6 +143,27 @@ def lisa_config(settings: Settings) -> LisaConfig:
     )
 
 
+def word_ids(tokenizer: LisaTokenizer) -> list[int]:
+    """Token ids of the words of all classes and colours; raises TrainingError if one is not a single token."""
+    ids = []
+    for word in (*CATEGORIES, *COLOURS):
+        pieces = tokenizer.encode(f"the {word}", bos=False)[1:]
+        if len(pieces) != 1:
+            raise TrainingError(f"{word!r} is {len(pieces)} tokens; train the tokenizer with a larger vocab_size")
+        ids += pieces
+    return ids
+
+
+def coverage(batch: SceneBatch) -> Tensor:
+    """Share of each stride-16 cell that each class and colour covers: (B, cells, classes + colours)."""
+    hot = []
+    for values, count in ((batch.classes - 1, CATEGORY_COUNT), (batch.colours, COLOUR_COUNT)):
+        known = (values >= 0) & (values < count)
+        one_hot = nn.functional.one_hot(values.where(known, torch.full_like(values, count)), count + 1)[..., :count]
+        hot.append(one_hot.permute(0, 3, 1, 2).float())
+    return nn.functional.avg_pool2d(torch.cat(hot, 1), 4).sqrt().flatten(2).transpose(1, 2)
+
+
 class PointingHead(nn.Module):
     """Scores of a state against every visual token: states (p, H) and tokens (p, N, H) -> (p, N)."""
 
@@ -147,14 +176,22 @@ class PointingHead(nn.Module):
         return torch.einsum("pd,pnd->pn", self.query(states), self.key(tokens)) / self.query.out_features**0.5
 
 
-def read(network: LisaNetwork, packed: PackedBatch, visual: Tensor) -> Tensor:
-    """Last hidden states (B, L, H) of packed conversations about images with the visual tokens (B, N, H)."""
+def read(network: LisaNetwork, packed: PackedBatch, visual: Tensor) -> tuple[Tensor, Tensor]:
+    """Hidden states (B, L, H), the last and those of NAMING_LAYER, both after the final norm.
+
+    Of packed conversations about images with the visual tokens (B, N, H).
+    """
     first, last = packed.visual
     inputs = network.embed(packed.ids)
     inputs = torch.cat([inputs[:, :first], visual, inputs[:, last:]], dim=1)
-    return network.hidden_states(
-        inputs, attention_mask=packed.attention_mask(inputs.dtype), position_ids=packed.positions
+    output = network.model(
+        inputs_embeds=inputs,
+        attention_mask=packed.attention_mask(inputs.dtype),
+        position_ids=packed.positions,
+        use_cache=False,
+        output_hidden_states=True,
     )
+    return output.last_hidden_state, network.model.norm(output.hidden_states[NAMING_LAYER])
 
 
 def answer_losses(network: LisaNetwork, hidden: Tensor, packed: PackedBatch) -> tuple[Tensor, Tensor]:
@@ -162,6 +199,34 @@ def answer_losses(network: LisaNetwork, hidden: Tensor, packed: PackedBatch) -> 
     told = packed.labels != IGNORE_INDEX
     logits = network.logits(hidden[told])
     return answer_loss(logits, packed.labels[told]), (logits.argmax(-1) == packed.labels[told]).float().mean()
+
+
+def naming_loss(network: LisaNetwork, words: Tensor, middle: Tensor, batch: QuestionBatch) -> Tensor:
+    """What the middle of the language model must have in words, for the layers above to look up the rest by likeness.
+
+    Where an answer is due: the class that will be named next. Where a visual token is: the class and colour it shows.
+    """
+    due = batch.names != IGNORE_INDEX
+    answer = nn.functional.cross_entropy(network.logits(middle[due]), batch.names[due])
+    shown = coverage(batch.scenes)
+    total = shown.sum(-1, keepdim=True)
+    first, last = batch.packed.visual
+    scores = middle[:, first:last] @ network.model.embed_tokens.weight[words].T
+    cells = -(shown / total.clamp(min=1e-6) * scores.log_softmax(-1)).sum(-1)[total[..., 0] > 0].mean()
+    return answer + cells
+
+
+def _next_names(labels: Tensor, classes: set[int]) -> Tensor:
+    """For every label of an answer the next class word at or behind it, IGNORE_INDEX if none follows."""
+    names = torch.full_like(labels, IGNORE_INDEX)
+    for row, (tokens, out) in enumerate(zip(labels.tolist(), names.tolist(), strict=True)):
+        following = IGNORE_INDEX
+        for i in range(len(tokens) - 1, -1, -1):
+            if tokens[i] == IGNORE_INDEX or tokens[i] in classes:
+                following = tokens[i]
+            out[i] = following
+        names[row] = torch.tensor(out)
+    return names
 
 
 def pointing_loss(head: PointingHead, hidden: Tensor, visual: Tensor, batch: QuestionBatch) -> Tensor:

@@ -19,15 +19,18 @@ from training.joining import join
 from training.loop import LoopOptions, TrainingError, fit
 from training.losses import mask_losses, soft_iou
 from training.questions import (
+    NAMING_WEIGHT,
     POINTING_WEIGHT,
     Asker,
     PointingHead,
     QuestionBatch,
     answer_losses,
     lisa_config,
+    naming_loss,
     pointing_loss,
     read,
     tokenizer_of,
+    word_ids,
 )
 from training.scenes import scene_batches
 from training.settings import Settings
@@ -41,12 +44,13 @@ FIRST_SCENE = 10_000_000  # scenes that the other stages do not see
 class TabletopStage(nn.Module):
     """LisaNetwork with the two helper heads."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, words: list[int]) -> None:
         super().__init__()
         config = lisa_config(settings)
         self.network = LisaNetwork(config)
         self.dense = DenseHead(config.sam)
         self.pointing = PointingHead(config.hidden_size)
+        self.register_buffer("words", torch.tensor(words), persistent=False)
 
     def losses(self, batch: QuestionBatch, rng: np.random.Generator) -> dict[str, Tensor]:
         """LISA's losses and those of the helper heads."""
@@ -54,18 +58,20 @@ class TabletopStage(nn.Module):
         embedding, maps = network.sam.image_encoder(batch.scenes.images)
         features = network.sam.features_of(embedding, maps)
         visual = network.visual_tokens(features, None)
-        hidden = read(network, packed, visual)
+        hidden, middle = read(network, packed, visual)
         answer, accuracy = answer_losses(network, hidden, packed)
         masked, iou = self._mask_losses(features, hidden, batch, rng)
         dense, miou = self.dense.loss(embedding, maps, batch.scenes)
         pointed = pointing_loss(self.pointing, hidden, visual, batch)
+        naming = naming_loss(network, self.words, middle, batch)
         return {
-            "loss": answer + masked + DENSE_WEIGHT * dense + POINTING_WEIGHT * pointed,
+            "loss": answer + masked + DENSE_WEIGHT * dense + POINTING_WEIGHT * pointed + NAMING_WEIGHT * naming,
             "answer": answer.detach(),
             "token_accuracy": accuracy,
             "mask": masked.detach(),
             "iou": iou,
             "pointing": pointed.detach(),
+            "naming": naming.detach(),
             "dense": dense.detach(),
             "miou": miou,
         }
@@ -91,7 +97,7 @@ def train(settings: Settings) -> None:
     options = settings.tabletop
     tokenizer = tokenizer_of(settings)
     asker = Asker(tokenizer)
-    stage = TabletopStage(settings)
+    stage = TabletopStage(settings, word_ids(tokenizer))
     if not (settings.run_dir / "tabletop" / "last.pt").exists():
         join(stage.network, {"dense": stage.dense, "pointing": stage.pointing}, tokenizer, settings.run_dir)
     grid = stage.network.config.sam.grid_size
@@ -117,7 +123,7 @@ def export(settings: Settings, out: Path) -> None:
     checkpoint = settings.run_dir / "tabletop" / "last.pt"
     if not checkpoint.exists():
         raise TrainingError(f"{checkpoint} is missing: run `python -m training tabletop` first")
-    stage = TabletopStage(settings)
+    stage = TabletopStage(settings, word_ids(tokenizer_of(settings)))
     stage.load_state_dict(torch.load(checkpoint, map_location="cpu", weights_only=True)["model"])
     shutil.rmtree(out, ignore_errors=True)
     save_pretrained(stage.network, settings.run_dir / "tokenizer", out, torch.float16)

@@ -9,8 +9,10 @@ import torch
 from lisa_ros.errors import ConfigurationError
 from lisa_ros.model.checkpoint import load
 from lisa_ros.simulator import generate_scene, scene_queries
+from lisa_ros.simulator.palette import COLOURS
+from lisa_ros.simulator.shapes import CATEGORIES
 from training.packing import IGNORE_INDEX
-from training.questions import Asker, tokenizer_of
+from training.questions import Asker, tokenizer_of, word_ids
 from training.scenes import CATEGORY_COUNT, HEIGHT, IGNORE, STRIDE, WIDTH, collate, soft_masks
 from training.settings import load_settings
 from training.tabletop import TabletopStage, export
@@ -29,7 +31,7 @@ def small_settings(tmp_path_factory):
     for key, value in {
         "embed_dim": 24, "num_heads": 2, "stem_channels": "[8, 16, 24]", "stem_depths": "[1, 1, 1]",
         "prompt_embed_dim": 32, "decoder_mlp_dim": 32, "hidden_size": 32, "intermediate_size": 48,
-        "num_hidden_layers": 2, "vocab_size": 420,
+        "num_hidden_layers": 5, "vocab_size": 700,
     }.items():  # fmt: skip
         before, line = text.split(f"  {key}:", 1)
         text = f"{before}  {key}: {value}\n{line.split(chr(10), 1)[1]}"
@@ -39,10 +41,11 @@ def small_settings(tmp_path_factory):
     rng = np.random.default_rng(0)
     texts = [
         text
-        for seed in range(3)
+        for seed in range(8)
         for query in scene_queries(generate_scene(seed), rng, "train", 60)
         for text in (f"USER: {query.text} ASSISTANT:", query.answer.replace("[SEG]", ""))
     ]
+    texts += [f"the {word}" for word in (*CATEGORIES, *COLOURS)] * 40  # each of them one token
     write_tokenizer(texts, settings.model.vocab_size, settings.run_dir / "tokenizer")
     return settings
 
@@ -90,9 +93,18 @@ def test_every_seg_state_meets_its_own_target(asker, scenes):
     assert "there is no" in text.lower() or "nothing like that" in text.lower()
 
 
+def test_names_are_the_class_words_that_come_next(asker, scenes):
+    batch = asker.ask(scenes, 12, np.random.default_rng(5), 256)
+    classes = set(word_ids(asker.tokenizer)[:CATEGORY_COUNT])
+    for labels, names in zip(batch.packed.labels.tolist(), batch.names.tolist(), strict=True):
+        for i, name in enumerate(names):
+            answer = labels[i : labels.index(IGNORE_INDEX, i)] if labels[i] != IGNORE_INDEX else []
+            assert name == next((token for token in answer if token in classes), IGNORE_INDEX)
+
+
 def test_losses_train_every_part_and_the_export_loads(small_settings, asker, scenes, tmp_path):
     torch.manual_seed(0)
-    stage = TabletopStage(small_settings)
+    stage = TabletopStage(small_settings, word_ids(asker.tokenizer))
     losses = stage.losses(asker.ask(scenes, 6, np.random.default_rng(1), 256), np.random.default_rng(1))
     losses["loss"].backward()
     without = {name.split(".weight")[0] for name, p in stage.named_parameters() if p.grad is None}
