@@ -65,7 +65,8 @@ class QueryDesk:
         self._find_pose, self._overlay_wanted, self._finder = find_pose, overlay_wanted, finder
         self._worker, self._session, self._health, self._log = worker, session, health, logger
         # A standing query may end many times a second.
-        self._log_standing, self._log_trace = ThrottledLog(logger.info), ThrottledLog(logger.error)
+        self._log_standing = ThrottledLog(lambda text: logger.info(text))
+        self._log_trace = ThrottledLog(lambda text: logger.error(text))
         self._board = QueryBoard()
         self._conversations = Conversations()
         self._standing_asked = ("", 0)  # words and image stamp of the last standing query

@@ -19,7 +19,7 @@ class Inputs:
 
     def __init__(self, node: Node, buffer: FrameBuffer, settings: Settings, watch: QosWatch, on_image):
         self._node, self._buffer, self._watch, self._on_image = node, buffer, watch, on_image
-        self._warn = ThrottledLog(node.get_logger().warning)
+        self._warn = ThrottledLog(lambda text: node.get_logger().warning(text))
         self.since = node.get_clock().now().nanoseconds
         self.topics = {
             "image": _transport_topic(node, "image", settings.image_transport),

@@ -69,7 +69,7 @@ class Perception(LifecycleNode):
         super().__init__("perception")
         self.state = "unconfigured"
         self.inputs: Inputs | None = None  # while active
-        self._warn = ThrottledLog(self.get_logger().warning)
+        self._warn = ThrottledLog(lambda text: self.get_logger().warning(text))
         self._mailbox = Mailbox(self)
         self._worker = Worker("model")
         self._session = Session(engine_factory)

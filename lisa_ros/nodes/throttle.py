@@ -7,7 +7,8 @@ from collections.abc import Callable
 class ThrottledLog:
     """rclpy throttles by source line and looks the line up at every call; here a key does it.
 
-    write: where the text goes, for instance `logger.warning`. period: s between two lines of one key.
+    write: logs a text in a source line of its own, as `lambda text: logger.warning(text)` does: rclpy raises ValueError
+    where one line logs with two severities, and here that line would be shared. period: s between two lines of one key.
     """
 
     def __init__(self, write: Callable[[str], None], period: float = 5.0):
