@@ -30,7 +30,7 @@ class LoopOptions:
     steps: int
     lr: float
     warmup: int = 50
-    decay_fraction: float = 0.3
+    decay_fraction: float = 0.5
     weight_decay: float = 0.02
     clip: float = 1.0
     save_every: int = 48
