@@ -41,7 +41,7 @@ def start_node(fault_context, tmp_path_factory):
     for robot in {id(robot): robot for _, robot in started}.values():
         robot.close()
     for node, _ in started:
-        node.stop()
+        node.stop(timeout=60)
 
 
 @pytest.fixture(scope="session")
