@@ -31,6 +31,7 @@ _LATCHED = QoSProfile(depth=10, durability=DurabilityPolicy.TRANSIENT_LOCAL, rel
 _STAMPS_KEPT = 2000
 _STATUS = {value: name for name, value in vars(Result).items() if name.isupper() and isinstance(value, int)}
 _CLOUD_WAIT = 2.0  # s that clouds may come after the result
+_PROBE = "What is on the table?"
 
 
 class NoReplyError(LisaError):
@@ -122,14 +123,19 @@ class Asker:
                 raise NoReplyError(f"the perception node refused to {name}; its log says why")
 
     def wait_scene(self, seed: int, timeout: float):
-        """Returns when the simulated camera streams the scene of a seed. Raises NoReplyError."""
+        """Returns when the node has an image of the scene of a seed from the simulated camera. Raises NoReplyError."""
         before = len(self._scenes)
 
         def streams() -> bool:
             return len(self._scenes) > before and next(reversed(self._scenes.values()))[0] == seed
 
         self._until(streams, timeout, f"images of scene {seed}")
-        self._spin(0.3)  # some more images, so that the newest one in the node's buffer is of this scene too
+        # Discovery takes its time for each subscriber: the node may not hear the new camera yet. A goal about an image
+        # that is streaming now ends well only when that image has reached the node.
+        end = time.monotonic() + timeout
+        while self._ask_action(_PROBE, timeout, next(reversed(self._scenes))).status == Result.NO_IMAGE:
+            if time.monotonic() > end:
+                raise NoReplyError(f"waited {timeout:g} s in vain for the node to see scene {seed}")
 
     def ask(self, text: str, via: str, timeout: float) -> Reply:
         """Asks with clouds, and waits for the result. via: TOPIC or ACTION. Raises NoReplyError."""
@@ -156,9 +162,11 @@ class Asker:
         self._until(answered, timeout, "a result")
         return mine[0]
 
-    def _ask_action(self, text: str, timeout: float) -> Result:
+    def _ask_action(self, text: str, timeout: float, stamp: int = 0) -> Result:
         self._until(self._action.server_is_ready, timeout, "the action segment")
-        sent = self._action.send_goal_async(Segment.Goal(query=text, with_cloud=True))
+        goal = Segment.Goal(query=text, with_cloud=stamp == 0)
+        goal.image_stamp.sec, goal.image_stamp.nanosec = divmod(stamp, 1_000_000_000)
+        sent = self._action.send_goal_async(goal)
         self._until(sent.done, timeout, "an answer to the goal")
         if not sent.result().accepted:
             raise NoReplyError(f"the goal {text!r} was rejected; the result topic says why")
