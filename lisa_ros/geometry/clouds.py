@@ -95,8 +95,9 @@ def target_cloud(
     camera: CameraModel,
     options: CloudOptions | None = None,
     pose: np.ndarray | None = None,
+    with_scene: bool = True,
 ) -> CloudReport:
-    """Clouds of the masked object and of the rest of the scene.
+    """Clouds of the masked object and, if `with_scene`, of the rest of the scene.
 
     mask: (H, W) bool. depth_m: (h, w) float m along z, registered to the image, possibly of another resolution; 0, NaN
     and Inf are invalid. image_rgb: (H, W, 3) uint8 RGB. camera: that of the image. pose: (4, 4) wanted frame <- optical
@@ -119,7 +120,9 @@ def target_cloud(
         raise NoDepthError(f"only {len(points)} points are left after filtering, below min_points={options.min_points}")
     # Cleaning and box happen in the optical frame, so that another target frame changes coordinates and nothing else.
     center, rotation, extents = oriented_box(points)
-    scene_points, scene_colors = scene_cloud(mask, depth_m, image_rgb, camera, options, pose)
+    scene_points, scene_colors = np.zeros((0, 3), np.float32), np.zeros((0, 3), np.uint8)
+    if with_scene:
+        scene_points, scene_colors = scene_cloud(mask, depth_m, image_rgb, camera, options, pose)
     pose = np.eye(4) if pose is None else np.asarray(pose, dtype=np.float64)
     return CloudReport(
         points=_moved(points, pose).astype(np.float32),

@@ -52,9 +52,10 @@ def cloud_job(query: Query, image: np.ndarray, result: SegmentationResult) -> tu
 def compute_clouds(job: CloudJob) -> Clouds:
     """Raises NoDepthError where no target can have a cloud, with the reasons."""
     reports, notes = [], []
+    several = sum(mask.any() for mask in job.masks) > 1  # then the rest of the scene is wanted once, beside all of them
     for name, mask in zip(job.names, job.masks, strict=True):
         try:
-            reports.append(_target_cloud(job, mask) if mask.any() else None)
+            reports.append(_target_cloud(job, mask, with_scene=not several) if mask.any() else None)
         except NoDepthError as error:
             reports.append(None)
             notes.append(f"{name}: {error}")
@@ -63,13 +64,12 @@ def compute_clouds(job: CloudJob) -> Clouds:
     found = [report for report in reports if report is not None]
     if not found:
         raise NoDepthError("; ".join(notes))
-    several = sum(mask.any() for mask in job.masks) > 1
-    union = _target_cloud(job, np.logical_or.reduce(job.masks)) if several else found[0]
+    union = _target_cloud(job, np.logical_or.reduce(job.masks), with_scene=True) if several else found[0]
     return Clouds(tuple(reports), union, tuple(notes))
 
 
-def _target_cloud(job: CloudJob, mask: np.ndarray) -> CloudReport:
-    return target_cloud(mask, job.depth, job.image, job.camera, job.options, job.pose)
+def _target_cloud(job: CloudJob, mask: np.ndarray, with_scene: bool) -> CloudReport:
+    return target_cloud(mask, job.depth, job.image, job.camera, job.options, job.pose, with_scene)
 
 
 def _depth(query: Query) -> np.ndarray:

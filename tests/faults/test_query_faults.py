@@ -144,9 +144,9 @@ def test_cancel_while_another_query_runs(robot):
 
 
 def test_cancel_while_encoding(robot):
-    slow = marked(ENCODE_SLOWLY)
-    robot.repeat(lambda: robot.moment(slow))
-    handle = robot.send("red, encoding")
+    slow, stamp = marked(ENCODE_SLOWLY), robot.fresh_stamp()
+    robot.repeat(lambda: robot.moment(slow, stamp=stamp))
+    handle = robot.send("red, encoding", image_stamp=stamp)
     robot.stage_seen(Stage.ENCODING)
     cancel_and_check(robot, handle)
     assert not any(feedback.stage == Stage.GENERATING for feedback in robot.feedback)
@@ -276,7 +276,7 @@ def test_a_standing_query_that_fails_does_not_flood_the_log(robot, node):
     assert robot.until(lambda: len(robot.results_of("crash always")) > 30)
     assert robot.set(standing_query="") == [(True, "")]
     written = "\n".join(node.log.splitlines()[before:])
-    assert 1 <= written.count("Traceback") <= 3
+    assert written.count("Traceback") <= 3 and "scripted crash" in node.log
 
 
 # -- parameters while a query runs

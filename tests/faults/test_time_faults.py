@@ -81,7 +81,7 @@ def test_two_clocks_that_disagree_do_not_flood_the_log(simulated):
 
     robot.repeat(tick, rate=100)
     result = robot.ask("red between the times")
-    assert result.status in (Result.NO_IMAGE, Result.CANCELLED)
+    assert result.status in (Result.OK, Result.NO_IMAGE, Result.CANCELLED)  # OK: about an image from before
     assert robot.until(lambda: next(ticks) > 150)
     robot.stop_stream()
     assert node.log.count("[WARN]") - before <= 4

@@ -271,6 +271,15 @@ class Robot(Node):
         response = self.look_up(GetParameters, "perception/get_parameters", GetParameters.Request(names=[name]))
         return rclpy.parameter.parameter_value_to_python(response.values[0])
 
+    def _first_goal(self):
+        """Until goals are answered: the first answers may be lost while the node has not discovered this client."""
+        for _ in range(10):
+            sent = self.action.send_goal_async(Segment.Goal(query="red as a first goal"))
+            if self.until(sent.done, 2.0):
+                self.wait(sent.result().get_result_async())
+                return
+        raise AssertionError("no goal is answered")
+
     def until_active(self, process, timeout=40.0):
         """Until the node is active and its topics are matched both ways: an image and a question have come through."""
         publishers = (self.words, self.images, self.infos, self.depths)
@@ -282,6 +291,7 @@ class Robot(Node):
         ready = self.until(lambda: process.poll() is not None or (self.action.server_is_ready() and matched()), timeout)
         assert process.poll() is None, "the node ended"
         assert ready, "the node did not become active"
+        self._first_goal()
         self.results.clear()
         end = time.monotonic() + timeout
         while not any(result.status == SegmentationResult.OK for result in self.results):
