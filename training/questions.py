@@ -17,7 +17,7 @@ from lisa_ros.simulator.shapes import CATEGORIES
 from training.loop import TrainingError
 from training.losses import answer_loss
 from training.packing import IGNORE_INDEX, Conversation, PackedBatch, pack
-from training.scenes import CATEGORY_COUNT, COLOUR_COUNT, HEIGHT, STRIDE, WIDTH, SceneBatch, soft_masks
+from training.scenes import CATEGORY_COUNT, HEIGHT, STRIDE, WIDTH, SceneBatch, one_hot_words, soft_masks
 from training.settings import Settings
 from training.tokenizer import ADDED_TOKENS, write_tokenizer
 
@@ -155,13 +155,9 @@ def word_ids(tokenizer: LisaTokenizer) -> list[int]:
 
 
 def coverage(batch: SceneBatch) -> Tensor:
-    """Share of each stride-16 cell that each class and colour covers: (B, cells, classes + colours)."""
-    hot = []
-    for values, count in ((batch.classes - 1, CATEGORY_COUNT), (batch.colours, COLOUR_COUNT)):
-        known = (values >= 0) & (values < count)
-        one_hot = nn.functional.one_hot(values.where(known, torch.full_like(values, count)), count + 1)[..., :count]
-        hot.append(one_hot.permute(0, 3, 1, 2).float())
-    return nn.functional.avg_pool2d(torch.cat(hot, 1), 4).sqrt().flatten(2).transpose(1, 2)
+    """Root of the share of each stride-16 cell that each class and colour covers: (B, cells, classes + colours)."""
+    words = one_hot_words(batch.classes, batch.colours)
+    return nn.functional.avg_pool2d(words, 16 // STRIDE).sqrt().flatten(2).transpose(1, 2)
 
 
 class PointingHead(nn.Module):

@@ -96,7 +96,7 @@ def collate(scenes: list[Scene]) -> SceneBatch:
         classes=classes,
         colours=colours,
         offsets=offsets,
-        cells=_cell_presence(classes, colours),
+        cells=F.max_pool2d(one_hot_words(classes, colours), 16 // STRIDE),
         objects=objects,
     )
 
@@ -112,13 +112,14 @@ def _centres(scene: Scene) -> tuple[np.ndarray, list[int]]:
     return centres, [i for i in range(1, count) if pixels[i] >= MIN_PIXELS]
 
 
-def _cell_presence(classes: Tensor, colours: Tensor) -> Tensor:
+def one_hot_words(classes: Tensor, colours: Tensor) -> Tensor:
+    """Class and colour of each stride-4 pixel as (B, classes + colours, 64, 64) of 0 and 1; nothing where not told."""
     hot = []
     for values, count in ((classes - 1, CATEGORY_COUNT), (colours, COLOUR_COUNT)):
         known = (values >= 0) & (values < count)
         one_hot = F.one_hot(values.where(known, torch.full_like(values, count)), count + 1)[..., :count]
         hot.append(one_hot.permute(0, 3, 1, 2).float())
-    return F.max_pool2d(torch.cat(hot, 1), 16 // STRIDE)
+    return torch.cat(hot, 1)
 
 
 def scene_batches(
