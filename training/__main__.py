@@ -5,8 +5,8 @@ import sys
 from pathlib import Path
 
 from lisa_ros.errors import LisaError
-from training.loop import TrainingError
-from training.settings import load_settings
+from training.errors import TrainingError
+from training.tabletop.settings import load_settings
 
 
 def main() -> int:
@@ -19,19 +19,19 @@ def main() -> int:
     try:
         settings = load_settings(args.config)
         if args.stage == "vision":
-            from training.vision import train
+            from training.tabletop.vision import train
 
             train(settings)
         elif args.stage == "language":
-            from training.language import train
+            from training.tabletop.language import train
 
             train(settings)
         elif args.stage == "tabletop":
-            from training.tabletop import train
+            from training.tabletop.joint import train
 
             train(settings)
         else:
-            from training.tabletop import export
+            from training.tabletop.joint import export
 
             if args.out is None:
                 parser.error("export needs --out DIR")

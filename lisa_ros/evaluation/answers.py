@@ -6,8 +6,9 @@ from collections import Counter
 from lisa_ros.simulator.palette import COLOURS
 from lisa_ros.simulator.shapes import CATEGORIES
 
-_OBJECT = re.compile(rf"\b({'|'.join(COLOURS)}) ({'|'.join(CATEGORIES)})\b")
-_WORD = re.compile(rf"\b({'|'.join((*COLOURS, *CATEGORIES))})s?\b")
+_COLOUR, _CATEGORY = "|".join(COLOURS), "|".join(CATEGORIES)
+_OBJECT = re.compile(rf"\b(?:({_COLOUR}) ({_CATEGORY})|({_CATEGORY}) in ({_COLOUR}))\b")
+_WORD = re.compile(rf"\b({_COLOUR}|{_CATEGORY})s?\b")
 _DENIAL = re.compile(r"\b(no|not|none|nothing)\b")
 
 
@@ -18,9 +19,12 @@ def normalised(answer: str) -> str:
 
 
 def names_exactly(answer: str, phrases: tuple[str, ...]) -> bool:
-    """Whether the answer names each of the phrases ("red mug") as often as it occurs, and no other object or colour."""
+    """Whether the answer names each of the phrases ("red mug") as often as it occurs, and no other object or colour.
+
+    "red mug" and "mug in red" are the same.
+    """
     text = normalised(answer)
-    named = Counter(" ".join(match) for match in _OBJECT.findall(text))
+    named = Counter(f"{before or after} {behind or first}" for before, behind, first, after in _OBJECT.findall(text))
     return named == Counter(phrases) and not _WORD.search(_OBJECT.sub("", text))
 
 

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from lisa_ros.simulator.phrasing import is_plural
 from lisa_ros.simulator.scene import SceneObject
 
 
@@ -24,13 +25,26 @@ class TabletopQuery:
 
 
 def object_phrase(item: SceneObject) -> str:
-    """How an answer names an object: colour and category."""
+    """How a question names an object: colour and category."""
     return f"{item.colour} {item.category}"
 
 
 def reference_answer(phrases: tuple[str, ...]) -> str:
-    """The answer that shows these objects, in this order."""
-    named = [f"the {phrase} [SEG]" for phrase in phrases]
-    if len(named) == 1:
-        return f"It is {named[0]}."
-    return f"They are {', '.join(named[:-1])} and {named[-1]}."
+    """The answer that shows these objects ("red mug"), in this order: "The mug in red [SEG]."
+
+    The category comes first because a language model speaks word by word: with the category said, it can look the
+    object up before it must say the colour.
+    """
+    named = ["the {1} in {0} [SEG]".format(*phrase.split(" ", 1)) for phrase in phrases]
+    text = named[0] if len(named) == 1 else f"{', '.join(named[:-1])} and {named[-1]}"
+    return f"T{text[1:]}."
+
+
+def refusal(noun: str) -> str:
+    """The answer that says that a thing is not there, which begins as if it were: "The mug is not here."."""
+    return f"The {noun} {'are' if is_plural(noun) else 'is'} not here."
+
+
+def wrong_colour(colour: str, noun: str) -> str:
+    """The answer to "the red mug" where mugs are there, but none of that colour."""
+    return f"The {noun} {'are' if is_plural(noun) else 'is'} not {colour}."

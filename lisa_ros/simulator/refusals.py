@@ -4,7 +4,7 @@ from lisa_ros.simulator.facts import CLASSES
 from lisa_ros.simulator.nouns import UNKNOWN, invented, plural
 from lisa_ros.simulator.palette import ALSO_SHOWS, COLOURS, colours_of
 from lisa_ros.simulator.phrasing import NUMBERS, is_plural, render
-from lisa_ros.simulator.query import TabletopQuery
+from lisa_ros.simulator.query import TabletopQuery, refusal, wrong_colour
 from lisa_ros.simulator.shapes import CATEGORIES
 from lisa_ros.simulator.wordings import FACTS, IMPOSSIBLE
 from lisa_ros.simulator.writer import Writer
@@ -26,7 +26,7 @@ class RefusalWriter(Writer):
                 return query
         return None
 
-    def _not_there(self, noun, subkind):
+    def _not_there(self, noun, subkind, answer):
         """Mostly a plain request; at times a superlative, a group or a relation: these words promise nothing."""
         draw = self.random.random()
         if draw < 0.1:
@@ -44,29 +44,30 @@ class RefusalWriter(Writer):
             text = render(self.random, self.words, phrase, None, False)
         else:
             text = self._request(noun)
-        return TabletopQuery(text, "absent", (), (noun,), f"There is no {noun} here.", subkind)
+        return TabletopQuery(text, "absent", (), (noun,), answer, subkind)
 
     def _absent_category(self):
         if self.random.random() < 0.06:
             name, (_, members, close) = self.random.choice(list(CLASSES.items()))
             if any(o.category in members or o.category in close for o in self.objects):
                 return None
-            return self._not_there(name, "known")
+            return self._not_there(name, "known", refusal(name))
         category = self.random.choice(CATEGORIES)
         if category in self.by_category:
             return None
         noun = self._noun(category)
         if self.random.random() < 0.2:
             noun = f"{self.random.choice(colours_of(category))} {noun}"
-        return self._not_there(noun, "known")
+        return self._not_there(noun, "known", refusal(category))
 
     def _absent_unknown(self):
         noun = (
             invented(self.random, self.split) if self.random.random() < 0.3 else self.random.choice(UNKNOWN[self.split])
         )
+        answer = refusal(noun)
         if self.random.random() < 0.2:
             noun = f"{self.random.choice(COLOURS)} {noun}"
-        return self._not_there(noun, "unknown")
+        return self._not_there(noun, "unknown", answer)
 
     def _absent_attribute(self):
         if not self.objects:
@@ -79,7 +80,8 @@ class RefusalWriter(Writer):
             colour = self.random.choice(self.objects).colour
         if colour in here or colour in ALSO_SHOWS.get(item.category, ()):
             return None
-        return self._not_there(f"{colour} {self._noun(item.category)}", "attribute")
+        answer = wrong_colour(colour, item.category)
+        return self._not_there(f"{colour} {self._noun(item.category)}", "attribute", answer)
 
     def _absent_fact(self):
         form = self.random.choice(("uses", "clauses"))

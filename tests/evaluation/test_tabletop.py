@@ -92,6 +92,10 @@ def test_unknown_split_is_refused():
     [
         ("It is the red mug.", ("red mug",), True),
         ("Sure, the  Red mug [SEG] .", ("red mug",), True),
+        ("The mug in red [SEG].", ("red mug",), True),
+        ("The mug in red [SEG] and the plate in blue [SEG].", ("blue plate", "red mug"), True),
+        ("The mug in blue.", ("red mug",), False),
+        ("The mug is not red.", ("red mug",), False),
         ("It is the blue mug.", ("red mug",), False),
         ("They are the red mug and the blue plate.", ("blue plate", "red mug"), True),
         ("They are the red mug and the blue plate.", ("red mug",), False),
@@ -107,4 +111,4 @@ def test_an_answer_is_right_when_it_names_all_targets_and_nothing_else(answer, p
 
 def test_words_are_compared_without_mask_tokens_and_case():
     assert normalised("It is  the mug [SEG].") == normalised("it is the mug.") == "it is the mug."
-    assert denies("There is NO fork here.") and not denies("It is the knob.")
+    assert denies("There is NO fork here.") and denies("The fork is not here.") and not denies("It is the knob.")

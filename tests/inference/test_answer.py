@@ -72,6 +72,7 @@ def test_phrase_is_there_when_its_mask_is():
     ("text", "phrase"),
     [
         ("It is the red mug", "red mug"),
+        ("The mug in red", "mug in red"),
         ("Sure, it is", ""),
         ("Sure, the segmentation result is", ""),
         ("Sure,", ""),

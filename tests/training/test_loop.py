@@ -6,7 +6,8 @@ import json
 import pytest
 import torch
 
-from training.loop import LoopOptions, TrainingError, fit, learning_rate_factor, save_atomically
+from training.errors import TrainingError
+from training.tabletop.loop import LoopOptions, fit, learning_rate_factor, save_atomically
 
 pytestmark = pytest.mark.unit
 

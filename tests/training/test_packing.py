@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from transformers import LlamaConfig, LlamaModel
 
-from training.packing import IGNORE_INDEX, PADDING_BLOCK, Conversation, pack
+from training.tabletop.packing import IGNORE_INDEX, PADDING_BLOCK, Conversation, pack
 
 pytestmark = pytest.mark.unit
 

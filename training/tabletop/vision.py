@@ -14,11 +14,11 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from lisa_ros.model.sam import SamConfig, SegmentAnything
-from training.distributed import start
-from training.loop import LoopOptions, fit
 from training.losses import mask_losses, soft_iou
-from training.scenes import CATEGORY_COUNT, COLOUR_COUNT, IGNORE, SceneBatch, scene_batches, soft_masks
-from training.settings import Settings
+from training.tabletop.distributed import start
+from training.tabletop.loop import LoopOptions, fit
+from training.tabletop.scenes import CATEGORY_COUNT, COLOUR_COUNT, IGNORE, SceneBatch, scene_batches, soft_masks
+from training.tabletop.settings import Settings
 
 PROMPTS_PER_SCENE = 5
 

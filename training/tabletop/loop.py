@@ -10,11 +10,8 @@ from pathlib import Path
 import torch
 from tqdm import tqdm
 
-from training.distributed import average_weights, broadcast_state, start
-
-
-class TrainingError(RuntimeError):
-    """Training cannot go on (a loss that is not finite, a checkpoint that does not fit); nothing saved is lost."""
+from training.errors import TrainingError
+from training.tabletop.distributed import average_weights, broadcast_state, start
 
 
 @dataclass(frozen=True)

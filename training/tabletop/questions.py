@@ -14,12 +14,12 @@ from lisa_ros.model.tokenizer import IMAGE_TOKEN_ID, SEG_TOKEN, LisaTokenizer
 from lisa_ros.simulator import TabletopQuery, generate_scene, scene_queries
 from lisa_ros.simulator.palette import COLOURS
 from lisa_ros.simulator.shapes import CATEGORIES
-from training.loop import TrainingError
+from training.errors import TrainingError
 from training.losses import answer_loss
-from training.packing import IGNORE_INDEX, Conversation, PackedBatch, pack
-from training.scenes import CATEGORY_COUNT, HEIGHT, STRIDE, WIDTH, SceneBatch, one_hot_words, soft_masks
-from training.settings import Settings
-from training.tokenizer import ADDED_TOKENS, write_tokenizer
+from training.tabletop.packing import IGNORE_INDEX, Conversation, PackedBatch, pack
+from training.tabletop.scenes import CATEGORY_COUNT, HEIGHT, STRIDE, WIDTH, SceneBatch, one_hot_words, soft_masks
+from training.tabletop.settings import Settings
+from training.tabletop.tokenizer import ADDED_TOKENS, write_tokenizer
 
 CONV_TYPE = "plain"
 MASK_ONLY_SHARE = 0.15  # answers that are nothing but one mask, so that the mask-only mode is trained

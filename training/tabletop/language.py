@@ -14,9 +14,10 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from lisa_ros.model.network import LisaNetwork
-from training.distributed import start
-from training.loop import LoopOptions, TrainingError, fit
-from training.questions import (
+from training.errors import TrainingError
+from training.tabletop.distributed import start
+from training.tabletop.loop import LoopOptions, fit
+from training.tabletop.questions import (
     NAMING_WEIGHT,
     POINTING_WEIGHT,
     Asker,
@@ -31,9 +32,9 @@ from training.questions import (
     tokenizer_of,
     word_ids,
 )
-from training.scenes import SceneBatch, scene_batches
-from training.settings import Settings
-from training.vision import VisionStage
+from training.tabletop.scenes import SceneBatch, scene_batches
+from training.tabletop.settings import Settings
+from training.tabletop.vision import VisionStage
 
 FIRST_SCENE = 5_000_000  # scenes that the other stages do not see
 PROMPT_WEIGHT = 1.0

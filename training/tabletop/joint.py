@@ -14,11 +14,12 @@ from torch import Tensor, nn
 
 from lisa_ros.model.checkpoint import save_pretrained
 from lisa_ros.model.network import LisaNetwork
-from training.distributed import start
-from training.joining import join
-from training.loop import LoopOptions, TrainingError, fit
+from training.errors import TrainingError
 from training.losses import mask_losses, soft_iou
-from training.questions import (
+from training.tabletop.distributed import start
+from training.tabletop.joining import join
+from training.tabletop.loop import LoopOptions, fit
+from training.tabletop.questions import (
     NAMING_WEIGHT,
     POINTING_WEIGHT,
     Asker,
@@ -32,9 +33,9 @@ from training.questions import (
     tokenizer_of,
     word_ids,
 )
-from training.scenes import scene_batches
-from training.settings import Settings
-from training.vision import DenseHead
+from training.tabletop.scenes import scene_batches
+from training.tabletop.settings import Settings
+from training.tabletop.vision import DenseHead
 
 MASKS_PER_SCENE = 5  # decoded a step; every answer trains the language model all the same
 DENSE_WEIGHT = 0.5

@@ -7,9 +7,9 @@ from torch import Tensor, nn
 
 from lisa_ros.model.network import LisaNetwork
 from lisa_ros.model.tokenizer import LisaTokenizer
-from training.loop import TrainingError
-from training.questions import coverage, word_ids
-from training.scenes import scene_batches
+from training.errors import TrainingError
+from training.tabletop.questions import coverage, word_ids
+from training.tabletop.scenes import scene_batches
 
 FIRST_SCENE = 8_000_000
 BATCHES, BATCH_SIZE = 20, 8
