@@ -20,15 +20,18 @@ from training.tabletop.distributed import start
 from training.tabletop.joining import join
 from training.tabletop.loop import LoopOptions, fit
 from training.tabletop.questions import (
+    DECISION_WEIGHT,
     NAMING_WEIGHT,
     POINTING_WEIGHT,
     Asker,
     PointingHead,
     QuestionBatch,
     answer_losses,
+    decision_loss,
     lisa_config,
     naming_loss,
     pointing_loss,
+    question_batches,
     read,
     tokenizer_of,
     word_ids,
@@ -64,11 +67,18 @@ class TabletopStage(nn.Module):
         masked, iou = self._mask_losses(features, hidden, batch, rng)
         dense, miou = self.dense.loss(embedding, maps, batch.scenes)
         pointed = pointing_loss(self.pointing, hidden, visual, batch)
+        decision = decision_loss(network, hidden, batch)
         naming = naming_loss(network, self.words, middle, batch)
         return {
-            "loss": answer + masked + DENSE_WEIGHT * dense + POINTING_WEIGHT * pointed + NAMING_WEIGHT * naming,
+            "loss": answer
+            + masked
+            + DECISION_WEIGHT * decision
+            + DENSE_WEIGHT * dense
+            + POINTING_WEIGHT * pointed
+            + NAMING_WEIGHT * naming,
             "answer": answer.detach(),
             "token_accuracy": accuracy,
+            "decision": decision.detach(),
             "mask": masked.detach(),
             "iou": iou,
             "pointing": pointed.detach(),
@@ -105,9 +115,7 @@ def train(settings: Settings) -> None:
 
     def batches(first_step: int) -> Iterator[tuple[QuestionBatch, np.random.Generator]]:
         scenes = scene_batches(options.batch_size, rank, world, first_step, FIRST_SCENE)
-        for step, batch in scenes:
-            rng = np.random.default_rng((23, step, rank))
-            yield asker.ask(batch, options.questions_per_scene, rng, grid**2), rng
+        return question_batches(asker, scenes, options.questions_per_scene, grid**2, (23, rank))
 
     fit(
         stage,

@@ -12,13 +12,14 @@ from tqdm import tqdm
 
 from training.errors import TrainingError
 from training.tabletop.distributed import average_weights, broadcast_state, start
+from training.tabletop.optimizer import optimizers_for
 
 
 @dataclass(frozen=True)
 class LoopOptions:
     """Optimisation of one stage.
 
-    steps: optimiser steps in all. lr: peak learning rate of AdamW. warmup: steps of linear warm-up.
+    steps: optimiser steps in all. lr: peak learning rate of Muon and AdamW. warmup: steps of linear warm-up.
     decay_fraction: last share of the steps, over which the learning rate falls linearly to zero; before, it is
     constant, so that a run can be prolonged from a checkpoint by raising `steps`.
     sync_every: steps between two averagings of the processes' weights; save_every is a multiple of it.
@@ -51,24 +52,6 @@ def save_atomically(payload: object, path: Path) -> None:
     os.replace(temporary, path)
 
 
-def optimizer_for(model: torch.nn.Module, options: LoopOptions, lr_scale: Callable[[str], float]) -> torch.optim.AdamW:
-    """AdamW without weight decay on vectors; `lr_scale(name)` multiplies the learning rate, 0 freezes."""
-    groups: dict[tuple[float, float], list[torch.nn.Parameter]] = {}
-    for name, parameter in model.named_parameters():
-        scale = lr_scale(name)
-        parameter.requires_grad_(scale > 0)
-        if scale > 0:
-            decay = options.weight_decay if parameter.ndim > 1 else 0.0
-            groups.setdefault((scale, decay), []).append(parameter)
-    return torch.optim.AdamW(
-        [
-            {"params": params, "lr": options.lr * s, "peak": options.lr * s, "weight_decay": d}
-            for (s, d), params in groups.items()
-        ],
-        betas=(0.9, 0.95),
-    )
-
-
 def fit(
     model: torch.nn.Module,
     batches: Callable[[int], Iterator[object]],
@@ -84,15 +67,17 @@ def fit(
     Raises TrainingError when the loss is not finite.
     """
     rank, _ = start()
-    optimizer = optimizer_for(model, options, lr_scale)
+    optimizers = optimizers_for(model, options.lr, options.weight_decay, lr_scale)
     checkpoint, first = run_dir / "last.pt", 0
     if checkpoint.exists():
         state = torch.load(checkpoint, map_location="cpu", weights_only=True)
         model.load_state_dict(state["model"])
-        optimizer.load_state_dict(state["optimizer"])
+        for optimizer, saved in zip(optimizers, state["optimizers"], strict=True):
+            optimizer.load_state_dict(saved)
         first = state["step"]
     broadcast_state(model)
-    parameters = [p for group in optimizer.param_groups for p in group["params"]]
+    groups = [group for optimizer in optimizers for group in optimizer.param_groups]
+    parameters = [p for group in groups for p in group["params"]]
     run_dir.mkdir(parents=True, exist_ok=True)
     progress = tqdm(total=options.steps, initial=first, disable=rank > 0, mininterval=10, smoothing=0.05)
     stream, began = batches(first), time.time()
@@ -102,12 +87,13 @@ def fit(
             raise TrainingError(
                 f"loss is {values['loss'].item()} at step {step}; the last good state is in {checkpoint}"
             )
-        optimizer.zero_grad(set_to_none=True)
+        model.zero_grad(set_to_none=True)
         values["loss"].backward()
         torch.nn.utils.clip_grad_norm_(parameters, options.clip)
-        for group in optimizer.param_groups:
+        for group in groups:
             group["lr"] = group["peak"] * learning_rate_factor(step, options)
-        optimizer.step()
+        for optimizer in optimizers:
+            optimizer.step()
         if (step + 1) % options.sync_every == 0 or step + 1 == options.steps:
             average_weights(model)
         if rank == 0:
@@ -118,6 +104,11 @@ def fit(
                 log.write(json.dumps({"step": step, "minutes": round((time.time() - began) / 60, 2), **record}) + "\n")
             if (step + 1) % options.save_every == 0 or step + 1 == options.steps:
                 save_atomically(
-                    {"model": model.state_dict(), "optimizer": optimizer.state_dict(), "step": step + 1}, checkpoint
+                    {
+                        "model": model.state_dict(),
+                        "optimizers": [optimizer.state_dict() for optimizer in optimizers],
+                        "step": step + 1,
+                    },
+                    checkpoint,
                 )
     progress.close()

@@ -27,6 +27,8 @@ SEG_THRESHOLD = 0.03
 POINTING_WEIGHT = 0.3
 NAMING_WEIGHT = 0.5
 NAMING_LAYER = 4  # the layers above look up what was named
+DECISION_WEIGHT = 0.5
+DECISIONS = ("in", "is", "are")  # "The mug in red", "The mug is not here", "The scissors are not here"
 TOKENIZER_SCENES = range(4_000_000, 4_000_400)  # scenes that no stage trains on
 
 
@@ -37,6 +39,7 @@ class QuestionBatch:
     targets (m, 64, 64): soft masks, numbered as `packed.masks` says; target_ids: the instances of each.
     pointing (p, 2): image and position of states that must point; pointing_targets (p,): at which target.
     names (B, L): for every label, the class word that comes next in its answer.
+    decisions (B, L) bool: labels that say whether what was named is there.
     """
 
     scenes: SceneBatch
@@ -46,6 +49,7 @@ class QuestionBatch:
     pointing_targets: Tensor
     target_ids: list[tuple[int, ...]]
     names: Tensor
+    decisions: Tensor
 
 
 class Asker:
@@ -59,6 +63,7 @@ class Asker:
         self.before, self.after = ids[:image], ids[image + 1 : image + 2]
         self._shared = image + 2
         self._classes = set(word_ids(tokenizer)[:CATEGORY_COUNT])
+        self._decisions = torch.tensor([tokenizer.encode(f"the mug {word}", bos=False)[-1] for word in DECISIONS])
 
     def _ids(self, question: str, answer: str | None) -> list[int]:
         return self.tokenizer.encode_prompt(self.template.render([(question_about_image(question, True), answer)]))
@@ -102,6 +107,7 @@ class Asker:
             pointing_targets=torch.cat([begins[:, 2], packed.masks]),
             target_ids=ids,
             names=_next_names(packed.labels, self._classes),
+            decisions=torch.isin(packed.labels, self._decisions),
         )
 
     def _render(
@@ -121,6 +127,15 @@ class Asker:
             ids.append((target,))
             images.append(index)
         return self.conversation(query.text, query.answer, masks)
+
+
+def question_batches(
+    asker: Asker, scenes: Iterator[tuple[int, SceneBatch]], questions: int, cells: int, seed: tuple[int, int]
+) -> Iterator[tuple[QuestionBatch, np.random.Generator]]:
+    """Questions about every batch of scenes, with the generator that drew them; `seed` and the step decide the draw."""
+    for step, batch in scenes:
+        rng = np.random.default_rng((seed[0], step, seed[1]))
+        yield asker.ask(batch, questions, rng, cells), rng
 
 
 def lisa_config(settings: Settings) -> LisaConfig:
@@ -195,6 +210,11 @@ def answer_losses(network: LisaNetwork, hidden: Tensor, packed: PackedBatch) -> 
     told = packed.labels != IGNORE_INDEX
     logits = network.logits(hidden[told])
     return answer_loss(logits, packed.labels[told]), (logits.argmax(-1) == packed.labels[told]).float().mean()
+
+
+def decision_loss(network: LisaNetwork, hidden: Tensor, batch: QuestionBatch) -> Tensor:
+    """Cross-entropy of the words that say whether a thing is there, which the mean over all words would drown."""
+    return nn.functional.cross_entropy(network.logits(hidden[batch.decisions]), batch.packed.labels[batch.decisions])
 
 
 def naming_loss(network: LisaNetwork, words: Tensor, middle: Tensor, batch: QuestionBatch) -> Tensor:
