@@ -90,9 +90,30 @@ def load(
     directory = find(source)
     values = read_config(directory / "config.json")
     tokenizer = LisaTokenizer.from_directory(directory)
-    if {IM_START, IM_END} <= tokenizer.added.keys():
-        values["mm_use_im_start_end"] = True  # a LISA that has the tokens was trained with them, whatever its base says
     weights = read_weights(directory)
+    return assemble(
+        values, weights, tokenizer, directory, vision_tower=vision_tower, sam=sam, conv_type=conv_type, dtype=dtype
+    )
+
+
+def assemble(
+    values: dict[str, object],
+    weights: Mapping[str, Tensor],
+    tokenizer: LisaTokenizer,
+    directory: Path,
+    *,
+    vision_tower: str | Path | None = None,
+    sam: Mapping[str, object] | None = None,
+    conv_type: str | None = None,
+    dtype: torch.dtype = torch.float32,
+) -> Checkpoint:
+    """The network of config.json's `values` and of weights with the published keys; the rest as for `load`.
+
+    directory: holds the tokenizer's files; named in messages.
+    """
+    if {IM_START, IM_END} <= tokenizer.added.keys():
+        # a LISA that has the tokens was trained with them, whatever its base says
+        values = {**values, "mm_use_im_start_end": True}
     config = _complete_config(values, weights, directory, vision_tower, sam, conv_type)
     _check_vocabulary(tokenizer, config, directory)
     with torch.device("meta"):
@@ -176,14 +197,6 @@ def save_pretrained(
 
     dtype: storage type of matrices; vectors (biases, norms, statistics) and buffers keep theirs.
     """
-    out = Path(out)
-    out.mkdir(parents=True, exist_ok=True)
-    for name in TOKENIZER_FILES:
-        source = Path(tokenizer_directory) / name
-        if source.is_file():
-            _write_atomically(out / name, lambda path, source=source: shutil.copyfile(source, path))
-    text = json.dumps(network.config.to_dict(), indent=2) + "\n"
-    _write_atomically(out / "config.json", lambda path: path.write_text(text, encoding="utf-8"))
     parameters = dict(network.named_parameters())
     weights = {}
     for key, value in network.state_dict().items():
@@ -191,10 +204,25 @@ def save_pretrained(
             continue
         matrix = key in parameters and value.ndim > 1
         weights[key] = value.detach().to("cpu", dtype if matrix else None).contiguous()
-    _write_atomically(out / "model.safetensors", lambda path: save_file(weights, path, metadata={"format": "pt"}))
+    write_checkpoint(network.config, weights, tokenizer_directory, out)
 
 
-def _write_atomically(path: Path, write: Callable[[Path], object]) -> None:
+def write_checkpoint(
+    config: LisaConfig, weights: Mapping[str, Tensor], tokenizer_directory: str | Path, out: str | Path
+) -> None:
+    """Writes a checkpoint directory from weights with the published keys, each file replaced atomically."""
+    out = Path(out)
+    out.mkdir(parents=True, exist_ok=True)
+    for name in TOKENIZER_FILES:
+        source = Path(tokenizer_directory) / name
+        if source.is_file():
+            write_atomically(out / name, lambda path, source=source: shutil.copyfile(source, path))
+    text = json.dumps(config.to_dict(), indent=2) + "\n"
+    write_atomically(out / "config.json", lambda path: path.write_text(text, encoding="utf-8"))
+    write_atomically(out / "model.safetensors", lambda path: save_file(weights, path, metadata={"format": "pt"}))
+
+
+def write_atomically(path: Path, write: Callable[[Path], object]) -> None:
     """Calls `write` with a new path in the same directory and moves the result into place."""
     handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
     os.close(handle)

@@ -30,7 +30,7 @@ def read_weights(directory: Path) -> dict[str, Tensor]:
     for name in _LAYOUTS:
         path = Path(directory) / name
         if path.is_file():
-            return _read_shards(path) if name.endswith(".index.json") else _read_file(path)
+            return _read_shards(path) if name.endswith(".index.json") else read_weight_file(path)
     raise CheckpointError(f"{directory} holds no weights: none of {', '.join(_LAYOUTS)} is there")
 
 
@@ -48,7 +48,7 @@ def _read_shards(index: Path) -> dict[str, Tensor]:
         )
     weights: dict[str, Tensor] = {}
     for name in names:
-        shard = _read_file(index.parent / name)
+        shard = read_weight_file(index.parent / name)
         lacking = [key for key, file in files.items() if file == name and key not in shard]
         if lacking:
             raise CheckpointError(
@@ -58,7 +58,8 @@ def _read_shards(index: Path) -> dict[str, Tensor]:
     return weights
 
 
-def _read_file(path: Path) -> dict[str, Tensor]:
+def read_weight_file(path: Path) -> dict[str, Tensor]:
+    """All tensors of one safetensors or torch file; see `read_weights` for errors."""
     weights = _read_safetensors(path) if path.suffix == ".safetensors" else _read_torch(path)
     if not isinstance(weights, Mapping) or not all(isinstance(value, Tensor) for value in weights.values()):
         raise CheckpointError(f"{path} is not a state dict: it must map names to tensors")
