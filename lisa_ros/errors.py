@@ -35,3 +35,10 @@ class MemoryBudgetError(LisaError):
 
 class QueryCancelled(LisaError):
     """The caller asked to stop; raised at the next stage boundary or token."""
+
+
+class RecordingError(LisaError):
+    """A recording (.sens file, bag, annotation or queries file) is damaged or of an unsupported kind.
+
+    The message names the file, the frame or line, and the remedy.
+    """

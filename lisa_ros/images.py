@@ -1,7 +1,8 @@
-"""Image files: read as RGB, written as PNG."""
+"""Image files and compressed images: read as RGB, written as PNG."""
 
 from pathlib import Path
 
+import cv2
 import numpy as np
 from PIL import Image, ImageOps
 
@@ -30,3 +31,30 @@ def write_image(path: Path, image_rgb: np.ndarray):
 def write_mask(path: Path, mask: np.ndarray):
     """Writes (H, W) bool as black and white. Raises ConfigurationError."""
     write_image(path, mask.astype(np.uint8) * 255)
+
+
+def decompress(data, flags: int, name: str) -> np.ndarray:
+    """Pixels of the bytes of a JPEG or PNG, as `cv2.imdecode` gives them for `flags`; name: what errors call it.
+
+    Raises InvalidImageError.
+    """
+    try:
+        pixels = cv2.imdecode(np.frombuffer(data, np.uint8), flags) if len(data) else None
+    except cv2.error as error:
+        raise InvalidImageError(
+            f"compressed image ({name!r}, {len(data)} bytes) cannot be decoded: {error.err}"
+        ) from error
+    if pixels is None:
+        raise InvalidImageError(
+            f"compressed image ({name!r}, {len(data)} bytes) is neither a whole JPEG nor a whole PNG"
+        )
+    return pixels
+
+
+def decompress_rgb(data, name: str = "image") -> np.ndarray:
+    """(H, W, 3) uint8 RGB, contiguous, of the bytes of a JPEG or PNG; EXIF orientation is left alone.
+
+    The one way in which camera images are decoded: from a topic, a bag and a .sens file, to equal pixels.
+    Raises InvalidImageError.
+    """
+    return decompress(data, cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION, name)[..., ::-1].copy()

@@ -14,6 +14,7 @@ import numpy as np
 
 from lisa_ros.errors import InvalidImageError
 from lisa_ros.geometry.depth import depth_to_metres
+from lisa_ros.images import decompress, decompress_rgb
 
 # encoding -> (dtype, channels)
 ENCODINGS = {
@@ -94,9 +95,7 @@ def _decode_with_cv_bridge(bridge, message) -> np.ndarray:
 def to_rgb(message) -> np.ndarray:
     """sensor_msgs/Image or CompressedImage (JPEG, PNG) to (H, W, 3) uint8 RGB, contiguous. Raises InvalidImageError."""
     if hasattr(message, "format"):
-        return _decompress(message.data, cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION, message.format)[
-            ..., ::-1
-        ].copy()
+        return decompress_rgb(message.data, message.format)
     if message.encoding not in COLOUR_ENCODINGS:
         raise InvalidImageError(
             f"colour image encoding {message.encoding!r} is not supported; use one of {', '.join(COLOUR_ENCODINGS)}"
@@ -123,20 +122,6 @@ def to_depth(message) -> np.ndarray:
     return depth_to_metres(decode_image(message), message.encoding)
 
 
-def _decompress(data, flags: int, name: str) -> np.ndarray:
-    try:
-        pixels = cv2.imdecode(np.frombuffer(data, np.uint8), flags) if len(data) else None
-    except cv2.error as error:
-        raise InvalidImageError(
-            f"compressed image ({name!r}, {len(data)} bytes) cannot be decoded: {error.err}"
-        ) from error
-    if pixels is None:
-        raise InvalidImageError(
-            f"compressed image ({name!r}, {len(data)} bytes) is neither a whole JPEG nor a whole PNG"
-        )
-    return pixels
-
-
 def _decompress_depth(message) -> np.ndarray:
     encoding = message.format.split(";")[0].strip()
     if encoding not in ("16UC1", "32FC1") or "rvl" in message.format.lower():
@@ -150,7 +135,7 @@ def _decompress_depth(message) -> np.ndarray:
             f"compressed depth of {len(message.data)} bytes is shorter than its header of {header.size}"
         )
     _, scale, offset = header.unpack_from(message.data)
-    levels = _decompress(memoryview(message.data)[header.size :], cv2.IMREAD_UNCHANGED, message.format)
+    levels = decompress(memoryview(message.data)[header.size :], cv2.IMREAD_UNCHANGED, message.format)
     if levels.dtype != np.uint16 or levels.ndim != 2:
         raise InvalidImageError(
             f"compressed depth holds a {levels.dtype} PNG of shape {levels.shape}; it must be 16 bit with one channel"

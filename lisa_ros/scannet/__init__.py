@@ -1,0 +1,1 @@
+"""ScanNet's files: `.sens` streams, annotations, queries, conversion to bags. No torch, no rclpy."""
