@@ -21,9 +21,10 @@ from std_msgs.msg import String
 
 from lisa_ros.action import Segment
 from lisa_ros.errors import LisaError
+from lisa_ros.geometry.poses import pose_matrix
 from lisa_ros.msg import SegmentationResult as Result
 from lisa_ros.msg import SegmentationTarget
-from lisa_ros.nodes.messages import pose_matrix, read_cloud
+from lisa_ros.nodes.messages import read_cloud
 from lisa_ros.types import ABSENT, SEGMENTED, SegmentationResult, Target
 
 TOPIC, ACTION = "topic", "action"

@@ -1,13 +1,12 @@
 """Plain results and arrays to ROS messages. Functions only, no rclpy."""
 
-import math
-
 import numpy as np
 from geometry_msgs.msg import Point, PoseStamped, Quaternion, Vector3
 from sensor_msgs.msg import Image, PointCloud2, PointField, RegionOfInterest
 from std_msgs.msg import Header
 
 from lisa_ros.geometry import CloudReport, count_components, touches_border
+from lisa_ros.geometry.poses import quaternion_of
 from lisa_ros.msg import SegmentationTarget, StageDuration
 from lisa_ros.nodes.images import to_data
 from lisa_ros.types import SEGMENTED, Target
@@ -116,32 +115,9 @@ def point(values) -> Point:
 
 
 def quaternion(rotation: np.ndarray) -> Quaternion:
-    """Right-handed rotation matrix (3, 3) to a unit quaternion with w >= 0, by Shepperd's method."""
-    r = np.asarray(rotation, dtype=np.float64)
-    trace = np.trace(r)
-    squares = np.array([1 + 2 * r[0, 0] - trace, 1 + 2 * r[1, 1] - trace, 1 + 2 * r[2, 2] - trace, 1 + trace])
-    largest = int(np.argmax(squares))
-    if largest == 3:
-        q = np.array([r[2, 1] - r[1, 2], r[0, 2] - r[2, 0], r[1, 0] - r[0, 1], squares[3]])
-    else:
-        i, j, k = largest, (largest + 1) % 3, (largest + 2) % 3
-        q = np.empty(4)
-        q[i], q[j], q[k], q[3] = squares[i], r[j, i] + r[i, j], r[k, i] + r[i, k], r[k, j] - r[j, k]
-    q = q / np.linalg.norm(q) * math.copysign(1, q[3])
-    return Quaternion(x=float(q[0]), y=float(q[1]), z=float(q[2]), w=float(q[3]))
-
-
-def pose_matrix(values) -> np.ndarray:
-    """x y z qx qy qz qw (m, unit quaternion) to a (4, 4) float64 transform."""
-    x, y, z, qx, qy, qz, qw = (float(value) for value in values)
-    matrix = np.eye(4)
-    matrix[:3, :3] = [
-        [1 - 2 * (qy * qy + qz * qz), 2 * (qx * qy - qz * qw), 2 * (qx * qz + qy * qw)],
-        [2 * (qx * qy + qz * qw), 1 - 2 * (qx * qx + qz * qz), 2 * (qy * qz - qx * qw)],
-        [2 * (qx * qz - qy * qw), 2 * (qy * qz + qx * qw), 1 - 2 * (qx * qx + qy * qy)],
-    ]
-    matrix[:3, 3] = x, y, z
-    return matrix
+    """Right-handed rotation matrix (3, 3) to a unit quaternion with w >= 0."""
+    x, y, z, w = quaternion_of(rotation)
+    return Quaternion(x=x, y=y, z=z, w=w)
 
 
 def _xyz(values) -> dict[str, float]:

@@ -4,8 +4,8 @@ import numpy as np
 from rclpy.node import Node
 
 from lisa_ros.errors import NoTransformError
+from lisa_ros.geometry.poses import pose_matrix
 from lisa_ros.nodes.frame_buffer import Bundle
-from lisa_ros.nodes.messages import pose_matrix
 from lisa_ros.nodes.replies import time_message
 from lisa_ros.nodes.settings import Settings
 

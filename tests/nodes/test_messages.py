@@ -8,8 +8,9 @@ from hypothesis import strategies as st
 from std_msgs.msg import Header
 from visualization_msgs.msg import Marker
 
+from lisa_ros.geometry.poses import pose_matrix
 from lisa_ros.nodes.markers import marker_array
-from lisa_ros.nodes.messages import cloud_message, empty_cloud, image_message, pose_matrix, quaternion, target_message
+from lisa_ros.nodes.messages import cloud_message, empty_cloud, image_message, quaternion, target_message
 from lisa_ros.types import ABSENT, SEGMENTED, Target
 
 pytestmark = pytest.mark.unit

@@ -1,0 +1,185 @@
+"""Reads RGB-D bags, message by message or as synchronised frames, in memory that does not grow with the bag."""
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from rosbags.rosbag2 import Reader
+from rosbags.rosbag2.errors import ReaderError
+
+from lisa_ros.errors import RecordingError
+from lisa_ros.geometry import CameraModel
+from lisa_ros.nodes.images import to_depth, to_rgb
+from lisa_ros.recordings import messages
+from lisa_ros.recordings.synchronizer import Synchronizer
+from lisa_ros.recordings.topics import MANIFEST, RgbdTopics, index_of_stamp
+
+_SUFFIXES = {"image": ("", "/compressed"), "depth": ("", "/compressedDepth")}
+_NEEDED = ("image", "camera_info")
+
+
+@dataclass(frozen=True)
+class BagMessage:
+    """One message as it lies in the bag. time: ns, when it was recorded. data: CDR bytes."""
+
+    topic: str
+    type: str
+    time: int
+    data: bytes
+
+    @cached_property
+    def message(self) -> Any:
+        """The message by its fields. Raises RecordingError."""
+        try:
+            return messages.parse(self.data, self.type)
+        except RecordingError as error:
+            raise RecordingError(f"{self.topic} at {self.time} ns: {error}") from error
+
+    @cached_property
+    def stamp(self) -> int:
+        """header.stamp in ns."""
+        return messages.stamp_of(self.message)
+
+
+@dataclass(frozen=True, eq=False)
+class RgbdFrame:
+    """One moment of the camera; pictures are decoded when they are asked for.
+
+    index: the frame of the recording, read off the stamp where the bag follows the rule of `topics`, counted otherwise.
+    stamp: ns, of the image. frame_id: the camera's optical frame. pose: (4, 4) float64 world <- optical frame at the
+    stamp, None where the bag has none. messages: role ("tf", "camera_info", "depth_info", "depth", "image") -> message.
+    """
+
+    index: int
+    stamp: int
+    frame_id: str
+    pose: np.ndarray | None
+    messages: dict[str, BagMessage]
+
+    def color(self) -> np.ndarray:
+        """(H, W, 3) uint8 RGB, to the pixel what the perception node decodes. Raises InvalidImageError."""
+        return to_rgb(self.messages["image"].message)
+
+    def depth(self) -> np.ndarray | None:
+        """(h, w) float32 m, 0 = invalid; None where no depth belongs to the image. Raises InvalidImageError."""
+        return to_depth(self.messages["depth"].message) if "depth" in self.messages else None
+
+    @property
+    def camera(self) -> CameraModel:
+        """Intrinsics of the colour image. Raises InvalidImageError for an uncalibrated camera."""
+        info = self.messages["camera_info"].message
+        return CameraModel.from_matrix(info.k, info.width, info.height)
+
+
+class RgbdBag:
+    """An open bag of one RGB-D camera: a folder with metadata.yaml, or one .mcap or .db3 file. A context manager.
+
+    topics: base names; raw or compressed images are found by themselves. manifest: what the converter wrote, or {}.
+    Raises RecordingError for a path that is no bag, is damaged, or lacks the image or camera_info topic.
+    """
+
+    def __init__(self, path: Path | str, topics: RgbdTopics | None = None):
+        self.path = Path(path)
+        try:
+            self._reader = Reader(self.path)
+            self._reader.open()
+        except (ReaderError, OSError, ValueError, LookupError, TypeError) as error:
+            raise RecordingError(
+                f"{self.path} is not a whole bag: {error}; a recording that was cut off can be repaired with "
+                "`ros2 bag reindex` or `mcap recover`"
+            ) from error
+        try:
+            self._connections = list(self._reader.connections)
+            self.roles = self._find(topics or RgbdTopics())
+            self.manifest = self._read_manifest()
+        except BaseException:
+            self._reader.close()
+            raise
+
+    def __enter__(self) -> "RgbdBag":
+        return self
+
+    def __exit__(self, *_):
+        self.close()
+
+    def __len__(self) -> int:
+        """How many images there are."""
+        return sum(c.msgcount for c in self._connections if self.roles.get(c.topic) == "image")
+
+    @property
+    def span(self) -> tuple[int, int]:
+        """Times (ns) of the first and the last message."""
+        return self._reader.start_time, self._reader.end_time - 1
+
+    @property
+    def topics(self) -> dict[str, str]:
+        """All topics of the bag and their types."""
+        return {connection.topic: connection.msgtype for connection in self._connections}
+
+    @property
+    def qualities(self) -> dict[str, list]:
+        """Topic -> the qualities of service (`rosbags.interfaces.Qos`) under which it was recorded."""
+        return {connection.topic: connection.ext.offered_qos_profiles for connection in self._connections}
+
+    def close(self):
+        """Closes the bag's files."""
+        self._reader.close()
+
+    def messages(self, start: int | None = None, stop: int | None = None) -> Iterator[BagMessage]:
+        """Every message with start <= time < stop (ns), in the order of time. Raises RecordingError."""
+        return self._messages(self._connections, start, stop)
+
+    def frames(self, start: int | None = None, stop: int | None = None) -> Iterator[RgbdFrame]:
+        """The frames with start <= time < stop (ns) in the order of their stamps. Raises RecordingError."""
+        wanted = [connection for connection in self._connections if connection.topic in self.roles]
+        depth, tf = (any(self.roles[c.topic] == role and c.msgcount for c in wanted) for role in ("depth", "tf"))
+        synchronizer = Synchronizer(depth=depth, tf=tf)
+        count = 0
+        for message in self._messages(wanted, start, stop):
+            for parts in synchronizer.add(self.roles[message.topic], message):
+                yield self._frame(parts, count)
+                count += 1
+        for parts in synchronizer.rest():
+            yield self._frame(parts, count)
+            count += 1
+
+    def _frame(self, parts, count: int) -> RgbdFrame:
+        pose, found = parts
+        image = found["image"]
+        index = index_of_stamp(image.stamp) if self.manifest else None
+        return RgbdFrame(count if index is None else index, image.stamp, image.message.header.frame_id, pose, found)
+
+    def _messages(self, connections, start, stop) -> Iterator[BagMessage]:
+        try:
+            for connection, time, data in self._reader.messages(connections, start, stop):
+                yield BagMessage(connection.topic, connection.msgtype, time, bytes(data))
+        except (ReaderError, OSError, ValueError, LookupError, TypeError) as error:
+            raise RecordingError(f"{self.path} is damaged: {error}; copy or convert it again") from error
+
+    def _find(self, topics: RgbdTopics) -> dict[str, str]:
+        """Topic -> role of those that the bag has."""
+        present, roles = self.topics, {}
+        for role in ("tf", "camera_info", "depth_info", "depth", "image"):
+            base = getattr(topics, role)
+            names = [base + suffix for suffix in _SUFFIXES.get(role, ("",))] if base else []
+            found = [name for name in names if name in present]
+            if found:
+                roles[found[0]] = role
+            elif role in _NEEDED:
+                raise RecordingError(
+                    f"{self.path} has no topic {' or '.join(names)}; it has {', '.join(sorted(present)) or 'none'}"
+                )
+        return roles
+
+    def _read_manifest(self) -> dict:
+        path = self.path / MANIFEST
+        if not path.is_file():
+            return {}
+        try:
+            return json.loads(path.read_text(encoding="utf-8"))
+        except ValueError as error:
+            raise RecordingError(f"{path} is not JSON: {error}; convert the recording again") from error

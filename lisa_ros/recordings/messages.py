@@ -1,0 +1,92 @@
+"""The messages of RGB-D bags, made and read without a ROS install, by `rosbags`' own message types."""
+
+import struct
+from functools import lru_cache
+
+import cv2
+import numpy as np
+from rosbags.serde import SerdeError
+from rosbags.typesys import Stores, get_typestore
+
+from lisa_ros.errors import RecordingError
+from lisa_ros.geometry import CameraModel
+from lisa_ros.geometry.poses import pose_matrix, quaternion_of
+
+COMPRESSED_IMAGE = "sensor_msgs/msg/CompressedImage"
+CAMERA_INFO = "sensor_msgs/msg/CameraInfo"
+IMAGE = "sensor_msgs/msg/Image"
+TF = "tf2_msgs/msg/TFMessage"
+# The data decode to BGR, as OpenCV does it; the camera meant RGB. The format of today's image_transport.
+COLOR_FORMATS = {"jpeg": "rgb8; jpeg compressed bgr8", "png": "rgb8; png compressed bgr8"}
+DEPTH_FORMAT = "16UC1; compressedDepth png"
+# compressed_depth_image_transport's ConfigHeader: format, and the quantisation that 16UC1 does not have
+_DEPTH_HEADER = struct.pack("<iff", 0, 0.0, 0.0)
+
+
+@lru_cache(maxsize=1)
+def typestore():
+    """Message types of ROS 2. Those used here are equal from Humble to Kilted, hash included; a test compares them."""
+    return get_typestore(Stores.ROS2_KILTED)
+
+
+def compressed_color(data: bytes, kind: str, stamp: int, frame_id: str):
+    """CompressedImage of the bytes of a "jpeg" or "png" file, unchanged. stamp: ns."""
+    return _type(COMPRESSED_IMAGE)(_header(stamp, frame_id), COLOR_FORMATS[kind], np.frombuffer(data, np.uint8))
+
+
+def compressed_depth(depth: np.ndarray, stamp: int, frame_id: str):
+    """CompressedImage of (h, w) uint16 mm, lossless, as the transport compressedDepth has it."""
+    png = cv2.imencode(".png", depth)[1]
+    data = np.concatenate([np.frombuffer(_DEPTH_HEADER, np.uint8), png.ravel()])
+    return _type(COMPRESSED_IMAGE)(_header(stamp, frame_id), DEPTH_FORMAT, data)
+
+
+def camera_info(camera: CameraModel, stamp: int, frame_id: str):
+    """CameraInfo of an undistorted image."""
+    region = _type("sensor_msgs/msg/RegionOfInterest")(0, 0, 0, 0, False)
+    k = camera.matrix
+    p = np.hstack([k, np.zeros((3, 1))])
+    return _type(CAMERA_INFO)(
+        header=_header(stamp, frame_id), height=camera.height, width=camera.width, distortion_model="plumb_bob",
+        d=np.zeros(5), k=k.ravel(), r=np.eye(3).ravel(), p=p.ravel(), binning_x=0, binning_y=0, roi=region,
+    )  # fmt: skip
+
+
+def transform(pose: np.ndarray, stamp: int, parent: str, child: str):
+    """TFMessage with one transform; pose: (4, 4), parent <- child."""
+    vector = _type("geometry_msgs/msg/Vector3")(*(float(value) for value in pose[:3, 3]))
+    quaternion = _type("geometry_msgs/msg/Quaternion")(*quaternion_of(pose[:3, :3]))
+    moved = _type("geometry_msgs/msg/Transform")(vector, quaternion)
+    return _type(TF)([_type("geometry_msgs/msg/TransformStamped")(_header(stamp, parent), child, moved)])
+
+
+def parse(data: bytes, kind: str):
+    """The message of a type whose CDR bytes these are. Raises RecordingError for what is not one."""
+    try:
+        return typestore().deserialize_cdr(data, kind)
+    except (SerdeError, struct.error, ValueError, IndexError, KeyError, AssertionError, MemoryError) as error:
+        raise RecordingError(f"{len(data)} bytes are not a whole {kind}: {error!r}") from error
+
+
+def poses_of(message, child: str) -> list[tuple[int, np.ndarray]]:
+    """(stamp in ns, (4, 4) parent <- child) of a TFMessage's transforms of one frame."""
+    found = []
+    for item in message.transforms:
+        if item.child_frame_id == child:
+            t, q = item.transform.translation, item.transform.rotation
+            found.append((stamp_of(item), pose_matrix((t.x, t.y, t.z, q.x, q.y, q.z, q.w))))
+    return found
+
+
+def stamp_of(message) -> int:
+    """header.stamp in ns."""
+    return message.header.stamp.sec * 1_000_000_000 + message.header.stamp.nanosec
+
+
+def _header(stamp: int, frame_id: str):
+    time = _type("builtin_interfaces/msg/Time")(*divmod(stamp, 1_000_000_000))
+    return _type("std_msgs/msg/Header")(time, frame_id)
+
+
+def _type(name: str):
+    return typestore().types[name]

@@ -1,0 +1,92 @@
+"""Puts the messages of one moment together while they stream by, with a bounded number of them in memory."""
+
+from collections import deque
+from collections.abc import Iterator
+
+import numpy as np
+
+from lisa_ros.recordings import messages
+
+DEPTH_TOLERANCE = 20_000_000  # ns, as the perception node's sync_tolerance
+POSE_TOLERANCE = 1_000_000  # ns; poses are not interpolated
+# An image waits so long (ns of the bag's time) for what belongs to it; drivers send depth some frames later at most.
+PATIENCE = 250_000_000
+_ROOM = 64  # images and depth images kept at most, whatever the times say
+
+Parts = tuple[np.ndarray | None, dict]
+
+
+class Synchronizer:
+    """Takes a bag's messages in the order of time; gives (pose, role -> message) of each image.
+
+    depth, tf: whether the bag has such messages, for which an image then waits.
+    """
+
+    def __init__(self, depth: bool, tf: bool):
+        self._waits = {"depth": depth, "tf": tf}
+        self._images: deque = deque()
+        self._depths: deque = deque(maxlen=_ROOM)
+        self._poses: deque = deque(maxlen=16 * _ROOM)  # (stamp, pose, message) of the images' optical frame
+        self._transforms: deque = deque(maxlen=16 * _ROOM)  # seen before the first image said which frame that is
+        self._frame_id: str | None = None
+        self._infos: dict = {}
+
+    def add(self, role: str, message) -> Iterator[Parts]:
+        """Files a message of a role; gives the images that are complete, or have waited for long enough."""
+        if role == "image":
+            self._images.append(message)
+            self._name_frame(message.message.header.frame_id)
+        elif role == "depth":
+            self._depths.append(message)
+        elif role == "tf":
+            self._file_transforms(message)
+        else:
+            self._infos[role] = message
+        while self._depths and message.time - self._depths[0].time > 2 * PATIENCE:
+            self._depths.popleft()
+        while self._images and self._is_due(self._images[0], message.time):
+            yield self._assemble(self._images.popleft())
+
+    def rest(self) -> Iterator[Parts]:
+        """The images that still wait when the bag has ended."""
+        while self._images:
+            yield self._assemble(self._images.popleft())
+
+    def _name_frame(self, frame_id: str):
+        if self._frame_id is None:
+            self._frame_id = frame_id
+            for message in self._transforms:
+                self._file_transforms(message)
+            self._transforms.clear()
+
+    def _file_transforms(self, message):
+        if self._frame_id is None:
+            self._transforms.append(message)
+            return
+        for stamp, pose in messages.poses_of(message.message, self._frame_id):
+            self._poses.append((stamp, pose, message))
+
+    def _is_due(self, image, now: int) -> bool:
+        if now - image.time > PATIENCE or len(self._images) > _ROOM:
+            return True
+        depth = not self._waits["depth"] or any(d.stamp == image.stamp for d in self._depths)
+        pose = not self._waits["tf"] or any(stamp == image.stamp for stamp, *_ in self._poses)
+        return depth and pose and "camera_info" in self._infos
+
+    def _assemble(self, image) -> Parts:
+        found = dict(self._infos, image=image)
+        depth = min(self._depths, key=lambda d: abs(d.stamp - image.stamp), default=None)
+        if depth is not None and abs(depth.stamp - image.stamp) <= DEPTH_TOLERANCE:
+            found["depth"] = depth
+        nearest = min(self._poses, key=lambda p: abs(p[0] - image.stamp), default=None)
+        pose = None
+        if nearest is not None and abs(nearest[0] - image.stamp) <= POSE_TOLERANCE:
+            pose, found["tf"] = nearest[1], nearest[2]
+        self._forget_before(image.stamp - DEPTH_TOLERANCE)
+        return pose, found
+
+    def _forget_before(self, stamp: int):
+        while self._depths and self._depths[0].stamp < stamp:
+            self._depths.popleft()
+        while self._poses and self._poses[0][0] < stamp:
+            self._poses.popleft()
