@@ -13,7 +13,7 @@ from lisa_ros.simulator.palette import COLOURS
 from lisa_ros.simulator.shapes import CATEGORIES
 from training.tabletop.joint import TabletopStage, export
 from training.tabletop.packing import IGNORE_INDEX
-from training.tabletop.questions import Asker, tokenizer_of, word_ids
+from training.tabletop.questions import NOWHERE, Asker, looking_loss, tokenizer_of, word_ids
 from training.tabletop.scenes import CATEGORY_COUNT, HEIGHT, IGNORE, STRIDE, WIDTH, collate, soft_masks
 from training.tabletop.settings import load_settings
 from training.tabletop.tokenizer import write_tokenizer
@@ -100,6 +100,40 @@ def test_names_are_the_class_words_that_come_next(asker, scenes):
         for i, name in enumerate(names):
             answer = labels[i : labels.index(IGNORE_INDEX, i)] if labels[i] != IGNORE_INDEX else []
             assert name == next((token for token in answer if token in classes), IGNORE_INDEX)
+
+
+def test_answering_states_look_at_the_target_that_comes_next_or_nowhere(asker, scenes):
+    batch = asker.ask(scenes, 12, np.random.default_rng(5), 256)
+    packed, seg = batch.packed, asker.tokenizer.seg_id
+    looks = dict(zip(map(tuple, batch.looks.tolist()), batch.look_targets.tolist(), strict=True))
+    masks = dict(zip(map(tuple, packed.states.tolist()), packed.masks.tolist(), strict=True))
+    for image, labels in enumerate(packed.labels.tolist()):
+        for i, label in enumerate(labels):
+            if label == IGNORE_INDEX:
+                assert (image, i) not in looks
+                continue
+            end = labels.index(IGNORE_INDEX, i)
+            start = next(k for k in range(i, -1, -1) if labels[k - 1] == IGNORE_INDEX)
+            following = next((k for k in range(i, end) if labels[k] == seg), None)
+            if following is not None:
+                assert looks[image, i] == masks[image, following]
+            elif seg in labels[start:end]:
+                assert (image, i) not in looks
+            else:
+                assert looks[image, i] == NOWHERE
+
+
+def test_attention_to_the_target_costs_nothing(asker, scenes):
+    batch = asker.ask(scenes, 12, np.random.default_rng(5), 256)
+    first, last = batch.packed.visual
+    looking = torch.zeros(*batch.packed.ids.shape, batch.packed.ids.shape[1])
+    assert looking_loss(looking, batch) > 10
+    covered = torch.nn.functional.avg_pool2d(batch.targets[:, None], 16 // STRIDE).flatten(1)
+    for (image, position), target in zip(batch.looks.tolist(), batch.look_targets.tolist(), strict=True):
+        column = 0 if target == NOWHERE else first + int(covered[target].argmax())
+        assert column < last
+        looking[image, position, column] = 1.0
+    assert looking_loss(looking, batch).abs() < 1e-5
 
 
 def test_losses_train_every_part_and_the_export_loads(small_settings, asker, scenes, tmp_path):

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from lisa_ros.model.network import LisaNetwork
 from lisa_ros.model.tokenizer import LisaTokenizer
 from training.errors import TrainingError
-from training.tabletop.questions import coverage, word_ids
+from training.tabletop.questions import coverage, uncovered, word_ids
 from training.tabletop.scenes import scene_batches
 
 FIRST_SCENE = 8_000_000
@@ -20,7 +20,8 @@ def join(network: LisaNetwork, helpers: dict[str, nn.Module], tokenizer: LisaTok
     """Loads what stages 1 and 2 left into a network, and its projector's image half by linear regression.
 
     helpers: the training heads "dense" (of stage 1) and "pointing" (of stage 2). The projector maps the image embedding
-    to what the cells show, found by ridge regression on new scenes, and that to the words' embeddings: both are linear.
+    to what the cells show, found by ridge regression on new scenes, and that to the words' embeddings (and that of the
+    background): both are linear.
     """
     vision, language = (_state(run_dir / stage / "last.pt") for stage in ("vision", "language"))
     network.load_state_dict(_below("network.", language))
@@ -28,6 +29,7 @@ def join(network: LisaNetwork, helpers: dict[str, nn.Module], tokenizer: LisaTok
     helpers["dense"].load_state_dict(_below("dense.", vision))
     helpers["pointing"].load_state_dict(_below("pointing.", language))
     words = network.model.embed_tokens.weight[torch.tensor(word_ids(tokenizer))]
+    words = torch.cat([words, language["background"][None]])
     with torch.no_grad():
         slope, offset = _regress(network)
         width = network.config.sam.prompt_embed_dim
@@ -36,14 +38,15 @@ def join(network: LisaNetwork, helpers: dict[str, nn.Module], tokenizer: LisaTok
 
 
 def _regress(network: LisaNetwork) -> tuple[Tensor, Tensor]:
-    """Slope (C, words) and offset (words,) of the best linear guess of coverage from the image embedding."""
+    """Slope (C, words + 1) and offset of the best linear guess of coverage and background from the image embedding."""
     was_training = network.training
     network.eval()
     features, shown = [], []
     scenes = scene_batches(BATCH_SIZE, 0, 1, 0, FIRST_SCENE)
     for _, (_, batch) in zip(range(BATCHES), scenes, strict=False):
         features.append(network.sam.encode(batch.images).embedding.flatten(2).transpose(1, 2).flatten(0, 1))
-        shown.append(coverage(batch).flatten(0, 1))
+        covered = coverage(batch)
+        shown.append(torch.cat([covered, uncovered(covered)], dim=-1).flatten(0, 1))
     network.train(was_training)
     x, y = torch.cat(features), torch.cat(shown)
     x = torch.cat([x, torch.ones(len(x), 1)], dim=1)

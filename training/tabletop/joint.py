@@ -21,6 +21,7 @@ from training.tabletop.joining import join
 from training.tabletop.loop import LoopOptions, fit
 from training.tabletop.questions import (
     DECISION_WEIGHT,
+    LOOKING_WEIGHT,
     NAMING_WEIGHT,
     POINTING_WEIGHT,
     Asker,
@@ -29,6 +30,7 @@ from training.tabletop.questions import (
     answer_losses,
     decision_loss,
     lisa_config,
+    looking_loss,
     naming_loss,
     pointing_loss,
     question_batches,
@@ -52,6 +54,7 @@ class TabletopStage(nn.Module):
         super().__init__()
         config = lisa_config(settings)
         self.network = LisaNetwork(config)
+        self.network.set_attention("eager")
         self.dense = DenseHead(config.sam)
         self.pointing = PointingHead(config.hidden_size)
         self.register_buffer("words", torch.tensor(words), persistent=False)
@@ -62,17 +65,20 @@ class TabletopStage(nn.Module):
         embedding, maps = network.sam.image_encoder(batch.scenes.images)
         features = network.sam.features_of(embedding, maps)
         visual = network.visual_tokens(features, None)
-        hidden, middle = read(network, packed, visual)
+        reading = read(network, packed, visual)
+        hidden = reading.hidden
         answer, accuracy = answer_losses(network, hidden, packed)
         masked, iou = self._mask_losses(features, hidden, batch, rng)
         dense, miou = self.dense.loss(embedding, maps, batch.scenes)
         pointed = pointing_loss(self.pointing, hidden, visual, batch)
         decision = decision_loss(network, hidden, batch)
-        naming = naming_loss(network, self.words, middle, batch)
+        naming = naming_loss(network, self.words, reading.middle, batch)
+        looking = looking_loss(reading.looking, batch)
         return {
             "loss": answer
             + masked
             + DECISION_WEIGHT * decision
+            + LOOKING_WEIGHT * looking
             + DENSE_WEIGHT * dense
             + POINTING_WEIGHT * pointed
             + NAMING_WEIGHT * naming,
@@ -81,6 +87,7 @@ class TabletopStage(nn.Module):
             "decision": decision.detach(),
             "mask": masked.detach(),
             "iou": iou,
+            "looking": looking.detach(),
             "pointing": pointed.detach(),
             "naming": naming.detach(),
             "dense": dense.detach(),

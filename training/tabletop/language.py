@@ -19,6 +19,7 @@ from training.tabletop.distributed import start
 from training.tabletop.loop import LoopOptions, fit
 from training.tabletop.questions import (
     DECISION_WEIGHT,
+    LOOKING_WEIGHT,
     NAMING_WEIGHT,
     POINTING_WEIGHT,
     Asker,
@@ -28,11 +29,13 @@ from training.tabletop.questions import (
     coverage,
     decision_loss,
     lisa_config,
+    looking_loss,
     naming_loss,
     pointing_loss,
     question_batches,
     read,
     tokenizer_of,
+    uncovered,
     word_ids,
 )
 from training.tabletop.scenes import SceneBatch, scene_batches
@@ -75,6 +78,8 @@ class LanguageStage(nn.Module):
         nn.init.normal_(self.network.model.embed_tokens.weight, std=EMBEDDING_STD)
         nn.init.normal_(self.network.model.mm_projector.weight[:, width:], std=POSITION_STD)
         nn.init.zeros_(self.network.model.mm_projector.bias)
+        self.background = nn.Parameter(torch.randn(config.hidden_size) * EMBEDDING_STD)
+        self.network.set_attention("eager")
         for layer in self.network.model.layers:
             attend_to_alike(layer.self_attn)
 
@@ -87,26 +92,31 @@ class LanguageStage(nn.Module):
         position = self.network.sam.prompt_encoder.get_dense_pe().flatten(2).transpose(1, 2)
         projector = self.network.model.mm_projector
         place = F.linear(position, projector.weight[:, position.shape[-1] :], projector.bias)
-        return (shown * kept + noise) @ words + place
+        # Without a background of its own, a cell that shows nothing is noise, which the first norm makes loud.
+        return (shown * kept + noise) @ words + uncovered(shown) * self.background + place
 
     def losses(self, batch: QuestionBatch, vision: VisionStage, rng: np.random.Generator) -> dict[str, Tensor]:
         """Answers, pointing, and the mask prompts of stage 1 for single objects."""
         visual = self.true_tokens(batch.scenes, rng)
-        hidden, middle = read(self.network, batch.packed, visual)
+        reading = read(self.network, batch.packed, visual)
+        hidden = reading.hidden
         answer, accuracy = answer_losses(self.network, hidden, batch.packed)
         pointed = pointing_loss(self.pointing, hidden, visual, batch)
         prompt = self._prompt_loss(hidden, vision, batch)
         decision = decision_loss(self.network, hidden, batch)
-        naming = naming_loss(self.network, self.words, middle, batch)
+        naming = naming_loss(self.network, self.words, reading.middle, batch)
+        looking = looking_loss(reading.looking, batch)
         return {
             "loss": answer
             + DECISION_WEIGHT * decision
+            + LOOKING_WEIGHT * looking
             + POINTING_WEIGHT * pointed
             + NAMING_WEIGHT * naming
             + PROMPT_WEIGHT * prompt,
             "answer": answer.detach(),
             "token_accuracy": accuracy,
             "decision": decision.detach(),
+            "looking": looking.detach(),
             "pointing": pointed.detach(),
             "naming": naming.detach(),
             "prompt": prompt.detach(),

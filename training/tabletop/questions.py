@@ -28,6 +28,10 @@ POINTING_WEIGHT = 0.3
 NAMING_WEIGHT = 0.5
 NAMING_LAYER = 4  # the layers above look up what was named
 DECISION_WEIGHT = 0.5
+LOOKING_WEIGHT = 0.5
+LOOKING_LAYER, LOOKING_HEAD = 4, 0  # the layer above says what was seen
+NOWHERE = -1
+COVERED = 0.04  # share of a cell that an object must cover to be looked at there
 DECISIONS = ("in", "is", "are")  # "The mug in red", "The mug is not here", "The scissors are not here"
 TOKENIZER_SCENES = range(4_000_000, 4_000_400)  # scenes that no stage trains on
 
@@ -40,6 +44,8 @@ class QuestionBatch:
     pointing (p, 2): image and position of states that must point; pointing_targets (p,): at which target.
     names (B, L): for every label, the class word that comes next in its answer.
     decisions (B, L) bool: labels that say whether what was named is there.
+    looks (q, 2): image and position of every state that answers; look_targets (q,): the target whose mask comes next in
+    its answer, NOWHERE in an answer without masks.
     """
 
     scenes: SceneBatch
@@ -50,6 +56,8 @@ class QuestionBatch:
     target_ids: list[tuple[int, ...]]
     names: Tensor
     decisions: Tensor
+    looks: Tensor
+    look_targets: Tensor
 
 
 class Asker:
@@ -99,6 +107,7 @@ class Asker:
                 start_of_block = int((packed.blocks[b] == k).nonzero()[0])
                 begins.append((b, start_of_block + first[b, k] - 1, union))
         begins = torch.tensor(begins, dtype=torch.long).reshape(-1, 3)
+        looks, look_targets = _looks(packed)
         return QuestionBatch(
             scenes=batch,
             packed=packed,
@@ -108,6 +117,8 @@ class Asker:
             target_ids=ids,
             names=_next_names(packed.labels, self._classes),
             decisions=torch.isin(packed.labels, self._decisions),
+            looks=looks,
+            look_targets=look_targets,
         )
 
     def _render(
@@ -175,6 +186,11 @@ def coverage(batch: SceneBatch) -> Tensor:
     return nn.functional.avg_pool2d(words, 16 // STRIDE).sqrt().flatten(2).transpose(1, 2)
 
 
+def uncovered(shown: Tensor) -> Tensor:
+    """Root of the share of each cell that no object covers: coverage (B, cells, classes + colours) -> (B, cells, 1)."""
+    return (1 - shown[..., :CATEGORY_COUNT].square().sum(-1, keepdim=True)).clamp(min=0).sqrt()
+
+
 class PointingHead(nn.Module):
     """Scores of a state against every visual token: states (p, H) and tokens (p, N, H) -> (p, N)."""
 
@@ -187,11 +203,21 @@ class PointingHead(nn.Module):
         return torch.einsum("pd,pnd->pn", self.query(states), self.key(tokens)) / self.query.out_features**0.5
 
 
-def read(network: LisaNetwork, packed: PackedBatch, visual: Tensor) -> tuple[Tensor, Tensor]:
-    """Hidden states (B, L, H), the last and those of NAMING_LAYER, both after the final norm.
+@dataclass(frozen=True)
+class Reading:
+    """What the language model made of a packed batch of B sequences of L positions.
 
-    Of packed conversations about images with the visual tokens (B, N, H).
+    hidden, middle (B, L, H): the states of the last layer and of NAMING_LAYER, both after the final norm.
+    looking (B, L, L): the attention of LOOKING_HEAD in LOOKING_LAYER.
     """
+
+    hidden: Tensor
+    middle: Tensor
+    looking: Tensor
+
+
+def read(network: LisaNetwork, packed: PackedBatch, visual: Tensor) -> Reading:
+    """Reads packed conversations about images with the visual tokens (B, N, H); needs the "eager" attention."""
     first, last = packed.visual
     inputs = network.embed(packed.ids)
     inputs = torch.cat([inputs[:, :first], visual, inputs[:, last:]], dim=1)
@@ -201,8 +227,13 @@ def read(network: LisaNetwork, packed: PackedBatch, visual: Tensor) -> tuple[Ten
         position_ids=packed.positions,
         use_cache=False,
         output_hidden_states=True,
+        output_attentions=True,
     )
-    return output.last_hidden_state, network.model.norm(output.hidden_states[NAMING_LAYER])
+    return Reading(
+        hidden=output.last_hidden_state,
+        middle=network.model.norm(output.hidden_states[NAMING_LAYER]),
+        looking=output.attentions[LOOKING_LAYER][:, LOOKING_HEAD],
+    )
 
 
 def answer_losses(network: LisaNetwork, hidden: Tensor, packed: PackedBatch) -> tuple[Tensor, Tensor]:
@@ -232,6 +263,25 @@ def naming_loss(network: LisaNetwork, words: Tensor, middle: Tensor, batch: Ques
     return answer + cells
 
 
+def _looks(packed: PackedBatch) -> tuple[Tensor, Tensor]:
+    """`looks` and `look_targets` of a QuestionBatch; what follows an answer's last mask is left out."""
+    targets = dict(zip(map(tuple, packed.states.tolist()), packed.masks.tolist(), strict=True))
+    looks, found = [], []
+    for image, (labels, blocks) in enumerate(zip(packed.labels.tolist(), packed.blocks.tolist(), strict=True)):
+        shown = {blocks[position] for row, position in targets if row == image}
+        following: int | None = None
+        for position in range(len(labels) - 1, -1, -1):
+            if labels[position] == IGNORE_INDEX:
+                following = None
+                continue
+            following = targets.get((image, position), following)
+            target = following if blocks[position] in shown else NOWHERE
+            if target is not None:
+                looks.append((image, position))
+                found.append(target)
+    return torch.tensor(looks).reshape(-1, 2), torch.tensor(found, dtype=torch.long)
+
+
 def _next_names(labels: Tensor, classes: set[int]) -> Tensor:
     """For every label of an answer the next class word at or behind it, IGNORE_INDEX if none follows."""
     names = torch.full_like(labels, IGNORE_INDEX)
@@ -243,6 +293,22 @@ def _next_names(labels: Tensor, classes: set[int]) -> Tensor:
             out[i] = following
         names[row] = torch.tensor(out)
     return names
+
+
+def looking_loss(looking: Tensor, batch: QuestionBatch) -> Tensor:
+    """Minus the logarithm of the attention that an answering state pays to the cells of what it speaks of.
+
+    looking (B, L, L). Where nothing is there to be shown, the attention shall rest on the first token. Without this the
+    small model says for a long time that everything is there.
+    """
+    covered = nn.functional.avg_pool2d(batch.targets[:, None], 16 // STRIDE).flatten(1)
+    cells = (covered > COVERED) | (covered == covered.amax(1, keepdim=True))
+    image, position = batch.looks.unbind(1)
+    attention = looking[image, position]
+    first, last = batch.packed.visual
+    seen = (attention[:, first:last] * cells[batch.look_targets.clamp(min=0)]).sum(1)
+    seen = torch.where(batch.look_targets == NOWHERE, attention[:, 0], seen)
+    return -(seen + 1e-6).log().mean()
 
 
 def pointing_loss(head: PointingHead, hidden: Tensor, visual: Tensor, batch: QuestionBatch) -> Tensor:
