@@ -1,5 +1,6 @@
 """Image files and compressed images: read as RGB, written as PNG."""
 
+import io
 from pathlib import Path
 
 import cv2
@@ -7,6 +8,8 @@ import numpy as np
 from PIL import Image, ImageOps
 
 from lisa_ros.errors import ConfigurationError, InvalidImageError
+
+MAX_PIXELS = 64_000_000  # of a compressed image: a few bytes can claim to be gigabytes
 
 
 def read_image(path: Path) -> np.ndarray:
@@ -38,17 +41,35 @@ def decompress(data, flags: int, name: str) -> np.ndarray:
 
     Raises InvalidImageError.
     """
+    _check_size(data, name)
     try:
-        pixels = cv2.imdecode(np.frombuffer(data, np.uint8), flags) if len(data) else None
+        pixels = cv2.imdecode(np.frombuffer(data, np.uint8), flags)
     except cv2.error as error:
         raise InvalidImageError(
             f"compressed image ({name!r}, {len(data)} bytes) cannot be decoded: {error.err}"
         ) from error
     if pixels is None:
-        raise InvalidImageError(
-            f"compressed image ({name!r}, {len(data)} bytes) is neither a whole JPEG nor a whole PNG"
-        )
+        raise _not_whole(data, name)
     return pixels
+
+
+def _check_size(data, name: str) -> None:
+    """Looks at the header alone, before memory for the pixels is taken."""
+    try:
+        with Image.open(io.BytesIO(data), formats=("JPEG", "PNG")) as image:
+            width, height = image.size
+    except Image.DecompressionBombError as error:
+        raise InvalidImageError(f"compressed image ({name!r}, {len(data)} bytes): {error}") from error
+    except (OSError, SyntaxError, ValueError) as error:
+        raise _not_whole(data, name) from error
+    if width * height > MAX_PIXELS:
+        raise InvalidImageError(
+            f"compressed image ({name!r}, {len(data)} bytes) claims {width}x{height} pixels; the limit is {MAX_PIXELS}"
+        )
+
+
+def _not_whole(data, name: str) -> InvalidImageError:
+    return InvalidImageError(f"compressed image ({name!r}, {len(data)} bytes) is neither a whole JPEG nor a whole PNG")
 
 
 def decompress_rgb(data, name: str = "image") -> np.ndarray:

@@ -1,3 +1,5 @@
+import struct
+import zlib
 from types import SimpleNamespace
 
 import cv2
@@ -150,6 +152,16 @@ def test_compressed_colour_images_are_decoded_to_rgb():
 def test_damaged_compressed_images_are_refused(data):
     with pytest.raises(InvalidImageError, match=f"{len(data)} bytes"):
         to_rgb(compressed(data, "png"))
+
+
+@pytest.mark.parametrize(("width", "height"), [(9000, 8000), (60000, 60000)])
+def test_a_small_file_that_claims_to_be_huge_is_refused_before_it_is_decoded(width, height, monkeypatch):
+    monkeypatch.setattr(cv2, "imdecode", lambda *_: pytest.fail("decoded"))
+    png = bytearray(cv2.imencode(".png", np.zeros((4, 4), np.uint8))[1].tobytes())
+    png[16:24] = struct.pack(">II", width, height)
+    png[29:33] = struct.pack(">I", zlib.crc32(png[12:29]))
+    with pytest.raises(InvalidImageError, match="pixels"):
+        to_rgb(compressed(bytes(png), "png"))
 
 
 def compressed_depth(levels, name, quantisation=(0.0, 0.0)):
