@@ -1,0 +1,183 @@
+"""What is annotated in a scan: objects, their categories, and an instance and a label image for every frame."""
+
+import json
+import zipfile
+import zlib
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from lisa_ros.errors import InvalidImageError, RecordingError
+from lisa_ros.images import decompress
+from lisa_ros.scannet.scene import SceneFiles
+
+UNANNOTATED = 0  # in instance and label images
+_LARGEST_ID = 254  # instance images are 8 bit and hold objectId + 1
+_LARGEST_PNG = 64 << 20
+# Both images were filtered on their own, so their edges differ; an object of some size must still have its own label.
+_CHECKED_SHARE = 0.002
+_AGREEMENT = 0.5
+
+
+@dataclass(frozen=True)
+class SceneObject:
+    """One annotated object. id: its objectId; instance images hold id + 1. label: free text, as it was annotated."""
+
+    id: int
+    label: str
+
+
+@dataclass(frozen=True)
+class Category:
+    """One row of the label table. id: its value in label images. count: how often it was annotated."""
+
+    id: int
+    raw: str
+    category: str
+    count: int = 0
+
+
+class Annotation:
+    """An open annotation of one scan. A context manager.
+
+    objects: objectId -> SceneObject. categories: free-text label -> Category. Raises RecordingError for files that are
+    missing or damaged, objects that occur twice or do not fit into 8 bits, and labels that the table lacks.
+    """
+
+    def __init__(self, files: SceneFiles):
+        self.scene = files.scene
+        self.objects = read_aggregation(files.aggregation)
+        self.categories = read_label_table(files.label_table)
+        unknown = sorted({item.label for item in self.objects.values()} - set(self.categories))
+        if unknown:
+            raise RecordingError(
+                f"{files.label_table} lacks the labels {', '.join(unknown)} of {files.aggregation.name}; "
+                "use ScanNet's current table"
+            )
+        self._instances = ImageArchive(files.instances, np.uint8)
+        try:
+            self._labels = ImageArchive(files.labels, np.uint16)
+        except BaseException:
+            self._instances.close()
+            raise
+
+    def __enter__(self) -> "Annotation":
+        return self
+
+    def __exit__(self, *_):
+        self.close()
+
+    def close(self):
+        """Closes the archives."""
+        self._instances.close()
+        self._labels.close()
+
+    def instances(self, frame: int) -> np.ndarray:
+        """(H, W) uint8, objectId + 1 or 0, after it was held against the objects and the label image.
+
+        Raises RecordingError for an id that is no object's, and for an object with another label in the label image.
+        """
+        instances, labels = self._instances.read(frame), self._labels.read(frame)
+        if instances.shape != labels.shape:
+            raise RecordingError(
+                f"frame {frame} of {self.scene}: instance image {instances.shape} and label image {labels.shape} differ"
+            )
+        present, counts = np.unique(instances, return_counts=True)
+        for value, count in zip(present.tolist(), counts.tolist(), strict=True):
+            if value != UNANNOTATED:
+                self._check(frame, value, labels[instances == value], count / instances.size)
+        return instances
+
+    def _check(self, frame: int, value: int, labels: np.ndarray, share: float):
+        item = self.objects.get(value - 1)
+        if item is None:
+            raise RecordingError(
+                f"{self._instances.path}, frame {frame}: pixel value {value} means object {value - 1}, which the "
+                f"aggregation lacks; it has {', '.join(map(str, sorted(self.objects)))}"
+            )
+        expected = self.categories[item.label].id
+        if share >= _CHECKED_SHARE and np.mean(labels == expected) < _AGREEMENT:
+            found = np.bincount(labels).argmax()
+            raise RecordingError(
+                f"{self._labels.path}, frame {frame}: object {item.id} ({item.label!r}) has label {found}, the table "
+                f"says {expected}; instance and label images belong to different annotations"
+            )
+
+
+class ImageArchive:
+    """A zip of one PNG per frame, named `<frame>.png` in whatever folder. Raises RecordingError."""
+
+    def __init__(self, path: Path, dtype: type):
+        self.path, self._dtype = path, np.dtype(dtype)
+        try:
+            self._zip = zipfile.ZipFile(path)
+        except (OSError, zipfile.BadZipFile) as error:
+            raise RecordingError(f"{path} is not a whole zip file: {error}") from error
+        self._names = {Path(name).stem: name for name in self._zip.namelist() if name.endswith(".png")}
+
+    def __len__(self) -> int:
+        return len(self._names)
+
+    def close(self):
+        """Closes the archive."""
+        self._zip.close()
+
+    def read(self, frame: int) -> np.ndarray:
+        """(H, W) of the archive's dtype. Raises RecordingError for a frame that is missing or damaged."""
+        name = self._names.get(str(frame))
+        if name is None:
+            raise RecordingError(f"{self.path} has no image of frame {frame}; it has {len(self)} frames")
+        try:
+            if self._zip.getinfo(name).file_size > _LARGEST_PNG:
+                raise RecordingError(f"{self.path}: {name} is larger than {_LARGEST_PNG >> 20} MiB")
+            pixels = decompress(self._zip.read(name), cv2.IMREAD_UNCHANGED, name)
+        except (OSError, zipfile.BadZipFile, zlib.error, EOFError, InvalidImageError) as error:
+            raise RecordingError(f"{self.path}: {name} is damaged: {error}") from error
+        if pixels.ndim != 2 or pixels.dtype != self._dtype:
+            raise RecordingError(
+                f"{self.path}: {name} is {pixels.dtype} {pixels.shape}; it must have one channel of {self._dtype}"
+            )
+        return pixels
+
+
+def read_aggregation(path: Path) -> dict[int, SceneObject]:
+    """objectId -> object of `<scene>.aggregation.json`. Raises RecordingError."""
+    try:
+        groups = json.loads(path.read_text(encoding="utf-8"))["segGroups"]
+        items = [SceneObject(int(group["objectId"]), str(group["label"])) for group in groups]
+    except OSError as error:
+        raise RecordingError(f"cannot read {path}: {error.strerror}") from error
+    except (ValueError, KeyError, TypeError) as error:
+        raise RecordingError(f"{path} is no aggregation: {error!r}") from error
+    for item in items:
+        if not 0 <= item.id <= _LARGEST_ID:
+            raise RecordingError(f"{path}: objectId {item.id} is not within 0..{_LARGEST_ID}")
+    if len({item.id for item in items}) < len(items):
+        raise RecordingError(f"{path} has the same objectId twice")
+    return {item.id: item for item in items}
+
+
+def read_label_table(path: Path) -> dict[str, Category]:
+    """Free-text label -> row of `scannetv2-labels.combined.tsv`. Raises RecordingError."""
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise RecordingError(f"cannot read the label table {path}: {error}") from error
+    columns = lines[0].split("\t") if lines else []
+    if not {"id", "raw_category", "category"} <= set(columns):
+        raise RecordingError(f"{path} has the columns {columns}; id, raw_category and category must be among them")
+    return {row.raw: row for row in _rows(path, columns, lines[1:])}
+
+
+def _rows(path: Path, columns: list[str], lines: list[str]) -> Iterable[Category]:
+    for number, line in enumerate(lines, start=2):
+        if not line.strip():
+            continue
+        values = dict(zip(columns, line.split("\t"), strict=False))
+        try:
+            yield Category(int(values["id"]), values["raw_category"], values["category"], int(values.get("count") or 0))
+        except (KeyError, ValueError) as error:
+            raise RecordingError(f"{path}, line {number}: {error!r} in {line!r}") from error
