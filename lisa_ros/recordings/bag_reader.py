@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -9,9 +10,8 @@ from typing import Any
 
 import numpy as np
 from rosbags.rosbag2 import Reader
-from rosbags.rosbag2.errors import ReaderError
 
-from lisa_ros.errors import RecordingError
+from lisa_ros.errors import InvalidImageError, RecordingError
 from lisa_ros.geometry import CameraModel
 from lisa_ros.nodes.images import to_depth, to_rgb
 from lisa_ros.recordings import messages
@@ -70,7 +70,9 @@ class RgbdFrame:
 
     @property
     def camera(self) -> CameraModel:
-        """Intrinsics of the colour image. Raises InvalidImageError for an uncalibrated camera."""
+        """Intrinsics of the colour image. Raises InvalidImageError where there are none, or unusable ones."""
+        if "camera_info" not in self.messages:
+            raise InvalidImageError(f"the bag has no camera_info near the image at {self.stamp} ns")
         info = self.messages["camera_info"].message
         return CameraModel.from_matrix(info.k, info.width, info.height)
 
@@ -84,14 +86,9 @@ class RgbdBag:
 
     def __init__(self, path: Path | str, topics: RgbdTopics | None = None):
         self.path = Path(path)
-        try:
+        with _told(f"{self.path} is not a whole bag", "`ros2 bag reindex` or `mcap recover` repair what was cut off"):
             self._reader = Reader(self.path)
             self._reader.open()
-        except (ReaderError, OSError, ValueError, LookupError, TypeError) as error:
-            raise RecordingError(
-                f"{self.path} is not a whole bag: {error}; a recording that was cut off can be repaired with "
-                "`ros2 bag reindex` or `mcap recover`"
-            ) from error
         try:
             self._connections = list(self._reader.connections)
             self.roles = self._find(topics or RgbdTopics())
@@ -154,16 +151,14 @@ class RgbdBag:
         return RgbdFrame(count if index is None else index, image.stamp, image.message.header.frame_id, pose, found)
 
     def _messages(self, connections, start, stop) -> Iterator[BagMessage]:
-        try:
+        with _told(f"{self.path} is damaged", "copy or convert it again"):
             for connection, time, data in self._reader.messages(connections, start, stop):
                 yield BagMessage(connection.topic, connection.msgtype, time, bytes(data))
-        except (ReaderError, OSError, ValueError, LookupError, TypeError) as error:
-            raise RecordingError(f"{self.path} is damaged: {error}; copy or convert it again") from error
 
     def _find(self, topics: RgbdTopics) -> dict[str, str]:
         """Topic -> role of those that the bag has."""
         present, roles = self.topics, {}
-        for role in ("tf", "camera_info", "depth_info", "depth", "image"):
+        for role in ("image", "camera_info", "depth", "depth_info", "tf"):
             base = getattr(topics, role)
             names = [base + suffix for suffix in _SUFFIXES.get(role, ("",))] if base else []
             found = [name for name in names if name in present]
@@ -183,3 +178,12 @@ class RgbdBag:
             return json.loads(path.read_text(encoding="utf-8"))
         except ValueError as error:
             raise RecordingError(f"{path} is not JSON: {error}; convert the recording again") from error
+
+
+@contextmanager
+def _told(what: str, remedy: str) -> Iterator[None]:
+    """Makes every error of reading a RecordingError."""
+    try:
+        yield
+    except Exception as error:  # rosbags passes on what sqlite, zstd, lz4, yaml and struct raise
+        raise RecordingError(f"{what}: {error}; {remedy}") from error

@@ -11,7 +11,8 @@ DEPTH_TOLERANCE = 20_000_000  # ns, as the perception node's sync_tolerance
 POSE_TOLERANCE = 1_000_000  # ns; poses are not interpolated
 # An image waits so long (ns of the bag's time) for what belongs to it; drivers send depth some frames later at most.
 PATIENCE = 250_000_000
-_ROOM = 64  # images and depth images kept at most, whatever the times say
+_ROOM = 64  # messages kept of each kind at most, whatever the times say
+_TRANSFORMS = 1024  # small, and of all frames of a robot
 
 Parts = tuple[np.ndarray | None, dict]
 
@@ -25,25 +26,23 @@ class Synchronizer:
     def __init__(self, depth: bool, tf: bool):
         self._waits = {"depth": depth, "tf": tf}
         self._images: deque = deque()
-        self._depths: deque = deque(maxlen=_ROOM)
-        self._poses: deque = deque(maxlen=16 * _ROOM)  # (stamp, pose, message) of the images' optical frame
-        self._transforms: deque = deque(maxlen=16 * _ROOM)  # seen before the first image said which frame that is
+        self._near = {role: deque(maxlen=_ROOM) for role in ("depth", "camera_info", "depth_info")}
+        self._poses: deque = deque(maxlen=_TRANSFORMS)  # (stamp, pose, message) of the images' optical frame
+        self._transforms: deque = deque(maxlen=_TRANSFORMS)  # seen before the first image said which frame that is
         self._frame_id: str | None = None
-        self._infos: dict = {}
 
     def add(self, role: str, message) -> Iterator[Parts]:
         """Files a message of a role; gives the images that are complete, or have waited for long enough."""
         if role == "image":
             self._images.append(message)
             self._name_frame(message.message.header.frame_id)
-        elif role == "depth":
-            self._depths.append(message)
         elif role == "tf":
             self._file_transforms(message)
         else:
-            self._infos[role] = message
-        while self._depths and message.time - self._depths[0].time > 2 * PATIENCE:
-            self._depths.popleft()
+            self._near[role].append(message)
+        depths = self._near["depth"]
+        while depths and message.time - depths[0].time > 2 * PATIENCE:
+            depths.popleft()
         while self._images and self._is_due(self._images[0], message.time):
             yield self._assemble(self._images.popleft())
 
@@ -69,24 +68,19 @@ class Synchronizer:
     def _is_due(self, image, now: int) -> bool:
         if now - image.time > PATIENCE or len(self._images) > _ROOM:
             return True
-        depth = not self._waits["depth"] or any(d.stamp == image.stamp for d in self._depths)
+        depth = not self._waits["depth"] or any(d.stamp == image.stamp for d in self._near["depth"])
         pose = not self._waits["tf"] or any(stamp == image.stamp for stamp, *_ in self._poses)
-        return depth and pose and "camera_info" in self._infos
+        return depth and pose and bool(self._near["camera_info"])
 
     def _assemble(self, image) -> Parts:
-        found = dict(self._infos, image=image)
-        depth = min(self._depths, key=lambda d: abs(d.stamp - image.stamp), default=None)
-        if depth is not None and abs(depth.stamp - image.stamp) <= DEPTH_TOLERANCE:
-            found["depth"] = depth
-        nearest = min(self._poses, key=lambda p: abs(p[0] - image.stamp), default=None)
+        found = {"image": image}
+        for role, ring in self._near.items():
+            nearest = min(ring, key=lambda message: abs(message.stamp - image.stamp), default=None)
+            # A calibration holds whenever it was said; a depth image shows one moment.
+            if nearest is not None and (role != "depth" or abs(nearest.stamp - image.stamp) <= DEPTH_TOLERANCE):
+                found[role] = nearest
         pose = None
+        nearest = min(self._poses, key=lambda entry: abs(entry[0] - image.stamp), default=None)
         if nearest is not None and abs(nearest[0] - image.stamp) <= POSE_TOLERANCE:
             pose, found["tf"] = nearest[1], nearest[2]
-        self._forget_before(image.stamp - DEPTH_TOLERANCE)
         return pose, found
-
-    def _forget_before(self, stamp: int):
-        while self._depths and self._depths[0].stamp < stamp:
-            self._depths.popleft()
-        while self._poses and self._poses[0][0] < stamp:
-            self._poses.popleft()
