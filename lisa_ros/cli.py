@@ -16,6 +16,7 @@ COMMANDS = {
     "demo": ("lisa_ros.commands.demo", "start the graph, ask about simulated scenes, write a report"),
     "eval": ("lisa_ros.commands.evaluate", "score a model"),
     "record": ("lisa_ros.commands.record", "make a recording of the simulated tabletop to evaluate on"),
+    "play": ("lisa_ros.commands.play", "play an RGB-D bag on real topics"),
     "scannet": ("lisa_ros.commands.scannet", "convert ScanNet recordings to bags, write queries about them"),
     "info": ("lisa_ros.commands.info", "versions, device, models, and what of ROS is there"),
 }

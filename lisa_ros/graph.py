@@ -62,7 +62,7 @@ ARGUMENTS = (
              default="perception"),
     Argument("autostart", "Configure and activate at start (true, false)", kind=bool, parameter_of=_PERCEPTION),
     Argument("log_level", "debug, info, warn, error or fatal", default="info"),
-    Argument("camera", "Topic set: realsense, zed, simulator (starts one), or a YAML file like config/cameras/*.yaml"),
+    Argument("camera", "Topic set: realsense, zed, scannet, simulator (starts one), or a YAML file like those"),
     Argument("image_topic", f"Colour images; {_TOPIC.format('image')}"),
     Argument("depth_topic", f"Depth registered to the colour image; {_TOPIC.format('depth')}"),
     Argument("camera_info_topic", f"Calibration of the colour image; {_TOPIC.format('camera_info')}"),

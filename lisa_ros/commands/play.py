@@ -1,0 +1,48 @@
+"""`lisa-ros play`: a bag on real topics in real time, where there is no `ros2 bag play`."""
+
+import argparse
+import os
+from pathlib import Path
+
+from lisa_ros import graph
+from lisa_ros.errors import ConfigurationError
+
+
+def add_arguments(parser: argparse.ArgumentParser):
+    """Arguments of `lisa-ros play`."""
+    parser.add_argument("bag", type=Path, metavar="BAG", help="folder of an RGB-D bag, as lisa-ros writes it")
+    parser.add_argument("--rate", type=float, default=1.0, metavar="R", help="speed (default: %(default)s)")
+    parser.add_argument("--no-clock", action="store_true", help="do not publish /clock")
+    parser.add_argument(
+        "--wait", type=float, default=30.0, metavar="S",
+        help="seconds to wait for somebody who listens to the images; 0: begin at once (default: %(default)s)",
+    )  # fmt: skip
+
+
+def run(args: argparse.Namespace) -> int:
+    """Plays. Exit status 1 where nobody listened in time."""
+    os.environ.update(graph.environment())  # before the middleware is loaded: large images need its shared memory
+    try:
+        import rclpy
+        from rclpy.signals import SignalHandlerOptions
+
+        from lisa_ros.nodes.player import BagPlayer
+    except ImportError as error:
+        raise ConfigurationError(f"playing needs ROS 2: {error}; see docs/installation.md") from error
+    from lisa_ros.recordings.bag_reader import RgbdBag
+
+    with RgbdBag(args.bag) as bag:
+        rclpy.init(args=[], signal_handler_options=SignalHandlerOptions.NO)  # Ctrl-C is Python's
+        try:
+            node = rclpy.create_node("player")
+            player = BagPlayer(node, bag)
+            if args.wait > 0 and not player.wait_for_subscriber(args.wait):
+                print(f"nobody listens to the images of {args.bag}")
+                return 1
+            report = player.play(args.rate, clock=not args.no_clock)
+        finally:
+            rclpy.try_shutdown()
+    print(
+        f"{report.frames} frames in {report.seconds:.1f} s, the latest message {report.worst_delay * 1000:.0f} ms late"
+    )
+    return 0
