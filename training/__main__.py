@@ -1,45 +1,89 @@
-"""Command line of the training code: `python -m training STAGE --config FILE`."""
+"""Training from the command line: `python -m training train|validate|merge|export --config FILE`.
+
+On several devices: `accelerate launch --config_file config/training/accelerate/FILE.yaml -m training train ...`.
+"""
 
 import argparse
 import sys
 from pathlib import Path
 
-from lisa_ros.errors import LisaError
+from lisa_ros.errors import ConfigurationError, LisaError
 from training.errors import TrainingError
-from training.tabletop.settings import load_settings
+
+STAGES = ("vision", "language", "tabletop")
 
 
-def main() -> int:
-    """Runs one stage; returns the exit code."""
-    parser = argparse.ArgumentParser(prog="python -m training", description=__doc__)
-    parser.add_argument("stage", choices=("vision", "language", "tabletop", "export"))
-    parser.add_argument("--config", type=Path, default=Path("config/training/tabletop.yaml"))
-    parser.add_argument("--out", type=Path, help="export: directory of the checkpoint that `from_pretrained` loads")
-    args = parser.parse_args()
+def main(arguments: list[str] | None = None) -> int:
+    """Runs one command; returns the exit code: 0, or 2 after a one-line error."""
+    args = _parser().parse_args(arguments)
     try:
-        settings = load_settings(args.config)
-        if args.stage == "vision":
-            from training.tabletop.vision import train
-
-            train(settings)
-        elif args.stage == "language":
-            from training.tabletop.language import train
-
-            train(settings)
-        elif args.stage == "tabletop":
-            from training.tabletop.joint import train
-
-            train(settings)
-        else:
-            from training.tabletop.joint import export
-
-            if args.out is None:
-                parser.error("export needs --out DIR")
-            export(settings, args.out)
+        _run(args)
     except (LisaError, TrainingError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
     return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m training", description=__doc__.split("\n")[0])
+    commands = parser.add_subparsers(dest="command", required=True)
+
+    def command(name: str, description: str) -> argparse.ArgumentParser:
+        one = commands.add_parser(name, help=description, description=description)
+        one.add_argument("--config", type=Path, default=Path("config/training/tabletop.yaml"), help="YAML of the run")
+        return one
+
+    train = command("train", "trains; goes on from the last checkpoint where there is one")
+    train.add_argument("--stage", choices=STAGES, help="recipe tabletop: this stage alone")
+    for stage in STAGES:
+        command(stage, f"the same as train --stage {stage}")
+    for name, description in (
+        ("validate", "scores a checkpoint (gIoU, cIoU) on the sets of the configuration"),
+        ("merge", "adds the adapters to their base: a checkpoint that Lisa.from_pretrained loads"),
+        ("export", "writes the trained model as a checkpoint that Lisa.from_pretrained loads"),
+    ):
+        one = command(name, description)
+        one.add_argument("--checkpoint", type=Path, help="in place of the run's best one; `base`: untrained")
+        if name != "validate":
+            one.add_argument("--out", type=Path, required=True, help="directory to write")
+    return parser
+
+
+def _run(args: argparse.Namespace) -> None:
+    from training.settings import read_recipe
+
+    stage = args.command if args.command in STAGES else getattr(args, "stage", None)
+    command = "train" if args.command in STAGES else args.command
+    if args.command in STAGES or read_recipe(args.config) == "tabletop":
+        _run_tabletop(args, command, stage)
+        return
+    if stage:
+        raise ConfigurationError(f"{args.config} is of recipe lora, which has no stage {stage}")
+    from training import run
+    from training.settings import load_settings
+
+    settings = load_settings(args.config)
+    if command == "train":
+        run.train(settings)
+    elif command == "validate":
+        run.validate_run(settings, args.checkpoint)
+    else:
+        run.merge(settings, args.checkpoint, args.out)
+
+
+def _run_tabletop(args: argparse.Namespace, command: str, stage: str | None) -> None:
+    from training.tabletop import joint, language, vision
+    from training.tabletop.settings import load_settings
+
+    settings = load_settings(args.config)
+    stages = {"vision": vision.train, "language": language.train, "tabletop": joint.train}
+    if command == "train":
+        for name in (stage,) if stage else STAGES:
+            stages[name](settings)
+    elif command == "export":
+        joint.export(settings, args.out)
+    else:
+        raise ConfigurationError(f"recipe tabletop has no command {command}; use train, export, and lisa_ros evaluate")
 
 
 if __name__ == "__main__":

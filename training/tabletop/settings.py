@@ -89,6 +89,8 @@ class Settings:
 def load_settings(path: Path) -> Settings:
     """Reads and checks the file; raises ConfigurationError naming file and key."""
     values = yaml.safe_load(Path(path).read_text())
+    if isinstance(values, dict):
+        values.pop("recipe", None)  # the command line has read it
     sections = {
         "model": ModelSettings,
         "vision": VisionSettings,

@@ -1,0 +1,102 @@
+"""What a run begins with: a LISA checkpoint as it is, or a LLaVA and a Segment Anything joined into a new LISA."""
+
+import json
+import shutil
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from lisa_ros.errors import CheckpointError, ConfigurationError
+from lisa_ros.model.checkpoint import TOKENIZER_FILES, Checkpoint, assemble, find, load
+from lisa_ros.model.prompts import IM_END, IM_START
+from lisa_ros.model.tokenizer import SEG_TOKEN, LisaTokenizer
+from lisa_ros.model.weights import read_weight_file, read_weights
+
+_INITIAL_STD = 0.02  # of new embedding rows, as LLaMA's own initialisation
+
+
+@dataclass(frozen=True)
+class ModelSettings:
+    """source: a LISA checkpoint (packaged name, path, hub id), or a LLaVA's directory.
+
+    sam_checkpoint: Segment Anything's file (.pth), for a LLaVA only. sam: its sizes where shapes do not tell them.
+    vision_tower, conv_type: in place of what the checkpoint says.
+    """
+
+    source: str
+    vision_tower: str | None = None
+    conv_type: str | None = None
+    sam_checkpoint: str | None = None
+    sam: Mapping[str, object] | None = None
+
+
+def load_base(settings: ModelSettings, tokenizer_dir: Path, dtype: torch.dtype, seed: int) -> Checkpoint:
+    """The network to train, on the CPU. A LISA keeps everything it has learnt, its mask decoder and projection too.
+
+    tokenizer_dir: where a new LISA's tokenizer is written. seed: of the parts that a LLaVA lacks.
+    Raises CheckpointError, ConfigurationError.
+    """
+    directory = find(settings.source)
+    values = json.loads((directory / "config.json").read_text()) if (directory / "config.json").is_file() else {}
+    common = {"vision_tower": settings.vision_tower, "sam": settings.sam, "conv_type": settings.conv_type}
+    if "train_mask_decoder" in values or not values:
+        if settings.sam_checkpoint:
+            raise ConfigurationError(
+                f"model.sam_checkpoint {settings.sam_checkpoint}: {settings.source} is a LISA and keeps its own "
+                "Segment Anything; remove the key"
+            )
+        return load(directory, dtype=dtype, **common)
+    if not settings.sam_checkpoint:
+        raise ConfigurationError(
+            f"model.source {settings.source} is not a LISA checkpoint; to make one of it give model.sam_checkpoint, "
+            "the file of Segment Anything (sam_vit_h_4b8939.pth)"
+        )
+    tokenizer = extend_tokenizer(directory, tokenizer_dir)
+    weights = join(read_weights(directory), read_weight_file(Path(settings.sam_checkpoint)), len(tokenizer), seed)
+    values |= {"vocab_size": len(tokenizer), "train_mask_decoder": True, "mm_use_im_start_end": True}
+    return assemble(values, weights, tokenizer, tokenizer_dir, dtype=dtype, **common)
+
+
+def extend_tokenizer(source: Path, out: Path) -> LisaTokenizer:
+    """Writes the tokenizer of `source` with [SEG], <im_start>, <im_end> added where they lack, and reads it."""
+    import sentencepiece
+
+    out.mkdir(parents=True, exist_ok=True)
+    for name in TOKENIZER_FILES:
+        if (source / name).is_file():
+            shutil.copyfile(source / name, out / name)
+    if not (source / "tokenizer.model").is_file():
+        raise CheckpointError(f"{source / 'tokenizer.model'} is missing: it holds the vocabulary of the checkpoint")
+    path = out / "added_tokens.json"
+    added = json.loads(path.read_text()) if path.is_file() else {}
+    size = sentencepiece.SentencePieceProcessor(model_file=str(source / "tokenizer.model")).vocab_size()
+    for token in (SEG_TOKEN, IM_START, IM_END):
+        added.setdefault(token, max([size - 1, *added.values()]) + 1)
+    path.write_text(json.dumps(added, indent=2) + "\n", encoding="utf-8")
+    return LisaTokenizer.from_directory(out)
+
+
+def join(llava: Mapping[str, Tensor], sam: Mapping[str, Tensor], vocabulary: int, seed: int) -> dict[str, Tensor]:
+    """Weights of a new LISA: LLaVA's with rows for the new tokens, SAM's, and a fresh text projection."""
+    generator = torch.Generator().manual_seed(seed)
+    weights = dict(llava)
+    for name in ("model.embed_tokens.weight", "lm_head.weight"):
+        if name not in weights:
+            raise CheckpointError(f"the language model's weights lack {name}")
+        old = weights[name]
+        fresh = torch.randn(max(0, vocabulary - len(old)), old.shape[1], generator=generator) * _INITIAL_STD
+        weights[name] = torch.cat([old[:vocabulary], fresh.to(old.dtype)])
+    weights |= {f"model.visual_model.{key}": value for key, value in sam.items()}
+    try:
+        hidden, out = old.shape[1], sam["mask_decoder.iou_token.weight"].shape[1]
+    except KeyError as error:
+        raise CheckpointError(f"the Segment Anything file lacks {error}; give the whole file, as published") from None
+    for index, rows in ((0, hidden), (2, out)):
+        bound = hidden**-0.5
+        for kind, shape in (("weight", (rows, hidden)), ("bias", (rows,))):
+            values = torch.empty(shape).uniform_(-bound, bound, generator=generator)
+            weights[f"model.text_hidden_fcs.0.{index}.{kind}"] = values
+    return weights

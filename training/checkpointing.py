@@ -1,0 +1,121 @@
+"""What a run leaves on disk: `last.pt` to go on from, `best.pt`; each replaced in one step, whenever the run dies."""
+
+import errno
+import json
+import pickle
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import torch
+
+from lisa_ros.model.checkpoint import write_atomically
+from training.errors import TrainingError
+
+LAST, BEST, LOG = "last.pt", "best.pt", "log.jsonl"
+_NO_SPACE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+
+
+@dataclass
+class Progress:
+    """How far a run is. step: optimiser steps done. items: items of the data stream that they took, of all processes.
+    skipped: items left out so far. best_giou: of the validations, None before the first.
+    """  # noqa: D205
+
+    step: int = 0
+    items: int = 0
+    skipped: int = 0
+    best_giou: float | None = None
+
+
+@dataclass(frozen=True)
+class State:
+    """One file. weights: trained parameters by name. optimizer: its state dict, None in a file of weights alone."""
+
+    progress: Progress
+    weights: Mapping[str, torch.Tensor]
+    optimizer: Mapping[str, object] | None = None
+    metrics: Mapping[str, float] = field(default_factory=dict)
+
+
+class RunDirectory:
+    """Files of one run; only the main process writes."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.last, self.best, self.log = path / LAST, path / BEST, path / LOG
+
+    def prepare(self, settings_yaml: str) -> None:
+        """Makes the directory, saves the resolved settings, removes what a killed save left."""
+        self.path.mkdir(parents=True, exist_ok=True)
+        for name in (LAST, BEST):
+            for leftover in self.path.glob(f".{name}.*"):
+                leftover.unlink()
+        write_atomically(self.path / "settings.yaml", lambda path: path.write_text(settings_yaml, encoding="utf-8"))
+
+    def save(self, path: Path, state: State) -> None:
+        """Replaces a file. Raises TrainingError if the disk is full; the old file is then still there."""
+        payload = {
+            "progress": vars(state.progress).copy(),
+            "weights": dict(state.weights),
+            "optimizer": state.optimizer,
+            "metrics": dict(state.metrics),
+        }
+        try:
+            write_atomically(path, lambda temporary: _save(payload, temporary))
+        except OSError as error:
+            problem = "the disk is full" if error.errno in _NO_SPACE else error.strerror or str(error)
+            kept = f"the last good state is still in {path}" if path.exists() else "no state was saved before"
+            raise TrainingError(
+                f"cannot write {path} at step {state.progress.step}: {problem}; {kept}. "
+                "Make room and start the same command again"
+            ) from error
+
+    def append_log(self, record: Mapping[str, object]) -> None:
+        """Adds a line to log.jsonl. Raises TrainingError if it cannot be written."""
+        try:
+            with open(self.log, "a", encoding="utf-8") as file:
+                file.write(json.dumps(record) + "\n")
+        except OSError as error:
+            raise TrainingError(f"cannot write {self.log}: {error.strerror}; what was saved before is good") from error
+
+    def append_skipped(self, rank: int, reason: str) -> None:
+        """Notes an item that was left out, in skipped_<rank>.log. Raises TrainingError if it cannot be written."""
+        try:
+            with open(self.path / f"skipped_{rank}.log", "a", encoding="utf-8") as file:
+                file.write(reason + "\n")
+        except OSError as error:
+            raise TrainingError(f"cannot write in {self.path}: {error.strerror}") from error
+
+    def cut_log(self, step: int) -> None:
+        """Drops the log's lines from `step` on, and one that was half written: they are about to be computed again."""
+        if not self.log.exists():
+            return
+        kept = []
+        for line in self.log.read_text(encoding="utf-8").splitlines():
+            try:
+                if json.loads(line)["step"] < step:
+                    kept.append(line + "\n")
+            except ValueError:
+                break
+        write_atomically(self.log, lambda path: path.write_text("".join(kept), encoding="utf-8"))
+
+
+def _save(payload: object, path: Path) -> None:
+    with open(path, "wb") as file:
+        try:
+            torch.save(payload, file)
+        except RuntimeError as error:  # torch's writer hides what the file said
+            raise error.__context__ if isinstance(error.__context__, OSError) else error from None
+
+
+def read_state(path: Path) -> State:
+    """Reads what `save` wrote; raises TrainingError if it is damaged."""
+    try:
+        values = torch.load(path, map_location="cpu", weights_only=True)
+        progress = Progress(**values["progress"])
+        return State(progress, values["weights"], values["optimizer"], values["metrics"])
+    except FileNotFoundError:
+        raise TrainingError(f"there is no checkpoint {path}; train first") from None
+    except (pickle.UnpicklingError, OSError, RuntimeError, KeyError, TypeError, ValueError, EOFError) as error:
+        raise TrainingError(f"{path} is damaged ({type(error).__name__}: {error}); remove it to begin anew") from error

@@ -1,0 +1,192 @@
+"""Training items -> padded batches: token ids, labels, where each [SEG]'s state stands, pixels, masks."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, fields, replace
+
+import torch
+from torch import Tensor
+
+from lisa_ros.model.config import LisaConfig
+from lisa_ros.model.grounding import STATE_OFFSET
+from lisa_ros.model.preprocess import ClipPreprocessor, check_image, sam_preprocess
+from lisa_ros.model.prompts import get_template, question_about_image
+from lisa_ros.model.sam import SamFeatures
+from lisa_ros.model.tokenizer import LisaTokenizer
+from training.data.item import TrainingItem
+from training.errors import BadItemError
+from training.losses import IGNORE_INDEX
+
+PADDING_ID = 0
+TEXT_ONLY = -1
+
+
+@dataclass(frozen=True)
+class Row:
+    """One conversation: token ids with the image expanded to its visual tokens, and the label of each id."""
+
+    ids: list[int]
+    labels: list[int]
+
+
+@dataclass(frozen=True)
+class Batch:
+    """R conversations about B images (text-only conversations have none).
+
+    ids, labels: (R, L) int64, right-padded; labels[r, i] is ids[r, i] where the model has to learn it, else -100.
+    attention_mask: (R, L) bool. image_of_row: (R,) int64, -1 for text-only rows.
+    states: (n, 2) int64, row and position of the state that predicts each [SEG], image by image.
+    sam_pixels (B, 3, S, S), clip_pixels (B, 3, s, s): float32, None where nothing needs them. features: SAM's, from
+    the cache, in place of sam_pixels. masks: for each image (n_i, H, W) bool. valid: for each image (H, W) bool, the
+    pixels that count in the loss, or None. keys: of the items, for messages. image_keys: of the images for the feature
+    cache, empty without one.
+    """
+
+    ids: Tensor
+    labels: Tensor
+    attention_mask: Tensor
+    image_of_row: Tensor
+    states: Tensor
+    sam_pixels: Tensor | None
+    clip_pixels: Tensor | None
+    features: SamFeatures | None
+    masks: tuple[Tensor, ...]
+    valid: tuple[Tensor | None, ...]
+    keys: tuple[str, ...]
+    image_keys: tuple[str, ...] = ()
+
+    def to(self, device: torch.device) -> "Batch":
+        """The batch on another device."""
+        return replace(self, **{f.name: _moved(getattr(self, f.name), device) for f in fields(self)})
+
+
+def _moved(value: object, device: torch.device) -> object:
+    if isinstance(value, Tensor):
+        return value.to(device, non_blocking=True)
+    if isinstance(value, SamFeatures):
+        return SamFeatures(*(_moved(part, device) for part in value))
+    return tuple(_moved(part, device) for part in value) if isinstance(value, tuple) else value
+
+
+class Collator:
+    """Turns items into batches for one network.
+
+    max_length: longest row in tokens, visual ones included. use_ignore: leave an item's ignored pixels out of the loss
+    (else they are background). visual_tokens: of one image. clip: the CLIP tower's preprocessing, None without one.
+    """
+
+    def __init__(
+        self,
+        tokenizer: LisaTokenizer,
+        config: LisaConfig,
+        *,
+        visual_tokens: int,
+        clip: ClipPreprocessor | None,
+        max_length: int,
+        use_ignore: bool,
+    ) -> None:
+        self.tokenizer, self.config, self.clip = tokenizer, config, clip
+        self.template = get_template(config.conv_type)
+        self.visual_tokens, self.max_length, self.use_ignore = visual_tokens, max_length, use_ignore
+
+    def row(self, conversation: Sequence[tuple[str, str]], has_image: bool) -> Row:
+        """Ids and labels of one conversation: answers and their `</s>` are learnt, everything else is -100.
+
+        Raises BadItemError for a row longer than `max_length`: cutting it could lose its [SEG].
+        """
+        turns = list(conversation)
+        if has_image:
+            turns[0] = (question_about_image(turns[0][0], self.config.mm_use_im_start_end), turns[0][1])
+        ids = self._ids(turns)
+        labels = [IGNORE_INDEX] * len(ids)
+        for number, (question, _) in enumerate(turns):
+            asked = self._ids([*turns[:number], (question, None)])
+            answered = self._ids(turns[: number + 1])
+            if ids[: len(answered)] != answered or answered[: len(asked)] != asked:
+                raise BadItemError(f"the tokens of turn {number + 1} change with what follows it: {question!r}")
+            labels[len(asked) : len(answered)] = answered[len(asked) :]
+        if len(ids) > self.max_length:
+            raise BadItemError(f"a conversation of {len(ids)} tokens; max_length is {self.max_length}")
+        return Row(ids, labels)
+
+    def _ids(self, turns: Sequence[tuple[str, str | None]]) -> list[int]:
+        ids = self.tokenizer.encode_prompt(self.template.render(turns))
+        return self.tokenizer.expand_image(ids, self.visual_tokens)
+
+    def check(self, item: TrainingItem) -> None:
+        """Raises BadItemError or InvalidImageError unless the item can be part of a batch."""
+        self.rows(item)
+        if item.image is not None:
+            check_image(item.image)
+
+    def rows(self, item: TrainingItem) -> list[Row]:
+        """The item's conversations, checked against its image and masks. Raises BadItemError naming the item."""
+        try:
+            rows = [self.row(conversation, item.image is not None) for conversation in item.conversations]
+            grounded = sum(row.ids.count(self.tokenizer.seg_id) for row in rows)
+            count = 0 if item.masks is None else len(item.masks)
+            if grounded != count:
+                raise BadItemError(f"{grounded} [SEG] for {count} masks")
+            if not any(label != IGNORE_INDEX for row in rows for label in row.labels):
+                raise BadItemError("no answer to learn")
+            if item.image is None:
+                if count:
+                    raise BadItemError("masks without an image")
+            elif count and item.masks.shape[1:] != item.image.shape[:2]:
+                raise BadItemError(f"masks of {item.masks.shape[1:]} on an image of {item.image.shape[:2]} pixels")
+        except BadItemError as error:
+            raise BadItemError(f"{item.source} {item.key}: {error}") from None
+        return rows
+
+    def __call__(self, items: Sequence[TrainingItem], features: SamFeatures | None = None) -> Batch:
+        """The batch of some items. features: SAM's of the items that have an image, in their order, if known.
+
+        Raises BadItemError, InvalidImageError.
+        """
+        rows: list[Row] = []
+        image_of_row: list[int] = []
+        pictured: list[TrainingItem] = []
+        for item in items:
+            found, index = self.rows(item), TEXT_ONLY
+            if item.image is not None:
+                check_image(item.image)
+                index = len(pictured)
+                pictured.append(item)
+            rows += found
+            image_of_row += [index] * len(found)
+        seg = self.tokenizer.seg_id
+        states = [(r, p + STATE_OFFSET) for r, row in enumerate(rows) for p, id in enumerate(row.ids) if id == seg]
+        size, ids = self.config.sam.image_size, _padded([row.ids for row in rows], PADDING_ID)
+        lengths = torch.tensor([len(row.ids) for row in rows])
+        return Batch(
+            ids=ids,
+            labels=_padded([row.labels for row in rows], IGNORE_INDEX),
+            attention_mask=torch.arange(ids.shape[1]) < lengths[:, None],
+            image_of_row=torch.tensor(image_of_row),
+            states=torch.tensor(states, dtype=torch.long).reshape(-1, 2),
+            sam_pixels=None if features else _stacked([sam_preprocess(item.image, size) for item in pictured]),
+            clip_pixels=_stacked([self.clip(item.image) for item in pictured]) if self.clip else None,
+            features=features,
+            masks=tuple(_masks(item) for item in pictured),
+            valid=tuple(self._valid(item) for item in pictured),
+            keys=tuple(f"{item.source} {item.key}" for item in items),
+        )
+
+    def _valid(self, item: TrainingItem) -> Tensor | None:
+        if not self.use_ignore or item.ignore is None:
+            return None
+        return torch.from_numpy(~item.ignore)
+
+
+def _padded(rows: Sequence[Sequence[int]], padding: int) -> Tensor:
+    length = max(len(row) for row in rows)
+    return torch.tensor([[*row, *[padding] * (length - len(row))] for row in rows])
+
+
+def _stacked(images: Sequence[Tensor]) -> Tensor | None:
+    return torch.cat(list(images)) if images else None
+
+
+def _masks(item: TrainingItem) -> Tensor:
+    if item.masks is None:
+        return torch.zeros((0, *item.image.shape[:2]), dtype=torch.bool)
+    return torch.from_numpy(item.masks)

@@ -1,0 +1,134 @@
+"""LoRA on the language model's attention, the set of trained parameters, and the official checkpoint layouts."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import torch
+from peft import LoraConfig, inject_adapter_in_model
+from peft.tuners.lora import LoraLayer
+from torch import Tensor, nn
+
+from lisa_ros.errors import CheckpointError, ConfigurationError
+from lisa_ros.model.network import LisaNetwork
+from lisa_ros.model.weights import check_weights
+
+ADAPTER = "default"
+PREFIX = "base_model.model."  # of every key of an un-merged official checkpoint
+_NEVER_ADAPTED = ("visual_model", "vision_tower", "mm_projector", "text_hidden_fcs")
+# What published merged checkpoints hold in float32 whatever the rest has.
+_FLOAT32 = ("model.visual_model.", "model.text_hidden_fcs.")
+
+
+@dataclass(frozen=True)
+class LoraSettings:
+    """r: rank, 0 for no adapter. alpha: the update is scaled by alpha / r. targets: names of the adapted layers."""
+
+    r: int = 8
+    alpha: int = 16
+    dropout: float = 0.05
+    targets: tuple[str, ...] = ("q_proj", "v_proj")
+
+    def __post_init__(self) -> None:
+        if self.r < 0 or not 0 <= self.dropout < 1:
+            raise ConfigurationError(f"lora: r is {self.r}, dropout {self.dropout}; r >= 0 and 0 <= dropout < 1")
+
+
+def target_modules(network: LisaNetwork, targets: Sequence[str]) -> list[str]:
+    """Names of the language model's linear layers that get an adapter. Raises ConfigurationError if there are none."""
+    found = [
+        name
+        for name, module in network.named_modules()
+        if isinstance(module, nn.Linear)
+        and not any(part in name for part in _NEVER_ADAPTED)
+        and name.split(".")[-1] in targets
+    ]
+    if not found:
+        raise ConfigurationError(f"lora.targets {list(targets)} name no linear layer of the language model")
+    return found
+
+
+def prepare(network: LisaNetwork, lora: LoraSettings, trainable: Sequence[str]) -> None:
+    """Adds the adapters, in place, and lets exactly them and the parameters named in `trainable` learn.
+
+    trainable: parts of parameter names, as "mask_decoder". Trained parameters become float32, frozen ones keep their
+    type. Raises ConfigurationError where a name fits no parameter.
+    """
+    if lora.r:
+        config = LoraConfig(
+            r=lora.r,
+            lora_alpha=lora.alpha,
+            lora_dropout=lora.dropout,
+            bias="none",
+            target_modules=target_modules(network, lora.targets),
+        )
+        inject_adapter_in_model(config, network, ADAPTER)
+    names = [name for name, _ in network.named_parameters()]
+    for part in trainable:
+        if not any(part in name for name in names):
+            raise ConfigurationError(f"trainable: {part!r} is in no parameter's name")
+    for name, parameter in network.named_parameters():
+        learns = ".lora_" in name or any(part in name for part in trainable)
+        parameter.requires_grad_(learns)
+        if learns:
+            parameter.data = parameter.data.float()
+
+
+def official_key(name: str) -> str:
+    """A parameter's name in an un-merged official checkpoint."""
+    name = name.replace(".base_layer.", ".")
+    if name.startswith("vision_tower.model."):
+        name = "model.vision_tower.vision_tower.vision_model." + name.removeprefix("vision_tower.model.")
+    return PREFIX + name
+
+
+def unmerged_weights(network: LisaNetwork) -> dict[str, Tensor]:
+    """The network with its adapters in the layout of official checkpoints before the merge."""
+    return {official_key(name): value.detach().cpu() for name, value in network.state_dict().items()}
+
+
+def load_unmerged(network: LisaNetwork, weights: Mapping[str, Tensor], source: object) -> None:
+    """Copies an un-merged official checkpoint into a network with adapters. Raises CheckpointError naming what differs.
+
+    The vision tower is frozen and loaded from its own files, its weights here are not read.
+    """
+    if not any(key.startswith(PREFIX) for key in weights):
+        raise CheckpointError(f"{source} is not an un-merged checkpoint: no key begins with {PREFIX}")
+    expected = {official_key(name): value for name, value in network.state_dict().items() if not _is_tower(name)}
+    check_weights(weights, expected, [key for key in weights if "vision_tower." in key or "inv_freq" in key], source)
+    with torch.no_grad():
+        for key, value in expected.items():
+            value.copy_(weights[key])
+
+
+def _is_tower(name: str) -> bool:
+    return name.startswith("vision_tower.")
+
+
+def merged_weights(network: LisaNetwork, dtype: torch.dtype) -> dict[str, Tensor]:
+    """Weights of the published layout: each adapter added to its layer, the vision tower left out.
+
+    dtype: of the language model and projector; Segment Anything and the text projection are float32, as published.
+    Raises ConfigurationError for a quantised network: load its base unquantised to merge.
+    """
+    adapted = {name: module for name, module in network.named_modules() if isinstance(module, LoraLayer)}
+    weights = {}
+    for name, value in network.state_dict().items():
+        if _is_tower(name) or ".lora_" in name:
+            continue
+        if (name == "lm_head.weight") and network.config.tie_word_embeddings:
+            continue
+        owner = name.removesuffix(".base_layer.weight")
+        if owner in adapted and owner != name:
+            value = _merged(adapted[owner], value)
+        kind = torch.float32 if name.startswith(_FLOAT32) else dtype
+        value = value.detach().to("cpu", kind if value.is_floating_point() else None)
+        weights[name.replace(".base_layer.", ".")] = value.contiguous()
+    return weights
+
+
+def _merged(layer: LoraLayer, weight: Tensor) -> Tensor:
+    if not weight.is_floating_point():
+        raise ConfigurationError("a quantised network cannot be merged; load its base unquantised and merge into that")
+    a, b = layer.lora_A[ADAPTER].weight, layer.lora_B[ADAPTER].weight
+    # Rounded once: the sum is taken in float32, then stored in the type of the layer.
+    return (weight.float() + (b @ a).float() * layer.scaling[ADAPTER]).to(weight.dtype)

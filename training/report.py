@@ -1,0 +1,68 @@
+"""What a run shows while it runs: progress bar, log.jsonl, TensorBoard."""
+
+import resource
+import time
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image
+from torch.utils.tensorboard import SummaryWriter
+from tqdm import tqdm
+
+from training.checkpointing import RunDirectory
+
+
+class Report:
+    """Of the main process; the others' is silent. `first` is the step a run goes on from."""
+
+    def __init__(self, run: RunDirectory, first: int, steps: int, active: bool) -> None:
+        self.run, self.active = run, active
+        self.bar = tqdm(total=steps, initial=first, disable=not active, unit="step", dynamic_ncols=True)
+        self.board = SummaryWriter(str(run.path / "tensorboard"), purge_step=first) if active else None
+        self._time = time.monotonic()
+
+    def step(self, step: int, values: Mapping[str, float], items: int) -> None:
+        """One optimiser step: losses, learning rate, gradient norm; items of all processes that it took."""
+        if not self.active:
+            return
+        now = time.monotonic()
+        speed, self._time = items / max(1e-9, now - self._time), now
+        record = {**values, "samples_per_s": round(speed, 3), "memory_gb": round(memory_gb(), 3)}
+        self.run.append_log({"step": step, **record})
+        for name, value in record.items():
+            self.board.add_scalar(f"train/{name}", value, step)
+        shown = {"loss": "loss", "lr": "lr", "samples_per_s": "samples/s", "memory_gb": "GB", "skipped": "skipped"}
+        self.bar.set_postfix_str(", ".join(f"{label} {record[name]:.4g}" for name, label in shown.items()))
+        self.bar.update()
+
+    def validation(self, step: int, name: str, values: Mapping[str, float], pictures: Path) -> None:
+        """One validation set's scores, and the sheets in `pictures`."""
+        if not self.active:
+            return
+        self.run.append_log({"step": step, "validation": name, **values})
+        for key, value in values.items():
+            self.board.add_scalar(f"validation/{name}/{key}", value, step)
+        for path in sorted(pictures.glob("*.png")):
+            self.board.add_image(f"{name}/{path.stem}", np.array(Image.open(path)), step, dataformats="HWC")
+        self.say(f"step {step}: {name} " + ", ".join(f"{key} {value:.4f}" for key, value in values.items()))
+        self._time = time.monotonic()
+
+    def say(self, text: str) -> None:
+        """A line above the progress bar."""
+        if self.active:
+            self.bar.write(text)
+
+    def close(self) -> None:
+        """Ends bar and board."""
+        self.bar.close()
+        if self.board is not None:
+            self.board.close()
+
+
+def memory_gb() -> float:
+    """Peak device memory of this process, in GB; without a GPU its peak resident memory."""
+    if torch.cuda.is_available():
+        return torch.cuda.max_memory_allocated() / 1e9
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e9

@@ -1,0 +1,205 @@
+"""The YAML of one training run, typed: unknown keys, missing keys and wrong types are errors that name the key."""
+
+import types
+import typing
+from collections.abc import Mapping
+from dataclasses import MISSING, asdict, dataclass, field, fields, is_dataclass
+from pathlib import Path
+from typing import Literal
+
+import yaml
+
+from lisa_ros.errors import ConfigurationError
+from training.base import ModelSettings
+from training.lora import LoraSettings
+
+RECIPES = ("lora", "tabletop")
+
+
+@dataclass(frozen=True)
+class OptimizerSettings:
+    """name: "adamw" or "adamw8bit" (bitsandbytes, CUDA). lr: peak. warmup_steps: of `steps`. clip: gradient norm."""
+
+    name: Literal["adamw", "adamw8bit"] = "adamw"
+    lr: float = 3e-4
+    betas: tuple[float, float] = (0.9, 0.95)
+    eps: float = 1e-8
+    weight_decay: float = 0.0
+    warmup_steps: int = 100
+    clip: float = 1.0
+
+
+@dataclass(frozen=True)
+class BatchSettings:
+    """steps: optimiser steps in all. batch_size: items of one micro-batch on one device. accumulation: micro-batches
+    of one optimiser step on one device. max_length: longest row in tokens, visual ones included; longer ones are left
+    out and counted. workers: processes that prepare batches, 0 for none. ignore_regions: leave pixels that a data set
+    marks as "ignore" out of the loss; False: they are background, as in the official code.
+    """  # noqa: D205
+
+    steps: int
+    batch_size: int = 2
+    accumulation: int = 10
+    max_length: int = 512
+    workers: int = 2
+    ignore_regions: bool = True
+
+
+@dataclass(frozen=True)
+class DeviceSettings:
+    """precision: of computation and frozen weights; trained weights are float32. quantization: "nf4" for a 4-bit base
+    (QLoRA). gradient_checkpointing: recompute activations, a third more time for a fraction of the memory.
+    """  # noqa: D205
+
+    precision: Literal["bf16", "fp32"] = "bf16"
+    quantization: Literal["none", "nf4"] = "none"
+    gradient_checkpointing: bool = True
+
+
+@dataclass(frozen=True)
+class ValidationSettings:
+    """data: names of the sets, see `data`. every: optimiser steps between two validations. max_images: of each set,
+    None for all. pictures: sample predictions written at each validation.
+    """  # noqa: D205
+
+    data: tuple[str, ...] = ()
+    every: int = 500
+    max_images: int | None = None
+    pictures: int = 8
+
+
+@dataclass(frozen=True)
+class CacheSettings:
+    """Features of frozen SAM on disk. directory: None for no cache. limit_gb: nothing is stored beyond it."""
+
+    directory: Path | None = None
+    limit_gb: float = 100.0
+
+
+@dataclass(frozen=True)
+class Settings:
+    """One run. run_dir: checkpoints, logs, pictures. trainable: parts of names of the parameters that learn beside the
+    adapters. data: what the mixture reader takes. checkpoint_every: optimiser steps between two saves.
+    """  # noqa: D205
+
+    run_dir: Path
+    model: ModelSettings
+    data: Mapping[str, object]
+    batch: BatchSettings
+    recipe: Literal["lora"] = "lora"
+    seed: int = 0
+    lora: LoraSettings = field(default_factory=LoraSettings)
+    trainable: tuple[str, ...] = ("lm_head", "embed_tokens", "mask_decoder", "text_hidden_fcs")
+    optimizer: OptimizerSettings = field(default_factory=OptimizerSettings)
+    devices: DeviceSettings = field(default_factory=DeviceSettings)
+    validation: ValidationSettings = field(default_factory=ValidationSettings)
+    cache: CacheSettings = field(default_factory=CacheSettings)
+    checkpoint_every: int = 100
+
+    def __post_init__(self) -> None:
+        positive = {
+            "batch.steps": self.batch.steps,
+            "batch.batch_size": self.batch.batch_size,
+            "batch.accumulation": self.batch.accumulation,
+            "optimizer.lr": self.optimizer.lr,
+            "optimizer.clip": self.optimizer.clip,
+            "validation.every": self.validation.every,
+            "checkpoint_every": self.checkpoint_every,
+            "cache.limit_gb": self.cache.limit_gb,
+        }
+        for name, value in positive.items():
+            if value <= 0:
+                raise ConfigurationError(f"{name} is {value}; it must be above 0")
+        if not 0 <= self.optimizer.warmup_steps < self.batch.steps:
+            raise ConfigurationError(
+                f"optimizer.warmup_steps is {self.optimizer.warmup_steps}; it must be below batch.steps "
+                f"({self.batch.steps})"
+            )
+        if self.cache.directory and any("image_encoder" in part for part in self.trainable):
+            raise ConfigurationError("cache.directory is set, but trainable names the image encoder; features change")
+
+
+def read_recipe(path: Path) -> str:
+    """The recipe that a YAML is for; raises ConfigurationError naming the file."""
+    recipe = _read(path).get("recipe")
+    if recipe not in RECIPES:
+        raise ConfigurationError(f"{path}: recipe is {recipe!r}; it must be one of {', '.join(RECIPES)}")
+    return recipe
+
+
+def load_settings(path: Path) -> Settings:
+    """Reads and checks the file; raises ConfigurationError naming file and key."""
+    try:
+        return _parse(Settings, _read(path), "")
+    except ConfigurationError as error:
+        raise ConfigurationError(f"{path}: {error}") from None
+
+
+def dump_settings(settings: Settings) -> str:
+    """The settings as YAML with every key, that `load_settings` reads."""
+    return yaml.safe_dump(_plain(asdict(settings)), sort_keys=False, allow_unicode=True)
+
+
+def _read(path: Path) -> dict[str, object]:
+    try:
+        values = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ConfigurationError(f"cannot read {path}: {error.strerror}") from None
+    except yaml.YAMLError as error:
+        raise ConfigurationError(f"{path} is not valid YAML: {error}") from None
+    if not isinstance(values, dict):
+        raise ConfigurationError(f"{path} must hold a mapping, not {type(values).__name__}")
+    return values
+
+
+def _parse(kind: type, values: object, prefix: str) -> object:
+    """A dataclass from a mapping."""
+    if not isinstance(values, dict):
+        raise ConfigurationError(f"{prefix or 'the file'} must be a mapping, not {type(values).__name__}")
+    hints, names = typing.get_type_hints(kind), {one.name for one in fields(kind)}
+    for key in values:
+        if key not in names:
+            raise ConfigurationError(f"unknown key {prefix}{key}; there are {', '.join(sorted(names))}")
+    for one in fields(kind):
+        if one.name not in values and one.default is MISSING and one.default_factory is MISSING:
+            raise ConfigurationError(f"missing key {prefix}{one.name}")
+    return kind(**{key: _value(hints[key], value, prefix + key) for key, value in values.items()})
+
+
+def _value(kind: object, value: object, name: str) -> object:
+    """`value` as the annotated type `kind`."""
+    origin, arguments = typing.get_origin(kind), typing.get_args(kind)
+    if is_dataclass(kind):
+        return _parse(kind, value, f"{name}.")
+    if origin in (typing.Union, types.UnionType):
+        return None if value is None else _value(next(a for a in arguments if a is not type(None)), value, name)
+    if origin is Literal:
+        if value not in arguments:
+            raise ConfigurationError(f"{name} is {value!r}; it must be one of {', '.join(map(str, arguments))}")
+        return value
+    if origin is tuple and isinstance(value, list):
+        repeated = arguments[-1] is Ellipsis
+        if not repeated and len(value) != len(arguments):
+            raise ConfigurationError(f"{name} must have {len(arguments)} values, not {len(value)}")
+        return tuple(_value(arguments[0], one, f"{name}[{index}]") for index, one in enumerate(value))
+    if origin is not None and issubclass(origin, Mapping) and isinstance(value, dict):
+        return value
+    if kind is Path and isinstance(value, str):
+        return Path(value)
+    if kind is float and isinstance(value, (int, float, str)) and not isinstance(value, bool):
+        try:
+            return float(value)  # YAML takes 3e-4, without a point, for text
+        except ValueError:
+            pass
+    if isinstance(kind, type) and type(value) is kind:
+        return value
+    wanted = getattr(kind, "__name__", str(kind)) if origin is None else str(origin.__name__)
+    raise ConfigurationError(f"{name} is {value!r}; it must be of type {wanted}")
+
+
+def _plain(value: object) -> object:
+    if isinstance(value, Mapping):
+        return {key: _plain(one) for key, one in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_plain(one) for one in value]
+    return str(value) if isinstance(value, Path) else value

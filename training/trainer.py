@@ -1,0 +1,226 @@
+"""The training loop: the same for one process and for many, on the CPU, on GPUs and on several nodes."""
+
+import signal
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+import torch
+from accelerate.utils import broadcast_object_list
+
+from lisa_ros.types import Sample
+from training.checkpointing import Progress, RunDirectory, State, read_state
+from training.devices import (
+    drop_old_deepspeed,
+    gather_optimizer,
+    gather_weights,
+    is_deepspeed,
+    load_deepspeed,
+    make_accelerator,
+    save_deepspeed,
+    scatter,
+    seed_of,
+)
+from training.errors import TrainingError
+from training.network import build, cache_of, collator_of
+from training.objective import LisaObjective
+from training.quantized import build_optimizer
+from training.report import Report
+from training.schedule import learning_rate_factor
+from training.settings import Settings, dump_settings
+from training.stream import Items, MicroBatch, MicroBatches, Position, loader
+from training.validation import scores, validate
+
+Validations = Mapping[str, Sequence[Sample]]
+
+
+class Trainer:
+    """One run: goes on from `run_dir/last.pt` where that exists. Every process of the run makes one.
+
+    items: the training stream. validations: named sets; the first one's gIoU decides which checkpoint is the best.
+    """
+
+    def __init__(self, settings: Settings, items: Items, validations: Validations) -> None:
+        self.settings, self.validations = settings, validations
+        self.accelerator = make_accelerator(settings)
+        self.run = RunDirectory(settings.run_dir)
+        self.main = self.accelerator.is_main_process
+        if self.main:
+            self.run.prepare(dump_settings(settings))
+        self.accelerator.wait_for_everyone()
+        self.progress = Progress()
+        self._build(items)
+        self._resume()
+
+    def _build(self, items: Items) -> None:
+        settings, accelerator = self.settings, self.accelerator
+        checkpoint = build(settings, accelerator.device)
+        network = checkpoint.network
+        self.config, self.tokenizer_dir = network.config, checkpoint.directory
+        self.collator = collator_of(checkpoint, settings)
+        self.validator = collator_of(checkpoint, settings, network.config.max_position_embeddings)
+        cache = cache_of(network, settings, accelerator.num_processes)
+        self.position = Position(
+            accelerator.process_index,
+            accelerator.num_processes,
+            settings.batch.batch_size,
+            settings.batch.accumulation,
+        )
+        self.data = MicroBatches(items, self.collator, settings.batch.batch_size, cache)
+        objective = LisaObjective(network, cache).to(accelerator.device)
+        parameters = [p for p in objective.parameters() if p.requires_grad]
+        optimizer = build_optimizer(parameters, settings.optimizer, accelerator.device)
+        self.objective, self.optimizer = accelerator.prepare(objective, optimizer)
+
+    def _resume(self) -> None:
+        if not self.run.last.exists():
+            return
+        state = read_state(self.run.last)
+        if is_deepspeed(self.accelerator):
+            load_deepspeed(self.objective, self.run.path, state.progress.step)
+        else:
+            scatter(self.accelerator, self.objective, self.optimizer, state.weights, state.optimizer)
+        self.progress = state.progress
+        if self.main:
+            self.run.cut_log(self.progress.step)
+
+    def train(self) -> Progress:
+        """Runs to `batch.steps`; on SIGTERM or Ctrl-C saves after the step in hand and returns.
+
+        Raises TrainingError for a loss that is not finite, a full disk, or data that cannot be used; the last saved
+        state is then good, and the same command goes on from it.
+        """
+        settings, progress = self.settings, self.progress
+        steps, report = settings.batch.steps, Report(self.run, progress.step, settings.batch.steps, self.main)
+        firsts = list(self.position.firsts(progress.items, steps - progress.step))
+        self.objective.train()
+        try:
+            with stop_requests() as stop:  # before the workers start: they inherit the patience with Ctrl-C
+                batches = zip(firsts, loader(self.data, firsts, settings.batch.workers), strict=True)
+                while progress.step < steps:
+                    values, stopping = self._step(batches, stop)
+                    report.step(progress.step - 1, values, self.position.items_per_step)
+                    done = progress.step == steps
+                    validating = bool(self.validations) and (done or progress.step % settings.validation.every == 0)
+                    if validating and not stopping:
+                        self._validate(report)
+                    if done or stopping or validating or progress.step % settings.checkpoint_every == 0:
+                        self._save()
+                    if stopping:
+                        report.say(f"stopped at step {progress.step}; the same command goes on from there")
+                        break
+        finally:
+            report.close()
+        return progress
+
+    def _step(self, batches: Iterator[tuple[int, MicroBatch]], stop: Sequence[int]) -> tuple[dict[str, float], bool]:
+        """One optimiser step: its mean losses over micro-batches and processes, and whether anyone wants to stop."""
+        settings, accelerator, progress = self.settings, self.accelerator, self.progress
+        rate = settings.optimizer.lr * learning_rate_factor(
+            progress.step, settings.optimizer.warmup_steps, settings.batch.steps
+        )
+        for group in self.optimizer.param_groups:
+            group["lr"] = rate
+        total, norm = torch.zeros(6, device=accelerator.device), torch.zeros(())
+        for _ in range(settings.batch.accumulation):
+            first, micro = next(batches)
+            for reason in micro.skipped:
+                self.run.append_skipped(self.position.rank, reason)
+            torch.manual_seed(seed_of(settings.seed, first))
+            with accelerator.accumulate(self.objective):
+                losses = self.objective(micro.batch.to(accelerator.device))
+                counts = [len(micro.skipped), float(bool(stop))]
+                record = torch.stack([*(v.detach().float() for v in losses), *losses.loss.new_tensor(counts).float()])
+                record = accelerator.reduce(record, "sum")
+                if not torch.isfinite(record).all():
+                    self._refuse(f"the loss is {losses.loss.item()}", micro)
+                total += record
+                accelerator.backward(losses.loss)
+                if accelerator.sync_gradients:
+                    norm = self._clip(micro)
+                self.optimizer.step()
+                self.optimizer.zero_grad()
+        mean = (total[:4] / (settings.batch.accumulation * self.position.world)).tolist()
+        progress.step += 1
+        progress.items += self.position.items_per_step
+        progress.skipped += int(total[4])
+        named = dict(zip(("loss", "ce", "mask_bce", "mask_dice"), mean, strict=True))
+        return {**named, "lr": rate, "grad_norm": float(norm), "skipped": progress.skipped}, bool(total[5] > 0)
+
+    def _clip(self, micro: MicroBatch) -> torch.Tensor:
+        if is_deepspeed(self.accelerator):  # clips by itself, in the step that `backward` has made
+            return torch.tensor(float(self.objective.get_global_grad_norm() or 0.0))
+        norm = self.accelerator.clip_grad_norm_(self.objective.parameters(), self.settings.optimizer.clip)
+        norm = norm.full_tensor() if hasattr(norm, "full_tensor") else norm
+        if not torch.isfinite(norm):
+            self._refuse(f"the gradient's norm is {float(norm)}", micro)
+        return norm
+
+    def _refuse(self, problem: str, micro: MicroBatch) -> None:
+        kept = f"the last good state is in {self.run.last}" if self.run.last.exists() else "nothing was saved yet"
+        raise TrainingError(
+            f"{problem} at step {self.progress.step} (items {', '.join(micro.batch.keys)}); {kept}. "
+            "Lower optimizer.lr, or look at these items, and start the same command again"
+        )
+
+    def _validate(self, report: Report) -> None:
+        settings, step = self.settings.validation, self.progress.step
+        for number, (name, samples) in enumerate(self.validations.items()):
+            pictures = self.run.path / "samples" / name.replace("|", "_").replace("/", "_") / f"step_{step:06d}"
+            metrics = validate(
+                self.objective,
+                samples,
+                self.validator,
+                self.config,
+                self.accelerator,
+                max_images=settings.max_images,
+                pictures=pictures,
+                picture_count=settings.pictures,
+            )
+            report.validation(step - 1, name, scores(metrics), pictures)
+            if number == 0 and metrics.giou > (-1.0 if self.progress.best_giou is None else self.progress.best_giou):
+                self.progress.best_giou = metrics.giou
+                weights = gather_weights(self.accelerator, self.objective)
+                self._write(self.run.best, State(self.progress, weights, None, scores(metrics)))
+
+    def _save(self) -> None:
+        accelerator = self.accelerator
+        weights = gather_weights(accelerator, self.objective)
+        if is_deepspeed(accelerator):
+            save_deepspeed(self.objective, self.run.path, self.progress.step)
+            optimizer = None
+        else:
+            optimizer = gather_optimizer(accelerator, self.objective, self.optimizer)
+        self._write(self.run.last, State(self.progress, weights, optimizer))
+        if self.main and is_deepspeed(accelerator):
+            drop_old_deepspeed(self.run.path, self.progress.step)
+
+    def _write(self, path: Path, state: State) -> None:
+        """Writes from the main process; if that fails, every process raises."""
+        problem = [None]
+        if self.main:
+            try:
+                self.run.save(path, state)
+            except TrainingError as error:
+                problem = [str(error)]
+        broadcast_object_list(problem)
+        if problem[0] is not None:
+            raise TrainingError(problem[0])
+
+
+@contextmanager
+def stop_requests():
+    """A list that gets the number of each SIGTERM or SIGINT that comes meanwhile; a second SIGINT interrupts."""
+    received: list[int] = []
+
+    def note(number: int, frame: object) -> None:
+        if number == signal.SIGINT and number in received:
+            raise KeyboardInterrupt
+        received.append(number)
+
+    before = {number: signal.signal(number, note) for number in (signal.SIGTERM, signal.SIGINT)}
+    try:
+        yield received
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
