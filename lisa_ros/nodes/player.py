@@ -65,11 +65,18 @@ class BagPlayer:
 
     def wait_for_subscriber(self, timeout: float) -> bool:
         """Waits until somebody listens to the images, up to `timeout` s. Returns whether somebody does."""
-        (topic,) = (topic for topic, role in self._bag.roles.items() if role == "image")
         end = time.monotonic() + timeout
-        while not (found := self._publishers[topic].get_subscription_count()) and time.monotonic() < end:
+        while not (found := self.matched()["image"]) and time.monotonic() < end:
             time.sleep(0.02)
         return found > 0
+
+    def matched(self) -> dict[str, int]:
+        """Role ("image", "depth", "camera_info", ...) -> how many listen to its topic now; without what is left out."""
+        return {
+            role: self._publishers[topic].get_subscription_count()
+            for topic, role in self._bag.roles.items()
+            if topic in self._publishers
+        }
 
     def step(self) -> RgbdFrame | None:
         """Lockstep: publishes the next frame and returns it; None at the end. Raises RecordingError."""

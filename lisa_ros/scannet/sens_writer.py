@@ -71,8 +71,8 @@ class SensWriter:
         pose: (4, 4) world <- camera, None where tracking is lost. stamp: device microseconds, of both if it is alone.
         Raises InvalidImageError for an array of another size than the header's.
         """
-        color = color if isinstance(color, bytes) else self._encode_color(color)
-        depth = depth if isinstance(depth, bytes) else self._encode_depth(depth)
+        color = color if isinstance(color, bytes) else self.encode_color(color)
+        depth = depth if isinstance(depth, bytes) else self.encode_depth(depth)
         matrix = LOST_POSE if pose is None else np.asarray(pose, np.float32)
         depth_stamp = stamp if depth_stamp is None else depth_stamp
         self._file.write(FRAME_HEADER.pack(*matrix.ravel().tolist(), stamp, depth_stamp, len(color), len(depth)))
@@ -94,17 +94,18 @@ class SensWriter:
         self._file.close()
         os.replace(self._partial, self.path)
 
-    def _encode_color(self, image: np.ndarray) -> bytes:
+    def encode_color(self, image: np.ndarray) -> bytes:
+        """(H, W, 3) uint8 RGB as the header compresses it; JPEG at OpenCV's quality of 95. Raises InvalidImageError."""
         width, height = self.header.color_size
         if image.shape != (height, width, 3) or image.dtype != np.uint8:
             raise InvalidImageError(f"colour must be ({height}, {width}, 3) uint8, not {image.shape} {image.dtype}")
         kind = self.header.color_compression
         if kind == "raw":
             return np.ascontiguousarray(image).tobytes()
-        # JPEG at OpenCV's quality of 95
         return cv2.imencode({"jpeg": ".jpg", "png": ".png"}[kind], image[..., ::-1])[1].tobytes()
 
-    def _encode_depth(self, depth: np.ndarray) -> bytes:
+    def encode_depth(self, depth: np.ndarray) -> bytes:
+        """(h, w) uint16 as the header compresses it. Raises InvalidImageError."""
         width, height = self.header.depth_size
         if depth.shape != (height, width) or depth.dtype != np.uint16:
             raise InvalidImageError(f"depth must be ({height}, {width}) uint16, not {depth.shape} {depth.dtype}")

@@ -1,0 +1,108 @@
+"""A bag through the real perception node, which finds image, depth and calibration of every frame asked about."""
+
+import sys
+import time
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from lisa_ros.action import Segment
+from lisa_ros.msg import SegmentationResult
+from rclpy.action import ActionClient
+from rclpy.executors import SingleThreadedExecutor
+from rclpy.node import Node
+from sensor_msgs.msg import PointCloud2
+
+from lisa_ros import graph
+from lisa_ros.geometry import CameraModel
+from lisa_ros.nodes.messages import read_cloud
+from lisa_ros.nodes.player import BagPlayer
+from lisa_ros.recordings.bag_reader import RgbdBag
+from lisa_ros.recordings.bag_writer import RgbdBagWriter
+from lisa_ros.recordings.topics import stamp_of_index
+
+pytestmark = pytest.mark.ros
+
+SCRIPT = Path(__file__).parents[1] / "nodes" / "run_scripted.py"
+COLOR, DEPTH = CameraModel(160, 120, 150.0, 150.0, 79.5, 59.5), CameraModel(80, 60, 75.0, 75.0, 39.5, 29.5)
+
+
+def picture(frame):
+    """Grey with a red square that moves with the frames: (120, 160, 3) uint8."""
+    image = np.full((120, 160, 3), 90, np.uint8)
+    image[40:80, 20 + 10 * frame : 60 + 10 * frame] = (230, 20, 20)
+    return image
+
+
+@pytest.fixture
+def bag(tmp_path):
+    """Five frames, in which a red square moves away by 10 cm a frame."""
+    with RgbdBagWriter(tmp_path / "bag", COLOR, DEPTH) as writer:
+        for frame in range(5):
+            png = cv2.imencode(".png", picture(frame)[..., ::-1])[1].tobytes()
+            writer.add(stamp_of_index(frame), png, "png", np.full((60, 80), 1000 + 100 * frame, np.uint16), np.eye(4))
+    with RgbdBag(tmp_path / "bag") as bag:
+        yield bag
+
+
+class Client(Node):
+    """Asks about frames by their stamps."""
+
+    def __init__(self, context):
+        super().__init__("client", context=context)
+        self.points: list[PointCloud2] = []
+        self.create_subscription(PointCloud2, "/lisa/points", self.points.append, 10)
+        self.action = ActionClient(self, Segment, "/lisa/segment")
+        self._executor = SingleThreadedExecutor(context=context)
+        self._executor.add_node(self)
+
+    def until(self, condition, timeout=60.0):
+        end = time.monotonic() + timeout
+        while not (found := condition()) and time.monotonic() < end:
+            self._executor.spin_once(timeout_sec=0.05)
+        return found
+
+    def ask(self, stamp) -> SegmentationResult:
+        goal = Segment.Goal(query="red", with_cloud=True)
+        goal.image_stamp.sec, goal.image_stamp.nanosec = divmod(stamp, 1_000_000_000)
+        sent = self.action.send_goal_async(goal)
+        assert self.until(sent.done, 10.0) and sent.result().accepted
+        result = sent.result().get_result_async()
+        assert self.until(result.done, 20.0)
+        return result.result().result.result
+
+
+def start_node(start_process):
+    """The node with the topics of `camera:=scannet`, as launch starts it, and a scripted engine."""
+    (process,) = graph.processes({"camera": "scannet", "use_sim_time": "true"})
+    words = ["-r", f"__ns:=/{process.namespace}"]
+    for name, topic in process.remappings:
+        words += ["-r", f"{name}:={topic}"]
+    for name, value in process.parameters.items():
+        words += ["-p", f"{name}:={str(value).lower() if isinstance(value, bool) else value}"]
+    return start_process([sys.executable, SCRIPT, "--ros-args", *words])
+
+
+def test_the_node_takes_compressed_frames_of_a_bag_in_lockstep(bag, ros_context, start_process):
+    process = start_node(start_process)
+    client, node = Client(ros_context), Node("player", context=ros_context)
+    player = BagPlayer(node, bag)
+    player.open_clock()
+    assert client.until(client.action.server_is_ready), process.output
+    heard = ("image", "depth", "camera_info")
+    assert client.until(lambda: all(player.matched()[role] for role in heard)), player.matched()
+    assert client.until(lambda: client.count_publishers("/lisa/points"))
+    for index in range(5):
+        frame = player.step()
+        result = client.ask(frame.stamp)
+        assert result.status == SegmentationResult.OK, (result.message, process.output)
+        stamp = result.header.stamp
+        assert stamp.sec * 1_000_000_000 + stamp.nanosec == frame.stamp == stamp_of_index(index)
+        mask = np.frombuffer(result.mask.data, np.uint8).reshape(result.mask.height, result.mask.width) > 0
+        assert np.array_equal(mask, picture(index)[..., 0] == 230)
+        assert client.until(lambda count=index + 1: len(client.points) == count)
+        points, _ = read_cloud(client.points[-1])
+        assert np.allclose(points[:, 2], 1.0 + 0.1 * index, atol=1e-3)
+    node.destroy_node()
+    client.destroy_node()
