@@ -6,6 +6,7 @@ import cv2
 import numpy as np
 
 from lisa_ros.errors import RecordingError
+from lisa_ros.evaluation.metrics import IGNORE
 from lisa_ros.scannet.annotations import UNANNOTATED, Annotation
 from lisa_ros.scannet.queries import SceneQuery
 
@@ -24,6 +25,11 @@ class FrameTruth:
     frame: int
     mask: np.ndarray
     ignore: np.ndarray
+
+    @property
+    def labels(self) -> np.ndarray:
+        """(H, W) uint8 as `SegmentationMetrics.add` takes it: 1 target, 0 not, 255 ignored."""
+        return np.where(self.ignore, IGNORE, self.mask).astype(np.uint8)
 
 
 def frame_truth(

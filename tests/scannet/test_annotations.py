@@ -104,6 +104,7 @@ def test_truth_of_several_objects_is_their_union(annotation):
     assert np.array_equal(truth.mask, np.isin(picture(), (1, 4)))
     assert truth.ignore[18:].all() and truth.ignore[5, 2:12].all() and truth.ignore[4, 5] and truth.ignore[6, 5]
     assert not truth.ignore[10, 6] and not truth.ignore[0, 20]
+    assert truth.labels[[19, 10, 0], [0, 6, 20]].tolist() == [255, 1, 0]
 
 
 def test_truth_of_what_is_not_there_is_empty(annotation):
