@@ -42,3 +42,7 @@ class RecordingError(LisaError):
 
     The message names the file, the frame or line, and the remedy.
     """
+
+
+class DatasetError(LisaError):
+    """A file of a data set is missing, damaged or not of its format; the message names the file and the remedy."""

@@ -1,0 +1,119 @@
+"""ADE20K, COCO-Stuff and Mapillary Vistas: label images, read as one turn for each class that a picture shows."""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from lisa_ros.datasets.class_names import ADE20K, COCO_STUFF
+from lisa_ros.datasets.lazy import LazyTurns
+from lisa_ros.errors import DatasetError
+from lisa_ros.images import read_image
+from lisa_ros.types import Sample, TruthTarget, Turn
+
+UNLABELLED = 255  # in every data set; some have further values
+
+
+class SemanticDataset:
+    """Pictures with label images; one turn for each class, in the order of the label values, question: its name.
+
+    names: class name of each label value, None for a class that is not asked for (its pixels belong to no turn and
+    are background of all). unlabelled: values of pixels that nobody labelled; `Sample.ignore` marks them. The masks
+    are made when a turn is taken. Items raise DatasetError or InvalidImageError naming the file.
+    """
+
+    def __init__(
+        self,
+        source: str,
+        pairs: list[tuple[Path, Path]],
+        names: Mapping[int, str | None],
+        unlabelled: frozenset[int] = frozenset({UNLABELLED}),
+    ) -> None:
+        self.source, self.pairs, self.names, self.unlabelled = source, pairs, names, unlabelled
+
+    def __len__(self) -> int:
+        return len(self.pairs)
+
+    def key(self, index: int) -> str:
+        """Name of the label file without its ending."""
+        return self.pairs[index][1].stem
+
+    def __getitem__(self, index: int) -> Sample:
+        image_path, label_path = self.pairs[index]
+        labels = read_labels(label_path)
+        present = np.flatnonzero(np.bincount(labels.ravel())).tolist()
+        unknown = set(present) - self.names.keys() - self.unlabelled
+        if unknown:
+            raise DatasetError(f"{label_path} has label values {sorted(unknown)} that {self.source} does not have")
+        image = read_image(image_path)
+        if image.shape[:2] != labels.shape:
+            raise DatasetError(f"{label_path} is of {labels.shape} pixels, {image_path} of {image.shape[:2]}")
+        classes = [value for value in present if self.names.get(value)]
+
+        def turn(number: int) -> Turn:
+            name = self.names[classes[number]]
+            return Turn(name, (TruthTarget(name, labels == classes[number]),), "[SEG].", "class")
+
+        ignore = np.isin(labels, sorted(self.unlabelled))
+        return Sample(image, LazyTurns(len(classes), turn), self.source, ignore)
+
+
+def read_labels(path: Path) -> np.ndarray:
+    """(H, W) uint8 or int32 values of a grey or palette PNG. Raises DatasetError naming the file."""
+    try:
+        with Image.open(path) as image:
+            if image.mode not in ("L", "P", "I;16", "I"):
+                raise DatasetError(f"{path} is no label image: its mode is {image.mode}, it must be grey or palette")
+            labels = np.array(image)
+    except FileNotFoundError:
+        raise DatasetError(f"there is no file {path}") from None
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+        raise DatasetError(f"{path} cannot be read as a label image: {error}") from error
+    return labels if labels.dtype == np.uint8 else labels.astype(np.int32)
+
+
+def ade20k(root: Path, split: str = "training") -> SemanticDataset:
+    """ADE20K's scene parsing benchmark, below `root`/ade20k. split: "training" or "validation".
+
+    Raises DatasetError.
+    """
+    base = Path(root) / "ade20k"
+    pairs = _pairs(base / "annotations" / split, base / "images" / split)
+    names = {number + 1: name for number, name in enumerate(ADE20K)}
+    return SemanticDataset(f"ade20k/{split}", pairs, names, frozenset({0, UNLABELLED}))
+
+
+def coco_stuff(root: Path, split: str = "train2017") -> SemanticDataset:
+    """COCO-Stuff (stuffthingmaps): `root`/cocostuff/SPLIT/*.png, pictures in `root`/coco/SPLIT. Raises DatasetError.
+
+    Names with a hyphen ("wall-brick") are no words to ask with: those classes have no turns, as in LISA's training.
+    """
+    pairs = _pairs(Path(root) / "cocostuff" / split, Path(root) / "coco" / split)
+    names = {number: None if "-" in name else name for number, name in enumerate(COCO_STUFF)}
+    return SemanticDataset(f"cocostuff/{split}", pairs, names)
+
+
+def mapillary(root: Path, split: str = "training") -> SemanticDataset:
+    """Mapillary Vistas 2.0 below `root`/mapillary; the names are those of its config_v2.0.json. Raises DatasetError.
+
+    Its class "Unlabeled" is no class here but pixels that nobody labelled.
+    """
+    base = Path(root) / "mapillary"
+    path = base / "config_v2.0.json"
+    try:
+        readable = [label["readable"].lower() for label in json.loads(path.read_text(encoding="utf-8"))["labels"]]
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise DatasetError(f"{path} cannot be read as Mapillary's list of labels: {error!r}") from error
+    names = {number: name for number, name in enumerate(readable) if name != "unlabeled"}
+    unlabelled = frozenset({UNLABELLED, *(n for n, name in enumerate(readable) if name == "unlabeled")})
+    pairs = _pairs(base / split / "v2.0" / "labels", base / split / "images")
+    return SemanticDataset(f"mapillary/{split}", pairs, names, unlabelled)
+
+
+def _pairs(labels: Path, images: Path) -> list[tuple[Path, Path]]:
+    found = sorted(labels.glob("*.png"))
+    if not found:
+        raise DatasetError(f"{labels} has no *.png; `python -m training.data check` tells where data sets come from")
+    return [(images / f"{path.stem}.jpg", path) for path in found]
