@@ -1,5 +1,6 @@
 """Plain data that every floor of the package shares. No torch, no rclpy: arrays are numpy."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -111,9 +112,13 @@ class Turn:
 
 @dataclass(frozen=True)
 class Sample:
-    """One image with questions. image: (H, W, 3) uint8 RGB. ignore: (H, W) bool, pixels left out of loss and score."""
+    """One image with questions.
 
-    image: np.ndarray
-    turns: tuple[Turn, ...]
+    image: (H, W, 3) uint8 RGB; None for a dialogue about no picture. turns: a tuple, or a sequence that makes each turn
+    when it is taken. ignore: (H, W) bool, pixels left out of loss and score.
+    """
+
+    image: np.ndarray | None
+    turns: Sequence[Turn]
     source: str = ""
     ignore: np.ndarray | None = None
