@@ -1,0 +1,1 @@
+"""What training reads: items drawn from the data sets, rendered as conversations."""
