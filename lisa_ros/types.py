@@ -101,13 +101,17 @@ class TruthTarget:
 
 @dataclass(frozen=True)
 class Turn:
-    """One question about an image with its targets. `answer`: the reference answer, `[SEG]` where masks stand."""
+    """One question about an image with its targets.
+
+    answer: the reference answer, `[SEG]` where masks stand. alternatives: other wordings of the question.
+    """
 
     question: str
     targets: tuple[TruthTarget, ...]
     answer: str
     kind: str = ""
     is_sentence: bool = False
+    alternatives: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
