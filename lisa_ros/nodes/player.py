@@ -21,6 +21,7 @@ from lisa_ros.recordings.bag_reader import BagMessage, RgbdBag, RgbdFrame
 _ROLES = ("tf", "camera_info", "depth_info", "depth", "image")  # in this order: who has the image, has all of it
 _CLOCK_PERIOD = 10_000_000  # ns
 _RATES = (0.01, 100.0)
+_DISCOVERY = 0.5  # s
 
 
 @dataclass
@@ -64,10 +65,16 @@ class BagPlayer:
         self._publishers, self._clock = {}, None
 
     def wait_for_subscriber(self, timeout: float) -> bool:
-        """Waits until somebody listens to the images, up to `timeout` s. Returns whether somebody does."""
+        """Waits until somebody listens to the images, up to `timeout` s. Returns whether somebody does.
+
+        Discovery has two sides: a listener that this side knows may not know this side yet. Half a second is given to
+        it; who must not miss the first frame publishes it again until it is answered.
+        """
         end = time.monotonic() + timeout
         while not (found := self.matched()["image"]) and time.monotonic() < end:
             time.sleep(0.02)
+        if found:
+            time.sleep(_DISCOVERY)
         return found > 0
 
     def matched(self) -> dict[str, int]:
