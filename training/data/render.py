@@ -1,0 +1,81 @@
+"""Samples become training items: questions and answers in the sentences that LISA knows, one mask for each [SEG]."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from lisa_ros.types import Sample, Turn
+from training.data import templates
+from training.data.item import TrainingItem
+
+_MASK_ANSWER = "[SEG]."  # what a reader's answer begins with; what follows explains
+_PLAIN, _EXPLAIN, _TEXT = range(3)
+
+
+@dataclass(frozen=True)
+class Renderer:
+    """How samples become items.
+
+    max_turns: most questions of one item, drawn among the sample's. text_answers: of samples that have an explanation,
+    the share that is asked for words alone, without a mask; of the rest, every other one is asked for mask and
+    explanation. paraphrases: further wordings of a question.
+    """
+
+    max_turns: int = 3
+    text_answers: float = 0.1
+    paraphrases: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+
+    def __call__(self, sample: Sample, key: str, rng: np.random.Generator) -> TrainingItem:
+        """The item of a sample with at least one turn; equal draws of `rng` give equal items.
+
+        A dialogue (turns without targets) is one conversation as it stands. Of other samples every question is a
+        conversation of its own; several masks of one question are joined, and what is absent is answered so, without
+        a mask.
+        """
+        if not sample.turns[0].targets:
+            conversations = (tuple((turn.question, turn.answer) for turn in sample.turns),)
+            return _item(sample, key, conversations, [])
+        drawn = rng.permutation(len(sample.turns))[: self.max_turns]
+        turns = [sample.turns[int(number)] for number in drawn]
+        mode = self._mode(turns, rng)
+        conversations = tuple((self._turn(turn, mode, rng),) for turn in turns)
+        masks = [] if mode == _TEXT else [mask for turn in turns if (mask := _joined(turn)) is not None]
+        return _item(sample, key, conversations, masks)
+
+    def _mode(self, turns: Sequence[Turn], rng: np.random.Generator) -> int:
+        if not all(_explanation(turn) for turn in turns):
+            return _PLAIN
+        return _TEXT if rng.random() < self.text_answers else int(rng.integers(2))
+
+    def _turn(self, turn: Turn, mode: int, rng: np.random.Generator) -> tuple[str, str]:
+        """Question and answer."""
+        wordings = (turn.question, *turn.alternatives, *self.paraphrases.get(turn.question, ()))
+        text = templates.pick(wordings, rng) if len(wordings) > 1 else turn.question
+        if mode == _TEXT:
+            return text, _explanation(turn)
+        if mode == _EXPLAIN:
+            asked = templates.pick(templates.EXPLAIN_QUESTIONS, rng).format(text=text)
+            return asked, f"{templates.pick(templates.ANSWERS, rng)} {_explanation(turn)}"
+        absent = all(target.mask is None for target in turn.targets)
+        answers = templates.ABSENT_ANSWERS if absent else templates.ANSWERS
+        return templates.question(text, turn.is_sentence, rng), templates.pick(answers, rng)
+
+
+def _explanation(turn: Turn) -> str:
+    return turn.answer.partition(_MASK_ANSWER)[2].strip()
+
+
+def _joined(turn: Turn) -> np.ndarray | None:
+    """(H, W) bool union of a turn's masks; None when everything is absent."""
+    masks = [target.mask for target in turn.targets if target.mask is not None]
+    return np.logical_or.reduce(masks) if masks else None
+
+
+def _item(
+    sample: Sample, key: str, conversations: tuple[tuple[tuple[str, str], ...], ...], masks: list[np.ndarray]
+) -> TrainingItem:
+    empty = np.zeros((0, *(sample.image.shape[:2] if sample.image is not None else (0, 0))), bool)
+    return TrainingItem(
+        sample.image, conversations, np.stack(masks) if masks else empty, sample.ignore, sample.source, key
+    )
