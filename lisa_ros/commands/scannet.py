@@ -77,17 +77,21 @@ def _info(args) -> int:
 
 
 def _queries(args) -> int:
+    from tqdm import tqdm
+
     from lisa_ros.scannet.annotations import Annotation
     from lisa_ros.scannet.queries import generate_queries, write_queries
     from lisa_ros.scannet.scene import SceneFiles
     from lisa_ros.scannet.sens import SensReader
+    from lisa_ros.scannet.truth import visible_objects
 
     if args.negatives < 0 or (args.step is not None and args.step < 1):
         raise ConfigurationError(f"--negatives {args.negatives} and --step {args.step} must be at least 0 and 1")
     files = SceneFiles.find(args.sens, args.labels)
     with SensReader(files.sens) as reader, Annotation(files) as annotation:
-        frames = range(0, len(reader), args.step) if args.step else None
-        queries = generate_queries(annotation, args.negatives, frames)
+        frames = range(0, len(reader), args.step or 1)
+        visible = visible_objects(annotation, tqdm(frames, desc=f"checking {files.scene}", unit="frame"))
+        queries = generate_queries(annotation, args.negatives, frames if args.step else None, visible)
     write_queries(args.out, queries)
     print(f"{args.out}: {len(queries)} queries about {files.scene}")
     return 0

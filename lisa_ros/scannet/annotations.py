@@ -57,6 +57,7 @@ class Annotation:
                 f"{files.label_table} lacks the labels {', '.join(unknown)} of {files.aggregation.name}; "
                 "use ScanNet's current table"
             )
+        self._last: tuple[int, np.ndarray] | None = None
         self._instances = ImageArchive(files.instances, np.uint8)
         try:
             self._labels = ImageArchive(files.labels, np.uint16)
@@ -76,10 +77,16 @@ class Annotation:
         self._labels.close()
 
     def instances(self, frame: int) -> np.ndarray:
-        """(H, W) uint8, objectId + 1 or 0, after it was held against the objects and the label image.
+        """(H, W) uint8, read-only: objectId + 1 or 0, after it was held against the objects and the label image.
 
-        Raises RecordingError for an id that is no object's, and for an object with another label in the label image.
+        The last frame is kept: many queries are asked about one. Raises RecordingError for an id that is no object's,
+        and for an object with another label in the label image.
         """
+        if self._last is None or self._last[0] != frame:
+            self._last = frame, self._read(frame)
+        return self._last[1]
+
+    def _read(self, frame: int) -> np.ndarray:
         instances, labels = self._instances.read(frame), self._labels.read(frame)
         if instances.shape != labels.shape:
             raise RecordingError(
@@ -89,6 +96,7 @@ class Annotation:
         for value, count in zip(present.tolist(), counts.tolist(), strict=True):
             if value != UNANNOTATED:
                 self._check(frame, value, labels[instances == value], count / instances.size)
+        instances.flags.writeable = False
         return instances
 
     def _check(self, frame: int, value: int, labels: np.ndarray, share: float):

@@ -7,7 +7,7 @@ is asked about}.
 import json
 import random
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Container, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -91,17 +91,21 @@ def write_queries(path: Path, queries: Iterable[SceneQuery]):
 
 
 def generate_queries(
-    annotation: Annotation, negatives: int = 4, frames: Iterable[int] | None = None
+    annotation: Annotation,
+    negatives: int = 4,
+    frames: Iterable[int] | None = None,
+    visible: Container[int] | None = None,
 ) -> list[SceneQuery]:
     """A query for each category in the scan, and `negatives` for frequent categories that it has not.
 
-    frames: asked in these alone. The same scan always gets the same queries; fewer negatives where the label table has
-    no more to offer.
+    frames: asked in these alone. visible: categories without any of these objects are not asked for. The same scan
+    always gets the same queries; fewer negatives where the label table has no more to offer.
     """
     frames = None if frames is None else tuple(frames)
     absent = _absent_categories(annotation)
     chosen = random.Random(annotation.scene).sample(absent, min(negatives, len(absent)))
-    rows = [("category", text, ids) for text, ids in _category_texts(annotation)]
+    rows = [("category", text, ids) for text, ids in _category_texts(annotation)
+            if visible is None or any(number in visible for number in ids)]  # fmt: skip
     rows += [("negative", f"the {name}", ()) for name in chosen]
     return [
         SceneQuery(annotation.scene, f"{kind}-{number:03d}", text, kind, ids, frames)

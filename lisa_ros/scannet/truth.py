@@ -1,5 +1,6 @@
 """The right mask of a query in a frame, and the pixels that must not be scored."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import cv2
@@ -57,6 +58,15 @@ def frame_truth(
     if query.object_ids and np.count_nonzero(mask) < min_visible * mask.size:
         return None
     return FrameTruth(frame, mask, (instances == UNANNOTATED) | boundary_band(mask, boundary))
+
+
+def visible_objects(annotation: Annotation, frames: Iterable[int], min_visible: float = MIN_VISIBLE) -> set[int]:
+    """The objects that cover at least a share of the image in some of these frames. Raises RecordingError."""
+    found = set()
+    for frame in frames:
+        counts = np.bincount(annotation.instances(frame).ravel(), minlength=256)
+        found |= set((np.flatnonzero(counts >= min_visible * counts.sum()) - 1).tolist())
+    return found - {UNANNOTATED - 1}
 
 
 def boundary_band(mask: np.ndarray, radius: int) -> np.ndarray:

@@ -16,7 +16,7 @@ from lisa_ros.scannet.annotation_writer import AnnotationWriter
 from lisa_ros.scannet.annotations import Annotation, Category, SceneObject
 from lisa_ros.scannet.queries import SceneQuery, generate_queries, read_queries, write_queries
 from lisa_ros.scannet.scene import LABELS, SceneFiles
-from lisa_ros.scannet.truth import boundary_band, frame_truth, resize_nearest
+from lisa_ros.scannet.truth import boundary_band, frame_truth, resize_nearest, visible_objects
 
 pytestmark = pytest.mark.unit
 
@@ -213,6 +213,9 @@ def test_generated_queries_group_by_category_and_ask_for_what_is_not_there(annot
     assert sorted(found[2:]) == [("negative", "the lamp", ()), ("negative", "the sofa", ())]
     assert all(item.frames == (0, 10, 20) for item in queries)
     assert generate_queries(annotation, 5, (0, 10, 20)) == queries
+    visible = visible_objects(annotation, [0])
+    assert visible == {0, 3, 5}
+    assert [item.text for item in generate_queries(annotation, 0, visible=visible)] == ["every chair"]
 
 
 def test_queries_file_round_trip(tmp_path, annotation):

@@ -66,6 +66,15 @@ def test_frames_are_what_the_official_reader_returns(sens, expected):
                 assert np.allclose(frame.rigid_pose, truth["pose"], atol=1e-5)
 
 
+def test_the_golden_file_written_again_is_the_same_file(sens, tmp_path):
+    with SensReader(sens) as reader, SensWriter(tmp_path / "again.sens", reader.header) as writer:
+        for frame in reader:
+            pose = None if frame.pose_problem else frame.pose
+            writer.add(frame.color_data, frame.depth_data, pose, frame.color_stamp, frame.depth_stamp)
+        writer.add_imu(reader.imu())
+    assert (tmp_path / "again.sens").read_bytes() == sens.read_bytes()
+
+
 def test_wanted_frames_alone_are_read(sens):
     with SensReader(sens) as reader:
         every = {frame.index: frame.color_data for frame in reader}
