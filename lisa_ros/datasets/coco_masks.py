@@ -1,0 +1,99 @@
+"""Masks of COCO annotations, to the pixel as COCO's own API draws them: polygons and run lengths."""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+_SCALE = 5  # of the finer grid that COCO's API draws outlines on
+_FARTHEST = 100_000  # coordinate of a polygon; drawing takes memory in proportion
+
+
+def segmentation_mask(segmentation: object, height: int, width: int) -> np.ndarray:
+    """(H, W) bool of an annotation's `segmentation`: a list of polygons, whose union it is, or run lengths.
+
+    Raises ValueError saying what is wrong with it.
+    """
+    if isinstance(segmentation, dict):
+        return run_length_mask(segmentation, height, width)
+    if not isinstance(segmentation, list):
+        raise ValueError(f"a segmentation must be polygons or run lengths, not {type(segmentation).__name__}")
+    mask = np.zeros((height, width), bool)
+    for polygon in segmentation:
+        mask |= polygon_mask(polygon, height, width)
+    return mask
+
+
+def polygon_mask(polygon: Sequence[float], height: int, width: int) -> np.ndarray:
+    """(H, W) bool of a polygon [x0, y0, x1, y1, ...] in pixels. Raises ValueError."""
+    try:
+        points = np.asarray(polygon, float)
+    except (TypeError, ValueError):
+        raise ValueError("a polygon must be a list of numbers") from None
+    if points.ndim != 1 or len(points) < 6 or len(points) % 2:
+        raise ValueError(f"a polygon must be 6 or more numbers, an even count, not of shape {points.shape}")
+    if not (np.abs(points) <= _FARTHEST).all():
+        raise ValueError(f"a polygon has a coordinate that is no number or beyond {_FARTHEST}")
+    grid = np.trunc(points.reshape(-1, 2) * _SCALE + 0.5).astype(np.int64)
+    across, down = _outline(grid)
+    return _filled(across, down, height, width)
+
+
+def _outline(grid: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Every point (x, y) of the closed outline on the finer grid, edge after edge, both of (n,) int64."""
+    parts = []
+    for start, end in zip(grid, np.roll(grid, -1, axis=0), strict=True):
+        steps = int(np.abs(end - start).max())
+        main = int(np.abs(end - start).argmax())  # x where both are as far
+        first, last = (start, end) if start[main] <= end[main] else (end, start)
+        ahead = np.arange(steps + 1)
+        edge = np.empty((steps + 1, 2), np.int64)
+        edge[:, main] = first[main] + ahead
+        slope = (last[1 - main] - first[1 - main]) / max(steps, 1)
+        edge[:, 1 - main] = np.trunc(first[1 - main] + slope * ahead + 0.5)
+        parts.append(edge if first is start else edge[::-1])
+    return tuple(np.concatenate(parts).T)
+
+
+def _filled(x: np.ndarray, y: np.ndarray, height: int, width: int) -> np.ndarray:
+    """(H, W) bool inside of an outline: each column changes at the points where the outline crosses its middle."""
+    left = np.minimum(x[1:], x[:-1])
+    column = (left + 0.5) / _SCALE - 0.5
+    row = np.ceil(np.clip((np.minimum(y[1:], y[:-1]) + 0.5) / _SCALE - 0.5, 0, height))
+    crossing = (x[1:] != x[:-1]) & (column == np.floor(column)) & (column >= 0) & (column <= width - 1)
+    starts = (column[crossing] * height + row[crossing]).astype(np.int64)
+    changes = np.bincount(starts, minlength=height * width + 1)[: height * width]
+    return (np.cumsum(changes) % 2 == 1).reshape(width, height).T
+
+
+def run_length_mask(segmentation: dict, height: int, width: int) -> np.ndarray:
+    """(H, W) bool of {"size": [H, W], "counts": runs}; runs: a list, or COCO's compressed text. Raises ValueError."""
+    size, counts = segmentation.get("size"), segmentation.get("counts")
+    if size != [height, width] and size != (height, width):
+        raise ValueError(f"run lengths for an image of {size}, not of {[height, width]}")
+    runs = np.array(_decompressed(counts) if isinstance(counts, (str, bytes)) else counts)
+    if runs.ndim != 1 or runs.dtype.kind not in "iu" or (runs < 0).any() or runs.sum() != height * width:
+        raise ValueError(f"run lengths must be counts with the sum {height * width}")
+    values = np.arange(len(runs)) % 2 == 1
+    return np.repeat(values, runs).reshape(width, height).T
+
+
+def _decompressed(text: str | bytes) -> list[int]:
+    """Counts of COCO's compressed run lengths: 5 bits a character, from the third on less the one two before."""
+    codes = text.encode("ascii", "replace") if isinstance(text, str) else text
+    counts: list[int] = []
+    value = shift = 0
+    for code in codes:
+        bits = code - 48
+        if not 0 <= bits < 64:
+            raise ValueError(f"compressed run lengths have the character {chr(code)!r}")
+        value |= (bits & 31) << shift
+        shift += 5
+        if bits & 32:  # more characters follow
+            continue
+        if bits & 16:  # negative
+            value -= 1 << shift
+        counts.append(value + counts[-2] if len(counts) > 2 else value)
+        value = shift = 0
+    if shift:
+        raise ValueError("compressed run lengths end in the middle of a number")
+    return counts
