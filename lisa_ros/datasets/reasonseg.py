@@ -1,0 +1,100 @@
+"""ReasonSeg: pictures with implicit questions, one mask each, and for some an explanation."""
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from lisa_ros.datasets.files import REMEDY, format_of, read_json
+from lisa_ros.errors import DatasetError
+from lisa_ros.images import read_image
+from lisa_ros.types import Sample, TruthTarget, Turn
+
+SPLITS = ("train", "val", "test")
+_TARGET, _IGNORE = 1, 255
+
+
+class ReasonSegDataset:
+    """One split, `root`/reason_seg/ReasonSeg/SPLIT, sorted by file name.
+
+    The turns of a sample are all wordings in the file; they ask for the same mask. `is_sentence` tells whole questions
+    from phrases. `Sample.ignore` marks what annotators left undecided. explanatory: an explanation of
+    explanatory/train.json follows `[SEG].` in the answers, where there is one. Construction raises DatasetError; items
+    raise DatasetError or InvalidImageError naming the file.
+    """
+
+    def __init__(self, root: Path, split: str, explanatory: bool = False) -> None:
+        if split not in SPLITS:
+            raise DatasetError(f"ReasonSeg has no split {split!r}; there are {', '.join(SPLITS)}")
+        base = Path(root) / "reason_seg" / "ReasonSeg"
+        self.images = sorted((base / split).glob("*.jpg"))
+        if not self.images:
+            raise DatasetError(f"{base / split} has no *.jpg; {REMEDY}")
+        self.source = f"reason_seg/{split}"
+        self.explanations = read_explanations(base / "explanatory" / "train.json") if explanatory else {}
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    def key(self, index: int) -> str:
+        """Name of the picture without its ending."""
+        return self.images[index].stem
+
+    def __getitem__(self, index: int) -> Sample:
+        path = self.images[index]
+        image = read_image(path)
+        texts, is_sentence, labels = read_annotation(path.with_suffix(".json"), *image.shape[:2])
+        mask = labels == _TARGET
+        answer = f"[SEG]. {self.explanations.get(path.name, '')}".strip()
+        kind = "reasoning" if is_sentence else "phrase"
+        turns = tuple(Turn(text, (TruthTarget(text, mask),), answer, kind, is_sentence) for text in texts)
+        return Sample(image, turns, self.source, labels == _IGNORE)
+
+
+def read_annotation(path: Path, height: int, width: int) -> tuple[tuple[str, ...], bool, np.ndarray]:
+    """Wordings, whether they are sentences, and labels (H, W) uint8: 1 the target, 255 undecided, 0 the rest.
+
+    Raises DatasetError naming the file.
+    """
+    try:
+        content = read_json(path)
+    except DatasetError as error:
+        if not isinstance(error.__cause__, UnicodeDecodeError):
+            raise
+        content = read_json(path, "cp1252")  # some files were written on Windows
+    with format_of(path, "annotation"):
+        texts = tuple(text.strip() for text in content["text"])
+        if not texts or not all(texts):
+            raise DatasetError("text must be a list of questions, none of them empty")
+        return texts, bool(content["is_sentence"]), rasterise(content["shapes"], height, width)
+
+
+def rasterise(shapes: list[dict], height: int, width: int) -> np.ndarray:
+    """(H, W) uint8 labels of polygons; larger ones are drawn first, so that small ones stay visible.
+
+    A shape labelled "flag" is none; one whose label has "ignore" in it is undecided. Coordinates are cut to whole
+    pixels, and an outline belongs to its polygon.
+    """
+    drawn = []
+    for shape in shapes:
+        if shape["label"].lower() != "flag":
+            value = _IGNORE if "ignore" in shape["label"].lower() else _TARGET
+            drawn.append((value, np.array([shape["points"]], np.float64).astype(np.int32)))
+    areas = [_draw(np.zeros((height, width), np.uint8), corners, 1).sum(dtype=np.int32) for _, corners in drawn]
+    labels = np.zeros((height, width), np.uint8)
+    for number in np.argsort(areas)[::-1]:
+        value, corners = drawn[number]
+        _draw(labels, corners, value)
+    return labels
+
+
+def _draw(image: np.ndarray, corners: np.ndarray, value: int) -> np.ndarray:
+    cv2.polylines(image, corners, True, value, 1)
+    cv2.fillPoly(image, corners, value)
+    return image
+
+
+def read_explanations(path: Path) -> dict[str, str]:
+    """Explanation of the answer by file name of the picture. Raises DatasetError."""
+    with format_of(path, "explanations"):
+        return {row["image"]: row["outputs"].strip() for row in read_json(path)}
