@@ -1,39 +1,41 @@
 """Masks of COCO annotations, to the pixel as COCO's own API draws them: polygons and run lengths."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
+
+from lisa_ros.errors import DatasetError
 
 _SCALE = 5  # of the finer grid that COCO's API draws outlines on
 _FARTHEST = 100_000  # coordinate of a polygon; drawing takes memory in proportion
 
 
 def segmentation_mask(segmentation: object, height: int, width: int) -> np.ndarray:
-    """(H, W) bool of an annotation's `segmentation`: a list of polygons, whose union it is, or run lengths.
+    """(H, W) bool of an annotation's `segmentation`: run lengths, or a list of polygons and run lengths, their union.
 
-    Raises ValueError saying what is wrong with it.
+    Raises DatasetError saying what is wrong with it.
     """
-    if isinstance(segmentation, dict):
-        return run_length_mask(segmentation, height, width)
-    if not isinstance(segmentation, list):
-        raise ValueError(f"a segmentation must be polygons or run lengths, not {type(segmentation).__name__}")
+    parts = [segmentation] if isinstance(segmentation, Mapping) else segmentation
+    if not isinstance(parts, list):
+        raise DatasetError(f"a segmentation must be a list or run lengths, not {type(parts).__name__}")
     mask = np.zeros((height, width), bool)
-    for polygon in segmentation:
-        mask |= polygon_mask(polygon, height, width)
+    for part in parts:
+        draw = run_length_mask if isinstance(part, Mapping) else polygon_mask
+        mask |= draw(part, height, width)
     return mask
 
 
 def polygon_mask(polygon: Sequence[float], height: int, width: int) -> np.ndarray:
-    """(H, W) bool of a polygon [x0, y0, x1, y1, ...] in pixels. Raises ValueError."""
+    """(H, W) bool of a polygon [x0, y0, x1, y1, ...] in pixels; two corners enclose nothing. Raises DatasetError."""
     try:
-        points = np.asarray(polygon, float)
+        points = np.asarray(polygon, float).reshape(-1, 2)
     except (TypeError, ValueError):
-        raise ValueError("a polygon must be a list of numbers") from None
-    if points.ndim != 1 or len(points) < 6 or len(points) % 2:
-        raise ValueError(f"a polygon must be 6 or more numbers, an even count, not of shape {points.shape}")
+        raise DatasetError(f"a polygon must be a list x, y, x, y, ... of numbers, not {str(polygon)[:80]}") from None
     if not (np.abs(points) <= _FARTHEST).all():
-        raise ValueError(f"a polygon has a coordinate that is no number or beyond {_FARTHEST}")
-    grid = np.trunc(points.reshape(-1, 2) * _SCALE + 0.5).astype(np.int64)
+        raise DatasetError(f"a polygon has a coordinate that is no number or beyond {_FARTHEST}")
+    if len(points) < 3:
+        return np.zeros((height, width), bool)
+    grid = np.trunc(points * _SCALE + 0.5).astype(np.int64)
     across, down = _outline(grid)
     return _filled(across, down, height, width)
 
@@ -65,14 +67,14 @@ def _filled(x: np.ndarray, y: np.ndarray, height: int, width: int) -> np.ndarray
     return (np.cumsum(changes) % 2 == 1).reshape(width, height).T
 
 
-def run_length_mask(segmentation: dict, height: int, width: int) -> np.ndarray:
-    """(H, W) bool of {"size": [H, W], "counts": runs}; runs: a list, or COCO's compressed text. Raises ValueError."""
+def run_length_mask(segmentation: Mapping, height: int, width: int) -> np.ndarray:
+    """(H, W) bool of {"size": [H, W], "counts": runs}; runs: a list, or COCO's compressed text. Raises DatasetError."""
     size, counts = segmentation.get("size"), segmentation.get("counts")
     if size != [height, width] and size != (height, width):
-        raise ValueError(f"run lengths for an image of {size}, not of {[height, width]}")
+        raise DatasetError(f"run lengths for an image of {size}, not of {[height, width]}")
     runs = np.array(_decompressed(counts) if isinstance(counts, (str, bytes)) else counts)
     if runs.ndim != 1 or runs.dtype.kind not in "iu" or (runs < 0).any() or runs.sum() != height * width:
-        raise ValueError(f"run lengths must be counts with the sum {height * width}")
+        raise DatasetError(f"run lengths must be counts with the sum {height * width}")
     values = np.arange(len(runs)) % 2 == 1
     return np.repeat(values, runs).reshape(width, height).T
 
@@ -85,7 +87,7 @@ def _decompressed(text: str | bytes) -> list[int]:
     for code in codes:
         bits = code - 48
         if not 0 <= bits < 64:
-            raise ValueError(f"compressed run lengths have the character {chr(code)!r}")
+            raise DatasetError(f"compressed run lengths have the character {chr(code)!r}")
         value |= (bits & 31) << shift
         shift += 5
         if bits & 32:  # more characters follow
@@ -95,5 +97,5 @@ def _decompressed(text: str | bytes) -> list[int]:
         counts.append(value + counts[-2] if len(counts) > 2 else value)
         value = shift = 0
     if shift:
-        raise ValueError("compressed run lengths end in the middle of a number")
+        raise DatasetError("compressed run lengths end in the middle of a number")
     return counts

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from lisa_ros.datasets.coco_masks import polygon_mask, run_length_mask, segmentation_mask
+from lisa_ros.errors import DatasetError
 
 CASES = json.loads((Path(__file__).parents[1] / "golden" / "coco_masks.json").read_text())
 SQUARE = [1, 1, 4, 1, 4, 4, 1, 4]
@@ -26,16 +27,20 @@ def test_run_lengths_go_down_the_columns():
     assert mask.tolist() == [[False, True, False], [True, False, False]]
 
 
-def test_several_polygons_are_one_mask():
-    mask = segmentation_mask([SQUARE, [2, 2, 6, 2, 6, 6, 2, 6]], 8, 8)
-    assert mask.sum() == 9 + 16 - 4
+def test_polygons_and_run_lengths_are_one_mask():
+    mask = segmentation_mask([SQUARE, [2, 2, 6, 2, 6, 6, 2, 6], {"size": [8, 8], "counts": [63, 1]}], 8, 8)
+    assert mask.sum() == 9 + 16 - 4 + 1
+
+
+def test_two_corners_enclose_nothing():
+    assert not segmentation_mask([[1, 2, 3, 4], []], 8, 8).any()
 
 
 @pytest.mark.parametrize(
     ("segmentation", "message"),
     [
         ("mask", "not str"),
-        ([[1, 2, 3]], "6 or more"),
+        ([[1, 2, 3]], "x, y, x, y"),
         ([[1, 2, 3, "x", 5, 6]], "numbers"),
         ([SQUARE[:-1] + [float("nan")]], "no number"),
         ([SQUARE[:-1] + [1e9]], "beyond"),
@@ -49,7 +54,7 @@ def test_several_polygons_are_one_mask():
     ids=str,
 )
 def test_damaged_segmentations_are_refused(segmentation, message):
-    with pytest.raises(ValueError, match=message):
+    with pytest.raises(DatasetError, match=message):
         segmentation_mask(segmentation, 8, 8)
 
 
