@@ -28,7 +28,7 @@ class _PlainUnpickler(pickle.Unpickler):
     """Unpickles numbers, texts, lists and dictionaries; whatever would have to be imported is an error."""
 
     def find_class(self, module: str, name: str) -> object:
-        raise pickle.UnpicklingError(f"it holds {module}.{name}; only numbers, texts, lists and dictionaries may be read")
+        raise pickle.UnpicklingError(f"it holds {module}.{name}; numbers, texts, lists and dictionaries are all it may")
 
 
 def read_plain_pickle(path: Path) -> object:
