@@ -1,8 +1,8 @@
 """LLaVA's visual instruction data: dialogues about pictures, or about nothing, as turns without targets."""
 
-import json
 from pathlib import Path
 
+from lisa_ros.datasets.files import format_of, read_json
 from lisa_ros.errors import DatasetError
 from lisa_ros.images import read_image
 from lisa_ros.types import Sample, Turn
@@ -20,10 +20,7 @@ class DialogueDataset:
 
     def __init__(self, path: Path, images: Path, source: str) -> None:
         self.path, self.images, self.source = Path(path), Path(images), source
-        try:
-            self.rows = json.loads(self.path.read_text(encoding="utf-8"))
-        except (OSError, ValueError) as error:
-            raise DatasetError(f"{path} cannot be read as a list of conversations: {error}") from error
+        self.rows = read_json(self.path)
         if not isinstance(self.rows, list) or not self.rows:
             raise DatasetError(f"{path} must hold a list of conversations, with at least one")
 
@@ -36,24 +33,22 @@ class DialogueDataset:
         return str(row.get("id", index)) if isinstance(row, dict) else str(index)
 
     def __getitem__(self, index: int) -> Sample:
-        try:
+        with format_of(self.path, f"row {index}"):
             row = self.rows[index]
-            messages = [(message["from"], _without_mark(message["value"])) for message in row["conversations"]]
+            turns = _turns([(message["from"], _without_mark(message["value"])) for message in row["conversations"]])
             image = row.get("image")
-        except (KeyError, TypeError, AttributeError) as error:
-            raise DatasetError(f"{self.path}, row {index}: no conversation ({error!r})") from error
-        turns = self._turns(messages, index)
         return Sample(read_image(self.images / image) if image else None, turns, self.source)
 
-    def _turns(self, messages: list[tuple[str, str]], index: int) -> tuple[Turn, ...]:
-        """Questions with their answers; what the assistant says before the first question is left out."""
-        if messages and messages[0][0] != _ROLES[0]:
-            messages = messages[1:]
-        roles = tuple(role for role, _ in messages)
-        if not roles or len(roles) % 2 or roles != _ROLES * (len(roles) // 2):
-            raise DatasetError(f"{self.path}, row {index}: human and gpt must take turns, not {', '.join(roles)}")
-        texts = [text for _, text in messages]
-        return tuple(Turn(q, (), a, "dialogue") for q, a in zip(texts[::2], texts[1::2], strict=True))
+
+def _turns(messages: list[tuple[str, str]]) -> tuple[Turn, ...]:
+    """Questions with their answers; what the assistant says before the first question is left out."""
+    if messages and messages[0][0] != _ROLES[0]:
+        messages = messages[1:]
+    roles = tuple(role for role, _ in messages)
+    if not roles or len(roles) % 2 or roles != _ROLES * (len(roles) // 2):
+        raise DatasetError(f"human and gpt must take turns, not {', '.join(roles)}")
+    texts = [text for _, text in messages]
+    return tuple(Turn(q, (), a, "dialogue") for q, a in zip(texts[::2], texts[1::2], strict=True))
 
 
 def _without_mark(text: str) -> str:

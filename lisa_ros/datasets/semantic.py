@@ -1,6 +1,5 @@
 """ADE20K, COCO-Stuff and Mapillary Vistas: label images, read as one turn for each class that a picture shows."""
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -8,6 +7,7 @@ import numpy as np
 from PIL import Image
 
 from lisa_ros.datasets.class_names import ADE20K, COCO_STUFF
+from lisa_ros.datasets.files import REMEDY, format_of, read_json
 from lisa_ros.datasets.lazy import LazyTurns
 from lisa_ros.errors import DatasetError
 from lisa_ros.images import read_image
@@ -102,10 +102,8 @@ def mapillary(root: Path, split: str = "training") -> SemanticDataset:
     """
     base = Path(root) / "mapillary"
     path = base / "config_v2.0.json"
-    try:
-        readable = [label["readable"].lower() for label in json.loads(path.read_text(encoding="utf-8"))["labels"]]
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise DatasetError(f"{path} cannot be read as Mapillary's list of labels: {error!r}") from error
+    with format_of(path, "labels"):
+        readable = [label["readable"].lower() for label in read_json(path)["labels"]]
     names = {number: name for number, name in enumerate(readable) if name != "unlabeled"}
     unlabelled = frozenset({UNLABELLED, *(n for n, name in enumerate(readable) if name == "unlabeled")})
     pairs = _pairs(base / split / "v2.0" / "labels", base / split / "images")
@@ -115,5 +113,5 @@ def mapillary(root: Path, split: str = "training") -> SemanticDataset:
 def _pairs(labels: Path, images: Path) -> list[tuple[Path, Path]]:
     found = sorted(labels.glob("*.png"))
     if not found:
-        raise DatasetError(f"{labels} has no *.png; `python -m training.data check` tells where data sets come from")
+        raise DatasetError(f"{labels} has no *.png; {REMEDY}")
     return [(images / f"{path.stem}.jpg", path) for path in found]

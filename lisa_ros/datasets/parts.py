@@ -1,0 +1,83 @@
+"""PACO-LVIS and PASCAL-Part: objects and their parts, one turn for each annotation."""
+
+from pathlib import Path
+
+from lisa_ros.datasets.coco_masks import segmentation_mask
+from lisa_ros.datasets.files import format_of, read_image_of, read_json
+from lisa_ros.datasets.lazy import LazyTurns
+from lisa_ros.errors import DatasetError
+from lisa_ros.types import Sample, TruthTarget, Turn
+
+
+class PartsDataset:
+    """A COCO annotation file whose categories are "object" or "object:part".
+
+    One turn for each annotation of a picture, in the order of the file: "chair leg", with the alternative "the leg of
+    the chair". Two annotations of one class are two turns with one mask each, as in LISA's training. Pictures without
+    annotations are left out. images: folder that the pictures' `file_name` begins in. The masks are made when a turn is
+    taken. Construction raises DatasetError; items and turns raise DatasetError or InvalidImageError naming the file.
+    """
+
+    def __init__(self, path: Path, images: Path, source: str) -> None:
+        self.path, self.root, self.source = Path(path), Path(images), source
+        with format_of(self.path, "annotations"):
+            content = read_json(self.path)
+            self.names = {row["id"]: wordings(row["name"]) for row in content["categories"]}
+            self.annotations: dict[int, list[dict]] = {}
+            for row in content["annotations"]:
+                if row["category_id"] not in self.names:
+                    raise DatasetError(f"annotation {row['id']} is of an unknown category {row['category_id']}")
+                self.annotations.setdefault(row["image_id"], []).append(row)
+            self.images = sorted(
+                (row for row in content["images"] if row["id"] in self.annotations), key=lambda row: row["file_name"]
+            )
+        if not self.images:
+            raise DatasetError(f"{path} annotates no picture")
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    def key(self, index: int) -> str:
+        """The picture's path in the annotation file."""
+        return self.images[index]["file_name"]
+
+    def __getitem__(self, index: int) -> Sample:
+        row = self.images[index]
+        annotations = self.annotations[row["id"]]
+        image = read_image_of(self.root / row["file_name"], row["height"], row["width"])
+
+        def turn(number: int) -> Turn:
+            one = annotations[number]
+            name, *alternatives = self.names[one["category_id"]]
+            with format_of(self.path, f"annotation {one['id']}"):
+                mask = segmentation_mask(one["segmentation"], *image.shape[:2])
+            target = TruthTarget(name, mask, one["id"])
+            return Turn(
+                name, (target,), "[SEG].", "part" if alternatives else "class", alternatives=tuple(alternatives)
+            )
+
+        return Sample(image, LazyTurns(len(annotations), turn), self.source)
+
+
+def wordings(category: str) -> tuple[str, ...]:
+    """Ways to speak of a category: "bottle_(container):cap_(lid)" is a "bottle cap" or "the cap of the bottle".
+
+    Underscores are blanks here, unlike in LISA's training ("trash_can").
+    """
+    words = [name.split("_(")[0].replace("_", " ").strip() for name in category.split(":")]
+    if len(words) == 1:
+        return (words[0],)
+    whole, part = words
+    return f"{whole} {part}", f"the {part} of the {whole}"
+
+
+def paco_lvis(root: Path) -> PartsDataset:
+    """PACO-LVIS: `root`/vlpart/paco/annotations, pictures in `root`/coco. Raises DatasetError."""
+    path = Path(root) / "vlpart" / "paco" / "annotations" / "paco_lvis_v1_train.json"
+    return PartsDataset(path, Path(root) / "coco", "paco_lvis/train")
+
+
+def pascal_part(root: Path) -> PartsDataset:
+    """PASCAL-Part below `root`/vlpart/pascal_part: train.json, pictures in VOCdevkit. Raises DatasetError."""
+    base = Path(root) / "vlpart" / "pascal_part"
+    return PartsDataset(base / "train.json", base / "VOCdevkit" / "VOC2010" / "JPEGImages", "pascal_part/train")
