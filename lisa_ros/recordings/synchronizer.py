@@ -40,9 +40,7 @@ class Synchronizer:
             self._file_transforms(message)
         else:
             self._near[role].append(message)
-        depths = self._near["depth"]
-        while depths and message.time - depths[0].time > 2 * PATIENCE:
-            depths.popleft()
+        self._forget_before(message.time - 2 * PATIENCE)
         while self._images and self._is_due(self._images[0], message.time):
             yield self._assemble(self._images.popleft())
 
@@ -50,6 +48,13 @@ class Synchronizer:
         """The images that still wait when the bag has ended."""
         while self._images:
             yield self._assemble(self._images.popleft())
+
+    def _forget_before(self, time: int):
+        depths, poses = self._near["depth"], self._poses
+        while depths and depths[0].time < time:
+            depths.popleft()
+        while poses and poses[0][2].time < time:
+            poses.popleft()
 
     def _name_frame(self, frame_id: str):
         if self._frame_id is None:

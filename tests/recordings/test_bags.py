@@ -1,6 +1,8 @@
 """Bags: what ros2 bag play needs of them, and frames out of streams that are not as tidy as our own."""
 
 import contextlib
+import itertools
+import tracemalloc
 
 import numpy as np
 import pytest
@@ -96,6 +98,27 @@ def test_written_frames_are_read_in_order(tmp_path, storage):
         assert frames[7].camera == CAMERA and frames[7].color().shape == (6, 8, 3)
         part = list(bag.frames(stamp_of_index(10), stamp_of_index(12)))
         assert [frame.stamp for frame in part] == [stamp_of_index(10), stamp_of_index(11)]
+
+
+@pytest.mark.parametrize("storage", ["mcap", "sqlite3"])
+def test_memory_does_not_grow_with_the_bag(tmp_path, storage):
+    noise = np.random.default_rng(0).integers(0, 255, 40_000, np.uint8).tobytes()
+    numbers = itertools.count()
+
+    def peak(frames):
+        tracemalloc.start()
+        path = tmp_path / f"{next(numbers)}"
+        with RgbdBagWriter(path, CAMERA, CAMERA, storage) as writer:
+            for index in range(frames):
+                writer.add(stamp_of_index(index), noise, "jpeg", depth(), pose(index))
+        with RgbdBag(path) as bag:
+            assert sum(len(frame.messages["image"].data) > 40_000 for frame in bag.frames()) == frames
+        found = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+        return found
+
+    peak(60)  # what is loaded once
+    assert peak(250) - peak(60) < 0.05 * (250 - 60) * len(noise)
 
 
 def test_the_image_comes_last_of_its_moment(tmp_path):
