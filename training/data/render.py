@@ -63,7 +63,7 @@ class Renderer:
 
 
 def _explanation(turn: Turn) -> str:
-    return turn.answer.partition(_MASK_ANSWER)[2].strip()
+    return turn.answer[len(_MASK_ANSWER) :].strip() if turn.answer.startswith(_MASK_ANSWER) else ""
 
 
 def _joined(turn: Turn) -> np.ndarray | None:

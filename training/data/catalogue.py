@@ -1,0 +1,69 @@
+"""The files of each data set, below the data folder, and where they come from."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Entry:
+    """files: glob patterns with the count of the published data set, None where it does not matter. home: its page."""
+
+    files: tuple[tuple[str, int | None], ...]
+    home: str
+
+
+_COCO_2017 = ("coco/train2017/*.jpg", 118287)
+_LLAVA = "https://huggingface.co/datasets/liuhaotian/LLaVA-Instruct-150K, pictures: https://cocodataset.org"
+_LISA = "https://github.com/dvlab-research/LISA (ReasonSeg)"
+
+
+def _reasonseg(split: str, count: int) -> tuple[tuple[str, int | None], ...]:
+    return tuple((f"reason_seg/ReasonSeg/{split}/*.{ending}", count) for ending in ("jpg", "json"))
+
+
+# By the names that a run's YAML gives them.
+CATALOGUE = {
+    "ade20k": Entry(
+        (("ade20k/annotations/training/*.png", 20210), ("ade20k/images/training/*.jpg", 20210)),
+        "http://sceneparsing.csail.mit.edu (ADEChallengeData2016)",
+    ),
+    "cocostuff": Entry(
+        (("cocostuff/train2017/*.png", 118287), _COCO_2017),
+        "https://github.com/nightrome/cocostuff (stuffthingmaps_trainval2017), pictures: https://cocodataset.org",
+    ),
+    "mapillary": Entry(
+        (
+            ("mapillary/config_v2.0.json", None),
+            ("mapillary/training/v2.0/labels/*.png", 18000),
+            ("mapillary/training/images/*.jpg", 18000),
+        ),
+        "https://www.mapillary.com/dataset/vistas (version 2.0)",
+    ),
+    "paco_lvis": Entry(
+        (("vlpart/paco/annotations/paco_lvis_v1_train.json", None), _COCO_2017),
+        "https://github.com/facebookresearch/paco, pictures: https://cocodataset.org",
+    ),
+    "pascal_part": Entry(
+        (("vlpart/pascal_part/train.json", None), ("vlpart/pascal_part/VOCdevkit/VOC2010/JPEGImages/*.jpg", None)),
+        "https://github.com/facebookresearch/VLPart (datasets), pictures: http://host.robots.ox.ac.uk/pascal/VOC/voc2010",
+    ),
+    "llava_instruct_150k": Entry((("llava_dataset/llava_instruct_150k.json", None), _COCO_2017), _LLAVA),
+    "llava_v1_5_mix665k": Entry(
+        (
+            ("llava_dataset/llava_v1_5_mix665k.json", None),
+            _COCO_2017,
+            ("gqa/images/*.jpg", None),
+            ("ocr_vqa/images/*", None),
+            ("textvqa/train_images/*.jpg", None),
+            ("vg/VG_100K/*.jpg", None),
+            ("vg/VG_100K_2/*.jpg", None),
+        ),
+        "https://huggingface.co/datasets/liuhaotian/LLaVA-Instruct-150K; the pictures of GQA, OCR-VQA, TextVQA and "
+        "Visual Genome as https://github.com/haotian-liu/LLaVA describes",
+    ),
+    "ReasonSeg|train": Entry(_reasonseg("train", 239), _LISA),
+    "ReasonSeg|train|explanatory": Entry(
+        (*_reasonseg("train", 239), ("reason_seg/ReasonSeg/explanatory/train.json", None)), _LISA
+    ),
+    "ReasonSeg|val": Entry(_reasonseg("val", 200), _LISA),
+    "ReasonSeg|test": Entry(_reasonseg("test", 779), _LISA),
+}
