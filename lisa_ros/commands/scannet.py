@@ -45,7 +45,7 @@ def _convert(args) -> int:
     poses = manifest["poses"]
     print(
         f"{args.out}: {manifest['written']} of {manifest['frames']} frames, {poses['written']} with a pose "
-        f"({len(poses['lost'])} lost, {len(poses['not_rigid'])} not rigid)"
+        f"({len(poses['lost'])} lost, {len(poses['implausible'])} implausible)"
     )
     for skipped in manifest["skipped"]:
         print(f"frame {skipped['frame']} left out: {skipped['reason']}")

@@ -69,7 +69,7 @@ class _Tally:
 
     def __init__(self):
         self.written = self.posed = self.zero_stamps = self.backward_stamps = 0
-        self.bad_poses: dict[str, list[int]] = {"lost": [], "not rigid": []}
+        self.bad_poses: dict[str, list[int]] = {"lost": [], "implausible": []}
         self.skipped: list[dict] = []
         self._last_stamp = 0
 
@@ -148,7 +148,7 @@ def _manifest(reader: SensReader, scene: str, storage: str, topics: RgbdTopics, 
         "poses": {
             "written": tally.posed,
             "lost": tally.bad_poses["lost"],
-            "not_rigid": tally.bad_poses["not rigid"],
+            "implausible": tally.bad_poses["implausible"],
         },
         "frame_id": OPTICAL_FRAME,
         "world_frame": WORLD_FRAME,

@@ -20,6 +20,7 @@ COLOR_COMPRESSIONS = {0: "raw", 1: "png", 2: "jpeg"}
 DEPTH_COMPRESSIONS = {0: "raw", 1: "zlib", 2: "occi"}
 # A pose further than this from a rigid transform was not tracked; ScanNet's own drift from orthonormal is below 1e-3.
 RIGID_TOLERANCE = 0.01
+FARTHEST = 1000.0  # m from the origin; a scan is of a room
 _LONGEST_NAME = 4096
 _LARGEST_SIDE = 1 << 15
 FRAME_HEADER = struct.Struct("<16f4Q")  # pose, colour stamp, depth stamp, colour bytes, depth bytes
@@ -54,7 +55,7 @@ class SensHeader:
     @property
     def is_aligned(self) -> bool:
         """Whether depth lies on the colour image: calibrated files have both extrinsics at identity."""
-        return all(np.array_equal(e, np.eye(4)) for e in (self.color_extrinsic, self.depth_extrinsic))
+        return all(np.allclose(e, np.eye(4), atol=1e-6) for e in (self.color_extrinsic, self.depth_extrinsic))
 
 
 @dataclass(frozen=True, eq=False)
@@ -75,13 +76,14 @@ class SensFrame:
 
     @property
     def pose_problem(self) -> str:
-        """Why the pose cannot be used: "lost" (not finite), "not rigid", or "" for a good one."""
+        """Why the pose cannot be used: "lost" (not finite), "implausible" (not rigid, far away), or ""."""
         if not np.isfinite(self.pose).all():
             return "lost"
         rotation = self.pose[:3, :3].astype(np.float64)
         off = np.abs(rotation.T @ rotation - np.eye(3)).max()
         rigid = off < RIGID_TOLERANCE and np.linalg.det(rotation) > 0
-        return "" if rigid and np.allclose(self.pose[3], (0, 0, 0, 1), atol=1e-4) else "not rigid"
+        near = np.abs(self.pose[:3, 3]).max() < FARTHEST
+        return "" if rigid and near and np.allclose(self.pose[3], (0, 0, 0, 1), atol=1e-4) else "implausible"
 
     @property
     def rigid_pose(self) -> np.ndarray | None:

@@ -70,7 +70,7 @@ def test_manifest_says_what_happened(sens, tmp_path):
     manifest = convert(sens, tmp_path / "bag")
     assert json.loads((tmp_path / "bag" / "manifest.json").read_text()) == manifest
     assert manifest["scene"] == "scene0000_00" and manifest["frames"] == manifest["written"] == 12
-    assert manifest["poses"] == {"written": 10, "lost": [3, 8], "not_rigid": []}
+    assert manifest["poses"] == {"written": 10, "lost": [3, 8], "implausible": []}
     assert manifest["device_stamps"] == {"zero": 6, "backwards": 0}
     assert manifest["depth"]["source_shift"] == 1000 and manifest["skipped"] == []
     assert manifest["stamps"] == {"rule": "stamp = start_ns + frame * step_ns", "start_ns": START, "step_ns": STEP}
@@ -103,7 +103,7 @@ def test_damaged_frames_are_left_out_and_counted(tmp_path, header):
     assert [entry["frame"] for entry in manifest["skipped"]] == [1, 2, 3, 4, 5]
     for entry, words in zip(manifest["skipped"], lines, strict=True):
         assert words in entry["reason"]
-    assert manifest["poses"] == {"written": 1, "lost": [], "not_rigid": [6]}
+    assert manifest["poses"] == {"written": 1, "lost": [], "implausible": [6]}
     assert manifest["device_stamps"] == {"zero": 1, "backwards": 5}
     with RgbdBag(tmp_path / "bag") as bag:
         assert [(frame.index, frame.pose is None) for frame in bag.frames()] == [(0, False), (6, True)]
