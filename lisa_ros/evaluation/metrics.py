@@ -1,10 +1,12 @@
-"""gIoU and cIoU as LISA's validation computes them, and how well absent targets are refused."""
+"""Scores of segmentation by language: LISA's gIoU and cIoU, precision at thresholds, refusals, chosen candidates."""
 
+from collections.abc import Collection
 from dataclasses import dataclass, fields
 
 import numpy as np
 
 IGNORE = 255
+PRECISION_THRESHOLDS = (0.5, 0.6, 0.7, 0.8, 0.9)
 
 
 @dataclass
@@ -13,6 +15,8 @@ class SegmentationMetrics:
 
     queries: all. iou_sum: of all queries' IoU. intersection, union: pixels. absent: queries whose target is not in the
     image, refused: those of them without a mask. present, falsely_refused: likewise for targets that are there.
+    precise: for each of PRECISION_THRESHOLDS, queries whose IoU reaches it. candidates_*: of the candidate regions that
+    a model chose among, those rightly chosen, wrongly chosen and missed.
     """
 
     queries: int = 0
@@ -23,6 +27,10 @@ class SegmentationMetrics:
     refused: int = 0
     present: int = 0
     falsely_refused: int = 0
+    precise: tuple[int, ...] = (0,) * len(PRECISION_THRESHOLDS)
+    candidates_right: int = 0
+    candidates_wrong: int = 0
+    candidates_missed: int = 0
 
     def add(self, prediction: np.ndarray | None, truth: np.ndarray | None) -> float:
         """Scores one query and returns its IoU.
@@ -31,24 +39,38 @@ class SegmentationMetrics:
         the target; None for a target that is not in the image.
         An empty prediction of an empty truth has IoU 1, as in LISA's validation.
         """
-        inter, union, wanted, found = _areas(prediction, truth)
-        iou = inter / (union + 1e-5) + (1.0 if union == 0 else 0.0)
+        overlap = overlap_of(prediction, truth)
+        self.add_overlap(overlap)
+        return overlap.iou
+
+    def add_overlap(self, overlap: "Overlap") -> None:
+        """Scores one query whose pixels have been counted."""
         self.queries += 1
-        self.iou_sum += iou
-        self.intersection += inter
-        self.union += union
-        if wanted:
+        self.iou_sum += overlap.iou
+        self.intersection += overlap.intersection
+        self.union += overlap.union
+        reached = [overlap.iou >= threshold for threshold in PRECISION_THRESHOLDS]
+        self.precise = tuple(n + more for n, more in zip(self.precise, reached, strict=True))
+        if overlap.present:
             self.present += 1
-            self.falsely_refused += not found
+            self.falsely_refused += not overlap.found
         else:
             self.absent += 1
-            self.refused += not found
-        return iou
+            self.refused += not overlap.found
+
+    def add_candidates(self, chosen: Collection[int], right: Collection[int]) -> None:
+        """Scores the choice of regions of one query, given by their numbers."""
+        chosen, right = set(chosen), set(right)
+        self.candidates_right += len(chosen & right)
+        self.candidates_wrong += len(chosen - right)
+        self.candidates_missed += len(right - chosen)
 
     def merge(self, other: "SegmentationMetrics"):
         """Adds the sums of another accumulator to this one."""
+        precise = tuple(a + b for a, b in zip(self.precise, other.precise, strict=True))
         for field in fields(self):
             setattr(self, field.name, getattr(self, field.name) + getattr(other, field.name))
+        self.precise = precise
 
     @property
     def giou(self) -> float:
@@ -70,19 +92,55 @@ class SegmentationMetrics:
         """Share of present targets that got a mask (gRefCOCO's T-acc, 1 - false refusals); NaN without any."""
         return 1 - self.falsely_refused / self.present if self.present else float("nan")
 
+    @property
+    def see_accuracy(self) -> float:
+        """Share of queries in which the model is right about whether the target is there (SESAME); NaN without any."""
+        right = self.refused + self.present - self.falsely_refused
+        return right / self.queries if self.queries else float("nan")
 
-def _areas(prediction, truth) -> tuple[int, int, bool, bool]:
-    """Intersection, union in pixels, and whether truth and prediction have any pixel at all."""
+    @property
+    def precision_at(self) -> dict[float, float]:
+        """Share of queries whose IoU reaches each threshold (Pr@0.5 to Pr@0.9); NaN without queries."""
+        shares = [n / self.queries if self.queries else float("nan") for n in self.precise]
+        return dict(zip(PRECISION_THRESHOLDS, shares, strict=True))
+
+    @property
+    def candidate_scores(self) -> tuple[float, float, float]:
+        """Precision, recall and F1 of the chosen candidates; NaN where nothing was chosen or nothing was right."""
+        chosen, right = self.candidates_right + self.candidates_wrong, self.candidates_right + self.candidates_missed
+        precision = self.candidates_right / chosen if chosen else float("nan")
+        recall = self.candidates_right / right if right else float("nan")
+        both = chosen + right
+        return precision, recall, 2 * self.candidates_right / both if both else float("nan")
+
+
+@dataclass(frozen=True)
+class Overlap:
+    """Prediction and truth of one query in pixels, and whether each of them has any pixel at all."""
+
+    intersection: int
+    union: int
+    present: bool
+    found: bool
+
+    @property
+    def iou(self) -> float:
+        """Intersection over union; 1 for an empty prediction of an empty truth, as in LISA's validation."""
+        return self.intersection / (self.union + 1e-5) + (1.0 if self.union == 0 else 0.0)
+
+
+def overlap_of(prediction: np.ndarray | None, truth: np.ndarray | None) -> Overlap:
+    """Counts pixels; prediction and truth as in `SegmentationMetrics.add`. Raises ValueError for unequal sizes."""
     if prediction is None and truth is None:
-        return 0, 0, False, False
+        return Overlap(0, 0, False, False)
     if prediction is None or truth is None:
         only = truth == 1 if prediction is None else prediction
         area = int(np.count_nonzero(only))
-        return 0, area, prediction is None and area > 0, truth is None and area > 0
+        return Overlap(0, area, prediction is None and area > 0, truth is None and area > 0)
     if prediction.shape != truth.shape:
         raise ValueError(f"prediction {prediction.shape} and truth {truth.shape} must have the same size")
     wanted = truth == 1
     found = prediction if truth.dtype == bool else prediction & (truth != IGNORE)
     inter = int(np.count_nonzero(found & wanted))
     union = int(np.count_nonzero(found)) + int(np.count_nonzero(wanted)) - inter
-    return inter, union, bool(wanted.any()), bool(prediction.any())
+    return Overlap(inter, union, bool(wanted.any()), bool(prediction.any()))

@@ -9,6 +9,7 @@ from tqdm import tqdm
 from lisa_ros.datasets.tabletop import TabletopDataset
 from lisa_ros.evaluation.answers import denies, names_exactly, normalised
 from lisa_ros.evaluation.metrics import SegmentationMetrics
+from lisa_ros.evaluation.run import union_truth
 from lisa_ros.types import SegmentationResult, Turn
 
 
@@ -25,12 +26,6 @@ class _Tally:
         right = denies(result.answer) if truth is None else names_exactly(result.answer, phrases)
         self.right_answers += right
         self.exact_answers += normalised(result.answer) == normalised(turn.answer)
-
-
-def union_truth(turn: Turn):
-    """(H, W) bool union of a turn's targets; None where nothing of it is in the image."""
-    masks = [target.mask for target in turn.targets if target.mask is not None]
-    return sum(masks[1:], start=masks[0]) if masks else None
 
 
 def evaluate_tabletop(
