@@ -2,16 +2,17 @@
 
 from pathlib import Path
 
-import cv2
 import numpy as np
 
 from lisa_ros.datasets.files import REMEDY, format_of, read_json
+from lisa_ros.datasets.polygon_fill import fill_polygon
 from lisa_ros.errors import DatasetError
 from lisa_ros.images import read_image
 from lisa_ros.types import Sample, TruthTarget, Turn
 
 SPLITS = ("train", "val", "test")
 _TARGET, _IGNORE = 1, 255
+_FARTHEST = 100_000  # coordinate of a polygon; drawing takes memory in proportion
 
 
 class ReasonSegDataset:
@@ -79,19 +80,24 @@ def rasterise(shapes: list[dict], height: int, width: int) -> np.ndarray:
     for shape in shapes:
         if shape["label"].lower() != "flag":
             value = _IGNORE if "ignore" in shape["label"].lower() else _TARGET
-            drawn.append((value, np.array([shape["points"]], np.float64).astype(np.int32)))
-    areas = [_draw(np.zeros((height, width), np.uint8), corners, 1).sum(dtype=np.int32) for _, corners in drawn]
+            drawn.append((value, _corners(shape["points"])))
+    areas = []
+    for _, corners in drawn:
+        labels = np.zeros((height, width), np.uint8)
+        fill_polygon(labels, corners, 1)
+        areas.append(np.count_nonzero(labels))
     labels = np.zeros((height, width), np.uint8)
-    for number in np.argsort(areas)[::-1]:
+    for number in np.argsort(areas, kind="stable")[::-1]:
         value, corners = drawn[number]
-        _draw(labels, corners, value)
+        fill_polygon(labels, corners, value)
     return labels
 
 
-def _draw(image: np.ndarray, corners: np.ndarray, value: int) -> np.ndarray:
-    cv2.polylines(image, corners, True, value, 1)
-    cv2.fillPoly(image, corners, value)
-    return image
+def _corners(points: list) -> np.ndarray:
+    corners = np.array(points, np.float64)
+    if corners.ndim != 2 or corners.shape[1] != 2 or not (np.abs(corners) <= _FARTHEST).all():
+        raise DatasetError(f"points must be a list of x, y within +-{_FARTHEST}, not {str(points)[:80]}")
+    return corners.astype(np.int32)
 
 
 def read_explanations(path: Path) -> dict[str, str]:
