@@ -16,15 +16,16 @@ _RESERVED = (
 _SPACES = str.maketrans("\n\t", "  ")
 
 
-def check_query(text: str, tokenizer: LisaTokenizer) -> str:
+def check_query(text: str, tokenizer: LisaTokenizer | None) -> str:
     """The words as they go into the prompt: newlines and tabs become blanks, blanks at the ends go.
 
-    Raises InvalidQueryError for empty or too long text, control characters, and the tokens and separators of prompts.
+    tokenizer: of the model, for tokens of its own; None where no model is loaded. Raises InvalidQueryError for empty or
+    too long text, control characters, and the tokens and separators of prompts.
     """
     query = _clean(text, "query")
     if not query:
         raise InvalidQueryError("the query is empty")
-    _refuse(query, (*_RESERVED, *tokenizer.added), "query")
+    _refuse(query, (*_RESERVED, *(tokenizer.added if tokenizer else ())), "query")
     return query
 
 

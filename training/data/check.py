@@ -1,0 +1,79 @@
+"""What of the data sets is there: files counted, samples read, and where the rest comes from."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from tqdm import tqdm
+
+from lisa_ros.errors import ConfigurationError, LisaError
+from training.data.catalogue import CATALOGUE
+from training.sources import TRAINING, VALIDATION
+
+COMPLETE, PARTIAL, MISSING, DAMAGED = "complete", "partial", "missing", "damaged"
+
+
+@dataclass(frozen=True)
+class Status:
+    """state: COMPLETE; PARTIAL, fewer files than published, what is there can be used; MISSING, a needed file is not
+    there; DAMAGED, error says why. samples: None where the data set cannot be opened. files: glob pattern, count
+    found, count published or None.
+    """  # noqa: D205
+
+    name: str
+    state: str
+    samples: int | None
+    files: tuple[tuple[str, int, int | None], ...]
+    error: str = ""
+
+
+def check(root: Path, names: Sequence[str] = (), read: int = 3) -> list[Status]:
+    """The state of data sets (all, without `names`) below `root`; `read` samples of each are read, evenly spread.
+
+    Raises ConfigurationError for an unknown name or a `root` that is no directory.
+    """
+    if not Path(root).is_dir():
+        raise ConfigurationError(f"{root} is no directory")
+    unknown = sorted(set(names) - CATALOGUE.keys())
+    if unknown:
+        raise ConfigurationError(f"{', '.join(unknown)}: no such data set; there are {', '.join(CATALOGUE)}")
+    return [_status(Path(root), name, read) for name in tqdm(names or tuple(CATALOGUE), unit="set", leave=False)]
+
+
+def _status(root: Path, name: str, read: int) -> Status:
+    patterns = CATALOGUE[name].files
+    files = tuple((pattern, sum(1 for _ in root.glob(pattern)), published) for pattern, published in patterns)
+    if not all(found for _, found, _ in files):
+        return Status(name, MISSING, None, files)
+    samples = None
+    try:
+        reader = (TRAINING | VALIDATION)[name](root)
+        samples = len(reader)
+        for index in np.linspace(0, samples - 1, min(read, samples)).astype(int).tolist():
+            list(reader[index].turns)
+    except LisaError as error:
+        return Status(name, DAMAGED, samples, files, str(error))
+    whole = all(published is None or found >= published for _, found, published in files)
+    return Status(name, COMPLETE if whole else PARTIAL, samples, files)
+
+
+def table(statuses: Sequence[Status]) -> str:
+    """The states as text, then what lacks, with the page that it comes from."""
+    width = max(len(status.name) for status in statuses)
+    lines = [f"{'data set':{width}}  {'state':8}  {'samples':>9}"]
+    for status in statuses:
+        samples = "" if status.samples is None else status.samples
+        lines.append(f"{status.name:{width}}  {status.state:8}  {samples:>9}".rstrip())
+    for status in statuses:
+        if status.state != COMPLETE:
+            lines += ["", *_details(status)]
+    return "\n".join(lines)
+
+
+def _details(status: Status) -> list[str]:
+    lines = [f"{status.name}: {CATALOGUE[status.name].home}"]
+    for pattern, found, published in status.files:
+        if not found or found < (published or 0):
+            lines.append(f"  {pattern}: {found}" + (f" of {published}" if published else ""))
+    return lines + ([f"  {status.error}"] if status.error else [])
