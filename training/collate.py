@@ -123,7 +123,7 @@ class Collator:
         try:
             rows = [self.row(conversation, item.image is not None) for conversation in item.conversations]
             grounded = sum(row.ids.count(self.tokenizer.seg_id) for row in rows)
-            count = 0 if item.masks is None else len(item.masks)
+            count = len(item.masks)
             if grounded != count:
                 raise BadItemError(f"{grounded} [SEG] for {count} masks")
             if not any(label != IGNORE_INDEX for row in rows for label in row.labels):
@@ -166,7 +166,7 @@ class Collator:
             sam_pixels=None if features else _stacked([sam_preprocess(item.image, size) for item in pictured]),
             clip_pixels=_stacked([self.clip(item.image) for item in pictured]) if self.clip else None,
             features=features,
-            masks=tuple(_masks(item) for item in pictured),
+            masks=tuple(torch.from_numpy(item.masks) for item in pictured),
             valid=tuple(self._valid(item) for item in pictured),
             keys=tuple(f"{item.source} {item.key}" for item in items),
         )
@@ -184,9 +184,3 @@ def _padded(rows: Sequence[Sequence[int]], padding: int) -> Tensor:
 
 def _stacked(images: Sequence[Tensor]) -> Tensor | None:
     return torch.cat(list(images)) if images else None
-
-
-def _masks(item: TrainingItem) -> Tensor:
-    if item.masks is None:
-        return torch.zeros((0, *item.image.shape[:2]), dtype=torch.bool)
-    return torch.from_numpy(item.masks)

@@ -62,7 +62,7 @@ def prepare(network: LisaNetwork, lora: LoraSettings, trainable: Sequence[str]) 
             target_modules=target_modules(network, lora.targets),
         )
         inject_adapter_in_model(config, network, ADAPTER)
-    names = [name for name, _ in network.named_parameters()]
+    names = [name for name, _ in network.named_parameters(remove_duplicate=False)]  # a tied lm_head has a name too
     for part in trainable:
         if not any(part in name for name in names):
             raise ConfigurationError(f"trainable: {part!r} is in no parameter's name")

@@ -27,7 +27,7 @@ def train(settings: Settings) -> None:
     trainer = Trainer(
         settings,
         open_items(settings.data, settings.seed),
-        open_validation(settings.validation.data, settings.data),
+        open_validation(settings.validation.data, settings.data.root),
     )
     progress = trainer.train()
     if trainer.main and progress.step == settings.batch.steps:
@@ -48,7 +48,7 @@ def validate_run(settings: Settings, checkpoint: Path | None) -> dict[str, dict[
     objective = accelerator.prepare(objective)
     collator = collator_of(base, settings, base.network.config.max_position_embeddings)
     found = {}
-    for name, samples in open_validation(settings.validation.data, settings.data).items():
+    for name, samples in open_validation(settings.validation.data, settings.data.root).items():
         metrics = validate(
             objective,
             samples,

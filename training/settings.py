@@ -17,6 +17,26 @@ RECIPES = ("lora", "tabletop")
 
 
 @dataclass(frozen=True)
+class GroupSettings:
+    """weight: how often an item comes from the group, against the others' weights. sets: names of its data sets."""
+
+    weight: float
+    sets: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class DataSettings:
+    """groups: what is drawn from. root: directory of the data sets, in the layout of LISA's README; the tabletop world
+    needs none. max_turns: most questions of one item. text_answers: of explained samples, the share asked for words.
+    """  # noqa: D205
+
+    groups: Mapping[str, GroupSettings]
+    root: Path = Path("datasets")
+    max_turns: int = 3
+    text_answers: float = 0.1
+
+
+@dataclass(frozen=True)
 class OptimizerSettings:
     """name: "adamw" or "adamw8bit" (bitsandbytes, CUDA). lr: peak. warmup_steps: of `steps`. clip: gradient norm."""
 
@@ -58,8 +78,8 @@ class DeviceSettings:
 
 @dataclass(frozen=True)
 class ValidationSettings:
-    """data: names of the sets, see `data`. every: optimiser steps between two validations. max_images: of each set,
-    None for all. pictures: sample predictions written at each validation.
+    """data: names of the sets, as `ReasonSeg|val`. every: optimiser steps between two validations. max_images: of each
+    set, None for all. pictures: sample predictions written at each validation.
     """  # noqa: D205
 
     data: tuple[str, ...] = ()
@@ -79,12 +99,12 @@ class CacheSettings:
 @dataclass(frozen=True)
 class Settings:
     """One run. run_dir: checkpoints, logs, pictures. trainable: parts of names of the parameters that learn beside the
-    adapters. data: what the mixture reader takes. checkpoint_every: optimiser steps between two saves.
+    adapters. checkpoint_every: optimiser steps between two saves.
     """  # noqa: D205
 
     run_dir: Path
     model: ModelSettings
-    data: Mapping[str, object]
+    data: DataSettings
     batch: BatchSettings
     recipe: Literal["lora"] = "lora"
     seed: int = 0
@@ -183,7 +203,8 @@ def _value(kind: object, value: object, name: str) -> object:
             raise ConfigurationError(f"{name} must have {len(arguments)} values, not {len(value)}")
         return tuple(_value(arguments[0], one, f"{name}[{index}]") for index, one in enumerate(value))
     if origin is not None and issubclass(origin, Mapping) and isinstance(value, dict):
-        return value
+        inner = arguments[1]
+        return {key: _value(inner, one, f"{name}.{key}") if is_dataclass(inner) else one for key, one in value.items()}
     if kind is Path and isinstance(value, str):
         return Path(value)
     if kind is float and isinstance(value, (int, float, str)) and not isinstance(value, bool):

@@ -1,54 +1,93 @@
-"""Where a run's items and validation samples come from."""
+"""The data sets that a run's YAML may name."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
 
-import numpy as np
-
+from lisa_ros.datasets import dialogues, parts, semantic
+from lisa_ros.datasets.reasonseg import ReasonSegDataset
+from lisa_ros.datasets.refer import SPLITS, ReferDataset
 from lisa_ros.datasets.tabletop import TabletopDataset
 from lisa_ros.errors import ConfigurationError
 from lisa_ros.types import Sample
-from training.data.item import TrainingItem
-from training.stream import Items
+from training.data.hybrid import Group, HybridStream, Reader
+from training.data.render import Renderer
+from training.settings import DataSettings
 
-_SCENES = 1 << 40  # of each split of the tabletop world
-
-
-class TabletopItems:
-    """The endless tabletop world: scene number `index` of the training split with up to `queries` questions."""
-
-    def __init__(self, queries: int = 3) -> None:
-        self.data = TabletopDataset("train", _SCENES, queries)
-
-    def __getitem__(self, index: int) -> TrainingItem:
-        return item_of(self.data[index % _SCENES], str(index))
+_SCENES = {"train": 1 << 40, "val": 200, "heldout": 200}
 
 
-def item_of(sample: Sample, key: str) -> TrainingItem:
-    """Every turn of a sample as a conversation of its own; answers to what is absent are kept and have no mask."""
-    masks = [target.mask for turn in sample.turns for target in turn.targets if target.mask is not None]
-    return TrainingItem(
-        image=sample.image,
-        conversations=tuple(((turn.question, turn.answer),) for turn in sample.turns),
-        masks=np.stack(masks) if masks else np.zeros((0, *sample.image.shape[:2]), bool),
-        ignore=sample.ignore,
-        source=sample.source,
-        key=key,
-    )
+class TabletopReader(TabletopDataset):
+    """The tabletop world as a data set of the mixture."""
+
+    def __init__(self, split: str) -> None:
+        super().__init__(split, _SCENES[split])
+
+    def key(self, index: int) -> str:
+        """The scene's number."""
+        return str(index)
 
 
-def open_items(data: Mapping[str, object], seed: int) -> Items:
-    """The training stream that the `data` section describes. Raises ConfigurationError."""
-    if set(data) == {"tabletop"}:
-        return TabletopItems()
-    raise ConfigurationError(f"data has {sorted(data)}; it must name a mixture or tabletop")
+class FirstWording(Sequence):
+    """A data set of which the first turn alone is asked, as LISA's validation does with ReasonSeg."""
+
+    def __init__(self, samples: Sequence[Sample]) -> None:
+        self.samples = samples
+
+    def __len__(self) -> int:
+        return len(self.samples)
+
+    def __getitem__(self, index: int) -> Sample:
+        sample = self.samples[index]
+        return replace(sample, turns=tuple(sample.turns[:1]))
 
 
-def open_validation(names: Sequence[str], data: Mapping[str, object]) -> dict[str, Sequence[Sample]]:
-    """Validation sets by name, as `tabletop|val`. Raises ConfigurationError."""
-    found = {}
-    for name in names:
-        kind, _, split = name.partition("|")
-        if kind != "tabletop":
-            raise ConfigurationError(f"validation.data: {name!r} is not known")
-        found[name] = TabletopDataset(split, 200, 3)
-    return found
+def _refer(name: str, split: str, root: Path) -> ReferDataset:
+    return ReferDataset(root, name, split)
+
+
+TRAINING: Mapping[str, Callable[[Path], Reader]] = {
+    "ade20k": semantic.ade20k,
+    "cocostuff": semantic.coco_stuff,
+    "mapillary": semantic.mapillary,
+    "paco_lvis": parts.paco_lvis,
+    "pascal_part": parts.pascal_part,
+    **{name: partial(_refer, name, "train") for name in SPLITS},
+    "llava_instruct_150k": dialogues.llava_instruct_150k,
+    "ReasonSeg|train": lambda root: ReasonSegDataset(root, "train"),
+    "ReasonSeg|train|explanatory": lambda root: ReasonSegDataset(root, "train", explanatory=True),
+    "tabletop": lambda root: TabletopReader("train"),
+}
+VALIDATION: Mapping[str, Callable[[Path], Sequence[Sample]]] = {
+    "ReasonSeg|val": lambda root: FirstWording(ReasonSegDataset(root, "val")),
+    "ReasonSeg|test": lambda root: FirstWording(ReasonSegDataset(root, "test")),
+    **{
+        f"{name}|{by}|{split}": partial(_refer, name, split)
+        for name, (by, splits) in SPLITS.items()
+        for split in splits
+        if split != "train"
+    },
+    "tabletop|val": lambda root: TabletopReader("val"),
+    "tabletop|heldout": lambda root: TabletopReader("heldout"),
+}
+
+
+def open_items(data: DataSettings, seed: int) -> HybridStream:
+    """The training stream. Raises ConfigurationError for an unknown name, DatasetError for files that lack."""
+    groups = {
+        name: Group(group.weight, tuple(_known(one, TRAINING, "data")(data.root) for one in group.sets))
+        for name, group in data.groups.items()
+    }
+    return HybridStream(groups, Renderer(max_turns=data.max_turns, text_answers=data.text_answers), seed)
+
+
+def open_validation(names: Sequence[str], root: Path) -> dict[str, Sequence[Sample]]:
+    """Validation sets by name. Raises ConfigurationError for an unknown name, DatasetError for files that lack."""
+    return {name: _known(name, VALIDATION, "validation.data")(root) for name in names}
+
+
+def _known(name: str, table: Mapping[str, Callable], key: str) -> Callable:
+    if name not in table:
+        raise ConfigurationError(f"{key} names {name!r}; there are {', '.join(table)}")
+    return table[name]

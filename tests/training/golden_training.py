@@ -1,0 +1,106 @@
+"""The reference data of the official training code: its batches, losses, gradients and checkpoints."""
+
+import json
+import os
+import re
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image
+
+from lisa_ros.model.checkpoint import Checkpoint, load
+from lisa_ros.model.weights import read_weight_file, read_weights
+from training.collate import Collator
+from training.data.item import TrainingItem
+from training.lora import PREFIX, LoraSettings, load_unmerged, prepare
+
+ROOT = Path(__file__).resolve().parents[2]
+TRAINABLE = ("lm_head", "embed_tokens", "mask_decoder", "text_hidden_fcs")
+
+
+class Golden:
+    """One variant. `directory` holds lisa_hf/, clip_tiny/, images/, golden/ and the un-merged adapters."""
+
+    def __init__(self, directory: Path) -> None:
+        self.directory, self.name = directory, directory.name
+        self.meta = json.loads((directory / "oracle_meta.json").read_text())
+
+    def json(self, name: str):
+        return json.loads((self.directory / "golden" / f"{name}.json").read_text())
+
+    @cached_property
+    def train(self) -> dict:
+        return self.json("train")
+
+    @cached_property
+    def arrays(self):
+        return np.load(self.directory / "golden" / "train.npz")
+
+    def image(self, index: int) -> np.ndarray:
+        return np.array(Image.open(self.directory / "images" / f"img{index}.png").convert("RGB"))
+
+    def checkpoint(self, **options) -> Checkpoint:
+        options = {"sam": self.meta["sam"], "conv_type": self.meta["conv_type"], **options}
+        return load(self.directory / "lisa_hf", vision_tower=self.directory / "clip_tiny", **options)
+
+    def lora(self, dropout: float = 0.0) -> LoraSettings:
+        return LoraSettings(self.meta["lora"]["r"], self.meta["lora"]["alpha"], dropout)
+
+    def unmerged(self) -> dict[str, torch.Tensor]:
+        """The un-merged checkpoint: the whole file, or the merged one with what the merge changed put back."""
+        path = self.directory / "lora_pytorch_model.bin"
+        if path.exists():
+            return read_weight_file(path)
+        merged = {PREFIX + key: value for key, value in read_weights(self.directory / "lisa_hf").items()}
+        return merged | read_weight_file(self.directory / "lora_unmerged.safetensors")
+
+    def unmerged_checkpoint(self, dropout: float = 0.0) -> Checkpoint:
+        """The network with its trained adapters, as the official code had it before the merge."""
+        checkpoint = self.checkpoint()
+        prepare(checkpoint.network, self.lora(dropout), TRAINABLE)
+        load_unmerged(checkpoint.network, self.unmerged(), self.directory)
+        return checkpoint
+
+    def collator(self, checkpoint: Checkpoint, **options) -> Collator:
+        tower = checkpoint.network.vision_tower
+        options = {"visual_tokens": self.meta["num_image_tokens"], "max_length": 1024, "use_ignore": False, **options}
+        return Collator(checkpoint.tokenizer, checkpoint.network.config, clip=tower.preprocess, **options)
+
+    def items(self, case: str) -> list[TrainingItem]:
+        """The items of one golden batch."""
+        offset, talks = self.arrays[f"{case}/offset"], self.train[case]["conversation_list"]
+        return [
+            TrainingItem(
+                image=self.image(index),
+                conversations=tuple(turns_of(talk) for talk in talks[offset[number] : offset[number + 1]]),
+                masks=self.arrays[f"{case}/gt_masks_{number}"].astype(bool),
+                ignore=None,
+                source="golden",
+                key=f"{case}/{number}",
+            )
+            for number, index in enumerate(self.train[case]["images"])
+        ]
+
+
+def turns_of(prompt: str) -> tuple[tuple[str, str], ...]:
+    """The turns of a rendered llava_v1 conversation, without what stands for the image."""
+    turns = re.findall(r"USER: (.*?) ASSISTANT: (.*?)</s>", prompt, re.DOTALL)
+    return tuple((question.removeprefix("<im_start><image><im_end>\n"), answer) for question, answer in turns)
+
+
+def found() -> list[Golden]:
+    """The tiny variant of the repository, and others where they are on this machine."""
+    given = os.environ.get("LISA_ROS_GOLDEN")
+    places = [Path(given) if given else ROOT / "tests" / "golden", ROOT.parent / "shared" / "golden"]
+    variants = {}
+    for place in places:
+        for directory in (place, *sorted(place.glob("*"))):
+            if (directory / "oracle_meta.json").is_file():
+                variants.setdefault(directory.name, Golden(directory))
+    return list(variants.values())
+
+
+VARIANTS = found()
+TINY = Golden(ROOT / "tests" / "golden" / "c_tiny")

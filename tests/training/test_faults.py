@@ -1,0 +1,130 @@
+"""What goes wrong in a long run stops it with a clear word, or is left out and counted; nothing saved is lost."""
+
+import errno
+import resource
+import signal
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from small_run import GoldenItems, golden_items, losses, reset_accelerate, settings, start, train
+
+from lisa_ros.errors import ConfigurationError, InvalidImageError
+from training.checkpointing import Progress, RunDirectory, State, read_state
+from training.errors import TrainingError
+
+pytestmark = pytest.mark.unit
+
+
+@pytest.fixture(autouse=True)
+def fresh_accelerator():
+    yield
+    reset_accelerate()
+
+
+class Spoilt(GoldenItems):
+    """Items whose number is in `bad` are given to `spoil`."""
+
+    def __init__(self, spoil, *bad):
+        self.spoil, self.bad = spoil, bad
+
+    def __getitem__(self, index):
+        item = super().__getitem__(index)
+        return self.spoil(item) if index in self.bad else item
+
+
+def test_a_loss_that_is_not_finite_stops_and_keeps_what_was_saved(tmp_path, monkeypatch):
+    from training import objective
+
+    real = objective.answer_loss
+    calls = iter(range(1000))
+    monkeypatch.setattr(objective, "answer_loss", lambda *a: real(*a) * (float("nan") if next(calls) == 7 else 1))
+    with pytest.raises(TrainingError, match=r"loss is nan at step 3 \(items golden T.*last\.pt"):
+        train(settings(tmp_path))
+    state = read_state(tmp_path / "last.pt")
+    assert state.progress.step == 2
+    assert all(torch.isfinite(value).all() for value in state.weights.values())
+    train(settings(tmp_path))
+    assert len(losses(tmp_path)) == 6
+
+
+def test_a_full_disk_keeps_the_old_checkpoint(tmp_path, monkeypatch):
+    from lisa_ros.model import checkpoint
+
+    run = RunDirectory(tmp_path)
+    run.prepare("")
+    run.save(run.last, State(Progress(step=1), {"w": torch.ones(3)}))
+
+    def full(handle):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(checkpoint.os, "fsync", full)
+    with pytest.raises(TrainingError, match="step 2: the disk is full; the last good state is still in"):
+        run.save(run.last, State(Progress(step=2), {"w": torch.zeros(3)}))
+    assert read_state(run.last).progress.step == 1
+    assert not list(tmp_path.glob(".last.pt.*"))
+
+
+def test_a_write_that_the_system_refuses_half_way(tmp_path):
+    """A real limit on file sizes, hit in the middle of the save."""
+
+    def limited():
+        signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+        run = RunDirectory(tmp_path)
+        run.prepare("")
+        run.save(run.last, State(Progress(step=1), {"w": torch.ones(3)}))
+        resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))
+        with pytest.raises(TrainingError, match="step 2: the disk is full; the last good state is still in"):
+            run.save(run.last, State(Progress(step=2), {"w": torch.zeros(1_000_000)}))
+        assert read_state(run.last).progress.step == 1
+        assert not list(tmp_path.glob(".last.pt.*"))
+
+    process = start(limited)
+    process.join(60)
+    assert process.exitcode == 0
+
+
+def test_bad_items_are_left_out_counted_and_named(tmp_path):
+    def spoil(item):
+        if item.image is None:
+            return replace(item, conversations=((("why? " * 2000, "So."),),))
+        return replace(item, image=item.image.astype(np.float32))
+
+    bad = [index for index in range(12) if index % 4 == 1]
+    progress = train(settings(tmp_path), Spoilt(spoil, *bad))
+    assert progress.step == 6 and progress.skipped == len(bad)
+    reasons = (tmp_path / "skipped_0.log").read_text().splitlines()
+    assert len(reasons) == len(bad) and all("(H, W, 3) uint8" in r or "max_length" in r for r in reasons)
+
+
+def test_nothing_but_bad_items_is_an_error(tmp_path):
+    class Broken:
+        def __getitem__(self, index):
+            raise InvalidImageError(f"{index}.jpg cannot be read as an image")
+
+    with pytest.raises(TrainingError, match=r"20 items in a row cannot be used; the last one: .*jpg"):
+        train(settings(tmp_path), Broken())
+
+
+def test_a_damaged_checkpoint_is_named(tmp_path):
+    run = RunDirectory(tmp_path)
+    run.prepare("")
+    run.last.write_bytes(b"half")
+    with pytest.raises(TrainingError, match=r"last\.pt is damaged"):
+        train(settings(tmp_path))
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [({"quantization": "nf4"}, "nf4 needs a CUDA device"), ({"name": "adamw8bit"}, "adamw8bit needs a CUDA device")],
+)
+@pytest.mark.skipif(torch.cuda.is_available(), reason="a CUDA device is there")
+def test_what_needs_a_gpu_says_so(tmp_path, changes, words):
+    with pytest.raises(ConfigurationError, match=words):
+        train(settings(tmp_path, **changes))
+
+
+def test_items_of_the_small_run_are_as_promised():
+    kinds = {(item.image is None, len(item.conversations)) for item in golden_items()}
+    assert (True, 1) in kinds and (False, 2) in kinds

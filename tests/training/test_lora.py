@@ -1,0 +1,156 @@
+"""Adapters: the official targets, trained set and layouts, and a merge that is equal bit for bit."""
+
+import json
+import shutil
+
+import pytest
+import torch
+from golden_training import TINY, TRAINABLE
+from safetensors.torch import save_file
+
+from lisa_ros.errors import CheckpointError, ConfigurationError
+from lisa_ros.model.checkpoint import load, write_checkpoint
+from lisa_ros.model.weights import read_weights
+from training.base import ModelSettings, extend_tokenizer, load_base
+from training.lora import (
+    LoraSettings,
+    load_unmerged,
+    merged_weights,
+    official_key,
+    prepare,
+    target_modules,
+    unmerged_weights,
+)
+
+pytestmark = pytest.mark.unit
+SAM = "model.visual_model."
+
+
+def published(golden):
+    weights = read_weights(golden.directory / "lisa_hf")
+    return {key: value for key, value in weights.items() if not key.endswith("inv_freq")}
+
+
+def assert_bitwise(found, expected):
+    assert set(found) == set(expected)
+    for key, value in expected.items():
+        assert found[key].dtype == value.dtype and torch.equal(found[key], value), key
+
+
+def test_targets_and_trained_set(golden_variant):
+    checkpoint = golden_variant.checkpoint()
+    targets = target_modules(checkpoint.network, ("q_proj", "v_proj"))
+    assert targets == golden_variant.train["lora_target_modules"]
+    prepare(checkpoint.network, golden_variant.lora(), TRAINABLE)
+    trained = {official_key(name) for name, p in checkpoint.network.named_parameters() if p.requires_grad}
+    assert trained == set(golden_variant.train["trainable_parameter_names"])
+
+
+def test_the_merge_equals_the_published_checkpoint(golden_variant, tmp_path):
+    """Un-merged in, merged out, through files, bit for bit; the result loads."""
+    checkpoint = golden_variant.unmerged_checkpoint()
+    weights = merged_weights(checkpoint.network, torch.bfloat16)
+    assert_bitwise(weights, published(golden_variant))
+    write_checkpoint(checkpoint.network.config, weights, checkpoint.directory, tmp_path)
+    assert_bitwise(read_weights(tmp_path), published(golden_variant))
+    load(tmp_path, vision_tower=golden_variant.directory / "clip_tiny")
+
+
+def test_the_official_ingredients_make_the_published_checkpoint(golden_variant, tmp_path):
+    """LLaVA, Segment Anything and the un-merged file: tokens, sizes and weights are as in lisa_hf."""
+    directory = golden_variant.directory
+    if not (directory / "llava_base").is_dir():
+        pytest.skip("this copy has no llava_base")
+    settings = ModelSettings(
+        str(directory / "llava_base"),
+        vision_tower=str(directory / "clip_tiny"),
+        sam_checkpoint=str(directory / "sam_tiny.pth"),
+        sam=golden_variant.meta["sam"],
+    )
+    checkpoint = load_base(settings, tmp_path, torch.float32, seed=0)
+    assert checkpoint.tokenizer.added == json.loads((directory / "lisa_hf" / "added_tokens.json").read_text())
+    prepare(checkpoint.network, golden_variant.lora(), TRAINABLE)
+    load_unmerged(checkpoint.network, golden_variant.unmerged(), "golden")
+    assert_bitwise(merged_weights(checkpoint.network, torch.bfloat16), published(golden_variant))
+
+
+def test_unmerged_layout_round_trip():
+    checkpoint, again = TINY.unmerged_checkpoint(), TINY.checkpoint()
+    weights = unmerged_weights(checkpoint.network)
+    prepare(again.network, TINY.lora(), TRAINABLE)
+    load_unmerged(again.network, weights, "test")
+    for name, value in again.network.state_dict().items():
+        assert torch.equal(value, checkpoint.network.state_dict()[name]), name
+    del weights["base_model.model.lm_head.weight"]
+    with pytest.raises(CheckpointError, match=r"missing: base_model\.model\.lm_head"):
+        load_unmerged(again.network, weights, "test")
+    with pytest.raises(CheckpointError, match="not an un-merged checkpoint"):
+        load_unmerged(again.network, published(TINY), "test")
+
+
+def miniature_llava(directory):
+    """A LLaVA and a Segment Anything taken out of the reference LISA: no [SEG], no projection."""
+    weights = published(TINY)
+    sam = {key.removeprefix(SAM): weights.pop(key).clone() for key in list(weights) if key.startswith(SAM)}
+    weights = {key: value for key, value in weights.items() if "text_hidden" not in key}
+    old = TINY.meta["spm_vocab"]
+    for key in ("model.embed_tokens.weight", "lm_head.weight"):
+        weights[key] = weights[key][:old].clone()
+    directory.mkdir()
+    for name in ("tokenizer.model", "tokenizer_config.json", "special_tokens_map.json"):
+        shutil.copyfile(TINY.directory / "lisa_hf" / name, directory / name)
+    config = json.loads((TINY.directory / "lisa_hf" / "config.json").read_text())
+    config = {key: value for key, value in config.items() if key not in ("train_mask_decoder", "out_dim")}
+    (directory / "config.json").write_text(json.dumps(config | {"vocab_size": old}))
+    save_file({key: value.contiguous() for key, value in weights.items()}, directory / "model.safetensors")
+    torch.save(sam, directory.parent / "sam.pth")
+    return weights, sam
+
+
+def test_a_new_lisa_from_llava_and_segment_anything(tmp_path):
+    weights, sam = miniature_llava(tmp_path / "llava")
+    settings = ModelSettings(
+        str(tmp_path / "llava"),
+        vision_tower=str(TINY.directory / "clip_tiny"),
+        sam_checkpoint=str(tmp_path / "sam.pth"),
+        sam=TINY.meta["sam"],
+    )
+    made = load_base(settings, tmp_path / "tokenizer", torch.float32, seed=1)
+    state = made.network.state_dict()
+    assert len(made.tokenizer) == made.network.config.vocab_size == TINY.meta["vocab_size"]
+    assert made.tokenizer.seg_id == TINY.meta["seg_token_idx"]
+    for key, value in weights.items():
+        assert torch.equal(state[key][: len(value)], value.float()), key
+    for key, value in sam.items():
+        assert torch.equal(state[SAM + key], value.float()), key
+    fresh = state["model.embed_tokens.weight"][TINY.meta["spm_vocab"] :]
+    assert fresh.shape[0] == 3 and 0 < fresh.std() < 0.05
+    again = load_base(settings, tmp_path / "tokenizer2", torch.float32, seed=1).network.state_dict()
+    assert all(torch.equal(state[key], again[key]) for key in state)
+    with pytest.raises(ConfigurationError, match=r"is not a LISA checkpoint; .* give model"):
+        load_base(ModelSettings(str(tmp_path / "llava")), tmp_path / "t", torch.float32, 0)
+
+
+def test_fine_tuning_a_lisa_keeps_its_decoder_and_projection(tmp_path):
+    settings = ModelSettings(
+        str(TINY.directory / "lisa_hf"), vision_tower=str(TINY.directory / "clip_tiny"), sam=TINY.meta["sam"]
+    )
+    state = load_base(settings, tmp_path, torch.float32, seed=5).network.state_dict()
+    for key, value in published(TINY).items():
+        assert torch.equal(state[key], value.float()), key
+    with pytest.raises(ConfigurationError, match="keeps its own Segment Anything"):
+        load_base(ModelSettings(settings.source, sam_checkpoint="sam.pth"), tmp_path, torch.float32, 0)
+
+
+def test_tokens_are_added_once(tmp_path):
+    first = extend_tokenizer(TINY.directory / "lisa_hf", tmp_path / "a")
+    second = extend_tokenizer(tmp_path / "a", tmp_path / "b")
+    assert first.added == second.added == json.loads((TINY.directory / "lisa_hf" / "added_tokens.json").read_text())
+
+
+def test_wrong_names_are_told():
+    network = TINY.checkpoint().network
+    with pytest.raises(ConfigurationError, match="name no linear layer"):
+        target_modules(network, ("query",))
+    with pytest.raises(ConfigurationError, match="'decoderr' is in no parameter's name"):
+        prepare(network, LoraSettings(r=0), ("decoderr",))

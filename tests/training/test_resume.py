@@ -1,0 +1,103 @@
+"""A run that is killed at any moment goes on as if nothing had happened."""
+
+import os
+import signal
+import time
+
+import pytest
+import torch
+from small_run import losses, settings, start, train
+
+from training.checkpointing import read_state
+
+pytestmark = pytest.mark.unit
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory):
+    """The log and the state of an uninterrupted run."""
+    run_dir = tmp_path_factory.mktemp("whole")
+    process = start(train, settings(run_dir))
+    process.join(100)
+    assert process.exitcode == 0
+    return run_dir
+
+
+def assert_same(run_dir, whole):
+    assert losses(run_dir) == losses(whole)
+    mine, theirs = read_state(run_dir / "last.pt"), read_state(whole / "last.pt")
+    assert mine.progress == theirs.progress
+    for name, value in theirs.weights.items():
+        assert torch.equal(mine.weights[name], value), name
+
+
+@pytest.mark.parametrize("moment", ["in a step", "while saving"])
+def test_kill_9(tmp_path, whole, moment):
+    def killed():
+        from training import checkpointing, trainer
+
+        if moment == "while saving":
+
+            def dying_save(payload, file):
+                if payload["progress"]["step"] == 4:
+                    file.write(b"half a checkpoint")
+                    file.flush()
+                    os.kill(os.getpid(), signal.SIGKILL)
+                return torch.serialization.save(payload, file)
+
+            real = checkpointing.torch
+            checkpointing.torch = type("T", (), {"save": staticmethod(dying_save), "load": real.load})
+        else:
+            step = trainer.Trainer._step
+
+            def dying_step(self, *arguments):
+                if self.progress.step == 3:
+                    os.kill(os.getpid(), signal.SIGKILL)
+                return step(self, *arguments)
+
+            trainer.Trainer._step = dying_step
+        train(settings(tmp_path))
+
+    process = start(killed)
+    process.join(100)
+    assert process.exitcode == -signal.SIGKILL
+    assert read_state(tmp_path / "last.pt").progress.step == 2
+    with open(tmp_path / "log.jsonl", "a") as log:
+        log.write('{"step": 4, "lo')  # as a killed write leaves it
+    process = start(train, settings(tmp_path))
+    process.join(100)
+    assert process.exitcode == 0
+    assert_same(tmp_path, whole)
+    assert not list(tmp_path.glob(".last.pt.*"))
+
+
+def test_sigterm_saves_and_the_run_goes_on(tmp_path, whole):
+    process = start(train, settings(tmp_path, checkpoint_every=1000))
+    while not (tmp_path / "log.jsonl").exists():
+        assert process.is_alive()
+        time.sleep(0.02)
+    os.kill(process.pid, signal.SIGTERM)
+    process.join(100)
+    assert process.exitcode == 0
+    assert read_state(tmp_path / "last.pt").progress.step >= 1
+    process = start(train, settings(tmp_path))
+    process.join(100)
+    assert process.exitcode == 0
+    assert_same(tmp_path, whole)
+
+
+def test_a_checkpoint_of_another_adapter_is_refused(whole, tmp_path):
+    from dataclasses import replace
+
+    from training.errors import TrainingError
+
+    other = settings(whole)
+    other = replace(other, lora=replace(other.lora, r=3))
+
+    def refused():
+        with pytest.raises(TrainingError, match=r"does not fit: .*lora_A"):
+            train(other)
+
+    process = start(refused)
+    process.join(100)
+    assert process.exitcode == 0

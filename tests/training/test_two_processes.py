@@ -1,0 +1,89 @@
+"""Two processes compute what one computes with twice the accumulation; none of the sharing changes a loss."""
+
+import os
+import signal
+
+import pytest
+import torch
+from accelerate import Accelerator
+from small_run import losses, run_in_processes, settings, start, train, validation_samples
+
+from training.checkpointing import read_state
+
+pytestmark = pytest.mark.unit
+
+
+def train_and_validate(run):
+    train(run, validations={"golden": validation_samples()})
+
+
+def stopped(run):
+    """Asked to stop in the fourth step, on one process only: both have to."""
+    from training import trainer
+
+    step = trainer.Trainer._step
+
+    def stopping_step(self, *arguments):
+        if self.progress.step == 3 and self.position.rank == 1:
+            os.kill(os.getpid(), signal.SIGTERM)
+        return step(self, *arguments)
+
+    trainer.Trainer._step = stopping_step
+    train_and_validate(run)
+    assert read_state(run.run_dir / "last.pt").progress.step == 4
+
+
+@pytest.fixture(scope="module")
+def one(tmp_path_factory):
+    """One process, two micro-batches a step."""
+    run_dir = tmp_path_factory.mktemp("one")
+    process = start(train_and_validate, settings(run_dir, accumulation=2))
+    process.join(100)
+    assert process.exitcode == 0
+    return run_dir
+
+
+def assert_equal_runs(run_dir, one):
+    assert losses(run_dir) == pytest.approx(losses(one), rel=1e-5)
+    mine, theirs = read_state(run_dir / "last.pt"), read_state(one / "last.pt")
+    assert mine.progress.items == theirs.progress.items
+    assert mine.progress.best_giou == pytest.approx(theirs.progress.best_giou, abs=1e-4)
+    assert set(mine.weights) == set(theirs.weights)
+    for name, value in theirs.weights.items():
+        torch.testing.assert_close(mine.weights[name], value, rtol=1e-3, atol=2e-4)
+
+
+def test_data_parallel(tmp_path, one):
+    assert run_in_processes(train_and_validate, settings(tmp_path, accumulation=1), count=2) == [0, 0]
+    assert_equal_runs(tmp_path, one)
+
+
+def shard_with_torch():
+    """Accelerate shards on GPUs only; here torch does the same on the CPU, and the trainer goes its FSDP way."""
+    from torch.distributed.fsdp import fully_shard
+
+    from training import devices
+
+    def prepare(self, objective, optimizer):
+        for layer in objective.network.model.layers:
+            fully_shard(layer)
+        fully_shard(objective)
+        group = {key: value for key, value in optimizer.param_groups[0].items() if key != "params"}
+        trained = [parameter for parameter in objective.parameters() if parameter.requires_grad]
+        return objective, self.prepare_optimizer(type(optimizer)([{**group, "params": trained}]))
+
+    devices.is_fsdp = lambda accelerator: True
+    Accelerator.prepare = prepare
+
+
+def sharded(function, run):
+    shard_with_torch()
+    function(run)
+
+
+def test_sharded_weights_and_a_resume(tmp_path, one):
+    """FSDP2, stopped after four steps and resumed; its file is the one that a single process writes."""
+    run = settings(tmp_path, accumulation=1)
+    assert run_in_processes(sharded, stopped, run, count=2) == [0, 0]
+    assert run_in_processes(sharded, train_and_validate, run, count=2) == [0, 0]
+    assert_equal_runs(tmp_path, one)
