@@ -1,0 +1,76 @@
+"""LLaVA's dialogues: the conversations of the original loader; rows that are none."""
+
+import json
+
+import pytest
+
+from lisa_ros.datasets.dialogues import DialogueDataset, llava_instruct_150k, llava_v1_5_mix665k
+from lisa_ros.errors import DatasetError, InvalidImageError
+from lisa_ros.model.prompts import get_template
+
+pytestmark = pytest.mark.unit
+HUMAN, GPT = {"from": "human", "value": "<image>\nHi?"}, {"from": "gpt", "value": "Hello."}
+
+
+def test_equals_the_original_loader(root, official):
+    data = llava_instruct_150k(root)
+    numbers = {f"coco/train2017/{row['image']}": number for number, row in enumerate(data.rows)}
+    rows = [row for row in official[0]["items"] if row["dataset"] == "vqa"]
+    assert {row["conv_type"] for row in rows} == {"llava_v1", "llava_llama_2"}
+    for row in rows:
+        sample = data[numbers[row["image_path"]]]
+        turns = [(turn.question, turn.answer) for turn in sample.turns]
+        turns[0] = (f"<image>\n{turns[0][0]}", turns[0][1])
+        assert [get_template(row["conv_type"]).render(turns)] == row["conversations"]
+        assert sample.image.shape[:2] == official[1][f"{row['key']}/label"].shape
+
+
+def test_rows_without_picture_are_text_alone(root, tmp_path):
+    (tmp_path / "llava_dataset").mkdir()
+    rows = [
+        {"id": "text", "conversations": [HUMAN | {"value": " Why? "}, GPT]},
+        {"id": "picture", "image": "coco/train2017/000000000000.jpg", "conversations": [HUMAN, GPT, HUMAN, GPT]},
+    ]
+    (tmp_path / "llava_dataset" / "llava_v1_5_mix665k.json").write_text(json.dumps(rows))
+    (tmp_path / "coco").symlink_to((root / "coco").resolve())
+    data = llava_v1_5_mix665k(tmp_path)
+    assert [data.key(0), data.key(1)] == ["text", "picture"]
+    assert data[0].image is None and data[0].turns[0].question == " Why? "
+    assert data[1].image.shape == (48, 60, 3) and [turn.question for turn in data[1].turns] == ["Hi?", "Hi?"]
+
+
+@pytest.mark.parametrize(
+    ("row", "reason"),
+    [
+        ({"conversations": [HUMAN]}, "take turns, not human"),
+        ({"conversations": [GPT]}, "take turns"),
+        ({"conversations": [HUMAN, GPT, GPT, HUMAN]}, "human, gpt, gpt, human"),
+        ({"conversations": [{"from": "human"}, GPT]}, "value"),
+        ({"conversations": [HUMAN | {"value": 3}, GPT]}, "replace"),
+        ({}, "conversations"),
+        ("row", "not as it should be"),
+    ],
+)
+def test_a_row_that_is_no_dialogue_is_named(tmp_path, row, reason):
+    path = tmp_path / "rows.json"
+    path.write_text(json.dumps([row]))
+    data = DialogueDataset(path, tmp_path, "dialogues")
+    assert data.key(0) == "0"
+    with pytest.raises(DatasetError, match=reason) as raised:
+        data[0]
+    assert f"{path}, row 0" in str(raised.value)
+
+
+@pytest.mark.parametrize("content", ["[]", "{}", "[", "\udcff"])
+def test_a_file_without_dialogues_is_named(tmp_path, content):
+    path = tmp_path / "rows.json"
+    path.write_bytes(content.encode("utf-8", "surrogateescape"))
+    with pytest.raises(DatasetError, match=r"rows\.json"):
+        DialogueDataset(path, tmp_path, "dialogues")
+
+
+def test_a_missing_picture_is_named(tmp_path):
+    path = tmp_path / "rows.json"
+    path.write_text(json.dumps([{"image": "a.jpg", "conversations": [HUMAN, GPT]}]))
+    with pytest.raises(InvalidImageError, match=r"a\.jpg"):
+        DialogueDataset(path, tmp_path, "dialogues")[0]
