@@ -4,6 +4,7 @@ import argparse
 import json
 from pathlib import Path
 
+from lisa_ros.commands import evaluate_sets
 from lisa_ros.commands.common import add_model_arguments, load_lisa, output_directory, positive
 
 
@@ -25,10 +26,16 @@ def add_arguments(parser: argparse.ArgumentParser):
     tabletop.add_argument("--variant", default="default", metavar="V", help="kind of scenes (default: %(default)s)")
     tabletop.add_argument("--json", type=Path, metavar="FILE", help="write the scores to this file")
     add_model_arguments(tabletop)
+    evaluate_sets.add_parsers(benchmarks)
 
 
 def run(args: argparse.Namespace) -> int:
     """Evaluates, prints a table and writes the scores."""
+    return run_tabletop(args) if args.benchmark == "tabletop" else evaluate_sets.run(args)
+
+
+def run_tabletop(args: argparse.Namespace) -> int:
+    """Evaluates on simulated scenes."""
     from lisa_ros.evaluation.tabletop import evaluate_tabletop
 
     if args.json:

@@ -42,3 +42,6 @@ class Generative:
     def __call__(self, frame: EncodedFrame, turn: Turn) -> SegmentationResult:
         wording = self.lisa.network.config.mask_query["sentence" if turn.is_sentence else "phrase"]
         return self.lisa.chat(frame, wording.replace("{text}", turn.question))
+
+
+PREDICTORS = {predictor.mode: predictor for predictor in (TeacherForced, Generative)}

@@ -84,6 +84,7 @@ def evaluate(
     """
     shard = shard or Shard()
     identity = Identity(benchmark, dataset.source, predictor.lisa.provenance, predictor.mode)
+    directory.mkdir(parents=True, exist_ok=True)
     rows = RowFile(directory / shard.file_name, identity)
     indices = range(shard.index, min(len(dataset), limit or len(dataset)), shard.count)
     bad, asked = {}, 0
@@ -91,12 +92,11 @@ def evaluate(
         key = dataset.key(index)
         if key in rows.done:
             continue
-        try:
-            sample = dataset[index]
+        try:  # the masks of a sample may be read as late as its turns are taken
+            scored = list(score_sample(dataset[index], key, predictor, first_wording))
         except (DatasetError, InvalidImageError) as error:
             bad[key] = str(error)
             continue
-        scored = list(score_sample(sample, key, predictor, first_wording))
         if scored:
             rows.append(scored)
             asked += len(scored)
@@ -106,9 +106,7 @@ def evaluate(
 def score_sample(sample: Sample, key: str, predictor: Predictor, first_wording: bool = False) -> Iterator[Row]:
     """Asks and scores the turns of one image."""
     frame = predictor.lisa.encode(sample.image)
-    for number, turn in enumerate(sample.turns):
-        if first_wording and number:
-            return
+    for number, turn in enumerate(sample.turns[:1] if first_wording else sample.turns):
         truth = union_truth(turn, sample.ignore)
         started = time.perf_counter()
         try:
