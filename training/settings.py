@@ -28,12 +28,16 @@ class GroupSettings:
 class DataSettings:
     """groups: what is drawn from. root: directory of the data sets, in the layout of LISA's README; the tabletop world
     needs none. max_turns: most questions of one item. text_answers: of explained samples, the share asked for words.
+    paraphrases: JSON lines with further wordings of questions. skip_limit: samples that cannot be read before a process
+    gives up.
     """  # noqa: D205
 
     groups: Mapping[str, GroupSettings]
     root: Path = Path("datasets")
     max_turns: int = 3
     text_answers: float = 0.1
+    paraphrases: Path | None = None
+    skip_limit: int = 100
 
 
 @dataclass(frozen=True)

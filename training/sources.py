@@ -12,6 +12,7 @@ from lisa_ros.datasets.tabletop import TabletopDataset
 from lisa_ros.errors import ConfigurationError
 from lisa_ros.types import Sample
 from training.data.hybrid import Group, HybridStream, Reader
+from training.data.paraphrase import read_paraphrases
 from training.data.render import Renderer
 from training.settings import DataSettings
 
@@ -55,6 +56,7 @@ TRAINING: Mapping[str, Callable[[Path], Reader]] = {
     "pascal_part": parts.pascal_part,
     **{name: partial(_refer, name, "train") for name in SPLITS},
     "llava_instruct_150k": dialogues.llava_instruct_150k,
+    "llava_v1_5_mix665k": dialogues.llava_v1_5_mix665k,
     "ReasonSeg|train": lambda root: ReasonSegDataset(root, "train"),
     "ReasonSeg|train|explanatory": lambda root: ReasonSegDataset(root, "train", explanatory=True),
     "tabletop": lambda root: TabletopReader("train"),
@@ -79,7 +81,8 @@ def open_items(data: DataSettings, seed: int) -> HybridStream:
         name: Group(group.weight, tuple(_known(one, TRAINING, "data")(data.root) for one in group.sets))
         for name, group in data.groups.items()
     }
-    return HybridStream(groups, Renderer(max_turns=data.max_turns, text_answers=data.text_answers), seed)
+    paraphrases = read_paraphrases(data.paraphrases) if data.paraphrases else {}
+    return HybridStream(groups, Renderer(data.max_turns, data.text_answers, paraphrases), seed, data.skip_limit)
 
 
 def open_validation(names: Sequence[str], root: Path) -> dict[str, Sequence[Sample]]:

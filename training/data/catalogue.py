@@ -16,6 +16,15 @@ _LLAVA = "https://huggingface.co/datasets/liuhaotian/LLaVA-Instruct-150K, pictur
 _LISA = "https://github.com/dvlab-research/LISA (ReasonSeg)"
 
 
+_REFER = "https://github.com/lichengunc/refer"
+_TRAIN_2014 = ("refer_seg/images/mscoco/images/train2014/*.jpg", 82783)
+
+
+def _refer(name: str, references: str, pictures: tuple[str, int | None] = _TRAIN_2014) -> tuple:
+    base = f"refer_seg/{name}"
+    return ((f"{base}/{references}", None), (f"{base}/instances.json", None), pictures)
+
+
 def _reasonseg(split: str, count: int) -> tuple[tuple[str, int | None], ...]:
     return tuple((f"reason_seg/ReasonSeg/{split}/*.{ending}", count) for ending in ("jpg", "json"))
 
@@ -45,6 +54,16 @@ CATALOGUE = {
     "pascal_part": Entry(
         (("vlpart/pascal_part/train.json", None), ("vlpart/pascal_part/VOCdevkit/VOC2010/JPEGImages/*.jpg", None)),
         "https://github.com/facebookresearch/VLPart (datasets), pictures: http://host.robots.ox.ac.uk/pascal/VOC/voc2010",
+    ),
+    "refcoco": Entry(_refer("refcoco", "refs(unc).p"), f"{_REFER}, pictures: https://cocodataset.org"),
+    "refcoco+": Entry(_refer("refcoco+", "refs(unc).p"), f"{_REFER}, pictures: https://cocodataset.org"),
+    "refcocog": Entry(_refer("refcocog", "refs(umd).p"), f"{_REFER}, pictures: https://cocodataset.org"),
+    "refclef": Entry(
+        _refer("refclef", "refs(unc).p", ("refer_seg/images/saiapr_tc-12/*/images/*.jpg", None)),
+        f"{_REFER}, pictures: the subset of ImageCLEF named there",
+    ),
+    "grefcoco": Entry(
+        _refer("grefcoco", "grefs(unc).*"), "https://github.com/henghuiding/gRefCOCO, pictures: https://cocodataset.org"
     ),
     "llava_instruct_150k": Entry((("llava_dataset/llava_instruct_150k.json", None), _COCO_2017), _LLAVA),
     "llava_v1_5_mix665k": Entry(
