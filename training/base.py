@@ -6,11 +6,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+import sentencepiece
 import torch
 from torch import Tensor
 
 from lisa_ros.errors import CheckpointError, ConfigurationError
-from lisa_ros.model.checkpoint import TOKENIZER_FILES, Checkpoint, assemble, find, load
+from lisa_ros.model.checkpoint import TOKENIZER_FILES, Checkpoint, assemble, find, load, write_atomically
 from lisa_ros.model.prompts import IM_END, IM_START
 from lisa_ros.model.tokenizer import SEG_TOKEN, LisaTokenizer
 from lisa_ros.model.weights import read_weight_file, read_weights
@@ -62,20 +63,19 @@ def load_base(settings: ModelSettings, tokenizer_dir: Path, dtype: torch.dtype, 
 
 def extend_tokenizer(source: Path, out: Path) -> LisaTokenizer:
     """Writes the tokenizer of `source` with [SEG], <im_start>, <im_end> added where they lack, and reads it."""
-    import sentencepiece
-
     out.mkdir(parents=True, exist_ok=True)
-    for name in TOKENIZER_FILES:
-        if (source / name).is_file():
-            shutil.copyfile(source / name, out / name)
+    for name in TOKENIZER_FILES:  # atomically: every process of a run writes the same files
+        if (source / name).is_file() and name != "added_tokens.json":
+            write_atomically(out / name, lambda path, name=name: shutil.copyfile(source / name, path))
     if not (source / "tokenizer.model").is_file():
         raise CheckpointError(f"{source / 'tokenizer.model'} is missing: it holds the vocabulary of the checkpoint")
-    path = out / "added_tokens.json"
-    added = json.loads(path.read_text()) if path.is_file() else {}
+    path = source / "added_tokens.json"
+    added = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
     size = sentencepiece.SentencePieceProcessor(model_file=str(source / "tokenizer.model")).vocab_size()
     for token in (SEG_TOKEN, IM_START, IM_END):
         added.setdefault(token, max([size - 1, *added.values()]) + 1)
-    path.write_text(json.dumps(added, indent=2) + "\n", encoding="utf-8")
+    text = json.dumps(added, indent=2) + "\n"
+    write_atomically(out / "added_tokens.json", lambda path: path.write_text(text, encoding="utf-8"))
     return LisaTokenizer.from_directory(out)
 
 

@@ -19,12 +19,13 @@ _NO_SPACE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 @dataclass
 class Progress:
     """How far a run is. step: optimiser steps done. items: items of the data stream that they took, of all processes.
-    skipped: items left out so far. best_giou: of the validations, None before the first.
+    skipped: items left out so far. validated: step of the last validation. best_giou: of all, None before the first.
     """  # noqa: D205
 
     step: int = 0
     items: int = 0
     skipped: int = 0
+    validated: int = 0
     best_giou: float | None = None
 
 

@@ -23,7 +23,7 @@ def build(settings: Settings, device: torch.device, *, quantized: bool = True) -
     checkpoint = load_base(settings.model, settings.run_dir / TOKENIZER_DIR, dtype, settings.seed)
     network = checkpoint.network
     if quantized and settings.devices.quantization == "nf4":
-        quantize_base(network, device, dtype)
+        quantize_base(network, dtype)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(settings.seed)  # of the adapters' first values
         prepare(network, settings.lora, settings.trainable)

@@ -9,13 +9,11 @@ from lisa_ros.model.network import LisaNetwork
 from training.settings import OptimizerSettings
 
 
-def quantize_base(network: LisaNetwork, device: torch.device, dtype: torch.dtype) -> None:
+def quantize_base(network: LisaNetwork, dtype: torch.dtype) -> None:
     """Makes the language model's linear layers 4-bit (NF4), in place, before adapters are added; moving packs them.
 
-    Raises ConfigurationError without bitsandbytes or CUDA.
+    Raises ConfigurationError without bitsandbytes.
     """
-    if device.type != "cuda":
-        raise ConfigurationError(f"devices.quantization nf4 needs a CUDA device, this is {device.type}; set it to none")
     quantize(network, "nf4", dtype)
     network.is_loaded_in_4bit = True  # what peft looks for to put its adapters on 4-bit layers
 

@@ -97,13 +97,16 @@ class Trainer:
         try:
             with stop_requests() as stop:  # before the workers start: they inherit the patience with Ctrl-C
                 batches = zip(firsts, loader(self.data, firsts, settings.batch.workers), strict=True)
+                if self._validation_is_due():  # the run was stopped before it
+                    self._validate(report)
+                    self._save()
                 while progress.step < steps:
                     values, stopping = self._step(batches, stop)
                     report.step(progress.step - 1, values, self.position.items_per_step)
-                    done = progress.step == steps
-                    validating = bool(self.validations) and (done or progress.step % settings.validation.every == 0)
-                    if validating and not stopping:
+                    validating = self._validation_is_due() and not stopping
+                    if validating:
                         self._validate(report)
+                    done = progress.step == steps
                     if done or stopping or validating or progress.step % settings.checkpoint_every == 0:
                         self._save()
                     if stopping:
@@ -163,8 +166,14 @@ class Trainer:
             "Lower optimizer.lr, or look at these items, and start the same command again"
         )
 
+    def _validation_is_due(self) -> bool:
+        step, settings = self.progress.step, self.settings
+        at = step == settings.batch.steps or step % settings.validation.every == 0
+        return bool(self.validations) and at and step > self.progress.validated
+
     def _validate(self, report: Report) -> None:
         settings, step = self.settings.validation, self.progress.step
+        self.progress.validated = step
         for number, (name, samples) in enumerate(self.validations.items()):
             pictures = self.run.path / "samples" / name.replace("|", "_").replace("/", "_") / f"step_{step:06d}"
             metrics = validate(

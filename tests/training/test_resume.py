@@ -1,12 +1,13 @@
 """A run that is killed at any moment goes on as if nothing had happened."""
 
+import json
 import os
 import signal
 import time
 
 import pytest
 import torch
-from small_run import losses, settings, start, train
+from small_run import losses, settings, start, train, validation_samples
 
 from training.checkpointing import read_state
 
@@ -101,3 +102,31 @@ def test_a_checkpoint_of_another_adapter_is_refused(whole, tmp_path):
     process = start(refused)
     process.join(100)
     assert process.exitcode == 0
+
+
+def test_a_validation_that_a_stop_put_off_is_made_up(tmp_path):
+    """SIGTERM in the step after which a validation is due: it is saved at once, and validated on resume."""
+
+    def stopped():
+        from training import trainer
+
+        step = trainer.Trainer._step
+
+        def stopping_step(self, *arguments):
+            if self.progress.step == 2:
+                os.kill(os.getpid(), signal.SIGTERM)
+            return step(self, *arguments)
+
+        trainer.Trainer._step = stopping_step
+        train(settings(tmp_path), validations={"golden": validation_samples()})
+
+    process = start(stopped)
+    process.join(100)
+    state = read_state(tmp_path / "last.pt")
+    assert (process.exitcode, state.progress.step, state.progress.validated) == (0, 3, 0)
+    process = start(lambda: train(settings(tmp_path), validations={"golden": validation_samples()}))
+    process.join(100)
+    assert process.exitcode == 0
+    lines = [json.loads(line) for line in (tmp_path / "log.jsonl").read_text().splitlines()]
+    assert [line["step"] for line in lines if "validation" in line] == [2, 5]
+    assert read_state(tmp_path / "best.pt").progress.best_giou is not None

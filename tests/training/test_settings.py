@@ -11,6 +11,7 @@ from training.settings import dump_settings, load_settings, read_recipe
 
 pytestmark = pytest.mark.unit
 RECIPES = sorted((Path(__file__).parents[2] / "config" / "training").glob("*.yaml"))
+ACCELERATE = Path(__file__).parents[2] / "config" / "training" / "accelerate"
 LORA = [path for path in RECIPES if yaml.safe_load(path.read_text()).get("recipe") == "lora"]
 SMALL = {"run_dir": "r", "model": {"source": "m"}, "data": {"groups": {}}, "batch": {"steps": 500}}
 
@@ -76,3 +77,11 @@ def test_recipes_load_and_explain_every_key(path):
 
 def test_every_recipe_says_which_it_is():
     assert {read_recipe(path) for path in RECIPES} == {"lora", "tabletop"}
+
+
+@pytest.mark.parametrize("path", sorted(ACCELERATE.glob("*.yaml")), ids=lambda path: path.stem)
+def test_accelerate_reads_its_files(path):
+    from accelerate.commands.config.config_args import load_config_from_file
+
+    kinds = {"ddp": "MULTI_GPU", "two_nodes": "MULTI_GPU", "fsdp2": "FSDP", "zero2": "DEEPSPEED"}
+    assert load_config_from_file(str(path)).distributed_type == kinds[path.stem]

@@ -32,7 +32,7 @@ def test_the_published_mixture():
 def test_unknown_names_are_told():
     with pytest.raises(ConfigurationError, match="data names 'coco'; there are ade20k"):
         open_items(DataSettings(groups={"a": GroupSettings(1, ("coco",))}), 0)
-    with pytest.raises(ConfigurationError, match="validation.data names 'x'"):
+    with pytest.raises(ConfigurationError, match=r"validation\.data names 'x'"):
         open_validation(["x"], Path("."))
 
 

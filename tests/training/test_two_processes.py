@@ -30,7 +30,8 @@ def stopped(run):
 
     trainer.Trainer._step = stopping_step
     train_and_validate(run)
-    assert read_state(run.run_dir / "last.pt").progress.step == 4
+    progress = read_state(run.run_dir / "last.pt").progress
+    assert (progress.step, progress.validated) == (4, 3)
 
 
 @pytest.fixture(scope="module")
