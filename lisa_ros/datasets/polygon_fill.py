@@ -17,11 +17,18 @@ def fill_polygon(image: np.ndarray, corners: np.ndarray, value: int) -> None:
     order = np.lexsort((positions, rows))
     rows, columns = rows[order][::2], (positions[order] >> _SHIFT).reshape(-1, 2)
     seen = (rows >= 0) & (rows < height) & (columns[:, 0] < width) & (columns[:, 1] >= 0)
-    rows, columns = rows[seen], np.clip(columns[seen], 0, width - 1)
-    changes = np.zeros((height, width + 1), np.int32)
-    np.add.at(changes, (rows, columns[:, 0]), 1)
-    np.subtract.at(changes, (rows, columns[:, 1] + 1), 1)
-    image[np.cumsum(changes, axis=1)[:, :-1] > 0] = value
+    if seen.any():
+        _fill_spans(image, rows[seen], np.clip(columns[seen], 0, width - 1), value)
+
+
+def _fill_spans(image: np.ndarray, rows: np.ndarray, columns: np.ndarray, value: int) -> None:
+    """Draws from column columns[i, 0] to columns[i, 1] of row rows[i], ends included; all within the image."""
+    top, left, right = rows.min(), columns.min(), columns.max() + 1
+    changes = np.zeros((rows.max() + 1 - top, right - left + 1), np.int16)
+    np.add.at(changes, (rows - top, columns[:, 0] - left), 1)
+    np.subtract.at(changes, (rows - top, columns[:, 1] + 1 - left), 1)
+    inside = np.cumsum(changes, axis=1, dtype=np.int16)[:, :-1] > 0
+    image[top : top + len(inside), left:right][inside] = value
 
 
 def _crossings(start: tuple[int, int], end: tuple[int, int], height: int, width: int) -> np.ndarray:

@@ -53,7 +53,7 @@ class ReasonSegDataset:
 
 
 def read_annotation(path: Path, height: int, width: int) -> tuple[tuple[str, ...], bool, np.ndarray]:
-    """Wordings, whether they are sentences, and labels (H, W) uint8: 1 the target, 255 undecided, 0 the rest.
+    """Wordings but blank ones, whether they are sentences, and (H, W) uint8: 1 the target, 255 undecided, 0 the rest.
 
     Raises DatasetError naming the file.
     """
@@ -64,9 +64,10 @@ def read_annotation(path: Path, height: int, width: int) -> tuple[tuple[str, ...
             raise
         content = read_json(path, "cp1252")  # some files were written on Windows
     with format_of(path, "annotation"):
-        texts = tuple(text.strip() for text in content["text"])
-        if not texts or not all(texts):
-            raise DatasetError("text must be a list of questions, none of them empty")
+        found = content["text"]
+        texts = tuple(text.strip() for text in found if text.strip()) if isinstance(found, list) else ()
+        if not texts:
+            raise DatasetError("text must be a list of questions, not all of them blank")
         return texts, bool(content["is_sentence"]), rasterise(content["shapes"], height, width)
 
 

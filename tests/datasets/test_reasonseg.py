@@ -79,6 +79,12 @@ def test_small_shapes_stay_visible_whatever_their_order():
     np.testing.assert_array_equal(labels, rasterise(shapes[::-1], 12, 12))
 
 
+def test_blank_wordings_are_left_out(copy_of_root):
+    path = copy_of_root / "reason_seg" / "ReasonSeg" / "train" / "t2.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"text": [" ", " the step "]}))
+    assert [turn.question for turn in ReasonSegDataset(copy_of_root, "train")[2].turns] == ["the step"]
+
+
 def test_texts_written_on_windows(copy_of_root):
     path = copy_of_root / "reason_seg" / "ReasonSeg" / "train" / "t2.json"
     content = json.loads(path.read_text()) | {"text": ["the café"]}
@@ -91,7 +97,8 @@ def test_texts_written_on_windows(copy_of_root):
     [
         ("{", "cannot be read as JSON"),
         ("[]", "not as it should be"),
-        ('{"text": [], "is_sentence": true, "shapes": []}', "none of them empty"),
+        ('{"text": "a", "is_sentence": true, "shapes": []}', "must be a list"),
+        ('{"text": [" "], "is_sentence": true, "shapes": []}', "not all of them blank"),
         ('{"text": ["a"], "is_sentence": true, "shapes": [{"points": [[0, 0]]}]}', "label"),
         ('{"text": ["a"], "is_sentence": true, "shapes": [{"label": "x", "points": [[0, 1e9]]}]}', "points"),
         ('{"text": ["a"], "is_sentence": true, "shapes": [{"label": "x", "points": []}]}', "points"),
