@@ -52,14 +52,14 @@ class Renderer:
         """Question and answer."""
         wordings = (turn.question, *turn.alternatives, *self.paraphrases.get(turn.question, ()))
         text = templates.pick(wordings, rng) if len(wordings) > 1 else turn.question
+        if all(target.mask is None for target in turn.targets):
+            return templates.question(text, turn.is_sentence, rng), templates.pick(templates.ABSENT_ANSWERS, rng)
         if mode == _TEXT:
             return text, _explanation(turn)
         if mode == _EXPLAIN:
             asked = templates.pick(templates.EXPLAIN_QUESTIONS, rng).format(text=text)
             return asked, f"{templates.pick(templates.ANSWERS, rng)} {_explanation(turn)}"
-        absent = all(target.mask is None for target in turn.targets)
-        answers = templates.ABSENT_ANSWERS if absent else templates.ANSWERS
-        return templates.question(text, turn.is_sentence, rng), templates.pick(answers, rng)
+        return templates.question(text, turn.is_sentence, rng), templates.pick(templates.ANSWERS, rng)
 
 
 def _explanation(turn: Turn) -> str:
