@@ -39,6 +39,10 @@ class FirstWording(Sequence):
     def __len__(self) -> int:
         return len(self.samples)
 
+    def files(self, index: int) -> tuple[Path, ...]:
+        """Files that the sample is read from."""
+        return self.samples.files(index)
+
     def __getitem__(self, index: int) -> Sample:
         sample = self.samples[index]
         return replace(sample, turns=tuple(sample.turns[:1]))

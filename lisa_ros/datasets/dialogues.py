@@ -32,12 +32,18 @@ class DialogueDataset:
         row = self.rows[index]
         return str(row.get("id", index)) if isinstance(row, dict) else str(index)
 
+    def files(self, index: int) -> tuple[Path, ...]:
+        """The sample's picture, if it is about one. Raises DatasetError."""
+        with format_of(self.path, f"row {index}"):
+            image = self.rows[index].get("image")
+            return (self.images / image,) if image else ()
+
     def __getitem__(self, index: int) -> Sample:
         with format_of(self.path, f"row {index}"):
-            row = self.rows[index]
-            turns = _turns([(message["from"], _without_mark(message["value"])) for message in row["conversations"]])
-            image = row.get("image")
-        return Sample(read_image(self.images / image) if image else None, turns, self.source)
+            messages = self.rows[index]["conversations"]
+            turns = _turns([(message["from"], _without_mark(message["value"])) for message in messages])
+        files = self.files(index)
+        return Sample(read_image(*files) if files else None, turns, self.source)
 
 
 def _turns(messages: list[tuple[str, str]]) -> tuple[Turn, ...]:

@@ -41,10 +41,14 @@ class PartsDataset:
         """The picture's path in the annotation file."""
         return self.images[index]["file_name"]
 
+    def files(self, index: int) -> tuple[Path, ...]:
+        """The sample's picture."""
+        return (self.root / self.images[index]["file_name"],)
+
     def __getitem__(self, index: int) -> Sample:
         row = self.images[index]
         annotations = self.annotations[row["id"]]
-        image = read_image_of(self.root / row["file_name"], row["height"], row["width"])
+        image = read_image_of(*self.files(index), row["height"], row["width"])
 
         def turn(number: int) -> Turn:
             one = annotations[number]

@@ -41,6 +41,10 @@ class ReasonSegDataset:
         """Name of the picture without its ending."""
         return self.images[index].stem
 
+    def files(self, index: int) -> tuple[Path, ...]:
+        """Files that the sample is read from."""
+        return self.images[index], self.images[index].with_suffix(".json")
+
     def __getitem__(self, index: int) -> Sample:
         path = self.images[index]
         image = read_image(path)

@@ -78,9 +78,13 @@ class ReferDataset:
         """Name of the picture without its ending."""
         return Path(self.images[index]["file_name"]).stem
 
+    def files(self, index: int) -> tuple[Path, ...]:
+        """The sample's picture."""
+        return (self.images_folder / self.images[index]["file_name"],)
+
     def __getitem__(self, index: int) -> Sample:
         row, phrases = self.images[index], self.phrases[index]
-        image = read_image_of(self.images_folder / row["file_name"], row["height"], row["width"])
+        image = read_image_of(*self.files(index), row["height"], row["width"])
 
         def turn(number: int) -> Turn:
             text, ids = phrases[number]

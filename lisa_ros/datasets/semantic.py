@@ -40,6 +40,10 @@ class SemanticDataset:
         """Name of the label file without its ending."""
         return self.pairs[index][1].stem
 
+    def files(self, index: int) -> tuple[Path, ...]:
+        """The sample's picture and its label image."""
+        return self.pairs[index]
+
     def __getitem__(self, index: int) -> Sample:
         image_path, label_path = self.pairs[index]
         labels = read_labels(label_path)

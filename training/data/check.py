@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -12,19 +13,21 @@ from training.data.catalogue import CATALOGUE
 from training.sources import TRAINING, VALIDATION
 
 COMPLETE, PARTIAL, MISSING, DAMAGED = "complete", "partial", "missing", "damaged"
+_SHOWN = 3  # absent files that the table names
 
 
 @dataclass(frozen=True)
 class Status:
-    """state: COMPLETE; PARTIAL, fewer files than published, what is there can be used; MISSING, a needed file is not
-    there; DAMAGED, error says why. samples: None where the data set cannot be opened. files: glob pattern, count
-    found, count published or None.
+    """state: COMPLETE; PARTIAL, fewer files than published or than the samples are read from, the rest can be used;
+    MISSING, a needed file is not there; DAMAGED, error says why. samples: None where the data set cannot be opened.
+    files: glob pattern, count found, count published or None. absent: files of samples that are not there.
     """  # noqa: D205
 
     name: str
     state: str
     samples: int | None
     files: tuple[tuple[str, int, int | None], ...]
+    absent: tuple[Path, ...] = ()
     error: str = ""
 
 
@@ -50,12 +53,16 @@ def _status(root: Path, name: str, read: int) -> Status:
     try:
         reader = (TRAINING | VALIDATION)[name](root)
         samples = len(reader)
-        for index in np.linspace(0, samples - 1, min(read, samples)).astype(int).tolist():
-            list(reader[index].turns)
+        exists = cache(Path.exists)
+        lacking = [[path for path in reader.files(index) if not exists(path)] for index in range(samples)]
+        whole = [index for index, paths in enumerate(lacking) if not paths]
+        for position in np.linspace(0, len(whole) - 1, min(read, len(whole))).astype(int).tolist():
+            list(reader[whole[position]].turns)
     except LisaError as error:
-        return Status(name, DAMAGED, samples, files, str(error))
-    whole = all(published is None or found >= published for _, found, published in files)
-    return Status(name, COMPLETE if whole else PARTIAL, samples, files)
+        return Status(name, DAMAGED, samples, files, error=str(error))
+    absent = tuple(sorted({path for paths in lacking for path in paths}))
+    complete = not absent and all(published is None or found >= published for _, found, published in files)
+    return Status(name, COMPLETE if complete else PARTIAL, samples, files, absent)
 
 
 def table(statuses: Sequence[Status]) -> str:
@@ -76,4 +83,7 @@ def _details(status: Status) -> list[str]:
     for pattern, found, published in status.files:
         if not found or found < (published or 0):
             lines.append(f"  {pattern}: {found}" + (f" of {published}" if published else ""))
+    if status.absent:
+        shown = ", ".join(str(path) for path in status.absent[:_SHOWN])
+        lines.append(f"  {len(status.absent)} files of its {status.samples} samples are not there, as {shown}")
     return lines + ([f"  {status.error}"] if status.error else [])

@@ -1,0 +1,72 @@
+"""`python -m training.data check`: what is there, what is missing, where it comes from."""
+
+import pytest
+
+from lisa_ros.errors import ConfigurationError
+from training.data.__main__ import main
+from training.data.catalogue import CATALOGUE
+from training.data.check import COMPLETE, DAMAGED, MISSING, PARTIAL, check, table
+from training.sources import TRAINING, VALIDATION
+
+pytestmark = pytest.mark.unit
+
+
+def test_the_miniatures_are_whole_but_smaller_than_published(root):
+    found = {status.name: status for status in check(root)}
+    assert set(found) == set(CATALOGUE)
+    absent = {"grefcoco", "llava_v1_5_mix665k", "ReasonSeg|test"}
+    assert {name for name, status in found.items() if status.state == MISSING} == absent
+    assert {status.state for name, status in found.items() if name not in absent} <= {COMPLETE, PARTIAL}
+    assert (found["ade20k"].samples, found["pascal_part"].state) == (2, COMPLETE)
+    assert ("ade20k/images/training/*.jpg", 2, 20210) in found["ade20k"].files
+    text = table(list(found.values()))
+    for name in absent:
+        assert CATALOGUE[name].home in text
+    assert "ade20k/images/training/*.jpg: 2 of 20210" in text
+
+
+def test_every_data_set_on_disk_can_be_checked():
+    names = {*TRAINING, *VALIDATION}
+    referring = {name for name in VALIDATION if name.startswith("ref") or name.startswith("gref")}
+    assert {name for name in names - referring if not name.startswith("tabletop")} == set(CATALOGUE)
+
+
+def test_a_picture_that_is_not_there_is_named(copy_of_root):
+    path = copy_of_root / "refer_seg" / "images" / "saiapr_tc-12" / "02" / "images" / "2.jpg"
+    path.unlink()
+    (status,) = check(copy_of_root, ["refclef"])
+    assert (status.state, status.absent) == (PARTIAL, (path,))
+    assert f"1 files of its 2 samples are not there, as {path}" in table([status])
+
+
+@pytest.mark.parametrize(
+    ("name", "path", "content"),
+    [
+        ("refcoco", "refer_seg/refcoco/instances.json", "{"),
+        ("pascal_part", "vlpart/pascal_part/train.json", "[]"),
+        ("ReasonSeg|val", "reason_seg/ReasonSeg/val/v0.json", "{}"),
+        ("ade20k", "ade20k/annotations/training/ADE_train_00000001.png", "no picture"),
+        ("cocostuff", "coco/train2017/000000000000.jpg", ""),
+        ("llava_instruct_150k", "llava_dataset/llava_instruct_150k.json", '[{"id": 1}]'),
+    ],
+)
+def test_a_damaged_file_is_named(copy_of_root, name, path, content):
+    (copy_of_root / path).write_text(content)
+    (status,) = check(copy_of_root, [name])
+    assert status.state == DAMAGED and str(copy_of_root / path) in status.error
+    assert status.error in table([status])
+
+
+def test_the_command(root, capsys):
+    assert main(["check", str(root), "pascal_part", "refclef"]) == 0
+    output = capsys.readouterr().out
+    assert "pascal_part  complete" in output and "refclef" in output
+    assert main(["check", str(root), "grefcoco"]) == 1
+    assert "github.com/henghuiding/gRefCOCO" in capsys.readouterr().out
+    assert main(["check", str(root), "imagenet"]) == 2
+    assert "imagenet: no such data set" in capsys.readouterr().err
+
+
+def test_a_folder_that_is_not_there():
+    with pytest.raises(ConfigurationError, match="no directory"):
+        check("/nowhere/at/all")
