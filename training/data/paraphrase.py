@@ -54,6 +54,8 @@ def read_paraphrases(path: Path) -> Mapping[str, tuple[str, ...]]:
             continue
         try:
             row = json.loads(line)
+            if not isinstance(row["paraphrases"], list):
+                raise TypeError("paraphrases must be a list")
             wordings = tuple(check_query(text, None) for text in row["paraphrases"])
             found[row["text"]] = (*found.get(row["text"], ()), *wordings)
         except (ValueError, KeyError, TypeError, InvalidQueryError) as error:
