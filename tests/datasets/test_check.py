@@ -70,3 +70,9 @@ def test_the_command(root, capsys):
 def test_a_folder_that_is_not_there():
     with pytest.raises(ConfigurationError, match="no directory"):
         check("/nowhere/at/all")
+
+
+def test_as_many_samples_are_read_as_asked(copy_of_root):
+    (copy_of_root / "ade20k" / "images" / "training" / "ADE_train_00000001.jpg").write_bytes(b"")
+    assert check(copy_of_root, ["ade20k"], read=0)[0].state == PARTIAL
+    assert check(copy_of_root, ["ade20k"], read=1)[0].state == DAMAGED
