@@ -1,17 +1,18 @@
 # Everything on a machine that has python3, git and make; the first call sets up what it needs. See `make help`.
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint clean
+.PHONY: help setup demo evaluate test lint clean
 PYTHON ?= python3
 BIN := .venv/bin
 # Set by ROS wheels of another environment; inherited, it makes python load that one's libraries.
 unexport _ROS_WHEELS_BOOTSTRAP_COMPLETE
 
 help:
-	@echo "make setup   set up .venv: apt libraries (where it may), Python wheels, the messages; quick the second time"
-	@echo "make demo    start camera and perception, ask questions about a scene; answers and pictures in out/demo"
-	@echo "make test    lint, then every test; PYTEST_ARGS='-m unit -k masks' narrows it"
-	@echo "make lint    ruff"
-	@echo "make clean   remove what was built and written here, .venv included"
+	@echo "make setup     set up .venv: apt libraries (where it may), Python wheels, the messages; quick the second time"
+	@echo "make demo      start camera and perception, ask questions about a scene; answers and pictures in out/demo"
+	@echo "make evaluate  replay a recording to the node, in lockstep and in real time; report in out/evaluation"
+	@echo "make test      lint, then every test; PYTEST_ARGS='-m unit -k masks' narrows it"
+	@echo "make lint      ruff"
+	@echo "make clean     remove what was built and written here, .venv included"
 	@echo
 	@echo "PYTHON=python3.12 make ...   use another interpreter (3.11 or newer)"
 
@@ -20,6 +21,9 @@ setup:
 
 demo: setup
 	@$(BIN)/lisa-ros demo --out out/demo
+
+evaluate: setup
+	@$(BIN)/lisa-ros eval bag --out out/evaluation
 
 lint: setup
 	@$(BIN)/ruff check .

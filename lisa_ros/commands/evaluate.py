@@ -4,7 +4,7 @@ import argparse
 import json
 from pathlib import Path
 
-from lisa_ros.commands import evaluate_sets
+from lisa_ros.commands import evaluate_bag, evaluate_sets
 from lisa_ros.commands.common import add_model_arguments, load_lisa, output_directory, positive
 
 
@@ -26,11 +26,14 @@ def add_arguments(parser: argparse.ArgumentParser):
     tabletop.add_argument("--variant", default="default", metavar="V", help="kind of scenes (default: %(default)s)")
     tabletop.add_argument("--json", type=Path, metavar="FILE", help="write the scores to this file")
     add_model_arguments(tabletop)
+    evaluate_bag.add_parser(benchmarks)
     evaluate_sets.add_parsers(benchmarks)
 
 
 def run(args: argparse.Namespace) -> int:
     """Evaluates, prints a table and writes the scores."""
+    if args.benchmark == evaluate_bag.NAME:
+        return evaluate_bag.run(args)
     return run_tabletop(args) if args.benchmark == "tabletop" else evaluate_sets.run(args)
 
 

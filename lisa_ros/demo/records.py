@@ -6,12 +6,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from lisa_ros.evaluation.metrics import SegmentationMetrics
+from lisa_ros.evaluation.replay.rows import ANSWERED, NO_RESULT
 from lisa_ros.simulator import Scene, TabletopQuery
 
 IOU_WANTED = 0.4
-# Results that answer the question, whether or not there is a cloud.
-ANSWERED = ("OK", "NO_TARGET", "NO_DEPTH", "NO_TRANSFORM")
-NO_RESULT = "NO_RESULT"
 
 
 @dataclass(frozen=True)

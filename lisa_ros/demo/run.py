@@ -1,12 +1,6 @@
 """Starts the graph, asks, and always ends what it has started."""
 
-import os
-import random
-import signal
-import socket
-import threading
 import time
-from collections import deque
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
@@ -17,33 +11,12 @@ from lisa_ros.demo.page import write_report
 from lisa_ros.demo.questions import HEIGHT, WIDTH, DemoScene, choose_scenes
 from lisa_ros.demo.records import Record, score
 from lisa_ros.launcher import RunningGraph
+from lisa_ros.private_graph import Log, check_running, isolate, signals_as_interrupt
 from lisa_ros.simulator import scene_at
 
 _START_TIMEOUT = 300.0  # s; the first start on a machine compiles the ray-caster and reads the weights from disk
 _CAMERA_TIMEOUT = 120.0
 _QUERY_TIMEOUT = 120.0
-
-
-class Log:
-    """What the processes write: into a file, and the last lines at hand for error messages. Used from any thread."""
-
-    def __init__(self, path: Path):
-        self._file = path.open("w", encoding="utf-8")
-        self._lock = threading.Lock()
-        self.last: deque[str] = deque(maxlen=8)
-
-    def write(self, name: str, line: str):
-        """One line of a process."""
-        with self._lock:
-            self.last.append(f"[{name}] {line}")
-            if not self._file.closed:
-                self._file.write(self.last[-1] + "\n")
-                self._file.flush()
-
-    def close(self):
-        """Ends the file."""
-        with self._lock:
-            self._file.close()
 
 
 def run_demo(
@@ -63,8 +36,8 @@ def run_demo(
     started = time.perf_counter()
     perception, camera = processes or graph.processes({"camera": "simulator"})
     perception = replace(perception, parameters={**perception.parameters, **parameters, "autostart": False})
-    with _signals_as_interrupt():
-        _isolate()
+    with signals_as_interrupt():
+        isolate()
         log = Log(folder / "log.txt")
         try:
             records = _ask_all(perception, camera, scenes or choose_scenes(), log, write)
@@ -82,7 +55,7 @@ def _ask_all(perception: graph.Process, camera: graph.Process, scenes, log: Log,
     records: list[Record] = []
     with (
         _started(running, [perception], log),
-        Asker(perception.namespace, lambda: _check(running, log)) as asker,
+        Asker(perception.namespace, lambda: check_running(running, log)) as asker,
     ):
         write("starting the perception node, choosing scenes and questions")
         scenes = list(scenes)
@@ -145,55 +118,3 @@ def _started(running: list[RunningGraph], processes: list[graph.Process], log: L
             yield
         finally:
             running.remove(started)
-
-
-def _check(running: list[RunningGraph], log: Log):
-    from lisa_ros.nodes.asker import GraphEndedError
-
-    for part in running:
-        if name := part.ended():
-            raise GraphEndedError(
-                f"the process {name} ended with status {part.status(name)}; its last words: {' | '.join(log.last)}"
-            )
-
-
-def _isolate():
-    """Loopback discovery and a ROS domain of its own: the demo neither sees nor disturbs a robot in the network."""
-    os.environ.update(
-        ROS_DOMAIN_ID=str(_free_domain()),
-        ROS_AUTOMATIC_DISCOVERY_RANGE="LOCALHOST",  # Iron and newer
-        ROS_LOCALHOST_ONLY="1",  # Humble
-        **graph.environment(),
-    )
-
-
-def _free_domain() -> int:
-    """A domain in 1..100 whose first participant's discovery port is free on this machine."""
-    candidates = list(range(1, 101))
-    random.shuffle(candidates)
-    for domain in candidates:
-        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
-            try:
-                probe.bind(("", 7400 + 250 * domain + 10))
-            except OSError:
-                continue
-            return domain
-    return candidates[0]
-
-
-@contextmanager
-def _signals_as_interrupt():
-    """The first SIGINT, SIGTERM or SIGHUP interrupts; further ones do not disturb the ending of the processes."""
-    numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-
-    def interrupt(*_):
-        for number in numbers:
-            signal.signal(number, signal.SIG_IGN)
-        raise KeyboardInterrupt
-
-    before = {number: signal.signal(number, interrupt) for number in numbers}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)

@@ -89,7 +89,7 @@ class Asker:
         self._context = Context()
         # Ctrl-C is the caller's: it has processes to end.
         rclpy.init(context=self._context, signal_handler_options=SignalHandlerOptions.NO)
-        self._node = node = Node("asker", namespace=namespace, context=self._context)
+        self.node = node = Node("asker", namespace=namespace, context=self._context)
         self._executor = SingleThreadedExecutor(context=self._context)
         self._executor.add_node(node)
         self._scenes: OrderedDict[int, tuple[int, float]] = OrderedDict()
@@ -110,7 +110,7 @@ class Asker:
     def __exit__(self, *_):
         self._executor.shutdown()
         self._action.destroy()
-        self._node.destroy_node()
+        self.node.destroy_node()
         rclpy.try_shutdown(context=self._context)
 
     def activate(self, timeout: float):
@@ -134,16 +134,19 @@ class Asker:
         # Discovery takes its time for each subscriber: the node may not hear the new camera yet. A goal about an image
         # that is streaming now ends well only when that image has reached the node.
         end = time.monotonic() + timeout
-        while self._ask_action(_PROBE, timeout, next(reversed(self._scenes))).status == Result.NO_IMAGE:
+        while self._probe(timeout).status == Result.NO_IMAGE:
             if time.monotonic() > end:
                 raise NoReplyError(f"waited {timeout:g} s in vain for the node to see scene {seed}")
 
-    def ask(self, text: str, via: str, timeout: float) -> Reply:
-        """Asks with clouds, and waits for the result. via: TOPIC or ACTION. Raises NoReplyError."""
+    def ask(self, text: str, via: str, timeout: float, stamp: int = 0) -> Reply:
+        """Asks with clouds, and waits for the result. Raises NoReplyError.
+
+        via: TOPIC or ACTION. stamp: ns, of the image to ask about, which the action alone can say; 0: the newest one.
+        """
         self._results.clear()
         self._clouds.clear()
         started = time.perf_counter()
-        message = self._ask_topic(text, timeout) if via == TOPIC else self._ask_action(text, timeout)
+        message = self._ask_topic(text, timeout) if via == TOPIC else self._ask_action(text, timeout, stamp)
         seconds = time.perf_counter() - started
         if message.status == Result.OK:
             end = time.monotonic() + _CLOUD_WAIT
@@ -163,20 +166,28 @@ class Asker:
         self._until(answered, timeout, "a result")
         return mine[0]
 
-    def _ask_action(self, text: str, timeout: float, stamp: int = 0) -> Result:
+    def _probe(self, timeout: float) -> Result:
+        return self._ask_action(_PROBE, timeout, next(reversed(self._scenes)), with_cloud=False)
+
+    def _ask_action(self, text: str, timeout: float, stamp: int, with_cloud: bool = True) -> Result:
         self._until(self._action.server_is_ready, timeout, "the action segment")
-        goal = Segment.Goal(query=text, with_cloud=stamp == 0)
+        goal = Segment.Goal(query=text, with_cloud=with_cloud)
         goal.image_stamp.sec, goal.image_stamp.nanosec = divmod(stamp, 1_000_000_000)
         sent = self._action.send_goal_async(goal)
         self._until(sent.done, timeout, "an answer to the goal")
         if not sent.result().accepted:
             raise NoReplyError(f"the goal {text!r} was rejected; the result topic says why")
         done = sent.result().get_result_async()
-        self._until(done.done, timeout, "the goal's result")
+        try:
+            self._until(done.done, timeout, "the goal's result")
+        except NoReplyError:
+            sent.result().cancel_goal_async()  # what nobody waits for must not keep the node from the next question
+            raise
         return done.result().result.result
 
     def _has_clouds(self, message: Result) -> bool:
-        stamps = [_nanoseconds(cloud.header.stamp) for cloud in self._clouds.values()]
+        # Empty ones, of a question about the same image that found nothing, may come late.
+        stamps = [_nanoseconds(c.header.stamp) for t, c in self._clouds.items() if t != "points" or c.width]
         return len(stamps) == 2 and set(stamps) == {_nanoseconds(message.header.stamp)}
 
     def _reply(self, message: Result, seconds: float) -> Reply:

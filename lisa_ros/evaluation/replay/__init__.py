@@ -1,1 +1,1 @@
-"""Evaluation on recordings: the real node asked over real topics, beside the same core asked offline."""
+"""Replays a recording to the real node over real topics, and scores what comes back."""

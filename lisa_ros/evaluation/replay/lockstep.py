@@ -1,0 +1,66 @@
+"""Lockstep: a frame, its questions, their answers, then the next frame. The same numbers on any machine."""
+
+from collections import defaultdict
+
+from tqdm import tqdm
+
+from lisa_ros.evaluation.replay.rows import NO_RESULT, Answer
+from lisa_ros.evaluation.replay.scan import Case, Scan
+from lisa_ros.evaluation.replay.scoring import Frame, Scorer
+
+
+def run_lockstep(client, scan: Scan, scorer: Scorer, timeout: float) -> str:
+    """Asks every case about its frame's stamp.
+
+    client: a `lisa_ros.nodes.evaluator.Evaluator`. timeout: s for one answer. A question without an answer is scored
+    as one. Returns why the node ended, "" where it did not; all questions that were left have no answer then.
+    """
+    from lisa_ros.nodes.asker import GraphEndedError
+
+    left, ended = cases_by_frame(scan), ""
+    with question_bar(scan, scorer.protocol) as bar:
+        try:
+            for rgbd in scan.bag.frames():
+                cases = left.get(rgbd.index)
+                if not cases:
+                    continue
+                frame = Frame(rgbd)
+                client.player.publish(rgbd)
+                while cases:
+                    answer = _ask(client, rgbd, cases[0], timeout)
+                    scorer.add(cases.pop(0), answer, frame)
+                    bar.update()
+        except GraphEndedError as error:
+            ended = str(error)
+        for case in [case for cases in left.values() for case in cases]:
+            scorer.add(case, Answer(NO_RESULT, ended or f"the bag has no frame {case.frame}"))
+            bar.update()
+    return ended
+
+
+def answer_of(reply) -> Answer:
+    """What a reply of the node (`lisa_ros.nodes.asker.Reply`) says."""
+    points = None if reply.cloud is None else reply.cloud.points
+    return Answer(reply.status, reply.message, reply.result, points, reply.seconds)
+
+
+def cases_by_frame(scan: Scan) -> dict[int, list[Case]]:
+    """Frame -> its cases, in the order of the queries."""
+    cases = defaultdict(list)
+    for case in scan.cases:
+        cases[case.frame].append(case)
+    return dict(cases)
+
+
+def question_bar(scan: Scan, name: str) -> tqdm:
+    """Progress over all cases, on stderr."""
+    return tqdm(total=len(scan.cases), desc=f"{scan.scene} {name}", unit="question", mininterval=1.0)
+
+
+def _ask(client, rgbd, case: Case, timeout: float) -> Answer:
+    from lisa_ros.nodes.asker import NoReplyError
+
+    try:
+        return answer_of(client.ask_about(rgbd, case.query.text, timeout))
+    except NoReplyError as error:
+        return Answer(NO_RESULT, str(error))

@@ -1,0 +1,163 @@
+"""A recording with its truth: bag, `.sens` file, annotation and queries as one thing."""
+
+from collections.abc import Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from lisa_ros.errors import RecordingError
+from lisa_ros.recordings.bag_reader import RgbdBag
+from lisa_ros.recordings.topics import stamp_of_index
+from lisa_ros.scannet.annotations import Annotation
+from lisa_ros.scannet.queries import SceneQuery, read_queries
+from lisa_ros.scannet.scene import SceneFiles
+from lisa_ros.scannet.sens import SensFrame, SensReader
+from lisa_ros.scannet.truth import BOUNDARY, FrameTruth, frame_truth
+
+
+@dataclass(frozen=True)
+class ScanPaths:
+    """Where a recording lies.
+
+    bag: as `lisa-ros scannet convert` or `lisa-ros record` writes it. queries: None for queries.jsonl beside the bag.
+    scan: the `.sens` file or its folder; None for the file that the bag was made of, beside the bag or its queries.
+    labels: label table, None to look for it. boundary: px around the truth's edges that are not scored.
+    """
+
+    bag: Path
+    queries: Path | None = None
+    scan: Path | None = None
+    labels: Path | None = None
+    boundary: int = BOUNDARY
+
+
+@dataclass(frozen=True)
+class Case:
+    """A query in one frame in which it has a truth."""
+
+    query: SceneQuery
+    frame: int
+
+    @property
+    def stamp(self) -> int:
+        """ns, of the frame in the bag."""
+        return stamp_of_index(self.frame)
+
+
+class Scan:
+    """An open recording; a context manager. cases: what can be asked and scored, frame by frame.
+
+    without_truth: how often a query asks about a frame that says nothing about it (no pose, hardly in view, left out of
+    the bag). Raises RecordingError for files that are missing, damaged, or do not belong together.
+    """
+
+    def __init__(self, paths: ScanPaths):
+        self.paths = paths
+        with ExitStack() as stack:
+            self.bag = stack.enter_context(RgbdBag(paths.bag))
+            queries = paths.queries or Path(paths.bag).absolute().parent / "queries.jsonl"
+            files = self._find(queries)
+            self._sens = stack.enter_context(SensReader(files.sens))
+            self._check_same(files)
+            self._annotation = stack.enter_context(Annotation(files))
+            self.queries = read_queries(queries, self._annotation)
+            self._unusable = _unusable_frames(self.bag.manifest)
+            self.without_truth = 0
+            self.cases = self._find_cases()
+            if not self.cases:
+                raise RecordingError(
+                    f"{queries} asks nothing about {files.scene} that can be scored ({len(self.queries)} queries, "
+                    f"{self.without_truth} times without a truth)"
+                )
+            self._close = stack.pop_all().close
+
+    def __enter__(self) -> "Scan":
+        return self
+
+    def __exit__(self, *_):
+        self._close()
+
+    @property
+    def scene(self) -> str:
+        """Its name."""
+        return self._annotation.scene
+
+    @property
+    def color_size(self) -> tuple[int, int]:
+        """(width, height) of the colour images."""
+        return self._sens.header.color_size
+
+    @property
+    def annotation(self) -> Annotation:
+        """Objects, categories and instance images."""
+        return self._annotation
+
+    @property
+    def frames(self) -> list[int]:
+        """The frames that are asked about, in order."""
+        return sorted({case.frame for case in self.cases})
+
+    def number(self, query: SceneQuery) -> int:
+        """Place of a query in its file: a name for files, whatever its id is made of."""
+        return self.queries.index(query)
+
+    def truth(self, query: SceneQuery, frame: int) -> FrameTruth | None:
+        """The truth at the colour image's size; None where the frame says nothing about the query."""
+        if frame in self._unusable:
+            return None
+        # Only whether there is a pose matters here.
+        truth = frame_truth(
+            self._annotation, query, frame, np.eye(4), self.color_size, boundary=self.paths.boundary
+        )
+        # A thing as thin as the ignored band around its edge has nothing left to score.
+        return None if truth is None or (query.object_ids and not (truth.labels == 1).any()) else truth
+
+    def sens_frames(self, wanted: set[int]) -> Iterator[SensFrame]:
+        """Frames of the `.sens` file, in order."""
+        return self._sens.frames(wanted)
+
+    def _find(self, queries: Path) -> SceneFiles:
+        if self.paths.scan is not None:
+            return SceneFiles.find(self.paths.scan, self.paths.labels)
+        source = self.bag.manifest.get("source")
+        if not source:
+            raise RecordingError(
+                f"{self.paths.bag} has no manifest.json that names its .sens file, so that its frames cannot be told; "
+                "make the bag with `lisa-ros scannet convert`"
+            )
+        places = [Path(self.paths.bag).absolute().parent, queries.absolute().parent]
+        found = next((place / source for place in places if (place / source).is_file()), None)
+        if found is None:
+            raise RecordingError(f"{source}, of which {self.paths.bag} was made, is in neither {places}; give --scan")
+        return SceneFiles.find(found, self.paths.labels)
+
+    def _check_same(self, files: SceneFiles):
+        manifest = self.bag.manifest
+        if manifest.get("scene") != files.scene or manifest.get("frames") != len(self._sens):
+            raise RecordingError(
+                f"{self.paths.bag} is of {manifest.get('scene')} with {manifest.get('frames')} frames, "
+                f"{files.sens} has {len(self._sens)}: convert the .sens file again"
+            )
+
+    def _find_cases(self) -> list[Case]:
+        cases: list[Case] = []
+        for frame in range(len(self._sens)):
+            asked: set[str] = set()
+            for query in self.queries:
+                if not query.asks_about(frame):
+                    continue
+                if query.text in asked:
+                    raise RecordingError(f"frame {frame} of {self.scene} is asked {query.text!r} twice; ask it once")
+                asked.add(query.text)
+                if self.truth(query, frame) is None:
+                    self.without_truth += 1
+                else:
+                    cases.append(Case(query, frame))
+        return cases
+
+
+def _unusable_frames(manifest: dict) -> set[int]:
+    poses = manifest["poses"]
+    return {*poses["lost"], *poses["implausible"], *(skipped["frame"] for skipped in manifest["skipped"])}

@@ -1,0 +1,89 @@
+"""A ROS graph that belongs to one program: seen by nobody else, its output kept, always ended with the program."""
+
+import os
+import random
+import signal
+import socket
+import threading
+from collections import deque
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from lisa_ros import graph
+from lisa_ros.launcher import RunningGraph
+
+
+class Log:
+    """What the processes write: into a file, and the last lines at hand for error messages. Used from any thread."""
+
+    def __init__(self, path: Path):
+        self._file = path.open("w", encoding="utf-8")
+        self._lock = threading.Lock()
+        self.last: deque[str] = deque(maxlen=8)
+
+    def write(self, name: str, line: str):
+        """One line of a process."""
+        with self._lock:
+            self.last.append(f"[{name}] {line}")
+            if not self._file.closed:
+                self._file.write(self.last[-1] + "\n")
+                self._file.flush()
+
+    def close(self):
+        """Ends the file."""
+        with self._lock:
+            self._file.close()
+
+
+def check_running(running: list[RunningGraph], log: Log):
+    """Raises GraphEndedError, with the last words of the processes, where one of them has ended."""
+    from lisa_ros.nodes.asker import GraphEndedError
+
+    for part in running:
+        if name := part.ended():
+            raise GraphEndedError(
+                f"the process {name} ended with status {part.status(name)}; its last words: {' | '.join(log.last)}"
+            )
+
+
+def isolate():
+    """Loopback discovery and a ROS domain of its own: the program neither sees nor disturbs a robot in the network."""
+    os.environ.update(
+        ROS_DOMAIN_ID=str(_free_domain()),
+        ROS_AUTOMATIC_DISCOVERY_RANGE="LOCALHOST",  # Iron and newer
+        ROS_LOCALHOST_ONLY="1",  # Humble
+        **graph.environment(),
+    )
+
+
+def _free_domain() -> int:
+    """A domain in 1..100 whose first participant's discovery port is free on this machine."""
+    candidates = list(range(1, 101))
+    random.shuffle(candidates)
+    for domain in candidates:
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+            try:
+                probe.bind(("", 7400 + 250 * domain + 10))
+            except OSError:
+                continue
+            return domain
+    return candidates[0]
+
+
+@contextmanager
+def signals_as_interrupt() -> Iterator[None]:
+    """The first SIGINT, SIGTERM or SIGHUP interrupts; further ones do not disturb the ending of the processes."""
+    numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+    def interrupt(*_):
+        for number in numbers:
+            signal.signal(number, signal.SIG_IGN)
+        raise KeyboardInterrupt
+
+    before = {number: signal.signal(number, interrupt) for number in numbers}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
