@@ -39,7 +39,8 @@ def test_turns_carry_their_masks():
             assert turn.answer.count("[SEG]") == len(turn.targets)
             for target in turn.targets:
                 assert (target.mask == (scene.instances == target.instance_id)).all() and target.mask.any()
-                assert target.phrase in turn.answer
+                colour, category = target.phrase.split()
+                assert f"{category} in {colour}" in turn.answer
     assert absent > 8
 
 
