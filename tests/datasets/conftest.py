@@ -27,4 +27,6 @@ def copy_of_root(root, tmp_path):
     """A data folder of the test's own, to damage."""
     copy = tmp_path / "data"
     shutil.copytree(root, copy, copy_function=shutil.copyfile)
+    for folder in (copy, *(path for path in copy.rglob("*") if path.is_dir())):
+        folder.chmod(0o755)  # the original may be read-only
     return copy
