@@ -91,7 +91,8 @@ class Collator:
     def row(self, conversation: Sequence[tuple[str, str]], has_image: bool) -> Row:
         """Ids and labels of one conversation: answers and their `</s>` are learnt, everything else is -100.
 
-        Raises BadItemError for a row longer than `max_length`: cutting it could lose its [SEG].
+        A row longer than `max_length` is cut, as in the official code: many of LLaVA's dialogues are longer. Raises
+        BadItemError where that would lose a [SEG], or leave nothing to learn.
         """
         turns = list(conversation)
         if has_image:
@@ -104,9 +105,11 @@ class Collator:
             if ids[: len(answered)] != answered or answered[: len(asked)] != asked:
                 raise BadItemError(f"the tokens of turn {number + 1} change with what follows it: {question!r}")
             labels[len(asked) : len(answered)] = answered[len(asked) :]
-        if len(ids) > self.max_length:
+        kept = labels[: self.max_length]
+        lost = self.tokenizer.seg_id in ids[self.max_length :] or all(label == IGNORE_INDEX for label in kept)
+        if len(ids) > self.max_length and lost:
             raise BadItemError(f"a conversation of {len(ids)} tokens; max_length is {self.max_length}")
-        return Row(ids, labels)
+        return Row(ids[: self.max_length], kept)
 
     def _ids(self, turns: Sequence[tuple[str, str | None]]) -> list[int]:
         ids = self.tokenizer.encode_prompt(self.template.render(turns))

@@ -56,9 +56,10 @@ class OptimizerSettings:
 @dataclass(frozen=True)
 class BatchSettings:
     """steps: optimiser steps in all. batch_size: items of one micro-batch on one device. accumulation: micro-batches
-    of one optimiser step on one device. max_length: longest row in tokens, visual ones included; longer ones are left
-    out and counted. workers: processes that prepare batches, 0 for none. ignore_regions: leave pixels that a data set
-    marks as "ignore" out of the loss; False: they are background, as in the official code.
+    of one optimiser step on one device. max_length: longest row in tokens, visual ones included; longer dialogues are
+    cut, rows that would lose a [SEG] are left out and counted. workers: processes that prepare batches, 0 for none.
+    ignore_regions: leave pixels that a data set marks as "ignore" out of the loss; False: they are background, as in
+    the official code.
     """  # noqa: D205
 
     steps: int

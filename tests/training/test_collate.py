@@ -80,13 +80,22 @@ def test_batch_layout(checkpoint):
         (item((("a?", "[SEG]."),), masks=0), "1 \\[SEG\\] for 0 masks"),
         (item((("a?", "No."),), masks=1), "0 \\[SEG\\] for 1 masks"),
         (item((("a " * 300, "No."),)), "max_length is 200"),
+        (item((("a?", "No. " * 300 + "[SEG]."),), masks=1), "max_length is 200"),
         (item(), "no answer to learn"),
         (item((("a?", "[SEG]."),), masks=1, image=False), "masks without an image"),
     ],
 )
-def test_bad_items_are_named_never_cut(checkpoint, bad, words):
+def test_bad_items_are_named(checkpoint, bad, words):
     with pytest.raises(BadItemError, match=f"test k: .*{words}"):
         TINY.collator(checkpoint, max_length=200)([bad])
+
+
+def test_a_long_dialogue_loses_its_end(checkpoint):
+    dialogue = (("a?", "No."), ("b?", "Yes. " * 300))
+    whole = TINY.collator(checkpoint).row(dialogue, True)
+    row = TINY.collator(checkpoint, max_length=200).row(dialogue, True)
+    assert len(row.ids) == len(row.labels) == 200
+    assert (row.ids, row.labels) == (whole.ids[:200], whole.labels[:200])
 
 
 def test_ignored_pixels_leave_the_loss_only_where_wanted(checkpoint):
