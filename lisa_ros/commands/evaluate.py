@@ -1,11 +1,11 @@
 """`lisa-ros eval`: scores of a model."""
 
 import argparse
-import json
 from pathlib import Path
 
 from lisa_ros.commands import evaluate_bag, evaluate_sets
-from lisa_ros.commands.common import add_model_arguments, load_lisa, output_directory, positive
+from lisa_ros.commands.common import add_model_arguments, output_directory, positive
+from lisa_ros.errors import ConfigurationError
 
 
 def add_arguments(parser: argparse.ArgumentParser):
@@ -25,6 +25,8 @@ def add_arguments(parser: argparse.ArgumentParser):
     )
     tabletop.add_argument("--variant", default="default", metavar="V", help="kind of scenes (default: %(default)s)")
     tabletop.add_argument("--json", type=Path, metavar="FILE", help="write the scores to this file")
+    tabletop.add_argument("--out", type=Path, metavar="DIR", help="write rows, scores and a report; go on where it is")
+    evaluate_sets.add_run_arguments(tabletop, mode="generative")
     add_model_arguments(tabletop)
     evaluate_bag.add_parser(benchmarks)
     evaluate_sets.add_parsers(benchmarks)
@@ -39,26 +41,50 @@ def run(args: argparse.Namespace) -> int:
 
 def run_tabletop(args: argparse.Namespace) -> int:
     """Evaluates on simulated scenes."""
+    from lisa_ros.evaluation.files import write_json
     from lisa_ros.evaluation.tabletop import evaluate_tabletop
 
+    if args.shard.count > 1 and not args.out:
+        raise ConfigurationError("--shard needs --out DIR, where the parts come together")
     if args.json:
         output_directory(args.json.parent)
-    lisa = load_lisa(args)
-    scores = evaluate_tabletop(
-        lisa, args.split, args.count, queries=args.queries, variant=args.variant, progress=True
-    )
-    scores = {"benchmark": args.benchmark, "model": lisa.provenance} | scores
+    predictor = evaluate_sets.open_predictor(args)
+    if args.out:
+        scores = _with_report(args, predictor)
+    else:
+        scores = evaluate_tabletop(
+            predictor, args.split, args.count, queries=args.queries, variant=args.variant, progress=True
+        )
+    scores = {"benchmark": args.benchmark, "model": predictor.lisa.provenance, "mode": args.mode} | scores
     print(table(scores))
     if args.json:
-        args.json.write_text(json.dumps(scores, indent=2) + "\n", encoding="utf-8")
+        write_json(args.json, scores)
         print(f"scores in {args.json}")
     return 0
+
+
+def _with_report(args: argparse.Namespace, predictor) -> dict:
+    from lisa_ros.datasets.tabletop import TabletopDataset
+    from lisa_ros.evaluation.tabletop import tabletop_scores
+
+    def extra(rows) -> tuple[dict, list]:
+        scores = tabletop_scores(rows, args.mode == "generative")
+        words = [(kind, str(row["n"]), *_words(row)) for kind, row in scores["by_kind"].items()]
+        return {"tabletop": scores}, [("Words of the answers", ("", "n", "right objects", "word for word"), words)]
+
+    dataset = TabletopDataset(args.split, args.count, args.queries, args.variant)
+    summary = evaluate_sets.run_benchmark(args, dataset, predictor, args.out, extra=extra)
+    return {"split": args.split, "variant": args.variant} | summary["tabletop"]
+
+
+def _words(row: dict) -> tuple[str, str]:
+    return _share(row["answer_accuracy"]), _share(row["exact_answers"])
 
 
 def table(scores: dict) -> str:
     """The scores for people to read."""
     lines = [
-        f"{scores['model']} on tabletop/{scores['split']}/{scores['variant']}: "
+        f"{scores['model']} on tabletop/{scores['split']}/{scores['variant']}, {scores['mode']}: "
         f"{scores['n']} questions about {scores['scenes']} scenes",
         "",
         f"{'':<14}{'n':>6}{'gIoU':>8}{'refused':>9}{'answers':>9}{'exact':>8}",

@@ -1,9 +1,10 @@
 """`lisa-ros eval reasonseg|refcoco|...`: scores on published data sets, with a report."""
 
 import argparse
+import re
 from pathlib import Path
 
-from lisa_ros.commands.common import add_model_arguments, load_lisa, output_directory, positive
+from lisa_ros.commands.common import add_model_arguments, load_lisa, output_directory, positive, printable
 from lisa_ros.errors import ConfigurationError
 
 SPLITS = {
@@ -24,19 +25,27 @@ def add_parsers(benchmarks) -> None:
             "--data", type=Path, required=True, metavar="DIR", help="data sets in the layout of LISA's README"
         )
         parser.add_argument("--split", default="val", choices=splits, help="default: %(default)s")
-        parser.add_argument(
-            "--mode",
-            default="teacher_forced",
-            choices=("teacher_forced", "generative"),
-            help="teacher_forced: as the paper's validation; generative: what a robot gets (default: %(default)s)",
-        )
-        parser.add_argument("--out", type=Path, metavar="DIR", help="default: out/eval/SET-SPLIT-MODE")
         parser.add_argument("--limit", type=positive, metavar="N", help="first N pictures of the set only")
-        parser.add_argument(
-            "--shard", type=shard, default="0/1", metavar="I/N",
-            help="score every N-th picture from the I-th on; the last process to end writes the report of all",
-        )  # fmt: skip
+        parser.add_argument("--out", type=Path, metavar="DIR", help="default: out/eval/SET-SPLIT-MODE-MODEL")
+        add_run_arguments(parser, mode="teacher_forced")
         add_model_arguments(parser, default=None)
+
+
+def add_run_arguments(parser: argparse.ArgumentParser, mode: str) -> None:
+    """--mode (with this default), --max-new-tokens, --shard."""
+    parser.add_argument(
+        "--mode",
+        default=mode,
+        choices=("teacher_forced", "generative"),
+        help="teacher_forced: as the paper's validation; generative: what a robot gets (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--max-new-tokens", type=positive, metavar="N", help="limit of a generated answer (default: as in a chat, 512)"
+    )
+    parser.add_argument(
+        "--shard", type=shard, default="0/1", metavar="I/N",
+        help="ask about every N-th picture from the I-th on; the last process to end writes the report of all",
+    )  # fmt: skip
 
 
 def shard(word: str):
@@ -52,38 +61,57 @@ def shard(word: str):
 
 def run(args: argparse.Namespace) -> int:
     """Evaluates what has no rows yet, then writes summary.json and report.html of all rows in --out."""
-    from lisa_ros.evaluation.benchmark_report import write_benchmark
-    from lisa_ros.evaluation.predictors import PREDICTORS
+    if args.model is None:
+        raise ConfigurationError("--model is missing: name the checkpoint to evaluate")
+    dataset = open_dataset(args.benchmark, args.data, args.split)
+    name = re.sub(r"[^\w.-]+", "-", args.model).strip("-.")
+    directory = args.out or Path("out/eval") / f"{args.benchmark}-{args.split}-{args.mode}-{name}"
+    summary = run_benchmark(args, dataset, open_predictor(args), directory, limit=args.limit)
+    return 1 if summary["bad_samples"] else 0
+
+
+def open_predictor(args: argparse.Namespace):
+    """The model that the arguments choose, asked in the way they choose."""
+    from lisa_ros.evaluation.predictors import Generative, TeacherForced
+
+    if args.mode == "generative":
+        return Generative(load_lisa(args), *([args.max_new_tokens] if args.max_new_tokens else []))
+    if args.max_new_tokens:
+        raise ConfigurationError("--max-new-tokens is of no use in mode teacher_forced: no answer is generated")
+    return TeacherForced(load_lisa(args))
+
+
+def run_benchmark(
+    args: argparse.Namespace, dataset, predictor, directory: Path, *, limit: int | None = None, extra=None
+) -> dict:
+    """Asks, writes the results into `directory`, prints them, and returns the summary.
+
+    extra: gives further keys of the summary and further tables of the report, from the rows.
+    """
+    from lisa_ros.evaluation.benchmark_report import text_table, warnings, write_benchmark
+    from lisa_ros.evaluation.files import alone_in
     from lisa_ros.evaluation.rows import read_all
     from lisa_ros.evaluation.run import evaluate
     from lisa_ros.evaluation.summary import already_seen, summarise
 
-    if args.model is None:
-        raise ConfigurationError("--model is missing: name the checkpoint to evaluate")
-    directory = output_directory(args.out or Path("out/eval") / f"{args.benchmark}-{args.split}-{args.mode}")
-    dataset = open_dataset(args.benchmark, args.data, args.split)
-    predictor = PREDICTORS[args.mode](load_lisa(args))
+    output_directory(directory)
     seen = already_seen(predictor.lisa.provenance, args.benchmark, args.split)
     if seen:
-        print(f"warning: {seen}")
-    outcome = evaluate(
-        dataset,
-        predictor,
-        args.benchmark,
-        directory,
-        shard=args.shard,
+        print(f"warning: {seen}", flush=True)
+    evaluate(
+        dataset, predictor, args.benchmark, directory, shard=args.shard, limit=limit, progress=True,
         first_wording=args.benchmark == "reasonseg",  # as LISA's validation
-        limit=args.limit,
-        progress=True,
-    )
-    for key, reason in outcome.bad.items():
-        print(f"not scored: {key}: {reason}")
-    identity, rows = read_all(directory)
-    summary = summarise(identity, rows, outcome.bad)
-    write_benchmark(directory, summary, rows, dataset, predictor)
-    print(table(summary))
+    )  # fmt: skip
+    with alone_in(directory):  # whoever comes last knows all rows
+        log = read_all(directory)
+        more, tables = extra(log.rows) if extra else ({}, ())
+        summary = summarise(log) | more
+        write_benchmark(directory, summary, log.rows, dataset, predictor, tables)
+    print(printable(text_table(summary)))
+    for warning in warnings(summary):
+        print(f"warning: {printable(warning)}")
     print(f"report in {directory / 'report.html'}, scores in {directory / 'summary.json'}")
-    return 0
+    return summary
 
 
 def open_dataset(name: str, root: Path, split: str):
@@ -95,24 +123,3 @@ def open_dataset(name: str, root: Path, split: str):
     from lisa_ros.datasets.refer import ReferDataset
 
     return ReferDataset(root, name, split)
-
-
-def table(summary: dict) -> str:
-    """The scores for people to read, in percent."""
-    from lisa_ros.evaluation.benchmark_report import HEADER, score_rows, with_interval
-
-    overall = summary["overall"]
-    rows = [HEADER, *score_rows(summary)]
-    widths = [max(len(row[i]) for row in rows) for i in range(len(HEADER))]
-    lines = [f"{summary['model']} on {summary['source']}, {summary['mode']}", ""]
-    for row in rows:
-        cells = [
-            cell.ljust(w) if i == 0 else cell.rjust(w) for i, (cell, w) in enumerate(zip(row, widths, strict=True))
-        ]
-        lines.append("  ".join(cells))
-    lines += [
-        "",
-        f"gIoU {with_interval(overall['giou'], overall['giou_ci'])}, "
-        f"cIoU {with_interval(overall['ciou'], overall['ciou_ci'])}: 95% bootstrap intervals over pictures",
-    ]
-    return "\n".join(lines)

@@ -51,6 +51,10 @@ class TabletopDataset:
     def __len__(self) -> int:
         return self.count
 
+    def key(self, index: int) -> str:
+        """Names a scene."""
+        return f"{index:06d}"
+
     def scene(self, index: int) -> Scene:
         """The rendered scene of an index. Raises IndexError."""
         if not 0 <= index < self.count:

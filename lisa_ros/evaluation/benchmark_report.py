@@ -1,12 +1,11 @@
-"""summary.json and report.html of a benchmark's rows."""
+"""summary.json and report.html of a benchmark's rows, and the table for the terminal."""
 
-import json
-import os
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 
+from lisa_ros.evaluation.files import write_json
 from lisa_ros.evaluation.metrics import PRECISION_THRESHOLDS
 from lisa_ros.evaluation.predictors import Predictor
 from lisa_ros.evaluation.published import SOURCE, published_rows
@@ -16,50 +15,90 @@ from lisa_ros.evaluation.run import EvaluationDataset, union_truth
 from lisa_ros.evaluation.summary import already_seen, chosen_examples
 from lisa_ros.visualization import annotated_picture
 
-HEADER = ("", "n", "gIoU", "cIoU", "Pr@0.5", "Pr@0.7", "Pr@0.9", "absent refused", "present found", "empty")
+HEADER = ("", "n", "gIoU", "cIoU", *(f"Pr@{t}" for t in PRECISION_THRESHOLDS), "N-acc", "T-acc", "empty", "no answer")
+LEGEND = (
+    "In percent. Pr@t: present targets with IoU of at least t. N-acc: absent targets refused; T-acc: present targets "
+    "not refused. empty: present targets without a pixel. no answer: no mask token for a present target, or an answer "
+    "that was cut off or could not be asked for."
+)
 _MODE = {
     "teacher_forced": "Teacher-forced: the answer [SEG]. is given, as in the paper's validation.",
     "generative": "Generative: the masks of the answer that the model wrote itself.",
 }
+_SHOWN_BAD = 5
 
 
 def write_benchmark(
-    directory: Path, summary: dict, rows: Sequence[Row], dataset: EvaluationDataset, predictor: Predictor
+    directory: Path,
+    summary: dict,
+    rows: Sequence[Row],
+    dataset: EvaluationDataset,
+    predictor: Predictor,
+    tables: Sequence[tuple[str, Sequence[str], Sequence[Sequence[str]]]] = (),
 ) -> None:
-    """Writes both files. The pictures' answers are asked again: masks of thousands of queries are not kept."""
+    """Writes both files. tables: further ones for the page, as (title, header, rows).
+
+    The pictures' answers are asked again: masks of thousands of queries are not kept.
+    """
     write_json(directory / "summary.json", summary)
-    benchmark, split = summary["benchmark"], summary["source"].rsplit("/", 1)[-1]
     report = Report(f"{summary['source']}: {summary['model']}", _MODE[summary["mode"]])
-    seen = already_seen(summary["model"], benchmark, split)
-    if seen:
-        report.warning(seen)
-    if summary["bad_samples"]:
-        report.warning(f"{len(summary['bad_samples'])} samples could not be read and are in no score.")
-    overall = summary["overall"]
-    report.numbers(
-        {
-            "gIoU": with_interval(overall["giou"], overall["giou_ci"]),
-            "cIoU": with_interval(overall["ciou"], overall["ciou_ci"]),
-            "questions": str(overall["n"]),
-            "unfinished answers": percent(overall["format_failures"]),
-        }
-    )
-    published = [
-        (row.model, "", _number(row.giou), _number(row.ciou), *[""] * (len(HEADER) - 4))
-        for row in published_rows(benchmark, split)
-    ]
-    report.table("Scores, in percent", HEADER, score_rows(summary), aside=published, note=SOURCE if published else "")
-    report.histogram("IoU of each question", {summary["mode"]: [row.iou for row in rows]})
-    thresholds = np.linspace(0, 1, 51)
-    present = np.array([row.iou for row in rows if row.present])
-    share = [float((present >= t).mean()) if len(present) else 0.0 for t in thresholds]
-    report.curve(
-        "Share of present targets with at least this IoU", {summary["mode"]: (thresholds, share)},
-        x_label="IoU", y_label="share", y_limits=(0, 1),
-    )  # fmt: skip
+    for warning in warnings(summary):
+        report.warning(warning)
+    report.numbers(_headline(summary["overall"]))
+    published = published_table(summary)
+    report.table("Scores", HEADER, score_rows(summary), aside=published, note=f"{LEGEND} {_source(published)}")
+    for title, header, lines in tables:
+        report.table(title, header, lines)
+    report.table("95% bootstrap intervals over pictures", ("", "score", "from", "to"), _interval_rows(summary))
+    _charts(report, summary, rows)
     for name, chosen in chosen_examples(rows).items():
         report.pictures(name.capitalize(), [picture_of(row, dataset, predictor) for row in chosen])
     report.write(directory / "report.html")
+
+
+def _headline(overall: dict) -> dict[str, str]:
+    return {
+        "gIoU": with_interval(overall["giou"], overall["giou_ci"]),
+        "cIoU": with_interval(overall["ciou"], overall["ciou_ci"]),
+        "questions": str(overall["n"]),
+        "pictures": str(overall["images"]),
+        "present targets without a pixel": percent(overall["empty"]),
+        "without an answer": percent(overall["format_failures"]),
+    }
+
+
+def _charts(report: Report, summary: dict, rows: Sequence[Row]) -> None:
+    """By length where there are both, else all in one."""
+    parts = {"short": [row for row in rows if not row.sentence], "long": [row for row in rows if row.sentence]}
+    if not all(parts.values()):
+        parts = {summary["mode"]: list(rows)}
+    ious = {name: np.array([row.iou for row in part if row.present]) for name, part in parts.items()}
+    report.histogram("IoU of questions about present targets", ious)
+    thresholds = np.linspace(0, 1, 51)
+    shares = {name: (thresholds, [float((v >= t).mean()) for t in thresholds]) for name, v in ious.items() if len(v)}
+    title = "Share of present targets with at least this IoU"
+    report.curve(title, shares, x_label="IoU", y_label="share", y_limits=(0, 1.02))
+
+
+def warnings(summary: dict) -> list[str]:
+    """What readers of the scores must know first."""
+    found, bad = [], summary["bad_samples"]
+    seen = already_seen(summary["model"], summary["benchmark"], split_of(summary))
+    if seen:
+        found.append(seen)
+    if bad:
+        named = "; ".join(f"{key}: {reason}" for key, reason in list(bad.items())[:_SHOWN_BAD])
+        rest = f"; and {len(bad) - _SHOWN_BAD} more, see summary.json" if len(bad) > _SHOWN_BAD else ""
+        found.append(f"{len(bad)} samples could not be read and are in no score: {named}{rest}")
+    missing = summary["samples"] - summary["overall"]["images"] - len(bad)
+    if missing:
+        found.append(f"these are scores of a part: {missing} of {summary['samples']} samples have not been asked yet")
+    return found
+
+
+def split_of(summary: dict) -> str:
+    """Name of the split in the source, "reason_seg/val" -> "val"."""
+    return summary["source"].rsplit("/", 1)[-1]
 
 
 def score_rows(summary: dict) -> list[tuple[str, ...]]:
@@ -67,15 +106,49 @@ def score_rows(summary: dict) -> list[tuple[str, ...]]:
     parts = {"all": summary["overall"]}
     if summary["short"]["n"] and summary["long"]["n"]:
         parts |= {"short (phrases)": summary["short"], "long (sentences)": summary["long"]}
-    if len(summary["by_kind"]) > 1:
+    if len(summary["by_kind"]) > 1 and summary["benchmark"] != "reasonseg":  # its kinds are short and long
         parts |= summary["by_kind"]
     return [_score_row(name, scores) for name, scores in parts.items()]
 
 
+def published_table(summary: dict) -> list[tuple[str, ...]]:
+    """The paper's rows under HEADER, each marked as published."""
+    rest = [""] * (len(HEADER) - 4)
+    return [
+        (f"published {row.model}{', ' * bool(row.part)}{row.part}", "", _number(row.giou), _number(row.ciou), *rest)
+        for row in published_rows(summary["benchmark"], split_of(summary))
+    ]
+
+
+def text_table(summary: dict) -> str:
+    """The scores for people to read, in percent."""
+    overall, published = summary["overall"], published_table(summary)
+    rows = [HEADER, *score_rows(summary), *published]
+    widths = [max(len(row[i]) for row in rows) for i in range(len(HEADER))]
+    lines = [f"{summary['model']} on {summary['source']}, {summary['mode']}", ""]
+    for row in rows:
+        numbers = [cell.rjust(width) for cell, width in zip(row[1:], widths[1:], strict=True)]
+        lines.append("  ".join([row[0].ljust(widths[0]), *numbers]).rstrip())
+    intervals = (f"{name} {with_interval(overall[key], overall[f'{key}_ci'])}" for name, key in _MAIN)
+    lines += ["", f"{', '.join(intervals)}: 95% bootstrap intervals over pictures"]
+    return "\n".join([*lines, *([_source(published)] if published else [])])
+
+
+_MAIN = (("gIoU", "giou"), ("cIoU", "ciou"))
+_SHARES = (*_MAIN, ("N-acc", "n_acc"), ("T-acc", "t_acc"), ("See-acc", "see_accuracy"))
+
+
+def _interval_rows(summary: dict) -> list[tuple[str, ...]]:
+    overall = summary["overall"]
+    named = [(name, overall[key], overall[f"{key}_ci"]) for name, key in _SHARES]
+    named += [(f"Pr@{t}", share, overall["precision_at_ci"][t]) for t, share in overall["precision_at"].items()]
+    return [(name, *map(percent, (share, *interval))) for name, share, interval in named if share is not None]
+
+
 def _score_row(name: str, scores: dict) -> tuple[str, ...]:
-    precision = [scores["precision_at"][str(t)] for t in PRECISION_THRESHOLDS if t in (0.5, 0.7, 0.9)]
-    shares = [scores["giou"], scores["ciou"], *precision, scores["n_acc"], scores["t_acc"], scores["empty"]]
-    return (name, str(scores["n"]), *map(percent, shares))
+    precision = [scores["precision_at"][str(t)] for t in PRECISION_THRESHOLDS]
+    shares = scores["n_acc"], scores["t_acc"], scores["empty"], scores["format_failures"]
+    return (name, str(scores["n"]), *map(percent, (scores["giou"], scores["ciou"], *precision, *shares)))
 
 
 def picture_of(row: Row, dataset: EvaluationDataset, predictor: Predictor) -> tuple[str, np.ndarray]:
@@ -96,11 +169,8 @@ def with_interval(value: float | None, interval: Sequence[float | None]) -> str:
     return f"{percent(value)} ({percent(interval[0])} to {percent(interval[1])})"
 
 
-def write_json(path: Path, content: dict) -> None:
-    """Writes a file that is whole or not there."""
-    temporary = path.with_suffix(".tmp")
-    temporary.write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
-    os.replace(temporary, path)
+def _source(published: Sequence) -> str:
+    return SOURCE if published else ""
 
 
 def _number(value: float | None) -> str:

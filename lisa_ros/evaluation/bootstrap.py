@@ -1,6 +1,6 @@
 """How far a score may be off by chance: bootstrap intervals over images."""
 
-from collections.abc import Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -17,25 +17,33 @@ class Interval(NamedTuple):
     high: float
 
 
-def ratio_interval(groups: Sequence[object], numerators: Sequence[float], denominators: Sequence[float]) -> Interval:
-    """Interval of sum(numerators) / sum(denominators) over queries, resampled by group.
+def ratio_intervals(
+    groups: Sequence[Hashable], ratios: Mapping[str, tuple[Sequence[float], Sequence[float]]]
+) -> dict[str, Interval]:
+    """Intervals of sum(numerators) / sum(denominators) over queries, for each name in ratios, resampled by group.
 
-    gIoU: IoU over 1; cIoU: intersection over union. groups: what each query belongs to, its image: queries about one
-    image are not independent, so that images are drawn, not queries.
+    gIoU: IoU over 1; cIoU: intersection over union; a share of some queries: hit over whether it is one of them.
+    groups: what each query belongs to, its image: queries about one image are not independent, so that images are
+    drawn, not queries.
     """
-    _, group = np.unique(np.asarray([str(name) for name in groups]), return_inverse=True)
-    if not len(group):
-        return Interval(float("nan"), float("nan"))
-    above = np.bincount(group, np.asarray(numerators, float))
-    below = np.bincount(group, np.asarray(denominators, float))
+    numbers = {name: number for number, name in enumerate(dict.fromkeys(groups))}
+    if not numbers:
+        return {name: Interval(float("nan"), float("nan")) for name in ratios}
+    group = np.array([numbers[name] for name in groups])
+    sums = [np.bincount(group, np.asarray(part, float)) for pair in ratios.values() for part in pair]
+    columns = np.stack(sums, axis=1)
     rng = np.random.default_rng(_SEED)
-    scores = np.empty(RESAMPLES)
+    totals = np.empty((RESAMPLES, columns.shape[1]))
     for i in range(RESAMPLES):
-        drawn = np.bincount(rng.integers(len(above), size=len(above)), minlength=len(above))
-        total = drawn @ below
-        scores[i] = (drawn @ above) / total if total else np.nan
-    tail = (1 - CONFIDENCE) / 2
-    if np.isnan(scores).all():
+        drawn = rng.integers(len(columns), size=len(columns))
+        totals[i] = np.bincount(drawn, minlength=len(columns)) @ columns
+    return {name: _interval(totals[:, 2 * i], totals[:, 2 * i + 1]) for i, name in enumerate(ratios)}
+
+
+def _interval(above: np.ndarray, below: np.ndarray) -> Interval:
+    drawn = below > 0
+    if not drawn.any():
         return Interval(float("nan"), float("nan"))
-    low, high = np.nanquantile(scores, (tail, 1 - tail))
+    tail = (1 - CONFIDENCE) / 2
+    low, high = np.quantile(above[drawn] / below[drawn], (tail, 1 - tail))
     return Interval(float(low), float(high))

@@ -15,8 +15,8 @@ class SegmentationMetrics:
 
     queries: all. iou_sum: of all queries' IoU. intersection, union: pixels. absent: queries whose target is not in the
     image, refused: those of them without a mask. present, falsely_refused: likewise for targets that are there.
-    precise: for each of PRECISION_THRESHOLDS, queries whose IoU reaches it. candidates_*: of the candidate regions that
-    a model chose among, those rightly chosen, wrongly chosen and missed.
+    precise: for each of PRECISION_THRESHOLDS, present targets whose IoU reaches it. chosen: queries for which a model
+    chose among candidate regions; candidate_*_sum: their precision, recall and F1.
     """
 
     queries: int = 0
@@ -28,9 +28,10 @@ class SegmentationMetrics:
     present: int = 0
     falsely_refused: int = 0
     precise: tuple[int, ...] = (0,) * len(PRECISION_THRESHOLDS)
-    candidates_right: int = 0
-    candidates_wrong: int = 0
-    candidates_missed: int = 0
+    chosen: int = 0
+    candidate_precision_sum: float = 0.0
+    candidate_recall_sum: float = 0.0
+    candidate_f1_sum: float = 0.0
 
     def add(self, prediction: np.ndarray | None, truth: np.ndarray | None) -> float:
         """Scores one query and returns its IoU.
@@ -49,21 +50,26 @@ class SegmentationMetrics:
         self.iou_sum += overlap.iou
         self.intersection += overlap.intersection
         self.union += overlap.union
-        reached = [overlap.iou >= threshold for threshold in PRECISION_THRESHOLDS]
-        self.precise = tuple(n + more for n, more in zip(self.precise, reached, strict=True))
         if overlap.present:
             self.present += 1
+            reached = [overlap.iou >= threshold for threshold in PRECISION_THRESHOLDS]
+            self.precise = tuple(n + more for n, more in zip(self.precise, reached, strict=True))
             self.falsely_refused += not overlap.found
         else:
             self.absent += 1
             self.refused += not overlap.found
 
     def add_candidates(self, chosen: Collection[int], right: Collection[int]) -> None:
-        """Scores the choice of regions of one query, given by their numbers."""
+        """Scores the choice of regions for one query, given by their numbers.
+
+        To choose none where none is right is a perfect choice; otherwise what is empty scores 0.
+        """
         chosen, right = set(chosen), set(right)
-        self.candidates_right += len(chosen & right)
-        self.candidates_wrong += len(chosen - right)
-        self.candidates_missed += len(right - chosen)
+        hits, perfect = len(chosen & right), float(not chosen and not right)
+        self.chosen += 1
+        self.candidate_precision_sum += hits / len(chosen) if chosen else perfect
+        self.candidate_recall_sum += hits / len(right) if right else perfect
+        self.candidate_f1_sum += 2 * hits / (len(chosen) + len(right)) if chosen or right else perfect
 
     def merge(self, other: "SegmentationMetrics"):
         """Adds the sums of another accumulator to this one."""
@@ -100,18 +106,15 @@ class SegmentationMetrics:
 
     @property
     def precision_at(self) -> dict[float, float]:
-        """Share of queries whose IoU reaches each threshold (Pr@0.5 to Pr@0.9); NaN without queries."""
-        shares = [n / self.queries if self.queries else float("nan") for n in self.precise]
+        """Share of present targets whose IoU reaches each threshold (Pr@0.5 to Pr@0.9); NaN without any."""
+        shares = [n / self.present if self.present else float("nan") for n in self.precise]
         return dict(zip(PRECISION_THRESHOLDS, shares, strict=True))
 
     @property
     def candidate_scores(self) -> tuple[float, float, float]:
-        """Precision, recall and F1 of the chosen candidates; NaN where nothing was chosen or nothing was right."""
-        chosen, right = self.candidates_right + self.candidates_wrong, self.candidates_right + self.candidates_missed
-        precision = self.candidates_right / chosen if chosen else float("nan")
-        recall = self.candidates_right / right if right else float("nan")
-        both = chosen + right
-        return precision, recall, 2 * self.candidates_right / both if both else float("nan")
+        """Precision, recall and F1 of the chosen candidates, each the mean over queries (ELISA); NaN without any."""
+        sums = self.candidate_precision_sum, self.candidate_recall_sum, self.candidate_f1_sum
+        return tuple(total / self.chosen if self.chosen else float("nan") for total in sums)
 
 
 @dataclass(frozen=True)

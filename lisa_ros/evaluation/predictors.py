@@ -1,16 +1,22 @@
 """The two ways to ask a model, never mixed in one score."""
 
+import hashlib
 from typing import Protocol
 
+import torch
+from torch import nn
+
+from lisa_ros.inference.conversation import MAX_NEW_TOKENS
 from lisa_ros.inference.engine import EncodedFrame, Lisa
 from lisa_ros.types import SegmentationResult, Turn
 
 
 class Predictor(Protocol):
-    """Answers a turn about an encoded image."""
+    """Answers a turn about an encoded image. mode, max_new_tokens: as of `rows.Identity`."""
 
     mode: str
     lisa: Lisa
+    max_new_tokens: int | None
 
     def __call__(self, frame: EncodedFrame, turn: Turn) -> SegmentationResult: ...
 
@@ -23,6 +29,7 @@ class TeacherForced:
     """
 
     mode = "teacher_forced"
+    max_new_tokens = None
 
     def __init__(self, lisa: Lisa) -> None:
         self.lisa = lisa
@@ -36,12 +43,20 @@ class Generative:
 
     mode = "generative"
 
-    def __init__(self, lisa: Lisa) -> None:
-        self.lisa = lisa
+    def __init__(self, lisa: Lisa, max_new_tokens: int = MAX_NEW_TOKENS) -> None:
+        self.lisa, self.max_new_tokens = lisa, max_new_tokens
 
     def __call__(self, frame: EncodedFrame, turn: Turn) -> SegmentationResult:
         wording = self.lisa.network.config.mask_query["sentence" if turn.is_sentence else "phrase"]
-        return self.lisa.chat(frame, wording.replace("{text}", turn.question))
+        question = wording.replace("{text}", turn.question)
+        return self.lisa.chat(frame, question, max_new_tokens=self.max_new_tokens)
 
 
-PREDICTORS = {predictor.mode: predictor for predictor in (TeacherForced, Generative)}
+def weights_digest(network: nn.Module) -> str:
+    """Tells checkpoints apart whatever they are called: a digest of a few numbers of every weight."""
+    digest = hashlib.sha256()
+    for name, weight in sorted(network.named_parameters()):
+        flat = weight.detach().reshape(-1)
+        some = flat[:: max(1, len(flat) // 64)].contiguous().view(torch.uint8).cpu().numpy()
+        digest.update(name.encode() + some.tobytes())
+    return digest.hexdigest()[:16]

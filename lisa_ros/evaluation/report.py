@@ -20,6 +20,8 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from lisa_ros.evaluation.files import write_whole
+
 _STYLE = """
 :root { color-scheme: light dark; --ink: #1b1d22; --muted: #666d78; --paper: #faf9f6; --card: #fff; --line: #dedbd2 }
 @media (prefers-color-scheme: dark) { :root { --ink: #e9eaee; --muted: #9aa1ad; --paper: #14161a; --card: #1d2026;
@@ -133,8 +135,8 @@ class Report:
         )
 
     def write(self, path: Path) -> None:
-        """Writes the page to a folder that exists."""
-        path.write_text(self.html(), encoding="utf-8")
+        """Writes the page to a folder that exists; whoever opens it meanwhile sees a whole one."""
+        write_whole(path, self.html())
 
     def _section(self, title: str, content: str) -> None:
         self._parts.append(f"<section><h2>{escape(title)}</h2>{content}</section>")

@@ -1,37 +1,46 @@
 """One row for each scored query, in JSON lines that survive a killed run and join those of several processes."""
 
+import fcntl
 import json
 import os
-from collections.abc import Iterator
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 
 from lisa_ros.errors import ConfigurationError, DatasetError
 from lisa_ros.evaluation.metrics import Overlap
 
-MODES = ("teacher_forced", "generative")
+# What no answer to a query about an absent target counts as: silence is not a refusal.
+_WRONG = Overlap(0, 1, False, True)
 
 
 @dataclass(frozen=True)
 class Identity:
     """What a set of rows is about; rows of different identities are never put into one score.
 
-    mode: "teacher_forced" (the paper's validation: the mask of an answer that is given) or "generative" (what a robot
-    gets: the masks of the answer that the model writes).
+    source, samples: the data set with its split, and its number of images. model, weights: name of the model, and a
+    digest of what it has learnt. mode: "teacher_forced" (the paper's validation: the mask of an answer that is given)
+    or "generative" (what a robot gets: the masks of the answer that the model writes). max_new_tokens: limit of an
+    answer, None where none is written.
     """
 
     benchmark: str
     source: str
+    samples: int
     model: str
+    weights: str
     mode: str
+    max_new_tokens: int | None = None
 
 
 @dataclass(frozen=True)
 class Row:
-    """One scored query. key: its image; turn: its number there. seconds: wall time of the answer, without encoding.
+    """One scored query.
 
-    masks: how many the model gave. truncated: its answer reached the token limit. error: why the model could not be
-    asked, "" if it could; such a query counts as one without a mask.
+    key: its image; turn: its number there. phrases: what its targets are called; reference: the answer of the data set.
+    sentence: asked as it is, rather than a phrase to put into a question. intersection, union: pixels. present, found:
+    whether target and prediction have any. masks: how many the model gave. truncated: the answer reached the token
+    limit. error: why the model could not be asked, "" if it could; such a query counts as wrongly answered. seconds: of
+    the answer; encoding: of the image, shared by all queries about it.
     """
 
     key: str
@@ -48,10 +57,15 @@ class Row:
     truncated: bool = False
     error: str = ""
     seconds: float = 0.0
+    encoding: float = 0.0
+    phrases: tuple[str, ...] = ()
+    reference: str = ""
 
     @property
     def overlap(self) -> Overlap:
         """The pixels, for the metrics."""
+        if self.error and not self.present:
+            return _WRONG
         return Overlap(self.intersection, self.union, self.present, self.found)
 
     @property
@@ -60,94 +74,133 @@ class Row:
         return self.overlap.iou
 
 
-class RowFile:
-    """Rows of one process, appended image by image.
+@dataclass
+class Log:
+    """Content of a file of rows. bad: samples that could not be read, key -> reason. end: bytes that are whole."""
 
-    Opening a file that exists goes on with it; a line that a killed run left unfinished is dropped, with its image.
-    Raises ConfigurationError if the file belongs to another evaluation.
+    identity: Identity
+    rows: list[Row] = field(default_factory=list)
+    bad: dict[str, str] = field(default_factory=dict)
+    end: int = 0
+
+
+class RowFile:
+    """A file that one process appends rows to, image by image; a context manager.
+
+    Opening a file that exists goes on with it; what a killed run left unfinished is cut off. Raises ConfigurationError
+    if the file belongs to another evaluation, or to a process that is still writing.
     """
 
     def __init__(self, path: Path, identity: Identity) -> None:
         self.path = path
-        self.done: set[str] = set()
-        if path.exists() and path.stat().st_size:
-            known, rows = read_rows(path)
-            if known != identity:
-                raise ConfigurationError(
-                    f"{path} holds {known}; this evaluation is {identity}: choose another --out or remove the file"
-                )
-            self.done = {row.key for row in rows}
-            self._write([identity, *rows])
-        else:
-            self._write([identity])
+        self._file = path.open("ab")
+        try:
+            self._lock()
+            begun = path.read_bytes()
+            if _line(asdict(identity)).startswith(begun):  # new, or killed before its first line was whole
+                self._file.truncate(0)
+                self._write(asdict(identity))
+                log = Log(identity)
+            else:
+                log = read_log(path)
+                _same(path, log.identity, identity)
+                self._file.truncate(log.end)
+        except BaseException:
+            self._file.close()
+            raise
+        self.done = {row.key for row in log.rows}
+
+    def __enter__(self) -> "RowFile":
+        return self
+
+    def __exit__(self, *_) -> None:
+        self._file.close()
 
     def append(self, rows: list[Row]) -> None:
         """Adds all rows of one image at once."""
-        with open(self.path, "a", encoding="utf-8") as file:
-            file.write("".join(_line(row) for row in rows) + _end(rows[0].key))
-            file.flush()
-            os.fsync(file.fileno())
-        self.done.add(rows[0].key)
+        key = rows[0].key
+        self._write(*(asdict(row) | {"iou": round(row.iou, 6)} for row in rows), {"end": key})
+        self.done.add(key)
 
-    def _write(self, content: list[Identity | Row]) -> None:
-        lines = []
-        for i, item in enumerate(content):
-            lines.append(_line(item))
-            last = i + 1 == len(content) or content[i + 1].key != item.key if isinstance(item, Row) else False
-            if last:
-                lines.append(_end(item.key))
-        temporary = self.path.with_suffix(".tmp")
-        temporary.write_text("".join(lines), encoding="utf-8")
-        os.replace(temporary, self.path)
+    def append_bad(self, key: str, reason: str) -> None:
+        """Notes a sample that could not be read. The next run tries it again."""
+        self._write({"bad": key, "reason": reason})
+
+    def _write(self, *items: dict) -> None:
+        self._file.write(b"".join(map(_line, items)))
+        self._file.flush()
+        os.fsync(self._file.fileno())
+
+    def _lock(self) -> None:
+        try:
+            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise ConfigurationError(
+                f"another process is writing {self.path}: wait for it, or give each its own --shard or --out"
+            ) from None
 
 
-def read_rows(path: Path) -> tuple[Identity, list[Row]]:
+def read_log(path: Path) -> Log:
     """Identity and the rows of finished images. Raises DatasetError for a file that is not one of rows."""
-    lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
+    lines = path.read_bytes().splitlines(keepends=True)
     try:
-        identity = Identity(**json.loads(lines[0]))
+        log = Log(Identity(**json.loads(lines[0])), end=len(lines[0]))
     except (IndexError, ValueError, TypeError) as error:
         raise DatasetError(f"{path} does not begin as a file of evaluation rows: {error}") from error
-    return identity, list(_finished(path, lines[1:]))
+    read, waiting = log.end, []
+    for number, line in enumerate(lines[1:], start=2):
+        if not line.endswith(b"\n"):
+            break  # a killed run was writing it
+        content = _parsed(path, number, line)
+        read += len(line)
+        if isinstance(content, Row):
+            waiting.append(content)
+            continue
+        if "end" in content:
+            log.rows += waiting
+        else:
+            log.bad[content["bad"]] = content["reason"]
+        log.end, waiting = read, []
+    return log
 
 
-def read_all(directory: Path) -> tuple[Identity, list[Row]]:
+def read_all(directory: Path) -> Log:
     """Rows of all processes that wrote into a directory, each query once. Raises DatasetError, ConfigurationError."""
-    paths = sorted(directory.glob("rows*.jsonl"))
+    paths = [path for path in sorted(directory.glob("rows*.jsonl")) if path.stat().st_size]
     if not paths:
         raise DatasetError(f"{directory} holds no rows*.jsonl; run the evaluation first")
-    identity, rows = None, {}
-    for path in paths:
-        known, found = read_rows(path)
-        if identity not in (None, known):
-            raise ConfigurationError(f"{path} is about {known}, the others about {identity}; they cannot be joined")
-        identity = known
-        rows.update({(row.key, row.turn): row for row in found})
-    return identity, [rows[name] for name in sorted(rows)]
+    logs = [read_log(path) for path in paths]
+    for path, log in zip(paths, logs, strict=True):
+        _same(path, log.identity, logs[0].identity)
+    rows = {(row.key, row.turn): row for log in logs for row in log.rows}
+    scored = {key for key, _ in rows}
+    bad = {key: reason for log in logs for key, reason in log.bad.items() if key not in scored}
+    return Log(logs[0].identity, [rows[name] for name in sorted(rows)], dict(sorted(bad.items())))
 
 
-def _finished(path: Path, lines: list[str]) -> Iterator[Row]:
-    names, waiting = {field.name for field in fields(Row)}, []
-    for number, line in enumerate(lines, start=2):
-        try:
-            content = json.loads(line)
-        except ValueError as error:
-            if number == len(lines) + 1:  # the line that a killed run was writing
-                return
-            raise DatasetError(f"{path}, line {number}: {error}") from error
-        if set(content) == {"end"}:
-            yield from waiting
-            waiting = []
-        elif set(content) == names:
-            waiting.append(Row(**content))
-        else:
-            raise DatasetError(f"{path}, line {number}: not a row of this version of lisa_ros")
+_ROW_KEYS = {field.name for field in fields(Row)} | {"iou"}
 
 
-def _line(item: Identity | Row) -> str:
-    return json.dumps(asdict(item), ensure_ascii=False) + "\n"
+def _parsed(path: Path, number: int, line: bytes) -> Row | dict:
+    try:
+        content = json.loads(line)
+    except ValueError as error:
+        raise DatasetError(f"{path}, line {number}: {error}") from error
+    keys = set(content) if isinstance(content, dict) else set()
+    if keys in ({"end"}, {"bad", "reason"}):
+        return content
+    if keys != _ROW_KEYS:
+        raise DatasetError(f"{path}, line {number}: not a row of this version of lisa_ros")
+    del content["iou"]
+    return Row(**content | {"phrases": tuple(content["phrases"])})
 
 
-def _end(key: str) -> str:
-    """Marks an image as finished."""
-    return json.dumps({"end": key}, ensure_ascii=False) + "\n"
+def _same(path: Path, known: Identity, wanted: Identity) -> None:
+    differ = [f.name for f in fields(Identity) if getattr(known, f.name) != getattr(wanted, f.name)]
+    if differ:
+        what = "; ".join(f"{name}: {getattr(known, name)!r}, now {getattr(wanted, name)!r}" for name in differ)
+        raise ConfigurationError(f"{path} belongs to another evaluation ({what}): choose another --out or remove it")
+
+
+def _line(content: dict) -> bytes:
+    return json.dumps(content, ensure_ascii=False).encode() + b"\n"

@@ -1,19 +1,21 @@
 """Asks a model about every sample of a data set; resumable, and shared out over processes without duplicates."""
 
 import time
-from collections.abc import Iterator
-from dataclasses import dataclass, field
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
 import numpy as np
 from tqdm import tqdm
 
-from lisa_ros.errors import ConfigurationError, DatasetError, InvalidImageError, InvalidQueryError
+from lisa_ros.errors import ConfigurationError, DatasetError, InvalidImageError, InvalidQueryError, MemoryBudgetError
 from lisa_ros.evaluation.metrics import IGNORE, overlap_of
-from lisa_ros.evaluation.predictors import Predictor
-from lisa_ros.evaluation.rows import Identity, Row, RowFile
+from lisa_ros.evaluation.predictors import Predictor, weights_digest
+from lisa_ros.evaluation.rows import Identity, Log, Row, RowFile, read_all
 from lisa_ros.types import Sample, SegmentationResult, Turn
+
+_BAD = (DatasetError, InvalidImageError, MemoryBudgetError)  # what one sample can be the cause of
 
 
 class EvaluationDataset(Protocol):
@@ -45,15 +47,6 @@ class Shard:
         return "rows.jsonl" if self.count == 1 else f"rows-{self.index:05d}-of-{self.count:05d}.jsonl"
 
 
-@dataclass(frozen=True)
-class Outcome:
-    """What a run did. bad: samples that could not be read, as key -> reason; they are tried again by the next run."""
-
-    identity: Identity
-    asked: int
-    bad: dict[str, str] = field(default_factory=dict)
-
-
 def union_truth(turn: Turn, ignore: np.ndarray | None = None) -> np.ndarray | None:
     """The union of a turn's targets as the metrics take it; None where nothing of it is in the image.
 
@@ -76,36 +69,55 @@ def evaluate(
     first_wording: bool = False,
     limit: int | None = None,
     progress: bool = False,
-) -> Outcome:
-    """Scores the samples of a shard that `directory` has no rows of yet.
+) -> Log:
+    """Scores the samples of a shard that `directory` has no rows of yet, and returns all that is there then.
 
+    A sample that cannot be read, or does not fit the device's memory, is noted as bad, and tried again by the next run.
     first_wording: ask the first turn of each sample only, as LISA's validation of ReasonSeg does. limit: number of
     samples of the whole set. Raises ConfigurationError where the directory belongs to another evaluation.
     """
-    shard = shard or Shard()
-    identity = Identity(benchmark, dataset.source, predictor.lisa.provenance, predictor.mode)
-    directory.mkdir(parents=True, exist_ok=True)
-    rows = RowFile(directory / shard.file_name, identity)
+    shard, lisa = shard or Shard(), predictor.lisa
+    identity = Identity(
+        benchmark, dataset.source, len(dataset), lisa.provenance, weights_digest(lisa.network), predictor.mode,
+        predictor.max_new_tokens,
+    )  # fmt: skip
     indices = range(shard.index, min(len(dataset), limit or len(dataset)), shard.count)
-    bad, asked = {}, 0
+    directory.mkdir(parents=True, exist_ok=True)
+    with RowFile(directory / shard.file_name, identity) as file:
+        done = {row.key for row in read_all(directory).rows}  # also by runs with another number of processes
+        for key, scored in score(dataset, predictor, indices, done, first_wording, progress):
+            if isinstance(scored, str):
+                file.append_bad(key, scored)
+            else:
+                file.append(scored)
+    return read_all(directory)
+
+
+def score(
+    dataset: EvaluationDataset,
+    predictor: Predictor,
+    indices: range,
+    done: Collection[str] = (),
+    first_wording: bool = False,
+    progress: bool = False,
+) -> Iterator[tuple[str, list[Row] | str]]:
+    """Key and rows of each sample that is not done, or why it could not be read."""
     for index in tqdm(indices, desc=f"{dataset.source} {predictor.mode}", unit="image", disable=not progress):
         key = dataset.key(index)
-        if key in rows.done:
+        if key in done:
             continue
         try:  # the masks of a sample may be read as late as its turns are taken
-            scored = list(score_sample(dataset[index], key, predictor, first_wording))
-        except (DatasetError, InvalidImageError) as error:
-            bad[key] = str(error)
-            continue
-        if scored:
-            rows.append(scored)
-            asked += len(scored)
-    return Outcome(identity, asked, bad)
+            scored = list(score_sample(dataset[index], key, predictor, first_wording)) or "it has no question"
+        except _BAD as error:
+            scored = str(error)
+        yield key, scored
 
 
 def score_sample(sample: Sample, key: str, predictor: Predictor, first_wording: bool = False) -> Iterator[Row]:
     """Asks and scores the turns of one image."""
+    started = time.perf_counter()
     frame = predictor.lisa.encode(sample.image)
+    encoding = time.perf_counter() - started
     for number, turn in enumerate(sample.turns[:1] if first_wording else sample.turns):
         truth = union_truth(turn, sample.ignore)
         started = time.perf_counter()
@@ -130,4 +142,7 @@ def score_sample(sample: Sample, key: str, predictor: Predictor, first_wording: 
             truncated=result.truncated,
             error=error,
             seconds=round(seconds, 4),
+            encoding=round(encoding, 4),
+            phrases=tuple(target.phrase for target in turn.targets),
+            reference=turn.answer,
         )

@@ -6,62 +6,79 @@ from pathlib import Path
 
 import numpy as np
 
-from lisa_ros.evaluation.bootstrap import ratio_interval
+from lisa_ros.evaluation.bootstrap import ratio_intervals
 from lisa_ros.evaluation.metrics import SegmentationMetrics
-from lisa_ros.evaluation.rows import Identity, Row
+from lisa_ros.evaluation.rows import Log, Row
 
 
-def summarise(identity: Identity, rows: Sequence[Row], bad: dict[str, str]) -> dict:
+def summarise(log: Log) -> dict:
     """Everything that `summary.json` holds; shares from 0 to 1, None for shares of nothing.
 
-    benchmark, source, model, mode: what was asked. overall, short, long, by_kind: scores (see `scores`); long are
-    whole sentences, short are phrases. bad_samples: key -> why a sample could not be read; they are in no score.
+    benchmark, source, samples, model, weights, mode, max_new_tokens: what was asked (see `Identity`). overall, short,
+    long, by_kind: scores (see `scores`); long are whole sentences, short are phrases. bad_samples: key -> why a sample
+    could not be read; they are in no score.
     """
-    kinds = sorted({row.kind for row in rows})
-    return {
-        "benchmark": identity.benchmark,
-        "source": identity.source,
-        "model": identity.model,
-        "mode": identity.mode,
+    rows, kinds = log.rows, sorted({row.kind for row in log.rows})
+    return vars(log.identity) | {
         "overall": scores(rows),
         "short": scores([row for row in rows if not row.sentence]),
         "long": scores([row for row in rows if row.sentence]),
         "by_kind": {kind: scores([row for row in rows if row.kind == kind]) for kind in kinds if kind},
-        "bad_samples": bad,
+        "bad_samples": log.bad,
     }
 
 
 def scores(rows: Sequence[Row]) -> dict:
-    """Scores of some rows.
+    """Scores of some rows; NAME_ci: 95% bootstrap interval of NAME over images.
 
-    n: queries; images; giou, ciou with giou_ci and ciou_ci (95% bootstrap interval over images); precision_at: share of
-    queries with at least that IoU; n_acc: absent targets refused; t_acc: present targets not refused; see_accuracy;
-    empty: present targets that got no pixel; format_failures: queries without a finished answer (the token limit was
-    reached, or the query could not be asked); seconds_p50, seconds_p95: of an answer.
+    n: queries; images. giou, ciou: as LISA counts them. precision_at: share of present targets with at least that IoU.
+    n_acc: absent targets refused; t_acc: present targets not refused; see_accuracy: queries right about presence.
+    empty: present targets that got no pixel. format_failures: queries without an answer that can be read as one: no
+    mask token where there is a target, the token limit reached, or the query could not be asked.
+    seconds_p50, seconds_p95: of an answer, without encoding the image.
     """
     total = SegmentationMetrics()
     for row in rows:
         total.add_overlap(row.overlap)
-    keys, ious = [row.key for row in rows], [row.iou for row in rows]
     present = [row for row in rows if row.present]
     seconds = [row.seconds for row in rows]
     numbers = {
         "n": total.queries,
-        "images": len(set(keys)),
+        "images": len({row.key for row in rows}),
         "giou": total.giou,
-        "giou_ci": ratio_interval(keys, ious, [1] * len(rows)),
         "ciou": total.ciou,
-        "ciou_ci": ratio_interval(keys, [row.intersection for row in rows], [row.union for row in rows]),
         "precision_at": total.precision_at,
         "n_acc": total.n_acc,
         "t_acc": total.t_acc,
         "see_accuracy": total.see_accuracy,
         "empty": _share(present, lambda row: not row.found),
-        "format_failures": _share(rows, lambda row: row.truncated or bool(row.error)),
+        "format_failures": _share(rows, _unreadable),
         "seconds_p50": _quantile(seconds, 0.5),
         "seconds_p95": _quantile(seconds, 0.95),
     }
-    return {name: _plain(value) for name, value in numbers.items()}
+    return {name: _plain(value) for name, value in (numbers | _intervals(rows, total.precision_at)).items()}
+
+
+def _intervals(rows: Sequence[Row], thresholds: Sequence[float]) -> dict:
+    """The ratio behind each score is resampled."""
+    overlaps = [row.overlap for row in rows]
+    one = [1] * len(rows)
+    present = [o.present for o in overlaps]
+    ratios = {
+        "giou": ([o.iou for o in overlaps], one),
+        "ciou": ([o.intersection for o in overlaps], [o.union for o in overlaps]),
+        "n_acc": ([not o.present and not o.found for o in overlaps], [not here for here in present]),
+        "t_acc": ([o.present and o.found for o in overlaps], present),
+        "see_accuracy": ([o.present == o.found for o in overlaps], one),
+    }
+    precise = {t: ([o.present and o.iou >= t for o in overlaps], present) for t in thresholds}
+    found = ratio_intervals([row.key for row in rows], ratios | precise)
+    named = {f"{name}_ci": found[name] for name in ratios}
+    return named | {"precision_at_ci": {t: found[t] for t in thresholds}}
+
+
+def _unreadable(row: Row) -> bool:
+    return row.truncated or bool(row.error) or (row.present and not row.masks)
 
 
 def _share(rows: Sequence[Row], condition: Callable[[Row], bool]) -> float:
@@ -82,12 +99,14 @@ def _plain(value: object) -> object:
 
 
 def chosen_examples(rows: Sequence[Row], count: int = 3) -> dict[str, list[Row]]:
-    """The worst, median and best queries whose target is there, for pictures."""
+    """Queries for pictures: the worst, median and best ones whose target is there, and masks of absent targets."""
     ranked = sorted((row for row in rows if row.present), key=lambda row: (row.iou, row.key, row.turn))
-    if len(ranked) <= 3 * count:
-        return {"all, from worst to best": ranked}
+    invented = [row for row in rows if not row.present and row.found][:count]
     middle = (len(ranked) - count) // 2
-    return {"worst": ranked[:count], "median": ranked[middle : middle + count], "best": ranked[-count:][::-1]}
+    chosen = {"worst": ranked[:count], "median": ranked[middle : middle + count], "best": ranked[-count:][::-1]}
+    if len(ranked) <= 3 * count:
+        chosen = {"all, from worst to best": ranked}
+    return chosen | ({"masks of what is not there": invented} if invented else {})
 
 
 def already_seen(model: str, benchmark: str, split: str) -> str | None:

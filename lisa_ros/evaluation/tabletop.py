@@ -1,35 +1,18 @@
-"""How well a model answers questions about tabletop scenes that it has not seen, with the answers that it generates."""
+"""How well a model answers questions about tabletop scenes that it has not seen: masks, refusals and words."""
 
-import time
-from collections import defaultdict
-from dataclasses import dataclass, field
-
-from tqdm import tqdm
+from collections.abc import Sequence
 
 from lisa_ros.datasets.tabletop import TabletopDataset
+from lisa_ros.errors import MemoryBudgetError
 from lisa_ros.evaluation.answers import denies, names_exactly, normalised
 from lisa_ros.evaluation.metrics import SegmentationMetrics
-from lisa_ros.evaluation.run import union_truth
-from lisa_ros.types import SegmentationResult, Turn
-
-
-@dataclass
-class _Tally:
-    masks: SegmentationMetrics = field(default_factory=SegmentationMetrics)
-    right_answers: int = 0
-    exact_answers: int = 0
-
-    def add(self, turn: Turn, result: SegmentationResult):
-        phrases = tuple(target.phrase for target in turn.targets)
-        truth = union_truth(turn)
-        self.masks.add(result.union_mask, truth)
-        right = denies(result.answer) if truth is None else names_exactly(result.answer, phrases)
-        self.right_answers += right
-        self.exact_answers += normalised(result.answer) == normalised(turn.answer)
+from lisa_ros.evaluation.predictors import Predictor
+from lisa_ros.evaluation.rows import Row
+from lisa_ros.evaluation.run import score
 
 
 def evaluate_tabletop(
-    lisa,
+    predictor: Predictor,
     split: str = "heldout",
     count: int = 200,
     *,
@@ -37,70 +20,88 @@ def evaluate_tabletop(
     variant: str = "default",
     progress: bool = False,
 ) -> dict:
-    """Asks every question about `count` scenes and scores masks and words. lisa: a `Lisa`.
+    """Asks every question about `count` scenes and scores masks and words, in memory.
 
     split, queries (a scene), variant: as of TabletopDataset. progress: show a bar on stderr.
 
-    Returns, as shares from 0 to 1 unless said otherwise:
-    n: number of queries; scenes; giou_present, ciou_present: union of the predicted masks against the union of the
-    targets, over queries whose targets are in the image; multi_target_giou: of those with several targets;
+    Returns split, variant, and what `tabletop_scores` gives. Raises ConfigurationError, MemoryBudgetError.
+    """
+    dataset = TabletopDataset(split, count, queries, variant)
+    rows = []
+    for key, scored in score(dataset, predictor, range(count), progress=progress):
+        if isinstance(scored, str):
+            raise MemoryBudgetError(f"scene {key}: {scored}")
+        rows += scored
+    return {"split": split, "variant": variant} | tabletop_scores(rows, predictor.mode == "generative")
+
+
+def tabletop_scores(rows: Sequence[Row], words: bool = True) -> dict:
+    """Scores as shares from 0 to 1 unless said otherwise; shares of nothing are None.
+
+    words: the model wrote answers, whose words are to be scored.
+
+    scenes, n, n_present, n_absent: numbers; giou_present, ciou_present: union of the predicted masks against the union
+    of the targets, over queries whose targets are in the image; multi_target_giou: of those with several targets;
     refusal: absent queries that got no mask; false_refusal: present queries that got none;
     answer_accuracy: present queries whose answer names each target by colour and category, and nothing else;
     exact_answers: queries whose answer is the reference word for word;
     by_kind: the same per kind of query, where answer_accuracy of "absent" is the share of answers that deny;
-    seconds_per_query: mean wall time, the encoding of the scene included. Shares of nothing are None.
-    Raises ConfigurationError.
+    seconds_per_query: mean wall time, the encoding of the scene included.
     """
-    dataset = TabletopDataset(split, count, queries, variant)
-    tallies: dict[str, _Tally] = defaultdict(_Tally)
-    several = SegmentationMetrics()
-    seconds = 0.0
-    for sample in tqdm(dataset, total=len(dataset), desc=dataset.source, unit="scene", disable=not progress):
-        started = time.perf_counter()
-        frame = lisa.encode(sample.image)
-        results = [lisa.chat(frame, turn.question) for turn in sample.turns]
-        seconds += time.perf_counter() - started
-        for turn, result in zip(sample.turns, results, strict=True):
-            tallies[turn.kind].add(turn, result)
-            if len(turn.targets) > 1:
-                several.add(result.union_mask, union_truth(turn))
-    return {"split": split, "variant": variant, "scenes": count} | _report(tallies, several, seconds)
-
-
-def _report(tallies: dict[str, _Tally], several: SegmentationMetrics, seconds: float) -> dict:
-    present, absent = SegmentationMetrics(), tallies["absent"].masks if "absent" in tallies else SegmentationMetrics()
-    for kind, tally in tallies.items():
-        if kind != "absent":
-            present.merge(tally.masks)
-    n = present.queries + absent.queries
-    right = sum(tally.right_answers for kind, tally in tallies.items() if kind != "absent")
+    absent, present = (_masks(row for row in rows if (row.kind == "absent") is where) for where in (True, False))
+    seconds = sum(row.seconds for row in rows) + sum({row.key: row.encoding for row in rows}.values())
     return {
-        "n": n,
+        "scenes": len({row.key for row in rows}),
+        "n": len(rows),
         "n_present": present.queries,
         "n_absent": absent.queries,
-        "giou_present": _share(present.giou),
-        "ciou_present": _share(present.ciou),
-        "multi_target_giou": _share(several.giou),
-        "refusal": _share(absent.n_acc),
-        "false_refusal": _share(1 - present.t_acc),
-        "answer_accuracy": right / present.queries if present.queries else None,
-        "exact_answers": sum(tally.exact_answers for tally in tallies.values()) / n if n else None,
-        "seconds_per_query": seconds / n if n else None,
-        "by_kind": {kind: _of_kind(kind, tallies[kind]) for kind in sorted(tallies)},
+        "giou_present": _plain(present.giou),
+        "ciou_present": _plain(present.ciou),
+        "multi_target_giou": _plain(_masks(row for row in rows if len(row.phrases) > 1).giou),
+        "refusal": _plain(absent.n_acc),
+        "false_refusal": _plain(1 - present.t_acc),
+        **_words([row for row in rows if row.kind != "absent"], words),
+        "exact_answers": _words(rows, words)["exact_answers"],
+        "seconds_per_query": seconds / len(rows) if rows else None,
+        "by_kind": {
+            kind: _of_kind(kind, [row for row in rows if row.kind == kind], words)
+            for kind in sorted({row.kind for row in rows})
+        },
     }
 
 
-def _of_kind(kind: str, tally: _Tally) -> dict:
-    masks = tally.masks
-    words = {
-        "answer_accuracy": tally.right_answers / masks.queries,
-        "exact_answers": tally.exact_answers / masks.queries,
-    }
+def _of_kind(kind: str, rows: Sequence[Row], words: bool) -> dict:
+    masks, said = _masks(rows), _words(rows, words)
     if kind == "absent":
-        return {"n": masks.queries, "refusal": _share(masks.n_acc)} | words
-    return {"n": masks.queries, "giou": _share(masks.giou), "false_refusal": _share(1 - masks.t_acc)} | words
+        return {"n": masks.queries, "refusal": _plain(masks.n_acc)} | said
+    return {"n": masks.queries, "giou": _plain(masks.giou), "false_refusal": _plain(1 - masks.t_acc)} | said
 
 
-def _share(value: float) -> float | None:
+def _words(rows: Sequence[Row], scored: bool) -> dict[str, float | None]:
+    rows = rows if scored else ()
+    return {"answer_accuracy": _mean(map(_is_right, rows)), "exact_answers": _mean(map(_is_exact, rows))}
+
+
+def _masks(rows) -> SegmentationMetrics:
+    total = SegmentationMetrics()
+    for row in rows:
+        total.add_overlap(row.overlap)
+    return total
+
+
+def _is_right(row: Row) -> bool:
+    return names_exactly(row.answer, row.phrases) if row.present else denies(row.answer)
+
+
+def _is_exact(row: Row) -> bool:
+    return normalised(row.answer) == normalised(row.reference)
+
+
+def _mean(values) -> float | None:
+    values = list(values)
+    return sum(values) / len(values) if values else None
+
+
+def _plain(value: float) -> float | None:
     """JSON has no NaN."""
     return None if value != value else float(value)

@@ -1,3 +1,4 @@
+import dataclasses
 import json
 
 import numpy as np
@@ -81,7 +82,34 @@ def test_refusals_are_counted_apart():
 
 def test_nothing_counted_has_no_score():
     metrics = SegmentationMetrics()
-    assert all(np.isnan([metrics.giou, metrics.ciou, metrics.n_acc, metrics.t_acc]))
+    scores = metrics.giou, metrics.ciou, metrics.n_acc, metrics.t_acc, metrics.see_accuracy
+    assert all(np.isnan([*scores, *metrics.precision_at.values(), *metrics.candidate_scores]))
+
+
+def test_precision_is_of_present_targets():
+    """As gRefCOCO's evaluation counts it: a refused absent target has IoU 1, and is no precise mask."""
+    truth = np.zeros((10, 10), bool)
+    truth[:, :8] = True
+    metrics = SegmentationMetrics()
+    metrics.add(None, None)
+    metrics.add(truth, truth)
+    metrics.add(np.ones((10, 10), bool), truth)  # 80 of 100
+    assert metrics.precision_at == {0.5: 1, 0.6: 1, 0.7: 1, 0.8: 0.5, 0.9: 0.5}  # 80 / (100 + 1e-5) is below 0.8
+    assert metrics.see_accuracy == 1
+    metrics.add(truth, None)
+    assert metrics.see_accuracy == 0.75 and metrics.precision_at[0.5] == 1
+
+
+def test_candidates_are_scored_query_by_query():
+    metrics = SegmentationMetrics()
+    metrics.add_candidates([1, 2], [2, 3, 4])
+    assert metrics.candidate_scores == pytest.approx((1 / 2, 1 / 3, 2 / 5))
+    metrics.add_candidates([], [])
+    assert metrics.candidate_scores == pytest.approx((3 / 4, 2 / 3, 7 / 10))
+    metrics.add_candidates([], [1])
+    metrics.add_candidates([1], [])
+    assert metrics.candidate_scores == pytest.approx((3 / 8, 1 / 3, 7 / 20))
+    assert metrics.queries == 0
 
 
 def test_sizes_must_agree():
@@ -97,7 +125,10 @@ def test_merged_parts_equal_the_whole(pairs, cut):
         iou = whole.add(*pair)
         assert 0 <= iou <= 1
         (first if index < cut else second).add(*pair)
+    other_order = dataclasses.replace(second)
+    other_order.merge(first)
     first.merge(second)
+    assert dataclasses.replace(other_order, iou_sum=0) == dataclasses.replace(first, iou_sum=0)
     assert first.iou_sum == pytest.approx(whole.iou_sum)
     first.iou_sum = whole.iou_sum
     assert first == whole

@@ -1,7 +1,8 @@
-"""Scores on ReasonSeg and refCOCO: equal to the official validation, whole when resumed or shared out."""
+"""Scores on ReasonSeg and refCOCO: equal to the official validation, whole when resumed, killed or shared out."""
 
 import dataclasses
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -9,19 +10,19 @@ import pytest
 
 from lisa_ros import Lisa
 from lisa_ros.commands.evaluate_sets import open_dataset
-from lisa_ros.errors import ConfigurationError, DatasetError
+from lisa_ros.errors import ConfigurationError, DatasetError, MemoryBudgetError
 from lisa_ros.evaluation import run as run_module
-from lisa_ros.evaluation.benchmark_report import write_benchmark
-from lisa_ros.evaluation.predictors import Generative, TeacherForced
+from lisa_ros.evaluation.predictors import Generative, TeacherForced, weights_digest
 from lisa_ros.evaluation.published import published_rows
 from lisa_ros.evaluation.rows import read_all
 from lisa_ros.evaluation.run import Shard, evaluate
-from lisa_ros.evaluation.summary import already_seen, summarise
+from lisa_ros.evaluation.summary import already_seen, scores, summarise
 
 pytestmark = pytest.mark.unit
 
 GOLDEN = Path(__file__).parents[1] / "golden"
 TINY, DATA = GOLDEN / "c_tiny", GOLDEN / "datasets"
+OFFICIAL = json.loads((TINY / "golden" / "validate.json").read_text())
 
 
 @pytest.fixture(scope="module")
@@ -30,66 +31,126 @@ def lisa():
     return Lisa.from_pretrained(TINY / "lisa_hf", vision_tower=TINY / "clip_tiny", device="cpu", sam=sam)
 
 
-def summary_of(directory, bad=None):
-    identity, rows = read_all(directory)
-    return summarise(identity, rows, bad or {}), rows
+@pytest.fixture(scope="module")
+def reasonseg():
+    return open_dataset("reasonseg", DATA, "val")
 
 
-@pytest.mark.parametrize(("name", "official"), [("reasonseg", "reasonseg"), ("refcoco", "refcoco")])
-def test_teacher_forced_scores_equal_the_official_validation(lisa, name, official, tmp_path):
-    dataset = open_dataset(name, DATA, "val")
-    outcome = evaluate(dataset, TeacherForced(lisa), name, tmp_path, first_wording=name == "reasonseg")
-    assert not outcome.bad
-    summary, rows = summary_of(tmp_path)
-    expected = json.loads((TINY / "golden" / "validate.json").read_text())[official]
-    assert summary["overall"]["giou"] == pytest.approx(expected["giou"], abs=1e-4)
-    assert summary["overall"]["ciou"] == pytest.approx(expected["ciou"], abs=1e-4)
-    assert summary["overall"]["n"] == sum(len(sample["conversations"]) for sample in expected["samples"])
-    assert summary["short"]["n"] + summary["long"]["n"] == len(rows)
+@pytest.fixture(scope="module")
+def whole(lisa, reasonseg, tmp_path_factory):
+    """Rows of one undisturbed run."""
+    return evaluate(reasonseg, TeacherForced(lisa), "reasonseg", tmp_path_factory.mktemp("whole"), first_wording=True)
 
 
-def test_masks_equal_the_official_ones(lisa):
-    arrays = np.load(TINY / "golden" / "validate.npz")
-    dataset, predictor = open_dataset("reasonseg", DATA, "val"), TeacherForced(lisa)
-    for index in range(len(dataset)):
+def without_times(log):
+    return dataclasses.replace(log, end=0, rows=[dataclasses.replace(r, seconds=0.0, encoding=0.0) for r in log.rows])
+
+
+def check_scores(log, expected):
+    overall = summarise(log)["overall"]
+    assert overall["giou"] == pytest.approx(expected["giou"], abs=1e-4)
+    assert overall["ciou"] == pytest.approx(expected["ciou"], abs=1e-4)
+    assert overall["n"] == sum(len(sample["conversations"]) for sample in expected["samples"])
+
+
+def check_questions_and_masks(lisa, name, dataset, wordings):
+    arrays, template = np.load(TINY / "golden" / "validate.npz"), lisa.template
+    for index, official in enumerate(OFFICIAL[name]["samples"]):
         sample = dataset[index]
-        result = predictor(lisa.encode(sample.image), sample.turns[0])
-        expected = arrays[f"reasonseg/{index}/pred_masks"][0]
-        np.testing.assert_allclose(result.targets[0].logits, expected, atol=max(1e-4, 2e-5 * np.abs(expected).max()))
-        truth = run_module.union_truth(sample.turns[0], sample.ignore)
-        np.testing.assert_array_equal(truth, arrays[f"reasonseg/{index}/gt_masks"][0])
+        frame = lisa.encode(sample.image)
+        for number, (turn, asked) in enumerate(zip(sample.turns[:wordings], official["conversations"], strict=True)):
+            words = lisa.network.config.mask_query["sentence" if turn.is_sentence else "phrase"]
+            question = lisa.first_question(words.replace("{text}", turn.question))
+            ours = lisa.tokenizer.encode_prompt(template.render([(question, "[SEG].")]))
+            assert ours == lisa.tokenizer.encode_prompt(asked)
+            expected = arrays[f"{name}/{index}/pred_masks"][number]
+            logits = TeacherForced(lisa)(frame, turn).targets[0].logits
+            np.testing.assert_allclose(logits, expected, atol=max(1e-4, 2e-5 * np.abs(expected).max()))
+            truth = run_module.union_truth(turn, sample.ignore)
+            np.testing.assert_array_equal(truth, arrays[f"{name}/{index}/gt_masks"][number])
 
 
-def rows_without_times(directory):
-    return [dataclasses.replace(row, seconds=0.0) for row in read_all(directory)[1]]
+def test_reasonseg_equals_the_official_validation(lisa, reasonseg, whole):
+    check_scores(whole, OFFICIAL["reasonseg"])
+    check_questions_and_masks(lisa, "reasonseg", reasonseg, 1)
+    summary = summarise(whole)
+    assert summary["short"]["n"] + summary["long"]["n"] == len(whole.rows) and not whole.bad
 
 
-def test_shards_together_are_the_whole(lisa, tmp_path):
-    dataset = open_dataset("reasonseg", DATA, "val")
-    evaluate(dataset, TeacherForced(lisa), "reasonseg", tmp_path / "whole")
+def test_refcoco_equals_the_official_validation(lisa, tmp_path):
+    dataset = open_dataset("refcoco", DATA, "val")
+    check_scores(evaluate(dataset, TeacherForced(lisa), "refcoco", tmp_path), OFFICIAL["refcoco"])
+    check_questions_and_masks(lisa, "refcoco", dataset, None)
+
+
+def test_refcoco_plus_is_scored(lisa, tmp_path):
+    dataset = open_dataset("refcoco+", DATA, "testA")
+    log = evaluate(dataset, TeacherForced(lisa), "refcoco+", tmp_path)
+    assert not log.bad and len(log.rows) == sum(len(dataset[i].turns) for i in range(len(dataset)))
+
+
+def test_grefcoco_counts_what_is_not_there(lisa, tmp_path):
+    """One thing, two things, nothing, in a picture of the miniature refCOCO."""
+    folder = tmp_path / "refer_seg" / "grefcoco"
+    shutil.copytree(DATA / "refer_seg" / "refcoco", folder)
+    (folder.parent / "images").symlink_to(DATA / "refer_seg" / "images")
+    asked = {"Dog": [21], "both": [21, 22], "a unicorn": [-1]}
+    references = [
+        {"image_id": 1, "split": "val", "ann_id": ids, "sentences": [{"sent": text}]} for text, ids in asked.items()
+    ]
+    (folder / "grefs(unc).json").write_text(json.dumps(references))
+    log = evaluate(open_dataset("grefcoco", tmp_path, "val"), TeacherForced(lisa), "grefcoco", tmp_path / "out")
+    assert [row.present for row in log.rows] == [True, True, False]
+    found = scores(log.rows)
+    unicorn = log.rows[-1]
+    assert found["n_acc"] == (not unicorn.found) and found["t_acc"] == np.mean([row.found for row in log.rows[:2]])
+    assert found["giou"] == pytest.approx(np.mean([row.iou for row in log.rows]), abs=1e-5)
+    assert unicorn.union == 0 if not unicorn.found else unicorn.iou == 0
+
+
+def test_shards_together_are_the_whole(lisa, reasonseg, whole, tmp_path):
     for index in range(3):
-        evaluate(dataset, TeacherForced(lisa), "reasonseg", tmp_path / "parts", shard=Shard(index, 3))
-    assert rows_without_times(tmp_path / "whole") == rows_without_times(tmp_path / "parts")
+        log = evaluate(reasonseg, TeacherForced(lisa), "reasonseg", tmp_path, shard=Shard(index, 3), first_wording=True)
+    assert without_times(log) == without_times(whole)
 
 
-def test_a_second_run_asks_only_what_is_missing(lisa, tmp_path):
-    dataset = open_dataset("reasonseg", DATA, "val")
-    first = evaluate(dataset, TeacherForced(lisa), "reasonseg", tmp_path, limit=2)
-    second = evaluate(dataset, TeacherForced(lisa), "reasonseg", tmp_path)
-    third = evaluate(dataset, TeacherForced(lisa), "reasonseg", tmp_path)
-    assert first.asked > 0 and second.asked > 0 and third.asked == 0
-    assert len(read_all(tmp_path)[1]) == first.asked + second.asked
-    with pytest.raises(ConfigurationError, match="another --out"):
-        evaluate(dataset, Generative(lisa), "reasonseg", tmp_path)
+class Killed(BaseException):
+    pass
 
 
-class Broken:
-    """A data set one of whose samples cannot be read."""
+class Interrupted(TeacherForced):
+    """Is killed at the second question."""
+
+    asked = 0
+
+    def __call__(self, frame, turn):
+        self.asked += 1
+        if self.asked == 2:
+            raise Killed
+        return super().__call__(frame, turn)
+
+
+def test_a_killed_run_goes_on_to_the_same_scores(lisa, reasonseg, whole, tmp_path):
+    with pytest.raises(Killed):
+        evaluate(reasonseg, Interrupted(lisa), "reasonseg", tmp_path, first_wording=True)
+    with (tmp_path / "rows.jsonl").open("ab") as file:
+        file.write(b'{"key": "v1", "tu')
+    assert len(read_all(tmp_path).rows) == 1
+    # on with another number of processes: what is done is not asked again
+    for index in range(2):
+        log = evaluate(reasonseg, TeacherForced(lisa), "reasonseg", tmp_path, shard=Shard(index, 2), first_wording=True)
+    assert without_times(log) == without_times(whole)
+    lines = [line for path in tmp_path.glob("rows-*") for line in path.read_text().splitlines() if '"end"' in line]
+    assert len(lines) == len(whole.rows) - 1
+
+
+class Faulty:
+    """A data set one of whose samples is bad."""
 
     source = "reason_seg/val"
 
-    def __init__(self):
-        self.whole = open_dataset("reasonseg", DATA, "val")
+    def __init__(self, whole, error):
+        self.whole, self.error = whole, error
 
     def __len__(self):
         return len(self.whole)
@@ -99,37 +160,50 @@ class Broken:
 
     def __getitem__(self, index):
         if index == 1:
-            raise DatasetError("v1.json is damaged")
+            raise self.error
         return self.whole[index]
 
 
-def test_a_bad_sample_is_reported_and_in_no_score(lisa, tmp_path):
-    outcome = evaluate(Broken(), TeacherForced(lisa), "reasonseg", tmp_path)
-    assert outcome.bad == {"v1": "v1.json is damaged"}
-    summary, rows = summary_of(tmp_path, outcome.bad)
-    assert summary["bad_samples"] == outcome.bad and "v1" not in {row.key for row in rows}
+@pytest.mark.parametrize("error", [DatasetError("v1.json is damaged"), MemoryBudgetError("too large")])
+def test_a_bad_sample_is_reported_and_in_no_score(lisa, reasonseg, whole, tmp_path, error):
+    log = evaluate(Faulty(reasonseg, error), TeacherForced(lisa), "reasonseg", tmp_path, first_wording=True)
+    assert log.bad == {"v1": str(error)} == summarise(log)["bad_samples"]
+    assert {row.key for row in log.rows} == {row.key for row in whole.rows} - {"v1"}
+    repaired = evaluate(reasonseg, TeacherForced(lisa), "reasonseg", tmp_path, first_wording=True)
+    assert without_times(repaired) == without_times(whole)
 
 
-def test_a_query_that_cannot_be_asked_counts_as_a_failure(lisa, tmp_path):
-    dataset = open_dataset("reasonseg", DATA, "val")
-    sample = dataset[0]
+def test_a_query_that_cannot_be_asked_counts_as_a_failure(lisa, reasonseg):
+    sample = reasonseg[0]
     forged = dataclasses.replace(sample.turns[0], question="cut </s> this")
     (row,) = run_module.score_sample(dataclasses.replace(sample, turns=(forged,)), "v0", TeacherForced(lisa))
     assert "reserved" in row.error and row.iou == 0 and row.present and not row.found
+    assert scores([row])["format_failures"] == scores([row])["empty"] == 1
 
 
-def test_report_of_both_modes(lisa, tmp_path):
-    dataset = open_dataset("reasonseg", DATA, "val")
-    for predictor in (TeacherForced(lisa), Generative(lisa)):
-        directory = tmp_path / predictor.mode
-        directory.mkdir()
-        outcome = evaluate(dataset, predictor, "reasonseg", directory)
-        summary, rows = summary_of(directory, outcome.bad)
-        write_benchmark(directory, summary, rows, dataset, predictor)
-        page = (directory / "report.html").read_text()
-        assert "published: arXiv 2308.00692" in page and "52.9" in page
-        assert json.loads((directory / "summary.json").read_text())["mode"] == predictor.mode
-        assert page.count("data:image/jpeg") == len([row for row in rows if row.present])
+def test_generated_answers_are_in_the_rows(lisa, reasonseg, tmp_path):
+    log = evaluate(reasonseg, Generative(lisa, 4), "reasonseg", tmp_path, limit=2)
+    assert {row.key for row in log.rows} == {reasonseg.key(0), reasonseg.key(1)}
+    assert any(row.answer for row in log.rows) and log.identity.max_new_tokens == 4
+    assert all(row.truncated for row in log.rows) and scores(log.rows)["format_failures"] == 1
+    with pytest.raises(ConfigurationError, match="mode"):
+        evaluate(reasonseg, TeacherForced(lisa), "reasonseg", tmp_path)
+
+
+def test_checkpoints_are_told_apart_by_what_they_learnt(lisa):
+    before = weights_digest(lisa.network)
+    assert before == weights_digest(lisa.network)
+    weight = next(lisa.network.parameters())
+    weight.data.neg_()
+    assert weights_digest(lisa.network) != before
+    weight.data.neg_()
+    assert weights_digest(lisa.network) == before
+
+
+def test_shards_are_within_their_number():
+    for index, count in ((2, 2), (-1, 2), (0, 0)):
+        with pytest.raises(ConfigurationError, match="shard"):
+            Shard(index, count)
 
 
 @pytest.mark.parametrize(
@@ -147,6 +221,8 @@ def test_contaminated_splits_are_told(model, benchmark, split, warned):
 
 
 def test_published_rows_are_of_the_split():
-    assert published_rows("reasonseg", "test")[1] == ("LISA-7B (fine-tuned)", 47.3, 48.4)
-    assert published_rows("refcoco", "testA")[0].ciou == 76.5
-    assert published_rows("tabletop", "heldout") == ()
+    assert published_rows("reasonseg", "test")[1] == ("LISA-7B (ft)", "", 47.3, 48.4)
+    assert ("LISA-13B-LLaVA1.5 (ft)", "long", 63.2, 65.3) in published_rows("reasonseg", "test")
+    assert {row.part for row in published_rows("reasonseg", "val")} == {""}
+    assert published_rows("refcoco", "testA") == (("LISA-7B", "", None, 76.5), ("LISA-7B (ft)", "", None, 79.1))
+    assert published_rows("tabletop", "heldout") == published_rows("refcoco", "train") == ()

@@ -1,0 +1,111 @@
+"""`lisa-ros eval` on published data sets: files, pages, tables, exit status."""
+
+import json
+import re
+import shutil
+from pathlib import Path
+
+import pytest
+
+from lisa_ros.cli import main
+from lisa_ros.evaluation.benchmark_report import text_table, warnings
+from lisa_ros.evaluation.rows import Identity, Log, Row
+from lisa_ros.evaluation.summary import chosen_examples, summarise
+
+pytestmark = pytest.mark.unit
+
+GOLDEN = Path(__file__).parents[1] / "golden"
+TINY, DATA = GOLDEN / "c_tiny", GOLDEN / "datasets"
+MODEL = "--model", TINY / "lisa_hf", "--vision-tower", TINY / "clip_tiny", "--device", "cpu"
+
+
+def run(*arguments) -> int:
+    try:
+        return main(["eval", *map(str, arguments)])
+    except SystemExit as end:
+        return end.code
+
+
+def test_reasonseg_writes_rows_scores_and_a_page(tmp_path, capsys):
+    asked = "reasonseg", "--data", DATA, "--split", "val", "--out", tmp_path, *MODEL
+    assert run(*asked, "--shard", "0/2") == 0
+    assert "scores of a part: 2 of 4" in capsys.readouterr().out
+    assert run(*asked, "--shard", "1/2") == 0
+    printed = capsys.readouterr().out
+    assert "a part" not in printed and "short (phrases)" in printed
+    assert re.search(r"published LISA-7B \(ft\) +52\.9 +54\.0", printed) and "arXiv 2308.00692" in printed
+    summary = json.loads((tmp_path / "summary.json").read_text())
+    assert summary["mode"] == "teacher_forced" and summary["overall"]["images"] == summary["samples"] == 4
+    page = (tmp_path / "report.html").read_text()
+    assert "published LISA-7B (ft)" in page and page.count("<svg") == 2
+    assert page.count("data:image/jpeg") == summary["overall"]["n"]  # so few that all are shown
+    assert sorted(path.name for path in tmp_path.iterdir()) == [
+        *("report.html", "rows-00000-of-00002.jsonl", "rows-00001-of-00002.jsonl", "summary.json")
+    ]
+
+
+def test_bad_samples_are_told_and_change_the_exit_status(tmp_path, capsys):
+    shutil.copytree(DATA / "reason_seg", tmp_path / "data" / "reason_seg")
+    (tmp_path / "data" / "reason_seg" / "ReasonSeg" / "val" / "v1.json").write_text("{")
+    assert run("reasonseg", "--data", tmp_path / "data", "--out", tmp_path / "out", *MODEL) == 1
+    assert "1 samples could not be read" in capsys.readouterr().out
+    assert "v1.json" in json.loads((tmp_path / "out" / "summary.json").read_text())["bad_samples"]["v1"]
+    assert "v1.json" in (tmp_path / "out" / "report.html").read_text()
+
+
+def test_tabletop_goes_the_same_way(tmp_path, capsys):
+    asked = "tabletop", "--count", 2, "--queries", 3, "--max-new-tokens", 3, "--out", tmp_path, *MODEL
+    assert run(*asked, "--json", tmp_path / "scores.json") == 0
+    assert "all present" in capsys.readouterr().out
+    scores = json.loads((tmp_path / "scores.json").read_text())
+    assert json.loads((tmp_path / "summary.json").read_text())["tabletop"]["n"] == scores["n"] == 6
+    assert "Words of the answers" in (tmp_path / "report.html").read_text()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (["reasonseg", "--data", "nowhere"], "--model is missing"),
+        (["reasonseg", "--data", "nowhere", "--model", "m"], "nowhere"),
+        (["reasonseg", "--data", DATA, "--split", "val", "--max-new-tokens", 9, *MODEL], "teacher_forced"),
+        (["tabletop", "--shard", "0/2"], "--out"),
+        (["refcoco", "--data", DATA, "--split", "testC"], "testC"),
+        (["refcoco", "--data", DATA, "--shard", "2/2"], "2/2"),
+        (["refcoco", "--data", DATA, "--shard", "some"], "some"),
+        (["refcoco"], "--data"),
+    ],
+)
+def test_wrong_arguments_are_told_in_one_line(arguments, told, capsys):
+    assert run(*arguments) == 2
+    assert told in capsys.readouterr().err.splitlines()[-1]
+
+
+def rows(ious, present=True):
+    return [Row(f"{i:03d}", 0, "x", "k", False, round(iou * 100), 100, present, iou > 0) for i, iou in enumerate(ious)]
+
+
+def log(found, samples=10, **more):
+    return Log(
+        Identity("reasonseg", "reason_seg/val", samples, "LISA-7B-v1 bf16 llava_v1", "0", "generative"), found, **more
+    )
+
+
+def test_readers_are_warned():
+    seen, bad, part = warnings(summarise(log(rows([0.5]), bad={f"b{i}": "damaged" for i in range(7)})))
+    assert "contaminated" in seen
+    assert bad.startswith("7 samples") and "b4: damaged; and 2 more" in bad
+    assert "2 of 10" in part
+
+
+def test_worst_median_and_best_are_shown():
+    chosen = chosen_examples(rows([i / 20 for i in range(20)]) + rows([1], present=False))
+    assert {name: [row.iou for row in found] for name, found in chosen.items()} == {
+        "worst": pytest.approx([0, 0.05, 0.1], abs=1e-6),
+        "median": pytest.approx([0.4, 0.45, 0.5], abs=1e-6),
+        "best": pytest.approx([0.95, 0.9, 0.85], abs=1e-6),
+        "masks of what is not there": pytest.approx([1], abs=1e-6),
+    }
+
+
+def test_nothing_scored_has_a_table():
+    assert "gIoU -, cIoU -" in text_table(summarise(log([])))
