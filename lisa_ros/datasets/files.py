@@ -2,8 +2,9 @@
 
 import json
 import pickle
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -56,9 +57,28 @@ def format_of(path: Path, what: str) -> Iterator[None]:
         raise DatasetError(f"{path}, {what}: not as it should be ({error!r})") from error
 
 
-def read_image_of(path: Path, height: int, width: int) -> np.ndarray:
-    """(H, W, 3) uint8 RGB of an image file that must have a certain size. Raises DatasetError, InvalidImageError."""
-    image = read_image(path)
-    if image.shape[:2] != (height, width):
-        raise DatasetError(f"{path} has {image.shape[1]}x{image.shape[0]} pixels, its annotations {width}x{height}")
-    return image
+@dataclass(frozen=True)
+class Picture:
+    """A picture in an annotation file of COCO's form. size: (height, width) that the annotations are made for."""
+
+    id: int
+    file_name: str
+    size: tuple[int, int]
+
+    def read(self, folder: Path) -> np.ndarray:
+        """(H, W, 3) uint8 RGB. Raises DatasetError if it is of another size, InvalidImageError."""
+        path = folder / self.file_name
+        image = read_image(path)
+        if image.shape[:2] != self.size:
+            height, width = self.size
+            raise DatasetError(f"{path} has {image.shape[1]}x{image.shape[0]} pixels, its annotations {width}x{height}")
+        return image
+
+
+def pictures(rows: list[dict], wanted: Container[int]) -> list[Picture]:
+    """The pictures of an annotation file with a wanted id. Raises DatasetError, KeyError or TypeError."""
+    found = [Picture(row["id"], row["file_name"], (row["height"], row["width"])) for row in rows if row["id"] in wanted]
+    for one in found:
+        if not isinstance(one.file_name, str):
+            raise DatasetError(f"the file name of image {one.id} is {one.file_name!r}")
+    return found

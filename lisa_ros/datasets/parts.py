@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from lisa_ros.datasets.coco_masks import segmentation_mask
-from lisa_ros.datasets.files import format_of, read_image_of, read_json
+from lisa_ros.datasets.files import format_of, pictures, read_json
 from lisa_ros.datasets.lazy import LazyTurns
 from lisa_ros.errors import DatasetError
 from lisa_ros.types import Sample, TruthTarget, Turn
@@ -23,14 +23,13 @@ class PartsDataset:
         with format_of(self.path, "annotations"):
             content = read_json(self.path)
             self.names = {row["id"]: wordings(row["name"]) for row in content["categories"]}
-            self.annotations: dict[int, list[dict]] = {}
+            self.annotations: dict[int, list[tuple[int, int, object]]] = {}  # id, category, segmentation
             for row in content["annotations"]:
-                if row["category_id"] not in self.names:
-                    raise DatasetError(f"annotation {row['id']} is of an unknown category {row['category_id']}")
-                self.annotations.setdefault(row["image_id"], []).append(row)
-            self.images = sorted(
-                (row for row in content["images"] if row["id"] in self.annotations), key=lambda row: row["file_name"]
-            )
+                found = row["id"], row["category_id"], row["segmentation"]
+                if found[1] not in self.names:
+                    raise DatasetError(f"annotation {found[0]} is of an unknown category {found[1]}")
+                self.annotations.setdefault(row["image_id"], []).append(found)
+            self.images = sorted(pictures(content["images"], self.annotations), key=lambda image: image.file_name)
         if not self.images:
             raise DatasetError(f"{path} annotates no picture")
 
@@ -39,23 +38,22 @@ class PartsDataset:
 
     def key(self, index: int) -> str:
         """The picture's path in the annotation file."""
-        return self.images[index]["file_name"]
+        return self.images[index].file_name
 
     def files(self, index: int) -> tuple[Path, ...]:
         """The sample's picture."""
-        return (self.root / self.images[index]["file_name"],)
+        return (self.root / self.images[index].file_name,)
 
     def __getitem__(self, index: int) -> Sample:
-        row = self.images[index]
-        annotations = self.annotations[row["id"]]
-        image = read_image_of(*self.files(index), row["height"], row["width"])
+        annotations = self.annotations[self.images[index].id]
+        image = self.images[index].read(self.root)
 
         def turn(number: int) -> Turn:
-            one = annotations[number]
-            name, *alternatives = self.names[one["category_id"]]
-            with format_of(self.path, f"annotation {one['id']}"):
-                mask = segmentation_mask(one["segmentation"], *image.shape[:2])
-            target = TruthTarget(name, mask, one["id"])
+            identity, category, segmentation = annotations[number]
+            name, *alternatives = self.names[category]
+            with format_of(self.path, f"annotation {identity}"):
+                mask = segmentation_mask(segmentation, *image.shape[:2])
+            target = TruthTarget(name, mask, identity)
             return Turn(
                 name, (target,), "[SEG].", "part" if alternatives else "class", alternatives=tuple(alternatives)
             )

@@ -7,7 +7,7 @@ from types import MappingProxyType
 import numpy as np
 
 from lisa_ros.datasets.coco_masks import segmentation_mask
-from lisa_ros.datasets.files import format_of, read_image_of, read_json, read_plain_pickle
+from lisa_ros.datasets.files import format_of, pictures, read_json, read_plain_pickle
 from lisa_ros.datasets.lazy import LazyTurns
 from lisa_ros.errors import DatasetError
 from lisa_ros.types import Sample, TruthTarget, Turn
@@ -57,16 +57,16 @@ class ReferDataset:
         if not phrases:
             raise DatasetError(f"{path} has no references of split {split!r}")
         self._read_instances(phrases)
-        self.phrases = [phrases[image["id"]] for image in self.images]
+        self.phrases = [phrases[image.id] for image in self.images]
 
     def _read_instances(self, phrases: dict[int, list[tuple[str, tuple[int, ...]]]]) -> None:
         """The rows of this split's pictures and annotations."""
         wanted = {number for found in phrases.values() for _, ids in found for number in ids}
         with format_of(self.instances_path, "instances"):
             content = read_json(self.instances_path)
-            self.images = sorted((row for row in content["images"] if row["id"] in phrases), key=lambda row: row["id"])
+            self.images = sorted(pictures(content["images"], phrases), key=lambda image: image.id)
             annotations = {row["id"]: row["segmentation"] for row in content["annotations"] if row["id"] in wanted}
-            absent = [*(phrases.keys() - {row["id"] for row in self.images}), *(wanted - annotations.keys())]
+            absent = [*(phrases.keys() - {image.id for image in self.images}), *(wanted - annotations.keys())]
             if absent:
                 raise DatasetError(f"{len(absent)} images or annotations of {self.source} are missing, as {absent[0]}")
         self.segmentations = annotations
@@ -76,15 +76,14 @@ class ReferDataset:
 
     def key(self, index: int) -> str:
         """Name of the picture without its ending."""
-        return Path(self.images[index]["file_name"]).stem
+        return Path(self.images[index].file_name).stem
 
     def files(self, index: int) -> tuple[Path, ...]:
         """The sample's picture."""
-        return (self.images_folder / self.images[index]["file_name"],)
+        return (self.images_folder / self.images[index].file_name,)
 
     def __getitem__(self, index: int) -> Sample:
-        row, phrases = self.images[index], self.phrases[index]
-        image = read_image_of(*self.files(index), row["height"], row["width"])
+        image, phrases = self.images[index].read(self.images_folder), self.phrases[index]
 
         def turn(number: int) -> Turn:
             text, ids = phrases[number]

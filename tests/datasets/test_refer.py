@@ -16,7 +16,7 @@ TRAINED = ("refcoco", "refcoco+", "refcocog", "refclef")
 
 
 def by_path(data, root, path):
-    paths = [(data.images_folder / row["file_name"]).relative_to(root).as_posix() for row in data.images]
+    paths = [(data.images_folder / image.file_name).relative_to(root).as_posix() for image in data.images]
     return data[paths.index(path)]
 
 
