@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping
 
 import numpy as np
 
-from lisa_ros.errors import InvalidQueryError
+from lisa_ros.errors import InvalidQueryError, MemoryBudgetError
 from lisa_ros.evaluation.replay.lockstep import cases_by_frame, question_bar
 from lisa_ros.evaluation.replay.rows import Answer
 from lisa_ros.evaluation.replay.scan import Case, Scan
@@ -39,6 +39,8 @@ def _ask(lisa, settings, encoded, text: str) -> Answer:
             result = lisa.chat(encoded, text, max_new_tokens=settings.max_new_tokens)
     except InvalidQueryError as error:
         return Answer("REJECTED", str(error))
+    except MemoryBudgetError as error:
+        return Answer("OUT_OF_MEMORY", str(error))
     found = any(target.mask.any() for target in result.targets)
     return Answer("OK" if found else "NO_TARGET", "", result, seconds=time.perf_counter() - started)
 

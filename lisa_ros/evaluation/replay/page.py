@@ -127,7 +127,7 @@ def _space(report: Report, summary: dict):
         error = [_centimetres(part["centroid_error"][q]) for q in ("p50", "p95")]
         shares = [percent(part[f"{what}_{at}cm"]) for at in (2, 5) for what in ("precision", "recall")]
         rows.append((name, str(part["n"]), str(part["missing"]), *error, *shares))
-    note = "Truth shows what cleaning the cloud (rim, outliers) costs. Shares in percent, of points."
+    note = "Truth shows what cleaning the cloud (rim, voxels, outliers) costs. Shares in percent, of points."
     report.table("Clouds against the true points", header, rows, note=note)
     rows = []
     for name in (TRUTH, LOCKSTEP, REALTIME):

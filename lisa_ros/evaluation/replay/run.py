@@ -9,7 +9,7 @@ from pathlib import Path
 import yaml
 
 from lisa_ros import graph
-from lisa_ros.evaluation.benchmark_report import write_json
+from lisa_ros.evaluation.files import write_json
 from lisa_ros.evaluation.replay.baselines import baselines
 from lisa_ros.evaluation.replay.lockstep import run_lockstep
 from lisa_ros.evaluation.replay.offline import Baseline, run_offline

@@ -50,6 +50,8 @@ class Scorer:
         if directory is not None:
             try:
                 directory.mkdir(parents=True, exist_ok=True)
+                for old in directory.glob("*.png"):  # of an earlier run, where now there may be no mask
+                    old.unlink()
             except OSError as error:
                 raise ConfigurationError(f"cannot write to {directory}: {error.strerror}") from error
 

@@ -1,0 +1,38 @@
+"""A small recording of the simulated tabletop: a bag, a `.sens` file, annotation and queries in one folder."""
+
+import json
+from dataclasses import replace
+
+import pytest
+
+from lisa_ros.evaluation.replay.scan import ScanPaths
+from lisa_ros.scannet import tabletop
+from lisa_ros.scannet.queries import read_queries, write_queries
+
+_KINDS = ("category", "referring", "negative")
+
+
+@pytest.fixture(scope="session")
+def paths(tmp_path_factory):
+    """Four frames of 192x144 px, the last one without a pose; a query of three kinds in each."""
+    patch = pytest.MonkeyPatch()
+    for name, value in {"HEIGHT": 144, "WIDTH": 192, "_LOST_EVERY": 4}.items():
+        patch.setattr(tabletop, name, value)
+    recording = tabletop.record_tabletop(tmp_path_factory.mktemp("replay"), index=2, frames=4, queries=24)
+    patch.undo()
+    queries = read_queries(recording.queries)
+    chosen = [next(query for query in queries if query.kind == kind) for kind in _KINDS]
+    write_queries(recording.queries, [replace(query, frames=(0, 1, 2, 3)) for query in chosen])
+    return ScanPaths(recording.bag, boundary=0)
+
+
+@pytest.fixture
+def write_lines(tmp_path):
+    """write_lines(rows) -> path of a queries file."""
+
+    def write(rows):
+        path = tmp_path / "queries.jsonl"
+        path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+        return path
+
+    return write

@@ -1,0 +1,234 @@
+"""Truth, rows and figures of a recording; no ROS."""
+
+import csv
+import json
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+from lisa_ros.cli import main
+from lisa_ros.errors import ConfigurationError, InvalidImageError, InvalidQueryError, RecordingError
+from lisa_ros.evaluation.replay.arguments import ARGUMENTS, options
+from lisa_ros.evaluation.replay.baselines import baselines, named_categories
+from lisa_ros.evaluation.replay.offline import run_offline
+from lisa_ros.evaluation.replay.realtime import RealtimeFacts
+from lisa_ros.evaluation.replay.rows import NO_RESULT, Answer, read_rows, write_rows, write_table
+from lisa_ros.evaluation.replay.scan import Scan, ScanPaths
+from lisa_ros.evaluation.replay.scoring import Frame, Scorer, read_mask
+from lisa_ros.evaluation.replay.summary import differences, exact_giou, protocol_figures, realtime_figures
+from lisa_ros.evaluation.replay.truth_engine import TruthEngine, write_paths
+from lisa_ros.types import SEGMENTED, SegmentationResult, Target
+
+pytestmark = pytest.mark.unit
+
+
+@pytest.fixture
+def scan(paths):
+    with Scan(paths) as scan:
+        yield scan
+
+
+def answer(mask, text="it is that"):
+    targets = () if mask is None else (Target("that", SEGMENTED, mask),)
+    return Answer("OK" if targets else "NO_TARGET", result=SegmentationResult("?", text, targets, {"encode": 0.1}))
+
+
+def all_rows(scan, say, protocol="lockstep", directory=None):
+    scorer = Scorer(protocol, scan, directory)
+    for case in scan.cases:
+        scorer.add(case, say(case))
+    return scorer.rows
+
+
+def truth_of(scan):
+    return lambda case: answer(scan.truth(case.query, case.frame).mask)
+
+
+def test_cases_are_what_has_a_truth(scan):
+    assert scan.frames == [0, 1, 2], "the pose of frame 3 is lost"
+    assert scan.without_truth == 3 and len(scan.cases) == 9
+    assert [case.frame for case in scan.cases] == sorted(case.frame for case in scan.cases)
+    for case in scan.cases:
+        truth = scan.truth(case.query, case.frame)
+        assert truth.mask.shape == (144, 192)
+        assert truth.mask.any() == bool(case.query.object_ids)
+
+
+def test_the_truth_scores_exactly_one(scan):
+    rows = all_rows(scan, truth_of(scan))
+    assert exact_giou(rows) == 1.0
+    figures = protocol_figures(rows)
+    assert figures["unanswered"] == 0 and figures["n_acc"] == 1 and figures["giou"] == pytest.approx(1, abs=1e-4)
+
+
+def test_one_wrong_pixel_is_not_exact(scan):
+    def almost(case):
+        mask = scan.truth(case.query, case.frame).mask.copy()
+        mask[0, 0] ^= True
+        return answer(mask)
+
+    assert exact_giou(all_rows(scan, almost)) < 1.0
+
+
+@pytest.mark.parametrize("status", [NO_RESULT, "REJECTED", "NO_IMAGE", "MODEL_ERROR"])
+def test_no_answer_counts_as_wrong_also_where_nothing_should_be_found(scan, status):
+    rows = all_rows(scan, lambda case: Answer(status, "why"))
+    assert len(rows) == 9 and [row.iou for row in rows] == [0.0] * 9
+    figures = protocol_figures(rows)
+    assert figures["unanswered"] == 9 and figures["statuses"] == {status: 9}
+    assert figures["giou"] == 0 and figures["n_acc"] == 0
+    silent = all_rows(scan, lambda case: answer(None))
+    assert [row.iou for row in silent if not row.present] == [1.0] * 3, "a refusal is an answer"
+
+
+def test_differences_are_found_to_the_pixel(scan, tmp_path):
+    same = all_rows(scan, truth_of(scan), "lockstep", tmp_path / "lockstep")
+
+    def changed(case):
+        mask = scan.truth(case.query, case.frame).mask.copy()
+        if case == scan.cases[0]:
+            mask[:2, :3] ^= True
+        return answer(mask, "else" if case == scan.cases[1] else "it is that")
+
+    other = all_rows(scan, changed, "offline", tmp_path / "offline")
+    assert differences(same, same, tmp_path) == []
+    found = differences(same, other, tmp_path)
+    assert [(item["frame"], item["pixels"]) for item in found] == [(0, 6), (0, 0)]
+    assert len(differences(same, other[1:], tmp_path)) == 2, "a case that one of them lacks is a difference"
+    unanswered = all_rows(scan, lambda case: Answer(NO_RESULT))
+    assert len(differences(unanswered, unanswered, tmp_path)) == 9, "two silences are not equal masks"
+
+
+def test_masks_of_an_earlier_run_do_not_stay(scan, tmp_path):
+    rows = all_rows(scan, truth_of(scan), directory=tmp_path)
+    row = next(row for row in rows if row.present)
+    assert np.array_equal(read_mask(tmp_path, row), scan.truth(scan.queries[row.number], row.frame).mask)
+    row = next(r for r in all_rows(scan, lambda case: answer(None), directory=tmp_path) if r.key == row.key)
+    assert read_mask(tmp_path, row) is None
+
+
+def test_rows_are_files_for_programs_and_tables(scan, tmp_path):
+    rows = all_rows(scan, truth_of(scan))
+    write_rows(tmp_path / "rows.jsonl", rows)
+    assert read_rows(tmp_path / "rows.jsonl") == rows
+    write_table(tmp_path / "rows.csv", rows)
+    with (tmp_path / "rows.csv").open(newline="") as file:
+        table = list(csv.DictReader(file))
+    assert [float(line["iou"]) for line in table] == [1.0] * 9
+    assert [float(line["stage encode"]) for line in table] == [0.1] * 9
+    json.dumps(protocol_figures(rows), allow_nan=False)
+
+
+def test_stability_and_clouds_of_answers(scan):
+    frames = {rgbd.index: Frame(rgbd) for rgbd in scan.bag.frames()}
+    scorer = Scorer("lockstep", scan)
+    for case in scan.cases:
+        found = truth_of(scan)(case) if case.frame != 1 else answer(None)
+        scorer.add(case, found, frames[case.frame])
+    pairs = [row for row in scorer.rows if row.stability is not None]
+    assert len(pairs) == 6 and {row.step for row in pairs} == {1}
+    for row in pairs:
+        assert row.stability == (0.0 if row.present else 1.0), "found, lost, found; and never found"
+        assert row.stability_truth > 0.8
+
+
+def test_figures_of_nothing_are_no_numbers():
+    figures = realtime_figures([], RealtimeFacts())
+    assert figures["n"] == 0 and figures["giou"] is None and figures["image_age"] == {"p50": None, "p95": None}
+    json.dumps(figures, allow_nan=False)
+
+
+def test_the_truth_engine_knows_frames_by_their_pixels_alone(scan, paths, tmp_path):
+    write_paths(tmp_path / "truth.json", paths)
+    engine = TruthEngine(SimpleNamespace(model=str(tmp_path / "truth.json")))
+    for sens in scan.sens_frames({0, 2}):
+        frame = engine.encode(sens.color())
+        for query in scan.queries:
+            result = engine.segment(frame, query.text)
+            assert (result.union_mask is None) == (not query.object_ids)
+            if query.object_ids:
+                assert np.array_equal(result.union_mask, scan.truth(query, sens.index).mask)
+    changed = sens.color()
+    changed[5, 5, 0] ^= 1
+    with pytest.raises(InvalidImageError, match="none of the 3 frames"):
+        engine.encode(changed)
+    with pytest.raises(InvalidQueryError, match="not asked"):
+        engine.segment(frame, "the moon")
+    with pytest.raises(ConfigurationError, match="recording"):
+        TruthEngine(SimpleNamespace(model=str(paths.bag / "manifest.json")))
+
+
+class Refusing:
+    """An engine with which every question is a bad one."""
+
+    def encode(self, image):
+        return image
+
+    def chat(self, frame, text, **_):
+        raise InvalidQueryError("the query holds a token")
+
+
+def test_baselines_and_a_refused_query_offline(scan):
+    makers = baselines(scan)
+    others = {name: (maker, Scorer(name, scan)) for name, maker in makers.items()}
+    settings = SimpleNamespace(mode="chat", max_new_tokens=8)
+    scorer = Scorer("offline", scan)
+    run_offline(Refusing(), settings, scan, scorer, others)
+    assert {row.status for row in scorer.rows} == {"REJECTED"}
+    for case, row in zip(scan.cases, others["whole image"][1].rows, strict=True):
+        share = scan.truth(case.query, case.frame).mask.mean()
+        assert row.iou == pytest.approx(share)
+    box = makers["centre box"](scan.cases[0], np.zeros((100, 200, 3), np.uint8))
+    assert box.sum() == 50 * 100 and box[25:75, 50:150].all()
+    for case, row in zip(scan.cases, others["class-name oracle"][1].rows, strict=True):
+        if case.query.kind == "category":
+            assert row.iou == 1.0
+
+
+def test_categories_are_named_in_singular_and_plural():
+    known = ["knife", "mug", "pan", "scissors", "office chair"]
+    assert named_categories("Give me all the knives!", known) == ["knife"]
+    assert named_categories("MUGS, and the office chair", known) == ["mug", "office chair"]
+    assert named_categories("a panda with smugness", known) == []
+
+
+def test_recordings_that_do_not_belong_together_are_refused(paths, write_lines, tmp_path):
+    query = {"scene": "tabletop0002_00", "query_id": "a", "text": "the mug", "kind": "negative", "object_ids": []}
+    again = write_lines([query, query | {"query_id": "b", "frames": [1]}])
+    with pytest.raises(RecordingError, match="twice"):
+        Scan(ScanPaths(paths.bag, again))
+    nothing = write_lines([query | {"frames": [3]}])
+    with pytest.raises(RecordingError, match="nothing about"):
+        Scan(ScanPaths(paths.bag, nothing))
+    with pytest.raises(RecordingError, match="there is no"):
+        Scan(ScanPaths(paths.bag, again, scan=tmp_path / "else.sens"))
+
+
+def test_words_become_options(paths, tmp_path):
+    chosen = options({"bag": str(paths.bag), "boundary": "2", "timeout": "7.5", "model": "m", "out": str(tmp_path)})
+    assert chosen.paths == ScanPaths(paths.bag, boundary=2) and chosen.timeout == 7.5
+    assert chosen.values["model"] == "m" and chosen.values["params_file"] == "perception"
+    for name, word, match in [("boundary", "x", "boundary=x"), ("timeout", "0", "timeout=0"), ("sam", "x", "only sam")]:
+        with pytest.raises(ConfigurationError, match=match):
+            options({"bag": str(paths.bag), name: word})
+    with pytest.raises(ConfigurationError, match="without a bag"):
+        options({"queries": "q.jsonl", "out": str(tmp_path)})
+
+
+def test_the_command_takes_the_launch_arguments(capsys):
+    with pytest.raises(SystemExit):
+        main(["eval", "bag", "--help"])
+    words = capsys.readouterr().out
+    assert all(a.name == "bag" or f"--{a.name.replace('_', '-')}" in words for a in ARGUMENTS)
+
+
+def test_launch_file_declares_the_same_arguments():
+    pytest.importorskip("launch_ros", reason="launch is part of a ROS install")
+    from pathlib import Path
+
+    from launch.launch_description_sources import get_launch_description_from_python_launch_file
+
+    path = Path(__file__).parents[2] / "launch" / "evaluation.launch.py"
+    declared = get_launch_description_from_python_launch_file(str(path)).get_launch_arguments()
+    assert {argument.name: argument.description for argument in declared} == {a.name: a.about for a in ARGUMENTS}
