@@ -82,5 +82,9 @@ class Position:
 
 
 def loader(data: MicroBatches, firsts: Iterator[int], workers: int) -> Iterator[MicroBatch]:
-    """The micro-batches in order, prepared ahead by `workers` processes (0: none)."""
-    return iter(DataLoader(data, batch_size=None, sampler=list(firsts), num_workers=workers))
+    """The micro-batches in order, prepared ahead by `workers` processes (0: none). Raises what `data` raises."""
+    try:
+        yield from DataLoader(data, batch_size=None, sampler=list(firsts), num_workers=workers)
+    except (TrainingError, LisaError) as error:
+        # From another process it comes with that one's traceback, which is kept as the cause.
+        raise type(error)(str(error).rpartition(f"{type(error).__name__}: ")[2].strip()) from error

@@ -15,6 +15,7 @@ from training.data.render import Renderer
 from training.errors import BadItemError, TrainingError
 from training.settings import DataSettings, GroupSettings
 from training.sources import TRAINING, open_items
+from training.stream import MicroBatches, loader
 
 pytestmark = pytest.mark.unit
 PAPER = {
@@ -237,6 +238,32 @@ def test_unreadable_samples_are_named_and_counted():
                 reasons.append(str(error))
     assert isinstance(raised.value, TrainingError) and not isinstance(raised.value, BadItemError)
     assert all(".jpg is damaged" in reason for reason in reasons) and len(set(reasons)) == 5
+
+
+class PlainCollator:
+    """Takes every item and leaves it as it is."""
+
+    def check(self, item):
+        pass
+
+    def __call__(self, items):
+        return [item.key for item in items]
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_unreadable_samples_are_replaced_until_the_limit(workers):
+    def batches(limit):
+        data = HybridStream({"a": Group(1, (Numbered("only", 9, bad=(2, 5, 7)),))}, Renderer(), 0, limit)
+        return loader(MicroBatches(data, PlainCollator(), 2, None), iter(range(0, 60, 2)), workers)
+
+    found = list(batches(3))
+    assert len(found) == 30 and {key for micro in found for key in micro.batch} == set("013468")
+    reasons = {reason for micro in found for reason in micro.skipped}
+    assert reasons == {f"only {number}: only/{number}.jpg is damaged" for number in (2, 5, 7)}
+    with pytest.raises(TrainingError) as raised:
+        list(batches(2))
+    assert str(raised.value).startswith("3 samples cannot be read (only 3), the limit is 2; the last ones: only/")
+    assert "\n" not in str(raised.value)
 
 
 @pytest.mark.parametrize("weight", [0, -1, float("nan"), float("inf")])
