@@ -167,6 +167,12 @@ def test_other_wordings_are_drawn():
     assert questions == set(expected)
 
 
+@pytest.mark.parametrize("values", [{"max_turns": 0}, {"text_answers": -0.1}, {"text_answers": float("nan")}])
+def test_ways_to_render_that_are_none(values):
+    with pytest.raises(ConfigurationError, match=next(iter(values))):
+        Renderer(**values)
+
+
 def test_a_dialogue_is_one_conversation():
     turns = tuple(Turn(f"q{n}", (), f"a{n}", "dialogue") for n in range(5))
     item = Renderer()(Sample(None, turns, "talk"), "1", np.random.default_rng(0))

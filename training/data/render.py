@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from lisa_ros.errors import ConfigurationError
 from lisa_ros.types import Sample, Turn
 from training.data import templates
 from training.data.item import TrainingItem
@@ -19,12 +20,18 @@ class Renderer:
 
     max_turns: most questions of one item, drawn among the sample's. text_answers: of samples that have an explanation,
     the share that is asked for words alone, without a mask; of the rest, every other one is asked for mask and
-    explanation. paraphrases: further wordings of a question.
+    explanation. paraphrases: further wordings of a question. Raises ConfigurationError.
     """
 
     max_turns: int = 3
     text_answers: float = 0.1
     paraphrases: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if self.max_turns < 1:
+            raise ConfigurationError(f"max_turns is {self.max_turns}; it must be 1 or more")
+        if not 0 <= self.text_answers <= 1:
+            raise ConfigurationError(f"text_answers is {self.text_answers}; it must be within 0..1")
 
     def __call__(self, sample: Sample, key: str, rng: np.random.Generator) -> TrainingItem:
         """The item of a sample with at least one turn; equal draws of `rng` give equal items.
