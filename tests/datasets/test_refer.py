@@ -77,6 +77,20 @@ def test_grefcoco_has_phrases_for_several_things_and_for_none(copy_of_root):
     assert none.targets[0].mask is None and "[SEG]" in both.answer and "[SEG]" not in none.answer
 
 
+def test_overlapping_test_splits(copy_of_root):
+    """refCLEF marks a reference of several test splits with all their letters."""
+    path = copy_of_root / "refer_seg" / "refclef" / "refs(unc).p"
+    rows = [row | {"split": "testBC"} for row in read_plain_pickle(path) if row["split"] == "train"]
+    path.write_bytes(pickle.dumps([*rows[:1], *(row | {"split": "testC"} for row in rows[1:])]))
+    count = {
+        split: sum(len(s.turns) for s in ReferDataset(copy_of_root, "refclef", split)) for split in ("testB", "testC")
+    }
+    assert 0 < count["testB"] < count["testC"] == sum(len(row["sentences"]) for row in rows)
+    for split in ("testA", "train"):
+        with pytest.raises(DatasetError, match=f"no references of split '{split}'"):
+            ReferDataset(copy_of_root, "refclef", split)
+
+
 def test_a_pickle_that_runs_code_is_refused(copy_of_root, tmp_path):
     class Attack:
         def __reduce__(self):
