@@ -7,6 +7,8 @@ from lisa_ros.commands import evaluate_bag, evaluate_sets
 from lisa_ros.commands.common import add_model_arguments, output_directory, positive
 from lisa_ros.errors import ConfigurationError
 
+_WORDS = "", "n", "right objects", "word for word"
+
 
 def add_arguments(parser: argparse.ArgumentParser):
     """Arguments of `lisa-ros eval`."""
@@ -65,20 +67,20 @@ def run_tabletop(args: argparse.Namespace) -> int:
 
 def _with_report(args: argparse.Namespace, predictor) -> dict:
     from lisa_ros.datasets.tabletop import TabletopDataset
+    from lisa_ros.evaluation.report import percent
     from lisa_ros.evaluation.tabletop import tabletop_scores
 
     def extra(rows) -> tuple[dict, list]:
         scores = tabletop_scores(rows, args.mode == "generative")
-        words = [(kind, str(row["n"]), *_words(row)) for kind, row in scores["by_kind"].items()]
-        return {"tabletop": scores}, [("Words of the answers", ("", "n", "right objects", "word for word"), words)]
+        words = [
+            (kind, str(row["n"]), percent(row["answer_accuracy"]), percent(row["exact_answers"]))
+            for kind, row in scores["by_kind"].items()
+        ]
+        return {"tabletop": scores}, [("Words of the answers, in percent", _WORDS, words)]
 
     dataset = TabletopDataset(args.split, args.count, args.queries, args.variant)
     summary = evaluate_sets.run_benchmark(args, dataset, predictor, args.out, extra=extra)
     return {"split": args.split, "variant": args.variant} | summary["tabletop"]
-
-
-def _words(row: dict) -> tuple[str, str]:
-    return _share(row["answer_accuracy"]), _share(row["exact_answers"])
 
 
 def table(scores: dict) -> str:

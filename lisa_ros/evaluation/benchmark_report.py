@@ -15,16 +15,18 @@ from lisa_ros.evaluation.run import EvaluationDataset, union_truth
 from lisa_ros.evaluation.summary import already_seen, chosen_examples
 from lisa_ros.visualization import annotated_picture
 
-HEADER = ("", "n", "gIoU", "cIoU", *(f"Pr@{t}" for t in PRECISION_THRESHOLDS), "N-acc", "T-acc", "empty", "no answer")
+HEADER = ("", "n", "gIoU", "cIoU", *(f"Pr@{t}" for t in PRECISION_THRESHOLDS), "N-acc", "T-acc", "empty", "format fail")
 LEGEND = (
     "In percent. Pr@t: present targets with IoU of at least t. N-acc: absent targets refused; T-acc: present targets "
-    "not refused. empty: present targets without a pixel. no answer: no mask token for a present target, or an answer "
-    "that was cut off or could not be asked for."
+    "not refused. empty: present targets without a pixel. format fail: no mask token for a present target, or an "
+    "answer that was cut off or could not be asked for."
 )
 _MODE = {
     "teacher_forced": "Teacher-forced: the answer [SEG]. is given, as in the paper's validation.",
     "generative": "Generative: the masks of the answer that the model wrote itself.",
 }
+_MAIN = (("gIoU", "giou"), ("cIoU", "ciou"))
+_SHARES = (*_MAIN, ("N-acc", "n_acc"), ("T-acc", "t_acc"), ("See-acc", "see_accuracy"))
 _SHOWN_BAD = 5
 
 
@@ -57,13 +59,13 @@ def write_benchmark(
 
 
 def _headline(overall: dict) -> dict[str, str]:
+    scores = [(name, key) for name, key in _SHARES if key in ("giou", "ciou") or overall["n_acc"] is not None]
     return {
-        "gIoU": with_interval(overall["giou"], overall["giou_ci"]),
-        "cIoU": with_interval(overall["ciou"], overall["ciou_ci"]),
+        **{f"{name}, %": with_interval(overall[key], overall[f"{key}_ci"]) for name, key in scores},
         "questions": str(overall["n"]),
         "pictures": str(overall["images"]),
-        "present targets without a pixel": percent(overall["empty"]),
-        "without an answer": percent(overall["format_failures"]),
+        "empty predictions, %": percent(overall["empty"]),
+        "format failures, %": percent(overall["format_failures"]),
     }
 
 
@@ -132,10 +134,6 @@ def text_table(summary: dict) -> str:
     intervals = (f"{name} {with_interval(overall[key], overall[f'{key}_ci'])}" for name, key in _MAIN)
     lines += ["", f"{', '.join(intervals)}: 95% bootstrap intervals over pictures"]
     return "\n".join([*lines, *([_source(published)] if published else [])])
-
-
-_MAIN = (("gIoU", "giou"), ("cIoU", "ciou"))
-_SHARES = (*_MAIN, ("N-acc", "n_acc"), ("T-acc", "t_acc"), ("See-acc", "see_accuracy"))
 
 
 def _interval_rows(summary: dict) -> list[tuple[str, ...]]:

@@ -94,6 +94,7 @@ class Report:
         def draw(axes) -> None:
             axes.hist(list(series.values()), bins=bins, range=limits, label=list(series))
             axes.set(xlabel=label, ylabel="count")
+            axes.yaxis.get_major_locator().set_params(integer=True)
 
         self._chart(title, draw, legend=len(series) > 1)
 

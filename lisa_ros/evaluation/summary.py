@@ -100,7 +100,8 @@ def _plain(value: object) -> object:
 
 def chosen_examples(rows: Sequence[Row], count: int = 3) -> dict[str, list[Row]]:
     """Queries for pictures: the worst, median and best ones whose target is there, and masks of absent targets."""
-    ranked = sorted((row for row in rows if row.present), key=lambda row: (row.iou, row.key, row.turn))
+    present = (row for row in rows if row.present)
+    ranked = sorted(present, key=lambda row: (row.iou, row.turn, row.key))  # turn first: ties show different images
     invented = [row for row in rows if not row.present and row.found][:count]
     middle = (len(ranked) - count) // 2
     chosen = {"worst": ranked[:count], "median": ranked[middle : middle + count], "best": ranked[-count:][::-1]}
