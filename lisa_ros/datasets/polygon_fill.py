@@ -1,4 +1,4 @@
-"""Filled polygons, to the pixel as OpenCV 4 draws them: OpenCV 5 rounds inner edges another way."""
+"""Filled polygons, to the pixel as OpenCV 4.8 draws them, which LISA was made with; other releases round otherwise."""
 
 import cv2
 import numpy as np

@@ -47,8 +47,8 @@ def test_order_is_that_of_the_names(root):
     assert [data.key(index) for index in range(len(data))] == ["v0", "v1", "v2", "v3"]
 
 
-def test_polygons_are_filled_as_opencv_4_fills_them():
-    """Also those that leave the image. OpenCV 5 differs from it in a pixel of many a row."""
+def test_polygons_are_filled_as_opencv_4_8_fills_them():
+    """Also those that leave the image. OpenCV 4.6, 4.11 and 5.0 differ from it in a few pixels of many a polygon."""
     for case in json.loads(FILLED.read_text())["cases"]:
         height, width = case["size"]
         bits = np.unpackbits(np.frombuffer(bytes.fromhex(case["mask"]), np.uint8))[: height * width]
