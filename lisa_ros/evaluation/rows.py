@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 
 from lisa_ros.errors import ConfigurationError, DatasetError
+from lisa_ros.evaluation.files import writing
 from lisa_ros.evaluation.metrics import Overlap
 
 # What no answer to a query about an absent target counts as: silence is not a refusal.
@@ -88,12 +89,13 @@ class RowFile:
     """A file that one process appends rows to, image by image; a context manager.
 
     Opening a file that exists goes on with it; what a killed run left unfinished is cut off. Raises ConfigurationError
-    if the file belongs to another evaluation, or to a process that is still writing.
+    if the file belongs to another evaluation or to a process that is still writing, or cannot be written.
     """
 
     def __init__(self, path: Path, identity: Identity) -> None:
         self.path = path
-        self._file = path.open("ab")
+        with writing(path):
+            self._file = path.open("ab")
         try:
             self._lock()
             begun = path.read_bytes()
@@ -127,9 +129,10 @@ class RowFile:
         self._write({"bad": key, "reason": reason})
 
     def _write(self, *items: dict) -> None:
-        self._file.write(b"".join(map(_line, items)))
-        self._file.flush()
-        os.fsync(self._file.fileno())
+        with writing(self.path):
+            self._file.write(b"".join(map(_line, items)))
+            self._file.flush()
+            os.fsync(self._file.fileno())
 
     def _lock(self) -> None:
         try:

@@ -1,13 +1,16 @@
 """Rows survive a killed run, join those of several processes, and never mix two evaluations."""
 
 import dataclasses
+import errno
 import json
+import os
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lisa_ros.errors import ConfigurationError, DatasetError
+from lisa_ros.evaluation.files import write_json
 from lisa_ros.evaluation.rows import Identity, Row, RowFile, read_all, read_log
 
 pytestmark = pytest.mark.unit
@@ -128,3 +131,22 @@ def test_no_answer_is_no_refusal():
     silent = row(inter=0, union=0)
     assert silent.iou == 1
     assert dataclasses.replace(silent, error="the query is empty").iou == 0
+
+
+def test_a_full_disk_is_told(tmp_path, monkeypatch):
+    def full(_):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    with RowFile(tmp_path / "rows.jsonl", FORCED) as file:
+        monkeypatch.setattr(os, "fsync", full)
+        with pytest.raises(ConfigurationError, match=r"rows\.jsonl.*[Ss]pace"):
+            file.append([row()])
+
+
+def test_files_are_whole_or_not_there(tmp_path):
+    write_json(tmp_path / "a.json", {"a": 1})
+    with pytest.raises(ValueError, match="JSON"):
+        write_json(tmp_path / "a.json", {"a": float("nan")})
+    with pytest.raises(ConfigurationError, match="cannot write"):
+        write_json(tmp_path / "no" / "a.json", {})
+    assert json.loads((tmp_path / "a.json").read_text()) == {"a": 1} and len(list(tmp_path.iterdir())) == 1

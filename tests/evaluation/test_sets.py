@@ -25,10 +25,14 @@ TINY, DATA = GOLDEN / "c_tiny", GOLDEN / "datasets"
 OFFICIAL = json.loads((TINY / "golden" / "validate.json").read_text())
 
 
+def load(folder):
+    sam = json.loads((folder / "oracle_meta.json").read_text())["sam"]
+    return Lisa.from_pretrained(folder / "lisa_hf", vision_tower=folder / "clip_tiny", device="cpu", sam=sam)
+
+
 @pytest.fixture(scope="module")
 def lisa():
-    sam = json.loads((TINY / "oracle_meta.json").read_text())["sam"]
-    return Lisa.from_pretrained(TINY / "lisa_hf", vision_tower=TINY / "clip_tiny", device="cpu", sam=sam)
+    return load(TINY)
 
 
 @pytest.fixture(scope="module")
@@ -81,6 +85,18 @@ def test_refcoco_equals_the_official_validation(lisa, tmp_path):
     dataset = open_dataset("refcoco", DATA, "val")
     check_scores(evaluate(dataset, TeacherForced(lisa), "refcoco", tmp_path), OFFICIAL["refcoco"])
     check_questions_and_masks(lisa, "refcoco", dataset, None)
+
+
+def test_all_golden_checkpoints_equal_the_official_validation(golden, tmp_path):
+    folders = [path.parents[1] for path in golden.glob("*/golden/validate.json") if path.parents[1].name != TINY.name]
+    if not folders:
+        pytest.skip(f"no further golden data in {golden}")
+    for folder in folders:
+        predictor, official = TeacherForced(load(folder)), json.loads((folder / "golden/validate.json").read_text())
+        for name in ("reasonseg", "refcoco"):
+            dataset, out = open_dataset(name, golden / "datasets", "val"), tmp_path / folder.name / name
+            log = evaluate(dataset, predictor, name, out, first_wording=name == "reasonseg")
+            check_scores(log, official[name])
 
 
 def test_refcoco_plus_is_scored(lisa, tmp_path):
