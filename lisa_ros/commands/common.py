@@ -9,14 +9,18 @@ from lisa_ros.errors import ConfigurationError
 PACKAGED_MODEL = "tabletop"
 
 
-def add_model_arguments(parser: argparse.ArgumentParser, default: str | None = PACKAGED_MODEL):
-    """--model, --vision-tower, --precision, --device, --conv-type."""
+def add_model_arguments(
+    parser: argparse.ArgumentParser, default: str | None = PACKAGED_MODEL, *, required: bool = False
+):
+    """--model, --vision-tower, --precision, --device, --conv-type. required: a --model must be named."""
     group = parser.add_argument_group("model")
     group.add_argument(
         "--model",
         default=default,
+        required=required,
         metavar="M",
-        help="directory in LISA's published layout, hub id, or name of a packaged model (default: %(default)s)",
+        help="directory in LISA's published layout, hub id, or name of a packaged model"
+        + (" (default: %(default)s)" if default else ""),
     )
     group.add_argument("--vision-tower", metavar="P", help="CLIP tower: directory or hub id, if not the checkpoint's")
     group.add_argument(

@@ -28,7 +28,7 @@ def add_parsers(benchmarks) -> None:
         parser.add_argument("--limit", type=positive, metavar="N", help="first N pictures of the set only")
         parser.add_argument("--out", type=Path, metavar="DIR", help="default: out/eval/SET-SPLIT-MODE-MODEL")
         add_run_arguments(parser, mode="teacher_forced")
-        add_model_arguments(parser, default=None)
+        add_model_arguments(parser, default=None, required=True)
 
 
 def add_run_arguments(parser: argparse.ArgumentParser, mode: str) -> None:
@@ -61,8 +61,6 @@ def shard(word: str):
 
 def run(args: argparse.Namespace) -> int:
     """Evaluates what has no rows yet, then writes summary.json and report.html of all rows in --out."""
-    if args.model is None:
-        raise ConfigurationError("--model is missing: name the checkpoint to evaluate")
     dataset = open_dataset(args.benchmark, args.data, args.split)
     name = re.sub(r"[^\w.-]+", "-", args.model).strip("-.")
     directory = args.out or Path("out/eval") / f"{args.benchmark}-{args.split}-{args.mode}-{name}"

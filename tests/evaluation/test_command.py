@@ -65,7 +65,7 @@ def test_tabletop_goes_the_same_way(tmp_path, capsys):
 @pytest.mark.parametrize(
     ("arguments", "told"),
     [
-        (["reasonseg", "--data", "nowhere"], "--model is missing"),
+        (["reasonseg", "--data", "nowhere"], "--model"),
         (["reasonseg", "--data", "nowhere", "--model", "m"], "nowhere"),
         (["reasonseg", "--data", DATA, "--split", "val", "--max-new-tokens", 9, *MODEL], "teacher_forced"),
         (["tabletop", "--shard", "0/2"], "--out"),
