@@ -29,10 +29,12 @@ def run(args: argparse.Namespace) -> int:
         from lisa_ros.nodes.player import BagPlayer
     except ImportError as error:
         raise ConfigurationError(f"playing needs ROS 2: {error}; see docs/installation.md") from error
+    from lisa_ros.private_graph import signals_as_interrupt
     from lisa_ros.recordings.bag_reader import RgbdBag
 
-    with RgbdBag(args.bag) as bag:
-        rclpy.init(args=[], signal_handler_options=SignalHandlerOptions.NO)  # Ctrl-C is Python's
+    # SIGTERM ends it as well, and so does Ctrl-C in a background job, which begins with SIGINT ignored.
+    with signals_as_interrupt(), RgbdBag(args.bag) as bag:
+        rclpy.init(args=[], signal_handler_options=SignalHandlerOptions.NO)  # signals are ours
         try:
             node = rclpy.create_node("player")
             player = BagPlayer(node, bag)

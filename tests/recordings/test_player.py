@@ -1,5 +1,6 @@
 """Bags on real topics: in lockstep every frame with all that belongs to it, in real time with /clock."""
 
+import shlex
 import signal
 import sys
 import threading
@@ -169,8 +170,10 @@ def test_command_line(bag_path, start_process, capsys):
     assert "12 frames in" in capsys.readouterr().out
 
 
-def test_ctrl_c_ends_playing(bag_path, start_process):
-    playing = start_process([sys.executable, "-m", "lisa_ros", "play", bag_path, "--rate", "0.01", "--wait", "0"])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_ends_playing_even_in_a_background_job(bag_path, start_process, number):
+    play = [sys.executable, "-m", "lisa_ros", "play", str(bag_path), "--rate", "0.01", "--wait", "0"]
+    playing = start_process(["sh", "-c", f"trap '' INT; exec {shlex.join(play)}"])
     playing.wait_for("playing 12 frames")
-    playing.signal(signal.SIGINT)
+    playing.signal(number)
     assert playing.wait() == 130
