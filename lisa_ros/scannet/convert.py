@@ -28,7 +28,7 @@ def convert(sens: Path | str, bag: Path | str, storage: str = "mcap", progress: 
     topics = RgbdTopics()
     with SensReader(sens) as reader:
         header = reader.header
-        _require_convertible(reader)
+        require_convertible(reader)
         imu_frames = reader.check()
         color, depth = cameras(header)
         tally = _Tally()
@@ -86,7 +86,7 @@ class _Tally:
 def _write(writer: RgbdBagWriter, frame: SensFrame, tally: _Tally):
     tally.note_stamp(frame.color_stamp)
     try:
-        _check_color(frame)
+        check_color(frame)
         depth = depth_in_mm(frame)
     except InvalidImageError as error:
         tally.skipped.append({"frame": frame.index, "reason": str(error)})
@@ -100,7 +100,8 @@ def _write(writer: RgbdBagWriter, frame: SensFrame, tally: _Tally):
     tally.written += 1
 
 
-def _require_convertible(reader: SensReader):
+def require_convertible(reader: SensReader):
+    """Raises RecordingError for a file that is not calibrated, or compressed in a way that cannot be converted."""
     header = reader.header
     if not header.is_aligned:
         raise RecordingError(
@@ -115,7 +116,7 @@ def _require_convertible(reader: SensReader):
         )
 
 
-def _check_color(frame: SensFrame):
+def check_color(frame: SensFrame):
     """Raises InvalidImageError for what is not a whole file of the header's kind and size; does not decode it."""
     kind, data = frame.header.color_compression, frame.color_data
     try:

@@ -58,6 +58,17 @@ class SensHeader:
         return all(np.allclose(e, np.eye(4), atol=1e-6) for e in (self.color_extrinsic, self.depth_extrinsic))
 
 
+def pose_problem(pose: np.ndarray) -> str:
+    """Why a (4, 4) pose cannot be used: "lost" (not finite), "implausible" (not rigid, far away), or ""."""
+    if not np.isfinite(pose).all():
+        return "lost"
+    rotation = pose[:3, :3].astype(np.float64)
+    off = np.abs(rotation.T @ rotation - np.eye(3)).max()
+    rigid = off < RIGID_TOLERANCE and np.linalg.det(rotation) > 0
+    near = np.abs(pose[:3, 3]).max() < FARTHEST
+    return "" if rigid and near and np.allclose(pose[3], (0, 0, 0, 1), atol=1e-4) else "implausible"
+
+
 @dataclass(frozen=True, eq=False)
 class SensFrame:
     """One RGB-D frame as it lies in the file.
@@ -76,14 +87,8 @@ class SensFrame:
 
     @property
     def pose_problem(self) -> str:
-        """Why the pose cannot be used: "lost" (not finite), "implausible" (not rigid, far away), or ""."""
-        if not np.isfinite(self.pose).all():
-            return "lost"
-        rotation = self.pose[:3, :3].astype(np.float64)
-        off = np.abs(rotation.T @ rotation - np.eye(3)).max()
-        rigid = off < RIGID_TOLERANCE and np.linalg.det(rotation) > 0
-        near = np.abs(self.pose[:3, 3]).max() < FARTHEST
-        return "" if rigid and near and np.allclose(self.pose[3], (0, 0, 0, 1), atol=1e-4) else "implausible"
+        """As `pose_problem` of its pose."""
+        return pose_problem(self.pose)
 
     @property
     def rigid_pose(self) -> np.ndarray | None:
@@ -176,18 +181,28 @@ class SensReader:
         One iteration at a time: a second one moves the file under the first. Raises RecordingError where the file ends
         too early.
         """
-        self._file.seek(self._first_frame)
-        for index in range(self.header.frame_count):
-            values = FRAME_HEADER.unpack(self._take(FRAME_HEADER.size, f"frame {index}"))
-            color_stamp, depth_stamp, color_bytes, depth_bytes = values[16:]
+        for index, pose, stamps, (color_bytes, depth_bytes) in self._frame_headers():
             if wanted is not None and index not in wanted:
                 self._skip(color_bytes, f"colour of frame {index}")
                 self._skip(depth_bytes, f"depth of frame {index}")
                 continue
-            pose = np.array(values[:16], np.float32).reshape(4, 4)
             color = self._take(color_bytes, f"colour of frame {index}")
             depth = self._take(depth_bytes, f"depth of frame {index}")
-            yield SensFrame(index, pose, color_stamp, depth_stamp, color, depth, self.header)
+            yield SensFrame(index, pose, *stamps, color, depth, self.header)
+
+    def poses(self) -> Iterator[np.ndarray]:
+        """The pose of every frame, as of `SensFrame`; no image is read. Raises RecordingError as `frames` does."""
+        for index, pose, _, (color_bytes, depth_bytes) in self._frame_headers():
+            self._skip(color_bytes, f"colour of frame {index}")
+            self._skip(depth_bytes, f"depth of frame {index}")
+            yield pose
+
+    def _frame_headers(self) -> Iterator[tuple[int, np.ndarray, tuple[int, int], tuple[int, int]]]:
+        """Index, pose, stamps and sizes of colour and depth; whoever iterates moves the file past the images."""
+        self._file.seek(self._first_frame)
+        for index in range(self.header.frame_count):
+            values = FRAME_HEADER.unpack(self._take(FRAME_HEADER.size, f"frame {index}"))
+            yield index, np.array(values[:16], np.float32).reshape(4, 4), values[16:18], values[18:]
 
     def imu(self) -> Iterator[ImuFrame]:
         """The IMU frames in order. Raises RecordingError."""

@@ -11,9 +11,10 @@ from lisa_ros.errors import RecordingError
 from lisa_ros.recordings.bag_reader import RgbdBag
 from lisa_ros.recordings.topics import stamp_of_index
 from lisa_ros.scannet.annotations import Annotation
+from lisa_ros.scannet.convert import require_convertible
 from lisa_ros.scannet.queries import SceneQuery, read_queries
 from lisa_ros.scannet.scene import SceneFiles
-from lisa_ros.scannet.sens import SensFrame, SensReader
+from lisa_ros.scannet.sens import SensFrame, SensReader, pose_problem
 from lisa_ros.scannet.truth import BOUNDARY, FrameTruth, frame_truth
 
 
@@ -21,12 +22,13 @@ from lisa_ros.scannet.truth import BOUNDARY, FrameTruth, frame_truth
 class ScanPaths:
     """Where a recording lies.
 
-    bag: as `lisa-ros scannet convert` or `lisa-ros record` writes it. queries: None for queries.jsonl beside the bag.
-    scan: the `.sens` file or its folder; None for the file that the bag was made of, beside the bag or its queries.
-    labels: label table, None to look for it. boundary: px around the truth's edges that are not scored.
+    bag: as `lisa-ros scannet convert` or `lisa-ros record` writes it; None to go without, which needs `scan`. queries:
+    None for queries.jsonl beside the bag, or beside the scan where there is no bag. scan: the `.sens` file or its
+    folder; None for the file that the bag was made of, beside the bag or its queries. labels: label table, None to look
+    for it. boundary: px around the truth's edges that are not scored.
     """
 
-    bag: Path
+    bag: Path | None
     queries: Path | None = None
     scan: Path | None = None
     labels: Path | None = None
@@ -47,7 +49,7 @@ class Case:
 
 
 class Scan:
-    """An open recording; a context manager. cases: what can be asked and scored, frame by frame.
+    """An open recording; a context manager. cases: what can be asked and scored, frame by frame. bag: None without one.
 
     without_truth: how often a query asks about a frame that says nothing about it (no pose, hardly in view, left out of
     the bag). Raises RecordingError for files that are missing, damaged, or do not belong together.
@@ -56,14 +58,12 @@ class Scan:
     def __init__(self, paths: ScanPaths):
         self.paths = paths
         with ExitStack() as stack:
-            self.bag = stack.enter_context(RgbdBag(paths.bag))
-            queries = paths.queries or Path(paths.bag).absolute().parent / "queries.jsonl"
-            files = self._find(queries)
+            self.bag = stack.enter_context(RgbdBag(paths.bag)) if paths.bag is not None else None
+            files, queries = self._find()
             self._sens = stack.enter_context(SensReader(files.sens))
-            self._check_same(files)
+            self._unusable = self._check_bag(files) if self.bag is not None else self._check_sens()
             self._annotation = stack.enter_context(Annotation(files))
             self.queries = read_queries(queries, self._annotation)
-            self._unusable = _unusable_frames(self.bag.manifest)
             self.without_truth = 0
             self.cases = self._find_cases()
             if not self.cases:
@@ -118,28 +118,43 @@ class Scan:
         """Frames of the `.sens` file, in order."""
         return self._sens.frames(wanted)
 
-    def _find(self, queries: Path) -> SceneFiles:
-        if self.paths.scan is not None:
-            return SceneFiles.find(self.paths.scan, self.paths.labels)
+    def _find(self) -> tuple[SceneFiles, Path]:
+        """The scan's files and its queries file."""
+        paths = self.paths
+        if paths.bag is None:
+            files = SceneFiles.find(paths.scan, paths.labels)
+            return files, paths.queries or files.sens.parent / "queries.jsonl"
+        beside_bag = Path(paths.bag).absolute().parent
+        queries = paths.queries or beside_bag / "queries.jsonl"
+        if paths.scan is not None:
+            return SceneFiles.find(paths.scan, paths.labels), queries
         source = self.bag.manifest.get("source")
         if not source:
             raise RecordingError(
-                f"{self.paths.bag} has no manifest.json that names its .sens file, so that its frames cannot be told; "
+                f"{paths.bag} has no manifest.json that names its .sens file, so that its frames cannot be told; "
                 "make the bag with `lisa-ros scannet convert`"
             )
-        places = [Path(self.paths.bag).absolute().parent, queries.absolute().parent]
+        places = [beside_bag, queries.absolute().parent]
         found = next((place / source for place in places if (place / source).is_file()), None)
         if found is None:
-            raise RecordingError(f"{source}, of which {self.paths.bag} was made, is in neither {places}; give --scan")
-        return SceneFiles.find(found, self.paths.labels)
+            raise RecordingError(f"{source}, of which {paths.bag} was made, is in neither {places}; give --scan")
+        return SceneFiles.find(found, paths.labels), queries
 
-    def _check_same(self, files: SceneFiles):
+    def _check_bag(self, files: SceneFiles) -> set[int]:
+        """Frames that cannot be used. Raises RecordingError where the bag is not of these files."""
         manifest = self.bag.manifest
         if manifest.get("scene") != files.scene or manifest.get("frames") != len(self._sens):
             raise RecordingError(
                 f"{self.paths.bag} is of {manifest.get('scene')} with {manifest.get('frames')} frames, "
                 f"{files.sens} has {len(self._sens)}: convert the .sens file again"
             )
+        poses = manifest["poses"]
+        return {*poses["lost"], *poses["implausible"], *(skipped["frame"] for skipped in manifest["skipped"])}
+
+    def _check_sens(self) -> set[int]:
+        """Frames that cannot be used, as far as can be told without reading images. Raises RecordingError."""
+        require_convertible(self._sens)
+        return {index for index, pose in enumerate(self._sens.poses()) if pose_problem(pose)}
 
     def _find_cases(self) -> list[Case]:
         cases: list[Case] = []
@@ -156,8 +171,3 @@ class Scan:
                 else:
                     cases.append(Case(query, frame))
         return cases
-
-
-def _unusable_frames(manifest: dict) -> set[int]:
-    poses = manifest["poses"]
-    return {*poses["lost"], *poses["implausible"], *(skipped["frame"] for skipped in manifest["skipped"])}
