@@ -69,7 +69,7 @@ def test_every_ros_package_in_use_is_a_dependency():
 
 def test_every_import_is_required():
     ros = {dependency.name for dependency in MANIFEST.exec_depends}
-    required = set(pins("runtime")) | set(pins("ros")) | set(pins("quantization")) | ros
+    required = {name for file in ("runtime", "ros", "quantization", "ray") for name in pins(file)} | ros
     imports = {DISTRIBUTIONS.get(name, name.replace("_", "-")) for name in imported_packages(PACKAGE)}
     assert {name for name in imports if not {name, name.replace("-", "_")} & required} == set()
 

@@ -154,6 +154,15 @@ def _queries(report: Report, by_protocol: dict[str, list[ReplayRow]], scan: Scan
     report.table("Questions", header, rows)
 
 
+def example_sheets(rows: Sequence[ReplayRow], directory: Path, scan: Scan) -> dict[str, np.ndarray]:
+    """Pictures of the worst, median and best answer, (H, W, 3) uint8 RGB; the rows' masks are in `directory`."""
+    ranked = sorted(rows, key=lambda row: (row.iou, row.frame, row.number))
+    if not ranked:
+        return {}
+    chosen = {"worst": ranked[0], "median": ranked[len(ranked) // 2], "best": ranked[-1]}
+    return {name: _pictures([row], directory, scan)[0][1] for name, row in chosen.items()}
+
+
 def _chosen(rows: Sequence[ReplayRow]) -> dict[str, list[ReplayRow]]:
     """Worst, median and best; every query at most once in each."""
     ranked = sorted(rows, key=lambda row: (row.iou, row.frame, row.number))

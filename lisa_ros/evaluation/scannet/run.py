@@ -1,0 +1,159 @@
+"""Many scenes: in this process or over a Ray cluster; resumable; one summary and one page of them all."""
+
+import json
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+from tqdm import tqdm
+
+from lisa_ros.errors import ConfigurationError
+from lisa_ros.evaluation.files import alone_in, write_json, writing
+from lisa_ros.evaluation.replay.rows import write_rows, write_table
+from lisa_ros.evaluation.replay.summary import OFFLINE, score_figures
+from lisa_ros.evaluation.scannet.page import write_page
+from lisa_ros.evaluation.scannet.ray_workers import evaluate_with_ray
+from lisa_ros.evaluation.scannet.scene import Asking, Outcome, Scene, evaluate_scene
+
+_ARGUMENTS, _RESULT = "evaluation.json", "result.json"
+
+
+@dataclass(frozen=True)
+class Options:
+    """What to evaluate, and where.
+
+    load: gives the model and its digest; is sent to other machines where there are any. arguments: what was asked for,
+    as JSON; `out` holds results of the same arguments only. ray: address of a cluster, None for this process. workers,
+    device: see `evaluate_with_ray`.
+    """
+
+    scenes: Sequence[Scene]
+    out: Path
+    load: Callable[[], tuple[object, str]]
+    asking: Asking
+    arguments: dict
+    ray: str | None = None
+    workers: int | None = None
+    device: str = "auto"
+
+
+def run_scenes(options: Options, write: Callable[[str], None]) -> dict:
+    """Evaluates the scenes that `options.out` has no result of; returns the content of summary.json.
+
+    Each result is on disk before the next one is waited for. A scene that failed is tried again by the next run.
+    write: gets lines for the person who watches. Raises ConfigurationError, CheckpointError, MemoryBudgetError.
+    """
+    started = time.perf_counter()
+    out = options.out / "scenes"
+    with writing(out):
+        out.mkdir(parents=True, exist_ok=True)
+    with alone_in(out):
+        _check_arguments(options)
+        done = {scene.name: outcome for scene in options.scenes if (outcome := _read(out / scene.name))}
+        left = [scene for scene in options.scenes if scene.name not in done]
+        if done:
+            write(f"{len(done)} of {len(options.scenes)} scenes are done already")
+        outcomes = _outcomes(options, left, write) if left else ()
+        for outcome in tqdm(outcomes, desc="scenes", total=len(options.scenes), initial=len(done), unit="scene"):
+            if outcome.error:
+                write(f"{outcome.scene}: {outcome.error}\n{outcome.details}".strip())
+            else:
+                _check_same(outcome, done.values())
+            _save(out / outcome.scene, outcome)
+            done[outcome.scene] = outcome
+        in_order = [done[scene.name] for scene in options.scenes]
+        summary = summarise(in_order) | {"seconds": round(time.perf_counter() - started, 1)}
+        _write_all(options.out, in_order, summary)
+    return summary
+
+
+def summarise(outcomes: Sequence[Outcome]) -> dict:
+    """What summary.json holds.
+
+    scores: of all scenes together, intervals over frames; baselines, scenes: of each of them; failed: scene -> why;
+    damaged: scene -> frame -> why it was not asked about.
+    """
+    rows = [row for outcome in outcomes for row in outcome.rows]
+    protocols = list(dict.fromkeys(row.protocol for row in rows))
+    figures = {name: score_figures([row for row in rows if row.protocol == name]) for name in protocols}
+    good = [outcome for outcome in outcomes if not outcome.error]
+    return {
+        "model": good[0].model if good else None,
+        "weights": good[0].weights if good else None,
+        "scores": figures.pop(OFFLINE, score_figures([])),
+        "baselines": figures,
+        "scenes": {o.scene: score_figures([row for row in o.rows if row.protocol == OFFLINE]) for o in good},
+        "without_truth": sum(outcome.without_truth for outcome in good),
+        "damaged": {o.scene: {str(frame): why for frame, why in o.damaged.items()} for o in good if o.damaged},
+        "failed": {outcome.scene: outcome.error for outcome in outcomes if outcome.error},
+    }
+
+
+def _outcomes(options: Options, scenes: Sequence[Scene], write: Callable[[str], None]) -> Iterator[Outcome]:
+    if options.ray is not None:
+        yield from evaluate_with_ray(
+            scenes, options.load, options.asking, options.ray, options.workers, options.device, write
+        )
+        return
+    lisa, weights = options.load()
+    for scene in scenes:
+        yield evaluate_scene(lisa, weights, scene, options.asking)
+
+
+def _check_arguments(options: Options) -> None:
+    path = options.out / _ARGUMENTS
+    if path.is_file():
+        try:
+            known = json.loads(path.read_text(encoding="utf-8"))
+        except ValueError as error:
+            raise ConfigurationError(f"{path} cannot be read: {error}; choose another --out or remove it") from error
+        differ = [name for name, value in options.arguments.items() if known.get(name) != value]
+        if differ:
+            what = "; ".join(f"{name}: {known.get(name)!r}, now {options.arguments[name]!r}" for name in differ)
+            raise ConfigurationError(
+                f"{options.out} belongs to another evaluation ({what}): choose another --out or remove it"
+            )
+    write_json(path, options.arguments)
+
+
+def _check_same(outcome: Outcome, others: Iterable[Outcome]) -> None:
+    """Raises ConfigurationError where a machine has other weights under the same name, or they have changed."""
+    for other in others:
+        if not other.error and other.weights != outcome.weights:
+            raise ConfigurationError(
+                f"{outcome.scene} was asked of other weights than {other.scene} ({outcome.weights}, {other.weights}): "
+                "give all machines the same checkpoint, and choose another --out for a new one"
+            )
+
+
+def _read(directory: Path) -> Outcome | None:
+    """A result that is there and good; None otherwise."""
+    path = directory / _RESULT
+    if not path.is_file():
+        return None
+    try:
+        outcome = Outcome.from_json(json.loads(path.read_text(encoding="utf-8")))
+    except (ValueError, TypeError, KeyError) as error:
+        raise ConfigurationError(f"{path} is not a result of this version: {error}; remove it") from error
+    return None if outcome.error else outcome
+
+
+def _save(directory: Path, outcome: Outcome) -> None:
+    with writing(directory):
+        directory.mkdir(exist_ok=True)
+    for name, sheet in outcome.sheets.items():
+        path = directory / f"{name}.jpg"
+        if not cv2.imwrite(str(path), cv2.cvtColor(sheet, cv2.COLOR_RGB2BGR)):
+            raise ConfigurationError(f"cannot write {path}")
+    write_json(directory / _RESULT, outcome.as_json())  # last: it says that the scene is done
+
+
+def _write_all(out: Path, outcomes: Sequence[Outcome], summary: dict) -> None:
+    rows = [row for outcome in outcomes for row in outcome.rows]
+    with writing(out):
+        write_rows(out / "rows.jsonl", rows)
+        write_table(out / "rows.csv", rows)
+    write_json(out / "summary.json", summary)
+    write_page(out, summary, rows)
