@@ -7,7 +7,8 @@ import pytest
 import torch
 
 from training.errors import TrainingError
-from training.tabletop.loop import LoopOptions, fit, learning_rate_factor, save_atomically
+from lisa_ros.model.checkpoint import write_atomically
+from training.tabletop.loop import LoopOptions, fit, learning_rate_factor
 
 pytestmark = pytest.mark.unit
 
@@ -68,7 +69,8 @@ def test_schedule_rises_stays_and_falls():
 
 def test_a_failed_save_leaves_the_old_file(tmp_path):
     path = tmp_path / "last.pt"
-    save_atomically({"step": 1}, path)
+    write_atomically(path, lambda temporary: torch.save({"step": 1}, temporary))
     with pytest.raises(Exception, match=r"pickle|local"):
-        save_atomically({"step": lambda: None}, path)
+        write_atomically(path, lambda temporary: torch.save({"step": lambda: None}, temporary))
+    assert list(tmp_path.iterdir()) == [path]
     assert torch.load(path, weights_only=True) == {"step": 1}

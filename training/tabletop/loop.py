@@ -1,7 +1,6 @@
 """The loop that both stages of the tabletop recipe share: optimiser, schedule, checkpoints, resume, log, progress."""
 
 import json
-import os
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -10,6 +9,7 @@ from pathlib import Path
 import torch
 from tqdm import tqdm
 
+from lisa_ros.model.checkpoint import write_atomically
 from training.errors import TrainingError
 from training.tabletop.distributed import average_weights, broadcast_state, start
 from training.tabletop.optimizer import optimizers_for
@@ -39,17 +39,6 @@ def learning_rate_factor(step: int, options: LoopOptions) -> float:
     """Share of the peak learning rate at a step (trapezoid)."""
     decay_steps = max(1, round(options.steps * options.decay_fraction))
     return min((step + 1) / max(1, options.warmup), (options.steps - step) / decay_steps, 1.0)
-
-
-def save_atomically(payload: object, path: Path) -> None:
-    """torch.save that leaves either the old file or the new one, whenever the process dies."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_suffix(".tmp")
-    with open(temporary, "wb") as file:
-        torch.save(payload, file)
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(temporary, path)
 
 
 def fit(
@@ -103,12 +92,10 @@ def fit(
             with open(run_dir / "log.jsonl", "a") as log:
                 log.write(json.dumps({"step": step, "minutes": round((time.time() - began) / 60, 2), **record}) + "\n")
             if (step + 1) % options.save_every == 0 or step + 1 == options.steps:
-                save_atomically(
-                    {
-                        "model": model.state_dict(),
-                        "optimizers": [optimizer.state_dict() for optimizer in optimizers],
-                        "step": step + 1,
-                    },
-                    checkpoint,
-                )
+                state = {
+                    "model": model.state_dict(),
+                    "optimizers": [optimizer.state_dict() for optimizer in optimizers],
+                    "step": step + 1,
+                }
+                write_atomically(checkpoint, lambda path, state=state: torch.save(state, path))
     progress.close()
