@@ -6,8 +6,8 @@ import json
 import pytest
 import torch
 
-from training.errors import TrainingError
 from lisa_ros.model.checkpoint import write_atomically
+from training.errors import TrainingError
 from training.tabletop.loop import LoopOptions, fit, learning_rate_factor
 
 pytestmark = pytest.mark.unit
