@@ -74,7 +74,7 @@ def _charts(report: Report, summary: dict, rows: Sequence[Row]) -> None:
     parts = {"short": [row for row in rows if not row.sentence], "long": [row for row in rows if row.sentence]}
     if not all(parts.values()):
         parts = {summary["mode"]: list(rows)}
-    ious = {name: np.array([row.iou for row in part if row.present]) for name, part in parts.items()}
+    ious = {name: np.array([row.overlap.exact_iou for row in part if row.present]) for name, part in parts.items()}
     report.histogram("IoU of questions about present targets", ious)
     thresholds = np.linspace(0, 1, 51)
     shares = {name: (thresholds, [float((v >= t).mean()) for t in thresholds]) for name, v in ious.items() if len(v)}

@@ -52,7 +52,7 @@ class SegmentationMetrics:
         self.union += overlap.union
         if overlap.present:
             self.present += 1
-            reached = [overlap.iou >= threshold for threshold in PRECISION_THRESHOLDS]
+            reached = [overlap.exact_iou >= threshold for threshold in PRECISION_THRESHOLDS]
             self.precise = tuple(n + more for n, more in zip(self.precise, reached, strict=True))
             self.falsely_refused += not overlap.found
         else:
@@ -130,6 +130,11 @@ class Overlap:
     def iou(self) -> float:
         """Intersection over union; 1 for an empty prediction of an empty truth, as in LISA's validation."""
         return self.intersection / (self.union + 1e-5) + (1.0 if self.union == 0 else 0.0)
+
+    @property
+    def exact_iou(self) -> float:
+        """Without LISA's small constant, by which a mask of exactly half the union would miss Pr@0.5."""
+        return self.intersection / self.union if self.union else 1.0
 
 
 def overlap_of(prediction: np.ndarray | None, truth: np.ndarray | None) -> Overlap:

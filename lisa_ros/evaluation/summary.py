@@ -71,7 +71,7 @@ def _intervals(rows: Sequence[Row], thresholds: Sequence[float]) -> dict:
         "t_acc": ([o.present and o.found for o in overlaps], present),
         "see_accuracy": ([o.present == o.found for o in overlaps], one),
     }
-    precise = {t: ([o.present and o.iou >= t for o in overlaps], present) for t in thresholds}
+    precise = {t: ([o.present and o.exact_iou >= t for o in overlaps], present) for t in thresholds}
     found = ratio_intervals([row.key for row in rows], ratios | precise)
     named = {f"{name}_ci": found[name] for name in ratios}
     return named | {"precision_at_ci": {t: found[t] for t in thresholds}}

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from lisa_ros.evaluation.metrics import SegmentationMetrics
+from lisa_ros.evaluation.metrics import PRECISION_THRESHOLDS, SegmentationMetrics
 
 pytestmark = pytest.mark.unit
 
@@ -94,10 +94,24 @@ def test_precision_is_of_present_targets():
     metrics.add(None, None)
     metrics.add(truth, truth)
     metrics.add(np.ones((10, 10), bool), truth)  # 80 of 100
-    assert metrics.precision_at == {0.5: 1, 0.6: 1, 0.7: 1, 0.8: 0.5, 0.9: 0.5}  # 80 / (100 + 1e-5) is below 0.8
+    assert metrics.precision_at == {0.5: 1, 0.6: 1, 0.7: 1, 0.8: 1, 0.9: 0.5}
     assert metrics.see_accuracy == 1
     metrics.add(truth, None)
     assert metrics.see_accuracy == 0.75 and metrics.precision_at[0.5] == 1
+
+
+@pytest.mark.parametrize("threshold", PRECISION_THRESHOLDS)
+@pytest.mark.parametrize("size", [10, 30, 970])
+def test_a_mask_exactly_at_a_threshold_reaches_it(threshold, size):
+    """LISA's constant in the denominator belongs to gIoU; the referring sets' precision is of the plain IoU."""
+    truth = np.ones((1, size), bool)
+    at, below = truth.copy(), truth.copy()
+    at[0, round(threshold * size) :] = False
+    below[0, round(threshold * size) - 1 :] = False
+    metrics = SegmentationMetrics()
+    metrics.add(at, truth)
+    metrics.add(below, truth)
+    assert metrics.precision_at[threshold] == 0.5
 
 
 def test_candidates_are_scored_query_by_query():

@@ -112,8 +112,7 @@ class ReplayRow:
 
         LISA's constants, which the scores of all rows have, would keep a perfect mask a little below 1.
         """
-        overlap = self.overlap
-        return overlap.intersection / overlap.union if overlap.union else 1.0
+        return self.overlap.exact_iou
 
     def as_row(self) -> Row:
         """For the scores of `lisa_ros.evaluation.summary`, resampled by frame."""
