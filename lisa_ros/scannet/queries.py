@@ -63,6 +63,8 @@ def read_queries(path: Path, annotation: Annotation | None = None) -> list[Scene
     queries, seen = [], set()
     try:
         lines = path.read_text(encoding="utf-8").splitlines()
+    except FileNotFoundError as error:
+        raise RecordingError(f"there is no {path}; `lisa-ros scannet queries SCAN --out {path}` writes one") from error
     except (OSError, UnicodeDecodeError) as error:
         raise RecordingError(f"cannot read {path}: {error}") from error
     for number, line in enumerate(lines, start=1):

@@ -21,7 +21,7 @@ _SHOWN = 4
 
 def write_page(directory: Path, summary: dict, rows: Sequence[ReplayRow]) -> None:
     """Writes report.html beside summary.json; pictures are those in the scenes' folders."""
-    report = Report(f"{len(summary['scenes'])} scenes: {summary['model']}", _ABOUT)
+    report = Report(f"{len(summary['scenes'])} scenes: {summary['model'] or 'no model was asked'}", _ABOUT)
     for scene, why in summary["failed"].items():
         report.warning(f"{scene} is in no score: {why}")
     for scene, frames in summary["damaged"].items():
