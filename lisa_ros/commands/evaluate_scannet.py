@@ -110,7 +110,8 @@ def table(summary: dict) -> str:
     for name, part in {**summary["scenes"], **scores["by_kind"], "all": scores, **summary["baselines"]}.items():
         shares = "".join(f"{percent(share):>8}" for share in (part["giou"], part["ciou"], part["precision_at"]["0.5"]))
         lines.append(f"{name:<24}{part['n']:>6}{shares}{percent(part['n_acc']):>16}")
-    lines += ["", f"{summary['model'] or 'no model was asked'}, {len(summary['scenes'])} scenes, {summary['seconds']:.0f} s in all"]
+    model = summary["model"] or "no model was asked"
+    lines += ["", f"{model}, {len(summary['scenes'])} scenes, {summary['seconds']:.0f} s in all"]
     lines += [f"FAILED: {scene}: {why}" for scene, why in summary["failed"].items()]
     return "\n".join(lines)
 
