@@ -3,12 +3,14 @@
 from io import BytesIO
 from pathlib import Path
 
+import cv2
 import numpy as np
-from PIL import Image
+from PIL import Image, UnidentifiedImageError
 from tqdm import tqdm
 
 from lisa_ros.errors import InvalidImageError, RecordingError
 from lisa_ros.geometry import CameraModel
+from lisa_ros.images import decompress
 from lisa_ros.recordings.bag_writer import RgbdBagWriter
 from lisa_ros.recordings.topics import OPTICAL_FRAME, START, STEP, WORLD_FRAME, RgbdTopics, stamp_of_index
 from lisa_ros.resources import version
@@ -117,17 +119,22 @@ def require_convertible(reader: SensReader):
 
 
 def check_color(frame: SensFrame):
-    """Raises InvalidImageError for what is not a whole file of the header's kind and size; does not decode it."""
+    """Raises InvalidImageError for what is not a whole file of the header's kind and size, or cannot be decoded.
+
+    A JPEG is decoded at an eighth of its size, which takes a fifth of the time and fails where decoding it would.
+    """
     kind, data = frame.header.color_compression, frame.color_data
     try:
         with Image.open(BytesIO(data), formats=[kind.upper()]) as image:
             size = image.size
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-        raise InvalidImageError(f"colour of {len(data)} bytes is no {kind}: {error}") from error
+        why = "" if isinstance(error, UnidentifiedImageError) else f": {error}"  # which names an object in memory
+        raise InvalidImageError(f"colour of {len(data)} bytes is no {kind}{why}") from error
     if size != frame.header.color_size:
         raise InvalidImageError(f"colour is {size[0]}x{size[1]}, not {'x'.join(map(str, frame.header.color_size))}")
     if kind == "jpeg" and not data.rstrip(b"\0").endswith(_JPEG_END):
         raise InvalidImageError(f"colour of {len(data)} bytes is a JPEG without an end")
+    decompress(data, cv2.IMREAD_REDUCED_COLOR_8, f"colour of frame {frame.index}")
 
 
 def _manifest(reader: SensReader, scene: str, storage: str, topics: RgbdTopics, tally: _Tally) -> dict:

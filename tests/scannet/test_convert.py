@@ -83,12 +83,19 @@ def test_stamps_tell_the_frame():
     assert index_of_stamp(0) is None
 
 
+def without_huffman_codes(jpeg: bytes) -> bytes:
+    """A JPEG that has every part of one, and cannot be decoded."""
+    counts = jpeg.index(b"\xff\xc4") + 5
+    return jpeg[:counts] + b"\xff" * 16 + jpeg[counts + 16 :]
+
+
 def test_damaged_frames_are_left_out_and_counted(tmp_path, header):
     jpeg = cv2.imencode(".jpg", COLOR)[1].tobytes()
     small = cv2.imencode(".jpg", COLOR[:4])[1].tobytes()
     lines = {
         "no jpeg": (b"nothing", DEPTH),
         "without an end": (jpeg[:-2], DEPTH),
+        "neither a whole JPEG": (without_huffman_codes(jpeg), DEPTH),
         "12x4, not 12x10": (small, DEPTH),
         "cannot be inflated": (jpeg, b"nothing"),
         "48 belong": (jpeg, zlib.compress(b"short")),
@@ -99,14 +106,14 @@ def test_damaged_frames_are_left_out_and_counted(tmp_path, header):
             writer.add(color, depth, np.eye(4), stamp=20)
         writer.add(COLOR, DEPTH, np.diag([1, 1, -1, 1.0]))
     manifest = convert(tmp_path / "x.sens", tmp_path / "bag")
-    assert (manifest["frames"], manifest["written"]) == (7, 2)
-    assert [entry["frame"] for entry in manifest["skipped"]] == [1, 2, 3, 4, 5]
+    assert (manifest["frames"], manifest["written"]) == (8, 2)
+    assert [entry["frame"] for entry in manifest["skipped"]] == [1, 2, 3, 4, 5, 6]
     for entry, words in zip(manifest["skipped"], lines, strict=True):
         assert words in entry["reason"]
-    assert manifest["poses"] == {"written": 1, "lost": [], "implausible": [6]}
-    assert manifest["device_stamps"] == {"zero": 1, "backwards": 5}
+    assert manifest["poses"] == {"written": 1, "lost": [], "implausible": [7]}
+    assert manifest["device_stamps"] == {"zero": 1, "backwards": 6}
     with RgbdBag(tmp_path / "bag") as bag:
-        assert [(frame.index, frame.pose is None) for frame in bag.frames()] == [(0, False), (6, True)]
+        assert [(frame.index, frame.pose is None) for frame in bag.frames()] == [(0, False), (7, True)]
 
 
 def test_depth_of_another_unit_becomes_millimetres(tmp_path, header):
