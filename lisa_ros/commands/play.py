@@ -26,12 +26,13 @@ def run(args: argparse.Namespace) -> int:
         import rclpy
         from rclpy.signals import SignalHandlerOptions
 
-        from lisa_ros.nodes.player import BagPlayer
+        from lisa_ros.nodes.player import BagPlayer, check_rate
     except ImportError as error:
         raise ConfigurationError(f"playing needs ROS 2: {error}; see docs/installation.md") from error
     from lisa_ros.private_graph import signals_as_interrupt
     from lisa_ros.recordings.bag_reader import RgbdBag
 
+    check_rate(args.rate)  # before anybody is waited for
     # SIGTERM ends it as well, and so does Ctrl-C in a background job, which begins with SIGINT ignored.
     with signals_as_interrupt(), RgbdBag(args.bag) as bag:
         rclpy.init(args=[], signal_handler_options=SignalHandlerOptions.NO)  # signals are ours

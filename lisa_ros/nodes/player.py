@@ -117,8 +117,7 @@ class BagPlayer:
         rate: bag seconds a wall second. clock: publish /clock, at least every 10 ms of wall time and never behind a
         message. Raises ConfigurationError for a rate out of range, RecordingError for a damaged bag.
         """
-        if not _RATES[0] <= rate <= _RATES[1]:
-            raise ConfigurationError(f"rate={rate} must be within {_RATES[0]}..{_RATES[1]}")
+        check_rate(rate)
         if clock:
             self.open_clock()
         stopped = stopped or threading.Event()
@@ -155,6 +154,12 @@ class BagPlayer:
         publisher = self._publishers.get(message.topic)
         if publisher is not None:
             publisher.publish(message.data)
+
+
+def check_rate(rate: float):
+    """Raises ConfigurationError for a rate at which nothing can be played."""
+    if not _RATES[0] <= rate <= _RATES[1]:
+        raise ConfigurationError(f"rate={rate} must be within {_RATES[0]}..{_RATES[1]}")
 
 
 def _message_class(kind: str):

@@ -164,6 +164,8 @@ def test_playing_can_be_stopped_and_bad_rates_are_refused(player):
 def test_command_line(bag_path, start_process, capsys):
     assert main(["play", str(bag_path / "none")]) == 2
     assert "does not exist" in capsys.readouterr().err
+    assert main(["play", str(bag_path), "--rate", "0"]) == 2  # before it waits for anybody
+    assert "rate=0.0 must be within" in capsys.readouterr().err
     assert main(["play", str(bag_path), "--wait", "0.1"]) == 1
     assert "nobody listens" in capsys.readouterr().out
     assert main(["play", str(bag_path), "--wait", "0", "--rate", "4"]) == 0
