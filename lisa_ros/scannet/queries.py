@@ -47,6 +47,8 @@ class SceneQuery:
             )
         if self.frames is not None and self.window is not None:
             raise ConfigurationError("give frames or window, not both")
+        if self.window is not None and self.window[0] > self.window[1]:
+            raise ConfigurationError(f"window={list(self.window)}: the first frame must not be behind the last one")
 
     def asks_about(self, frame: int) -> bool:
         """Whether the query is asked in a frame."""
@@ -62,7 +64,7 @@ def read_queries(path: Path, annotation: Annotation | None = None) -> list[Scene
     """
     queries, seen = [], set()
     try:
-        lines = path.read_text(encoding="utf-8").splitlines()
+        lines = path.read_text(encoding="utf-8").split("\n")  # a text may hold other ends of lines, as U+2028
     except FileNotFoundError as error:
         raise RecordingError(f"there is no {path}; `lisa-ros scannet queries SCAN --out {path}` writes one") from error
     except (OSError, UnicodeDecodeError) as error:

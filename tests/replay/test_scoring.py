@@ -18,6 +18,8 @@ from lisa_ros.evaluation.replay.scan import Scan, ScanPaths
 from lisa_ros.evaluation.replay.scoring import Frame, Scorer, read_mask
 from lisa_ros.evaluation.replay.summary import differences, exact_giou, protocol_figures, realtime_figures
 from lisa_ros.evaluation.replay.truth_engine import TruthEngine, write_paths
+from lisa_ros.recordings.bag_reader import RgbdBag
+from lisa_ros.recordings.bag_writer import RgbdBagWriter
 from lisa_ros.types import SEGMENTED, SegmentationResult, Target
 
 pytestmark = pytest.mark.unit
@@ -109,7 +111,7 @@ def test_masks_of_an_earlier_run_do_not_stay(scan, tmp_path):
 
 
 def test_rows_are_files_for_programs_and_tables(scan, tmp_path):
-    rows = all_rows(scan, truth_of(scan))
+    rows = all_rows(scan, lambda case: answer(scan.truth(case.query, case.frame).mask, "it is\u2028that"))
     write_rows(tmp_path / "rows.jsonl", rows)
     assert read_rows(tmp_path / "rows.jsonl") == rows
     write_table(tmp_path / "rows.csv", rows)
@@ -203,6 +205,31 @@ def test_recordings_that_do_not_belong_together_are_refused(paths, write_lines, 
         Scan(ScanPaths(paths.bag, nothing))
     with pytest.raises(RecordingError, match="there is no"):
         Scan(ScanPaths(paths.bag, again, scan=tmp_path / "else.sens"))
+
+
+@pytest.mark.parametrize("where", [{"frames": [0, 4]}, {"window": [4, 9]}])
+def test_a_query_about_a_frame_that_is_not_there_is_refused(where, paths, write_lines):
+    query = {"scene": "tabletop0002_00", "query_id": "a", "text": "the mug", "kind": "negative", "object_ids": []}
+    with pytest.raises(RecordingError, match="'a' asks about frame 4, but tabletop0002_00 has 4 frames"):
+        Scan(ScanPaths(paths.bag, write_lines([query | where])))
+    with Scan(ScanPaths(paths.bag, write_lines([query | {"window": [2, 9]}]))) as scan:  # may end later
+        assert scan.frames == [2]
+
+
+def test_a_bag_whose_stamps_do_not_tell_the_frame_is_refused(paths, tmp_path):
+    """As one that a tool has stamped anew: its frames would be taken for others."""
+    with RgbdBag(paths.bag) as bag, RgbdBagWriter(tmp_path / "bag", bag_camera(bag), bag_camera(bag)) as writer:
+        for frame in bag.frames():
+            image = frame.messages["image"].message
+            writer.add(frame.stamp + 1, image.data.tobytes(), "jpeg", (frame.depth() * 1000).astype(np.uint16))
+        writer.write_manifest(bag.manifest)
+    queries = paths.bag.parent / "queries.jsonl"
+    with pytest.raises(RecordingError, match="1000000001 ns is stamped otherwise"):
+        Scan(ScanPaths(tmp_path / "bag", queries, scan=paths.bag.parent))
+
+
+def bag_camera(bag):
+    return next(bag.frames()).camera
 
 
 def test_words_become_options(paths, tmp_path):

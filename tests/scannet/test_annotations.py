@@ -224,6 +224,7 @@ def test_queries_file_round_trip(tmp_path, annotation):
         query((), "negative", frames=(1, 5)),
         query((3,), "reasoning", window=(2, 4)),
         query((0,), "referring"),
+        replace(query(), text="the\u2028chair"),
     ]
     queries = [replace(item, query_id=str(number)) for number, item in enumerate(queries)]
     write_queries(tmp_path / "q.jsonl", queries)
@@ -251,6 +252,7 @@ def test_queries_of_other_scans_are_left_out(tmp_path, annotation):
         ({"frames": [-1]}, "whole numbers"),
         ({"window": [1]}, "first and the last"),
         ({"window": [1, 2], "frames": [1]}, "not both"),
+        ({"window": [2, 1]}, "must not be behind"),
         ({"text": " "}, "must not be empty"),
         ({"text": 5}, "must be text"),
         ({"object_id": [0]}, "keys must be among"),
@@ -271,7 +273,7 @@ def test_queries_that_occur_twice_or_are_no_json_are_refused(tmp_path):
     (tmp_path / "q.jsonl").write_text("[1]\n")
     with pytest.raises(RecordingError, match="line 1"):
         read_queries(tmp_path / "q.jsonl")
-    with pytest.raises(RecordingError, match="cannot read"):
+    with pytest.raises(RecordingError, match="there is no"):
         read_queries(tmp_path / "none.jsonl")
     with pytest.raises(ConfigurationError, match="cannot write"):
         write_queries(tmp_path / "none" / "q.jsonl", [])

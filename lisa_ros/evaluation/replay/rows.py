@@ -133,7 +133,8 @@ def write_rows(path: Path, rows: Sequence[ReplayRow]):
 
 def read_rows(path: Path) -> list[ReplayRow]:
     """Rows as `write_rows` wrote them."""
-    return [ReplayRow(**json.loads(line)) for line in path.read_text(encoding="utf-8").splitlines()]
+    lines = path.read_text(encoding="utf-8").split("\n")  # an answer may hold other ends of lines, as U+2028
+    return [ReplayRow(**json.loads(line)) for line in lines if line]
 
 
 def write_table(path: Path, rows: Sequence[ReplayRow]):

@@ -9,7 +9,7 @@ import numpy as np
 
 from lisa_ros.errors import RecordingError
 from lisa_ros.recordings.bag_reader import RgbdBag
-from lisa_ros.recordings.topics import stamp_of_index
+from lisa_ros.recordings.topics import index_of_stamp, stamp_of_index
 from lisa_ros.scannet.annotations import Annotation
 from lisa_ros.scannet.convert import require_convertible
 from lisa_ros.scannet.queries import SceneQuery, read_queries
@@ -64,6 +64,7 @@ class Scan:
             self._unusable = self._check_bag(files) if self.bag is not None else self._check_sens()
             self._annotation = stack.enter_context(Annotation(files))
             self.queries = read_queries(queries, self._annotation)
+            self._check_frames(queries)
             self.without_truth = 0
             self.cases = self._find_cases()
             if not self.cases:
@@ -148,6 +149,12 @@ class Scan:
                 f"{self.paths.bag} is of {manifest.get('scene')} with {manifest.get('frames')} frames, "
                 f"{files.sens} has {len(self._sens)}: convert the .sens file again"
             )
+        first = next(self.bag.frames(), None)
+        if first is not None and index_of_stamp(first.stamp) is None:
+            raise RecordingError(
+                f"{self.paths.bag}: the image at {first.stamp} ns is stamped otherwise than its manifest.json says, so "
+                "that its frame cannot be told; convert the .sens file again"
+            )
         poses = manifest["poses"]
         return {*poses["lost"], *poses["implausible"], *(skipped["frame"] for skipped in manifest["skipped"])}
 
@@ -155,6 +162,17 @@ class Scan:
         """Frames that cannot be used, as far as can be told without reading images. Raises RecordingError."""
         require_convertible(self._sens)
         return {index for index, pose in enumerate(self._sens.poses()) if pose_problem(pose)}
+
+    def _check_frames(self, path: Path):
+        """Raises RecordingError for a query about a frame that the scan has not."""
+        count = len(self._sens)
+        for query in self.queries:
+            unknown = [frame for frame in (*(query.frames or ()), *(query.window or ())[:1]) if frame >= count]
+            if unknown:
+                raise RecordingError(
+                    f"{path}: {query.query_id!r} asks about frame {unknown[0]}, but {self.scene} has {count} frames, "
+                    "counted from 0"
+                )
 
     def _find_cases(self) -> list[Case]:
         cases: list[Case] = []
