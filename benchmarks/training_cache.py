@@ -11,47 +11,14 @@ import time
 
 import numpy as np
 import torch
-from transformers import CLIPVisionConfig, CLIPVisionModel
+from random_lisa import SIZES, build
 
-from lisa_ros.model.config import LisaConfig
-from lisa_ros.model.network import LisaNetwork
-from lisa_ros.model.preprocess import ClipPreprocessor, sam_preprocess
-from lisa_ros.model.sam import SamConfig
+from lisa_ros.model.preprocess import sam_preprocess
 from lisa_ros.model.tokenizer import IMAGE_TOKEN_ID
-from lisa_ros.model.vision import ClipTower
 from training.collate import Batch
-from training.lora import LoraSettings, prepare
 from training.objective import LisaObjective
 
-SIZES = {
-    "small": (
-        {"hidden_size": 512, "intermediate_size": 1376, "num_hidden_layers": 8, "num_attention_heads": 8},
-        {"embed_dim": 768, "depth": 12, "num_heads": 12, "global_attn_indexes": (2, 5, 8, 11)},
-        {"hidden_size": 512, "intermediate_size": 2048, "num_hidden_layers": 12, "num_attention_heads": 8},
-    ),
-    "7b": (
-        {"hidden_size": 4096, "intermediate_size": 11008, "num_hidden_layers": 32, "num_attention_heads": 32},
-        {},
-        {"hidden_size": 1024, "intermediate_size": 4096, "num_hidden_layers": 24, "num_attention_heads": 16},
-    ),
-}
-VOCABULARY, SEG, TEXT, IMAGES, ROWS = 32003, 32000, 60, 2, 3
-
-
-def build(size: str, device: torch.device, dtype: torch.dtype) -> LisaObjective:
-    """Random weights, adapters and the published trained set."""
-    llama, sam, clip = SIZES[size]
-    config = LisaConfig(**llama, vocab_size=VOCABULARY, sam=SamConfig(**sam), mm_hidden_size=clip["hidden_size"])
-    tower = ClipTower(
-        CLIPVisionModel(CLIPVisionConfig(**clip, image_size=224, patch_size=14)), -2, ClipPreprocessor(224, 224)
-    )
-    torch.set_default_dtype(dtype)
-    with device:
-        network = LisaNetwork(config, tower)
-    torch.set_default_dtype(torch.float32)
-    prepare(network, LoraSettings(), ("lm_head", "embed_tokens", "mask_decoder", "text_hidden_fcs"))
-    network.model.activation_checkpointing_enable({"use_reentrant": False})
-    return LisaObjective(network).to(device).train()
+SEG, TEXT, IMAGES, ROWS = 32000, 60, 2, 3
 
 
 def make_batch(objective: LisaObjective) -> Batch:

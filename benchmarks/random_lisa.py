@@ -1,0 +1,53 @@
+"""LISA with random weights, ready to be trained, in several sizes: "7b" has the published shapes."""
+
+import torch
+from transformers import CLIPVisionConfig, CLIPVisionModel
+
+from lisa_ros.model.config import LisaConfig
+from lisa_ros.model.network import LisaNetwork
+from lisa_ros.model.preprocess import ClipPreprocessor
+from lisa_ros.model.sam import SamConfig
+from lisa_ros.model.vision import ClipTower
+from training.lora import LoraSettings, prepare
+from training.objective import LisaObjective
+
+# language model, image encoder, CLIP tower
+SIZES = {
+    "tiny": (
+        {"hidden_size": 64, "intermediate_size": 128, "num_hidden_layers": 2, "num_attention_heads": 4},
+        {"embed_dim": 32, "depth": 2, "num_heads": 2, "global_attn_indexes": (1,), "image_size": 128},
+        {"hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 3, "num_attention_heads": 2},
+    ),
+    "medium": (
+        {"hidden_size": 512, "intermediate_size": 1376, "num_hidden_layers": 8, "num_attention_heads": 8},
+        {"embed_dim": 384, "depth": 8, "num_heads": 6, "global_attn_indexes": (1, 3, 5, 7), "image_size": 512},
+        {"hidden_size": 384, "intermediate_size": 1536, "num_hidden_layers": 8, "num_attention_heads": 6},
+    ),
+    "small": (
+        {"hidden_size": 512, "intermediate_size": 1376, "num_hidden_layers": 8, "num_attention_heads": 8},
+        {"embed_dim": 768, "depth": 12, "num_heads": 12, "global_attn_indexes": (2, 5, 8, 11)},
+        {"hidden_size": 512, "intermediate_size": 2048, "num_hidden_layers": 12, "num_attention_heads": 8},
+    ),
+    "7b": (
+        {"hidden_size": 4096, "intermediate_size": 11008, "num_hidden_layers": 32, "num_attention_heads": 32},
+        {},
+        {"hidden_size": 1024, "intermediate_size": 4096, "num_hidden_layers": 24, "num_attention_heads": 16},
+    ),
+}
+VOCABULARY = 32003
+
+
+def build(size: str, device: torch.device, dtype: torch.dtype) -> LisaObjective:
+    """Random weights, adapters and the published trained set."""
+    llama, sam, clip = SIZES[size]
+    config = LisaConfig(**llama, vocab_size=VOCABULARY, sam=SamConfig(**sam), mm_hidden_size=clip["hidden_size"])
+    tower = ClipTower(
+        CLIPVisionModel(CLIPVisionConfig(**clip, image_size=224, patch_size=14)), -2, ClipPreprocessor(224, 224)
+    )
+    torch.set_default_dtype(dtype)
+    with device:
+        network = LisaNetwork(config, tower)
+    torch.set_default_dtype(torch.float32)
+    prepare(network, LoraSettings(), ("lm_head", "embed_tokens", "mask_decoder", "text_hidden_fcs"))
+    network.model.activation_checkpointing_enable({"use_reentrant": False})
+    return LisaObjective(network).to(device).train()
