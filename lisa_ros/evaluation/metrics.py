@@ -64,12 +64,11 @@ class SegmentationMetrics:
 
         To choose none where none is right is a perfect choice; otherwise what is empty scores 0.
         """
-        chosen, right = set(chosen), set(right)
-        hits, perfect = len(chosen & right), float(not chosen and not right)
+        choice = Choice.of(chosen, right)
         self.chosen += 1
-        self.candidate_precision_sum += hits / len(chosen) if chosen else perfect
-        self.candidate_recall_sum += hits / len(right) if right else perfect
-        self.candidate_f1_sum += 2 * hits / (len(chosen) + len(right)) if chosen or right else perfect
+        self.candidate_precision_sum += choice.precision
+        self.candidate_recall_sum += choice.recall
+        self.candidate_f1_sum += choice.f1
 
     def merge(self, other: "SegmentationMetrics"):
         """Adds the sums of another accumulator to this one."""
@@ -115,6 +114,37 @@ class SegmentationMetrics:
         """Precision, recall and F1 of the chosen candidates, each the mean over queries (ELISA); NaN without any."""
         sums = self.candidate_precision_sum, self.candidate_recall_sum, self.candidate_f1_sum
         return tuple(total / self.chosen if self.chosen else float("nan") for total in sums)
+
+
+@dataclass(frozen=True)
+class Choice:
+    """How many candidate regions were chosen for one query, how many are right, and how many are both."""
+
+    hits: int
+    chosen: int
+    right: int
+
+    @classmethod
+    def of(cls, chosen: Collection[int], right: Collection[int]) -> "Choice":
+        """Of regions that are given by their numbers."""
+        chosen, right = set(chosen), set(right)
+        return cls(len(chosen & right), len(chosen), len(right))
+
+    @property
+    def precision(self) -> float:
+        """Share of the chosen ones that are right; where none is chosen, 1 if none is right, else 0."""
+        return self.hits / self.chosen if self.chosen else float(not self.right)
+
+    @property
+    def recall(self) -> float:
+        """Share of the right ones that are chosen; where none is right, 1 if none is chosen, else 0."""
+        return self.hits / self.right if self.right else float(not self.chosen)
+
+    @property
+    def f1(self) -> float:
+        """Harmonic mean of both; 1 where none is chosen and none is right."""
+        both = self.chosen + self.right
+        return 2 * self.hits / both if both else 1.0
 
 
 @dataclass(frozen=True)

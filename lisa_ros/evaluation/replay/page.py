@@ -1,7 +1,7 @@
 """report.html of an evaluation by replay."""
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -69,6 +69,27 @@ def _scores(report: Report, summary: dict):
         "In italics: baselines on the same questions."
     )
     report.table("Scores, in percent", header, rows, aside=aside, note=note)
+    protocols = {name: summary[name] for name in (TRUTH, LOCKSTEP, OFFLINE, REALTIME)}
+    candidate_table(report, protocols, summary["baselines"])
+
+
+def candidate_table(report: Report, protocols: Mapping[str, dict], baselines: Mapping[str, dict]):
+    """Precision, recall and F1 of the chosen objects; name -> `score_figures`."""
+
+    def row(name: str, part: dict) -> tuple[str, ...]:
+        found = part["candidates"]
+        shares = [with_interval(found[key], found[f"{key}_ci"]) for key in ("precision", "recall", "f1")]
+        return (name, str(found["n"]), *shares)
+
+    note = (
+        "In percent, with 95% bootstrap intervals over frames. Candidates are the annotated objects in view; a mask "
+        "chooses those of which it covers at least half. Means over questions: to choose nothing where nothing is "
+        "meant is right."
+    )
+    report.table(
+        "Objects chosen", ("", "n", "precision", "recall", "F1"), [row(*item) for item in protocols.items()],
+        aside=[row(*item) for item in baselines.items()], note=note,
+    )  # fmt: skip
 
 
 def _score_row(name: str, part: dict) -> tuple[str, ...]:

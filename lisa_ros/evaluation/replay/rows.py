@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 
-from lisa_ros.evaluation.metrics import Overlap
+from lisa_ros.evaluation.metrics import Choice, Overlap
 from lisa_ros.evaluation.rows import Row
 from lisa_ros.types import SegmentationResult
 
@@ -52,7 +52,8 @@ class ReplayRow:
     masks: how many. digest: of all masks. seconds, age: as of `Answer`. stages: of the node, or of the model offline.
     centroid_error, precision_*, recall_*: of the cloud against the true points, at 2 and 5 cm. stability: IoU with the
     answer to the same query before, about the frame `step` frames ago, over the surface that both see; stability_truth:
-    the same of the truth.
+    the same of the truth. objects_*: how many objects of the scene the mask chooses, how many are right, how many are
+    both (see `objects.py`).
     """
 
     protocol: str
@@ -83,6 +84,9 @@ class ReplayRow:
     step: int | None = None
     stability: float | None = None
     stability_truth: float | None = None
+    objects_hits: int | None = None
+    objects_chosen: int | None = None
+    objects_right: int | None = None
     stages: dict[str, float] = field(default_factory=dict)
 
     @property
@@ -113,6 +117,15 @@ class ReplayRow:
         LISA's constants, which the scores of all rows have, would keep a perfect mask a little below 1.
         """
         return self.overlap.exact_iou
+
+    @property
+    def choice(self) -> Choice | None:
+        """Of objects; None where it is not known."""
+        if self.objects_right is None:
+            return None
+        if not self.answered:
+            return Choice(0, 1, self.objects_right)  # as _SILENCE
+        return Choice(self.objects_hits, self.objects_chosen, self.objects_right)
 
     def as_row(self) -> Row:
         """For the scores of `lisa_ros.evaluation.summary`, resampled by frame."""

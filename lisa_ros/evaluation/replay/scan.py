@@ -109,9 +109,7 @@ class Scan:
         if frame in self._unusable:
             return None
         # Only whether there is a pose matters here.
-        truth = frame_truth(
-            self._annotation, query, frame, np.eye(4), self.color_size, boundary=self.paths.boundary
-        )
+        truth = frame_truth(self._annotation, query, frame, np.eye(4), self.color_size, boundary=self.paths.boundary)
         # A thing as thin as the ignored band around its edge has nothing left to score.
         return None if truth is None or (query.object_ids and not (truth.labels == 1).any()) else truth
 

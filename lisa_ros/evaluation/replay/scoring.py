@@ -10,12 +10,13 @@ import numpy as np
 
 from lisa_ros.errors import ConfigurationError, RecordingError
 from lisa_ros.evaluation.metrics import overlap_of
+from lisa_ros.evaluation.replay.objects import choice_of
 from lisa_ros.evaluation.replay.rows import Answer, ReplayRow
 from lisa_ros.evaluation.replay.scan import Case, Scan
 from lisa_ros.evaluation.replay.space import View, agreement, score_cloud, true_points
 from lisa_ros.images import write_mask
 from lisa_ros.recordings.bag_reader import RgbdFrame
-from lisa_ros.scannet.truth import FrameTruth
+from lisa_ros.scannet.truth import FrameTruth, resize_nearest
 
 
 class Frame:
@@ -85,12 +86,18 @@ class Scorer:
             seconds=answer.seconds,
             age=answer.age,
             stages=dict(answer.result.seconds) if answer.result else {},
+            **self._objects(case, answer),
             **self._in_space(case, answer, truth, frame),
         )
         if self._directory is not None and mask is not None:
             write_mask(self._directory / f"{row.name}.png", mask)
         self.rows.append(row)
         return row
+
+    def _objects(self, case: Case, answer: Answer) -> dict[str, int]:
+        instances = resize_nearest(self._scan.annotation.instances(case.frame), self._scan.color_size)
+        choice = choice_of(answer.mask, instances, case.query.object_ids)
+        return {f"objects_{name}": number for name, number in vars(choice).items()}
 
     def _in_space(self, case: Case, answer: Answer, truth: FrameTruth, frame: Frame | None) -> dict:
         if frame is None or not answer.answered or frame.view is None:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
+from lisa_ros.evaluation.bootstrap import ratio_intervals
 from lisa_ros.evaluation.replay.realtime import RealtimeFacts
 from lisa_ros.evaluation.replay.rows import ReplayRow
 from lisa_ros.evaluation.replay.scoring import read_mask
@@ -16,12 +17,23 @@ TRUTH, LOCKSTEP, OFFLINE, REALTIME = "truth", "lockstep", "offline", "realtime"
 
 
 def score_figures(rows: Sequence[ReplayRow]) -> dict:
-    """Those of `lisa_ros.evaluation.summary.scores`, and the same by_kind."""
+    """Those of `lisa_ros.evaluation.summary.scores` with `candidates` (see `candidate_figures`), and both by_kind."""
     kinds = sorted({row.kind for row in rows})
-    return {
-        **scores([row.as_row() for row in rows]),
-        "by_kind": {kind: scores([row.as_row() for row in rows if row.kind == kind]) for kind in kinds},
-    }
+    return _scores(rows) | {"by_kind": {kind: _scores([row for row in rows if row.kind == kind]) for kind in kinds}}
+
+
+def _scores(rows: Sequence[ReplayRow]) -> dict:
+    return scores([row.as_row() for row in rows]) | {"candidates": candidate_figures(rows)}
+
+
+def candidate_figures(rows: Sequence[ReplayRow]) -> dict:
+    """precision, recall, f1 of the chosen objects: means over n questions, NAME_ci their intervals over frames."""
+    known = [(f"{row.scene}/{row.frame}", row.choice) for row in rows if row.choice is not None]
+    names = ("precision", "recall", "f1")
+    values = {name: [getattr(choice, name) for _, choice in known] for name in names}
+    found = ratio_intervals([frame for frame, _ in known], {name: (values[name], [1] * len(known)) for name in names})
+    intervals = {f"{name}_ci": list(found[name]) if known else [None, None] for name in names}
+    return {"n": len(known)} | {name: _mean(values[name]) for name in names} | intervals
 
 
 def protocol_figures(rows: Sequence[ReplayRow]) -> dict:
