@@ -89,13 +89,13 @@ class RunDirectory:
             raise TrainingError(f"cannot write in {self.path}: {error.strerror}") from error
 
     def cut_log(self, step: int) -> None:
-        """Drops the log's lines from `step` on, and one that was half written: they are about to be computed again."""
+        """Drops the log's lines after `step`, and one that was half written: they are about to be computed again."""
         if not self.log.exists():
             return
         kept = []
         for line in self.log.read_text(encoding="utf-8").splitlines():
             try:
-                if json.loads(line)["step"] < step:
+                if json.loads(line)["step"] <= step:
                     kept.append(line + "\n")
             except ValueError:
                 break

@@ -15,12 +15,12 @@ from training.checkpointing import RunDirectory
 
 
 class Report:
-    """Of the main process; the others' is silent. `first` is the step a run goes on from."""
+    """Of the main process; the others' is silent. first: steps done before; a step's number is how many are done."""
 
     def __init__(self, run: RunDirectory, first: int, steps: int, active: bool) -> None:
         self.run, self.active = run, active
         self.bar = tqdm(total=steps, initial=first, disable=not active, unit="step", dynamic_ncols=True)
-        self.board = SummaryWriter(str(run.path / "tensorboard"), purge_step=first) if active else None
+        self.board = SummaryWriter(str(run.path / "tensorboard"), purge_step=first + 1) if active else None
         self._time = time.monotonic()
 
     def step(self, step: int, values: Mapping[str, float], items: int) -> None:

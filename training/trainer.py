@@ -102,7 +102,7 @@ class Trainer:
                     self._save()
                 while progress.step < steps:
                     values, stopping = self._step(batches, stop)
-                    report.step(progress.step - 1, values, self.position.items_per_step)
+                    report.step(progress.step, values, self.position.items_per_step)
                     validating = self._validation_is_due() and not stopping
                     if validating:
                         self._validate(report)
@@ -186,7 +186,7 @@ class Trainer:
                 pictures=pictures,
                 picture_count=settings.pictures,
             )
-            report.validation(step - 1, name, scores(metrics), pictures)
+            report.validation(step, name, scores(metrics), pictures)
             if number == 0 and metrics.giou > (-1.0 if self.progress.best_giou is None else self.progress.best_giou):
                 self.progress.best_giou = metrics.giou
                 weights = gather_weights(self.accelerator, self.objective)

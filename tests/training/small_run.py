@@ -96,7 +96,7 @@ def losses(run_dir: Path) -> list[float]:
     """The logged losses, in order of the steps."""
     lines = [json.loads(line) for line in (run_dir / "log.jsonl").read_text().splitlines()]
     lines = [line for line in lines if "loss" in line]
-    assert [line["step"] for line in lines] == list(range(len(lines)))
+    assert [line["step"] for line in lines] == list(range(1, len(lines) + 1))
     return [line["loss"] for line in lines]
 
 

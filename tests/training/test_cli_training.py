@@ -60,7 +60,7 @@ def test_train_validate_merge(tmp_path, capfd):
     )
     assert run("train", "--config", longer) == 0
     lines = [json.loads(line) for line in (run_dir / "log.jsonl").read_text().splitlines()]
-    assert [line["step"] for line in lines if "loss" in line] == [0, 1, 2]
+    assert [line["step"] for line in lines if "loss" in line] == [1, 2, 3]
     capfd.readouterr()
     assert run("validate", "--config", config, "--checkpoint", str(run_dir / "last.pt")) == 0
     scores = json.loads(capfd.readouterr().out)

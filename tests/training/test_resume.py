@@ -64,7 +64,7 @@ def test_kill_9(tmp_path, whole, moment):
     assert process.exitcode == -signal.SIGKILL
     assert read_state(tmp_path / "last.pt").progress.step == 2
     with open(tmp_path / "log.jsonl", "a") as log:
-        log.write('{"step": 4, "lo')  # as a killed write leaves it
+        log.write('{"step": 5, "lo')  # as a killed write leaves it
     process = start(train, settings(tmp_path))
     process.join(100)
     assert process.exitcode == 0
@@ -128,5 +128,5 @@ def test_a_validation_that_a_stop_put_off_is_made_up(tmp_path):
     process.join(100)
     assert process.exitcode == 0
     lines = [json.loads(line) for line in (tmp_path / "log.jsonl").read_text().splitlines()]
-    assert [line["step"] for line in lines if "validation" in line] == [2, 5]
+    assert [line["step"] for line in lines if "validation" in line] == [3, 6]
     assert read_state(tmp_path / "best.pt").progress.best_giou is not None
