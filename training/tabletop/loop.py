@@ -68,6 +68,9 @@ def fit(
     groups = [group for optimizer in optimizers for group in optimizer.param_groups]
     parameters = [p for group in groups for p in group["params"]]
     run_dir.mkdir(parents=True, exist_ok=True)
+    if rank == 0:
+        for leftover in run_dir.glob(f".{checkpoint.name}.*"):  # of a save that was killed
+            leftover.unlink()
     progress = tqdm(total=options.steps, initial=first, disable=rank > 0, mininterval=10, smoothing=0.05)
     stream, began = batches(first), time.time()
     for step in range(first, options.steps):
