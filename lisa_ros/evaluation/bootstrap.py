@@ -11,10 +11,13 @@ _SEED = 0  # the same rows give the same interval
 
 
 class Interval(NamedTuple):
-    """Bounds of a 95% confidence interval, NaN where there is nothing to resample."""
+    """Bounds of a 95% confidence interval; NaN where one image or none counts, which does not tell how they vary."""
 
     low: float
     high: float
+
+
+_UNKNOWN = Interval(float("nan"), float("nan"))
 
 
 def ratio_intervals(
@@ -28,7 +31,7 @@ def ratio_intervals(
     """
     numbers = {name: number for number, name in enumerate(dict.fromkeys(groups))}
     if not numbers:
-        return {name: Interval(float("nan"), float("nan")) for name in ratios}
+        return dict.fromkeys(ratios, _UNKNOWN)
     group = np.array([numbers[name] for name in groups])
     sums = [np.bincount(group, np.asarray(part, float)) for pair in ratios.values() for part in pair]
     columns = np.stack(sums, axis=1)
@@ -37,13 +40,15 @@ def ratio_intervals(
     for i in range(RESAMPLES):
         drawn = rng.integers(len(columns), size=len(columns))
         totals[i] = np.bincount(drawn, minlength=len(columns)) @ columns
-    return {name: _interval(totals[:, 2 * i], totals[:, 2 * i + 1]) for i, name in enumerate(ratios)}
+    counting = np.count_nonzero(columns[:, 1::2], axis=0)
+    return {
+        name: _interval(totals[:, 2 * i], totals[:, 2 * i + 1]) if counting[i] > 1 else _UNKNOWN
+        for i, name in enumerate(ratios)
+    }
 
 
 def _interval(above: np.ndarray, below: np.ndarray) -> Interval:
     drawn = below > 0
-    if not drawn.any():
-        return Interval(float("nan"), float("nan"))
     tail = (1 - CONFIDENCE) / 2
     low, high = np.quantile(above[drawn] / below[drawn], (tail, 1 - tail))
     return Interval(float(low), float(high))

@@ -17,7 +17,7 @@ def interval(groups, numerators, denominators):
 
 
 @settings(deadline=None, max_examples=30)
-@given(st.lists(st.floats(0, 1), min_size=1, max_size=40))
+@given(st.lists(st.floats(0, 1), min_size=2, max_size=40))
 def test_interval_lies_between_the_extremes(values):
     low, high = interval(range(len(values)), values, [1] * len(values))
     assert min(values) - 1e-9 <= low <= high <= max(values) + 1e-9
@@ -55,6 +55,12 @@ def test_nothing_has_no_interval():
     assert all(map(math.isnan, interval(["a"], [0], [0])))
 
 
+def test_one_image_has_no_interval():
+    """However many questions are about it: how images vary cannot be known, and a width of 0 would say that it is."""
+    assert all(map(math.isnan, interval(["a"] * 9, [0.5] * 9, [1] * 9)))
+    assert all(map(math.isnan, interval(range(10), [1] + [0] * 9, [1] + [0] * 9)))  # as one absent target in ten images
+
+
 def test_draws_without_a_case_do_not_count():
-    """One image in ten has an absent target: many resamples have none, and say nothing about refusals."""
-    assert interval(range(10), [1] + [0] * 9, [1] + [0] * 9) == (1, 1)
+    """Two images in ten have an absent target: many resamples have none, and say nothing about refusals."""
+    assert interval(range(10), [1, 1] + [0] * 8, [1, 1] + [0] * 8) == (1, 1)

@@ -86,6 +86,12 @@ def test_figures_are_those_of_the_accumulator(scan):
     assert 0 < figures["precision"] < 0.5 < figures["recall"] < 1
 
 
+def test_one_frame_has_figures_without_intervals(scan):
+    row = scored(scan, lambda case: scan.truth(case.query, case.frame).mask)[0]
+    figures = candidate_figures([row])
+    assert figures["f1"] == 1 and figures["f1_ci"] == [None, None]
+
+
 def test_figures_of_nothing_are_no_numbers():
     assert candidate_figures([]) == {
         "n": 0, "precision": None, "recall": None, "f1": None,

@@ -32,7 +32,7 @@ def candidate_figures(rows: Sequence[ReplayRow]) -> dict:
     names = ("precision", "recall", "f1")
     values = {name: [getattr(choice, name) for _, choice in known] for name in names}
     found = ratio_intervals([frame for frame, _ in known], {name: (values[name], [1] * len(known)) for name in names})
-    intervals = {f"{name}_ci": list(found[name]) if known else [None, None] for name in names}
+    intervals = {f"{name}_ci": [None if np.isnan(bound) else bound for bound in found[name]] for name in names}
     return {"n": len(known)} | {name: _mean(values[name]) for name in names} | intervals
 
 
