@@ -25,6 +25,7 @@ _MODE = {
     "teacher_forced": "Teacher-forced: the answer [SEG]. is given, as in the paper's validation.",
     "generative": "Generative: the masks of the answer that the model wrote itself.",
 }
+_APART = "Published scores: of the other mode, not to be compared with the above"
 _MAIN = (("gIoU", "giou"), ("cIoU", "ciou"))
 _SHARES = (*_MAIN, ("N-acc", "n_acc"), ("T-acc", "t_acc"), ("See-acc", "see_accuracy"))
 _SHOWN_BAD = 5
@@ -48,7 +49,11 @@ def write_benchmark(
         report.warning(warning)
     report.numbers(_headline(summary["overall"]))
     published = published_table(summary)
-    report.table("Scores", HEADER, score_rows(summary), aside=published, note=f"{LEGEND} {_source(published)}")
+    beside = published if _comparable(summary) else []
+    report.table("Scores", HEADER, score_rows(summary), aside=beside, note=f"{LEGEND} {SOURCE * bool(beside)}".strip())
+    if published and not beside:
+        columns = [(row[0], *row[2:4]) for row in published]
+        report.table(_APART, ("", *HEADER[2:4]), [], aside=columns, note=f"In percent. {SOURCE}")
     for title, header, lines in tables:
         report.table(title, header, lines)
     report.table("95% bootstrap intervals over pictures", ("", "score", "from", "to"), _interval_rows(summary))
@@ -125,7 +130,8 @@ def published_table(summary: dict) -> list[tuple[str, ...]]:
 def text_table(summary: dict) -> str:
     """The scores for people to read, in percent."""
     overall, published = summary["overall"], published_table(summary)
-    rows = [HEADER, *score_rows(summary), *published]
+    beside = published if _comparable(summary) else []
+    rows = [HEADER, *score_rows(summary), *beside]
     widths = [max(len(row[i]) for row in rows) for i in range(len(HEADER))]
     lines = [f"{summary['model']} on {summary['source']}, {summary['mode']}", ""]
     for row in rows:
@@ -133,7 +139,14 @@ def text_table(summary: dict) -> str:
         lines.append("  ".join([row[0].ljust(widths[0]), *numbers]).rstrip())
     intervals = (f"{name} {with_interval(overall[key], overall[f'{key}_ci'])}" for name, key in _MAIN)
     lines += ["", f"{', '.join(intervals)}: 95% bootstrap intervals over pictures"]
-    return "\n".join([*lines, *([_source(published)] if published else [])])
+    if published and not beside:
+        lines += ["", f"{_APART}:", *(f"{row[0].ljust(widths[0])}  gIoU {row[2]}  cIoU {row[3]}" for row in published)]
+    return "\n".join([*lines, *([SOURCE] if published else [])])
+
+
+def _comparable(summary: dict) -> bool:
+    """Whether the published scores may stand in the columns of these: both are teacher-forced."""
+    return summary["mode"] == "teacher_forced"
 
 
 def _interval_rows(summary: dict) -> list[tuple[str, ...]]:
@@ -165,10 +178,6 @@ def with_interval(value: float | None, interval: Sequence[float | None]) -> str:
     if value is None or interval[0] is None:
         return percent(value)
     return f"{percent(value)} ({percent(interval[0])} to {percent(interval[1])})"
-
-
-def _source(published: Sequence) -> str:
-    return SOURCE if published else ""
 
 
 def _number(value: float | None) -> str:

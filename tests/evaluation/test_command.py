@@ -44,6 +44,17 @@ def test_reasonseg_writes_rows_scores_and_a_page(tmp_path, capsys):
     ]
 
 
+def test_published_scores_never_stand_in_a_column_of_the_other_mode(tmp_path, capsys):
+    asked = "reasonseg", "--data", DATA, "--split", "val", "--out", tmp_path, *MODEL
+    assert run(*asked, "--mode", "generative", "--max-new-tokens", 3) == 0
+    table, apart = capsys.readouterr().out.split("of the other mode, not to be compared")
+    assert "published LISA" not in table
+    assert re.search(r"published LISA-7B \(ft\) +gIoU 52\.9  cIoU 54\.0", apart) and "arXiv 2308.00692" in apart
+    sections = (tmp_path / "report.html").read_text().split("<section>")
+    (published,) = [section for section in sections if "published LISA-7B" in section]
+    assert "not to be compared with the above</h2>" in published and "N-acc" not in published
+
+
 def test_bad_samples_are_told_and_change_the_exit_status(tmp_path, capsys):
     shutil.copytree(DATA / "reason_seg", tmp_path / "data" / "reason_seg")
     (tmp_path / "data" / "reason_seg" / "ReasonSeg" / "val" / "v1.json").write_text("{")
