@@ -1,6 +1,7 @@
 """The commands of the lora recipe: train, validate, merge."""
 
 import json
+import sys
 from pathlib import Path
 
 import torch
@@ -49,7 +50,7 @@ def validate_run(settings: Settings, checkpoint: Path | None) -> dict[str, dict[
     collator = collator_of(base, settings, base.network.config.max_position_embeddings)
     found = {}
     for name, samples in open_validation(settings.validation.data, settings.data.root).items():
-        metrics = validate(
+        scored = validate(
             objective,
             samples,
             collator,
@@ -58,8 +59,12 @@ def validate_run(settings: Settings, checkpoint: Path | None) -> dict[str, dict[
             max_images=settings.validation.max_images,
             pictures=settings.run_dir / "samples" / name.replace("|", "_") / "validate",
             picture_count=settings.validation.pictures,
+            skip_limit=settings.data.skip_limit,
         )
-        found[name] = scores(metrics)
+        found[name] = scores(scored.metrics) | ({"left_out": len(scored.left_out)} if scored.left_out else {})
+        if accelerator.is_main_process:
+            for reason in scored.left_out:
+                print(f"{name}: left out: {reason}", file=sys.stderr)
     if accelerator.is_main_process:
         print(json.dumps(found, indent=2))
     accelerator.end_training()

@@ -103,11 +103,11 @@ class Trainer:
                 while progress.step < steps:
                     values, stopping = self._step(batches, stop)
                     report.step(progress.step, values, self.position.items_per_step)
-                    validating = self._validation_is_due() and not stopping
-                    if validating:
-                        self._validate(report)
-                    done = progress.step == steps
+                    done, validating = progress.step == steps, self._validation_is_due() and not stopping
                     if done or stopping or validating or progress.step % settings.checkpoint_every == 0:
+                        self._save()
+                    if validating:  # what is learnt is safe by now, whatever a picture does to the validation
+                        self._validate(report)
                         self._save()
                     if stopping:
                         report.say(f"stopped at step {progress.step}; the same command goes on from there")
@@ -176,7 +176,7 @@ class Trainer:
         self.progress.validated = step
         for number, (name, samples) in enumerate(self.validations.items()):
             pictures = self.run.path / "samples" / name.replace("|", "_").replace("/", "_") / f"step_{step:06d}"
-            metrics = validate(
+            scored = validate(
                 self.objective,
                 samples,
                 self.validator,
@@ -185,12 +185,21 @@ class Trainer:
                 max_images=settings.max_images,
                 pictures=pictures,
                 picture_count=settings.pictures,
+                skip_limit=self.settings.data.skip_limit,
             )
+            metrics = scored.metrics
+            self._tell_left_out(report, name, scored.left_out)
             report.validation(step, name, scores(metrics), pictures)
             if number == 0 and metrics.giou > (-1.0 if self.progress.best_giou is None else self.progress.best_giou):
                 self.progress.best_giou = metrics.giou
                 weights = gather_weights(self.accelerator, self.objective)
                 self._write(self.run.best, State(self.progress, weights, None, scores(metrics)))
+
+    def _tell_left_out(self, report: Report, name: str, reasons: Sequence[str]) -> None:
+        for reason in reasons if self.main else ():
+            self.run.append_skipped(self.position.rank, f"{name}: {reason}")
+        if reasons:
+            report.say(f"{name}: {len(reasons)} images cannot be scored, as {reasons[0]}")
 
     def _save(self) -> None:
         accelerator = self.accelerator

@@ -1,6 +1,7 @@
 """LISA's teacher-forced validation: the answer "[SEG]." is given, its mask is scored (gIoU, cIoU)."""
 
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -10,13 +11,15 @@ from accelerate.utils import gather_object
 from torch import nn
 from tqdm import tqdm
 
+from lisa_ros.errors import DatasetError, InvalidImageError
 from lisa_ros.evaluation.metrics import IGNORE, SegmentationMetrics
 from lisa_ros.images import write_image
 from lisa_ros.model.config import LisaConfig
 from lisa_ros.types import SEGMENTED, Sample, SegmentationResult, Target, Turn
 from lisa_ros.visualization import annotated_picture
-from training.collate import Collator
+from training.collate import Batch, Collator
 from training.data.item import TrainingItem
+from training.errors import BadItemError, TrainingError
 
 TURNS_AT_ONCE = 8
 _ANSWER = "[SEG]."
@@ -56,6 +59,25 @@ def with_ignore(truth: np.ndarray | None, ignore: np.ndarray | None) -> np.ndarr
     return np.where(ignore, np.uint8(IGNORE), truth.astype(np.uint8))
 
 
+@dataclass(frozen=True)
+class Scored:
+    """What a validation gives. left_out: images that could not be scored, each with its reason."""
+
+    metrics: SegmentationMetrics
+    left_out: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class _Part:
+    """Some turns of image number `index`, from turn `first` on, and their batch."""
+
+    index: int
+    first: int
+    sample: Sample
+    turns: Sequence[Turn]
+    batch: Batch
+
+
 def validate(
     objective: nn.Module,
     samples: Sequence[Sample],
@@ -65,52 +87,84 @@ def validate(
     max_images: int | None = None,
     pictures: Path | None = None,
     picture_count: int = 0,
-) -> SegmentationMetrics:
+    skip_limit: int = 0,
+) -> Scored:
     """Scores every turn of the samples once, shared out among the processes; all of them get the same result.
 
     max_images: score the first ones only. pictures: directory for sample predictions of the first `picture_count`
-    images, each turn a sheet.
+    images, each turn a sheet. skip_limit: images that cannot be read before TrainingError ends it.
     """
     rank, world = accelerator.process_index, accelerator.num_processes
     count = min(len(samples), max_images or len(samples))
-    mine = list(range(rank, count, world))
-    rounds = -(-count // world)
     was_training, metrics = objective.training, SegmentationMetrics()
+    left_out: list[str] = []
+    parts = _parts(samples, range(rank, count, world), collator, config, left_out)
     objective.eval()
-    with torch.no_grad():
-        for number in tqdm(range(rounds), "validation", disable=rank > 0, leave=False, mininterval=1):
-            # A process that has run out computes its last image again: with sharded weights all must take part.
-            index = mine[min(number, len(mine) - 1)] if mine else 0
-            sample = samples[index]
-            scored = SegmentationMetrics()
-            for first, turns, masks in _predict(objective, sample, index, collator, config, accelerator):
-                for offset, (turn, mask) in enumerate(zip(turns, masks, strict=True)):
-                    iou = scored.add(mask, with_ignore(truth_of(turn), sample.ignore))
-                    if pictures is not None and index < picture_count and number < len(mine):
-                        _draw(pictures / f"{index:04d}_{first + offset}.png", sample, turn, mask, iou)
-            if number < len(mine):
-                metrics.merge(scored)
+    with torch.no_grad(), tqdm(total=count, desc="validation", disable=rank > 0, leave=False, mininterval=1) as bar:
+        while _somebody(part := next(parts, None), accelerator):
+            # Images have different numbers of turns: a process that has run out computes for the others, whose
+            # buffers are broadcast and whose sharded weights are gathered in each forward pass.
+            batch = part.batch if part else _idle(collator, config)
+            (logits,) = objective(batch.to(accelerator.device), predict=True)
+            if part is None:
+                continue
+            bar.update(min(part.index + world, count) - bar.n)
+            folder = pictures if part.index < picture_count else None
+            _score(metrics, part, (logits > 0).cpu().numpy(), folder)
     objective.train(was_training)
-    total = SegmentationMetrics()
-    for part in gather_object([metrics]):
-        total.merge(part)
-    return total
+    total, reasons = SegmentationMetrics(), []
+    for theirs, why in gather_object([(metrics, left_out)]):
+        total.merge(theirs)
+        reasons += why
+    if len(reasons) > skip_limit or (reasons and not total.queries):
+        raise TrainingError(
+            f"{len(reasons)} of {count} images cannot be scored (data.skip_limit is {skip_limit}); "
+            f"the last ones: {'; '.join(reasons[-3:])}"
+        )
+    return Scored(total, tuple(reasons))
 
 
-def _predict(
-    objective: nn.Module,
-    sample: Sample,
-    index: int,
+def _parts(
+    samples: Sequence[Sample],
+    numbers: Sequence[int],
     collator: Collator,
     config: LisaConfig,
-    accelerator: Accelerator,
-) -> Iterator[tuple[int, Sequence[Turn], np.ndarray]]:
-    """A few turns at a time: number of the first, the turns, their masks (n, H, W) bool."""
-    for first in range(0, len(sample.turns), TURNS_AT_ONCE):
-        turns = sample.turns[first : first + TURNS_AT_ONCE]
-        batch = collator([validation_item(sample, turns, config, str(index))]).to(accelerator.device)
-        (logits,) = objective(batch, predict=True)
-        yield first, turns, (logits > 0).cpu().numpy()
+    left_out: list[str],
+) -> Iterator[_Part]:
+    """The images, a few turns at a time. Why an image cannot be scored is added to `left_out`."""
+    for index in numbers:
+        try:
+            sample = samples[index]
+            yield from [
+                _Part(index, first, sample, turns, collator([validation_item(sample, turns, config, str(index))]))
+                for first in range(0, len(sample.turns), TURNS_AT_ONCE)
+                for turns in [sample.turns[first : first + TURNS_AT_ONCE]]
+            ]
+        except (BadItemError, DatasetError, InvalidImageError) as error:
+            left_out.append(str(error))
+
+
+def _somebody(part: _Part | None, accelerator: Accelerator) -> bool:
+    """Whether any process has something to score."""
+    if accelerator.num_processes == 1:
+        return part is not None
+    mine = torch.tensor(float(part is not None), device=accelerator.device)
+    return bool(accelerator.reduce(mine, "sum") > 0)
+
+
+def _idle(collator: Collator, config: LisaConfig) -> Batch:
+    """Something to compute that is not scored."""
+    image = np.zeros((64, 64, 3), np.uint8)
+    turn = Turn("thing", (), _ANSWER)
+    return collator([validation_item(Sample(image, (turn,), "nothing"), (turn,), config, "0")])
+
+
+def _score(metrics: SegmentationMetrics, part: _Part, masks: np.ndarray, pictures: Path | None) -> None:
+    """masks: (n, H, W) bool, one for each turn."""
+    for number, (turn, mask) in enumerate(zip(part.turns, masks, strict=True), part.first):
+        iou = metrics.add(mask, with_ignore(truth_of(turn), part.sample.ignore))
+        if pictures is not None:
+            _draw(pictures / f"{part.index:04d}_{number}.png", part.sample, turn, mask, iou)
 
 
 def _draw(path: Path, sample: Sample, turn: Turn, mask: np.ndarray, iou: float) -> None:

@@ -1,7 +1,9 @@
 """Two processes compute what one computes with twice the accumulation; none of the sharing changes a loss."""
 
+import json
 import os
 import signal
+from dataclasses import replace
 
 import pytest
 import torch
@@ -15,6 +17,13 @@ pytestmark = pytest.mark.unit
 
 def train_and_validate(run):
     train(run, validations={"golden": validation_samples()})
+
+
+def uneven_validation(run):
+    """One process has one question to score, the other eighteen: three forward passes."""
+    first, second = validation_samples()
+    samples = [replace(first, turns=first.turns[:1]), replace(second, turns=second.turns * 9)]
+    train(run, validations={"golden": samples})
 
 
 def stopped(run):
@@ -88,3 +97,13 @@ def test_sharded_weights_and_a_resume(tmp_path, one):
     assert run_in_processes(sharded, stopped, run, count=2) == [0, 0]
     assert run_in_processes(sharded, train_and_validate, run, count=2) == [0, 0]
     assert_equal_runs(tmp_path, one)
+
+
+@pytest.mark.parametrize("shard", [False, True], ids=["ddp", "fsdp"])
+def test_images_with_different_numbers_of_questions(tmp_path, shard):
+    """Every forward pass of a validation is one of all processes, or they wait for each other for ever."""
+    run = settings(tmp_path, accumulation=1, steps=3, warmup_steps=1)
+    function, *arguments = (sharded, uneven_validation, run) if shard else (uneven_validation, run)
+    assert run_in_processes(function, *arguments, count=2) == [0, 0]
+    lines = [json.loads(line) for line in (tmp_path / "log.jsonl").read_text().splitlines()]
+    assert [line["step"] for line in lines if "validation" in line] == [3]

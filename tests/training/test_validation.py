@@ -9,8 +9,10 @@ from accelerate import Accelerator
 from golden_training import ROOT, TINY
 from small_run import reset_accelerate
 
+from lisa_ros.errors import InvalidImageError
 from lisa_ros.images import read_image
 from lisa_ros.types import Sample, TruthTarget, Turn
+from training.errors import TrainingError
 from training.objective import LisaObjective
 from training.validation import scores, validate, validation_item
 
@@ -60,7 +62,9 @@ def test_masks_and_scores_equal_the_official_ones(golden_variant, name, tmp_path
         logits = objective(batch, predict=True)[0].detach().numpy()
         expected = arrays[f"{name}/{index}/pred_masks"]
         np.testing.assert_allclose(logits, expected, atol=max(1e-4, 2e-5 * np.abs(expected).max()), rtol=0)
-    metrics = validate(objective, samples, collator, config, Accelerator(cpu=True), pictures=tmp_path, picture_count=1)
+    metrics = validate(
+        objective, samples, collator, config, Accelerator(cpu=True), pictures=tmp_path, picture_count=1
+    ).metrics
     official = golden_variant.json("validate")[name]
     assert metrics.giou == pytest.approx(official["giou"], abs=1e-5)
     assert metrics.ciou == pytest.approx(official["ciou"], abs=1e-5)
@@ -75,7 +79,30 @@ def test_many_turns_and_absent_targets():
     mask[:50] = True
     turns = [Turn(f"thing {i}", (TruthTarget("x", mask if i % 2 else None),), "[SEG].") for i in range(11)]
     objective.train()
-    metrics = validate(objective, [Sample(image, tuple(turns))] * 3, collator, config, Accelerator(cpu=True), 2)
+    metrics = validate(objective, [Sample(image, tuple(turns))] * 3, collator, config, Accelerator(cpu=True), 2).metrics
     assert objective.training
     assert (metrics.queries, metrics.absent, metrics.present) == (22, 12, 10)
     assert set(json.loads(json.dumps(scores(metrics)))) == {"giou", "ciou"}
+
+
+class WithABrokenOne:
+    """Three images; the second cannot be read."""
+
+    def __len__(self):
+        return 3
+
+    def __getitem__(self, index):
+        if index == 1:
+            raise InvalidImageError("1.jpg cannot be read as an image")
+        turn = Turn("thing", (TruthTarget("x", np.ones(TINY.image(0).shape[:2], bool)),), "[SEG].")
+        return Sample(TINY.image(0), (turn,))
+
+
+def test_an_image_that_cannot_be_read_is_left_out_and_named():
+    objective, collator, config = ready(TINY)
+    arguments = (objective, WithABrokenOne(), collator, config, Accelerator(cpu=True))
+    scored = validate(*arguments, skip_limit=1)
+    assert scored.metrics.queries == 2
+    assert scored.left_out == ("1.jpg cannot be read as an image",)
+    with pytest.raises(TrainingError, match=r"1 of 3 images cannot be scored \(data.skip_limit is 0\).*1\.jpg"):
+        validate(*arguments)
