@@ -29,8 +29,10 @@ class LoraSettings:
     targets: tuple[str, ...] = ("q_proj", "v_proj")
 
     def __post_init__(self) -> None:
-        if self.r < 0 or not 0 <= self.dropout < 1:
-            raise ConfigurationError(f"lora: r is {self.r}, dropout {self.dropout}; r >= 0 and 0 <= dropout < 1")
+        if self.r < 0 or self.alpha <= 0 or not 0 <= self.dropout < 1:
+            raise ConfigurationError(
+                f"lora: r is {self.r}, alpha {self.alpha}, dropout {self.dropout}; r >= 0, alpha > 0, 0 <= dropout < 1"
+            )
 
 
 def target_modules(network: LisaNetwork, targets: Sequence[str]) -> list[str]:

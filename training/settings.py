@@ -1,8 +1,9 @@
 """The YAML of one training run, typed: unknown keys, missing keys and wrong types are errors that name the key."""
 
+import math
 import types
 import typing
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import MISSING, asdict, dataclass, field, fields, is_dataclass
 from pathlib import Path
 from typing import Literal
@@ -14,6 +15,7 @@ from training.base import ModelSettings
 from training.lora import LoraSettings
 
 RECIPES = ("lora", "tabletop")
+_SPOKEN = {tuple: "list", Mapping: "mapping", Path: "path"}
 
 
 @dataclass(frozen=True)
@@ -29,7 +31,7 @@ class DataSettings:
     """groups: what is drawn from. root: directory of the data sets, in the layout of LISA's README; the tabletop world
     needs none. max_turns: most questions of one item. text_answers: of explained samples, the share asked for words.
     paraphrases: JSON lines with further wordings of questions. skip_limit: samples that cannot be read before a process
-    gives up.
+    gives up, and images of one validation set.
     """  # noqa: D205
 
     groups: Mapping[str, GroupSettings]
@@ -122,26 +124,50 @@ class Settings:
     checkpoint_every: int = 100
 
     def __post_init__(self) -> None:
-        positive = {
-            "batch.steps": self.batch.steps,
-            "batch.batch_size": self.batch.batch_size,
-            "batch.accumulation": self.batch.accumulation,
-            "optimizer.lr": self.optimizer.lr,
-            "optimizer.clip": self.optimizer.clip,
-            "validation.every": self.validation.every,
-            "checkpoint_every": self.checkpoint_every,
-            "cache.limit_gb": self.cache.limit_gb,
-        }
-        for name, value in positive.items():
-            if value <= 0:
-                raise ConfigurationError(f"{name} is {value}; it must be above 0")
+        for name, value, limit, fits in _ranges(self):
+            if not fits:
+                raise ConfigurationError(f"{name} is {value}; it must be {limit}")
         if not 0 <= self.optimizer.warmup_steps < self.batch.steps:
             raise ConfigurationError(
                 f"optimizer.warmup_steps is {self.optimizer.warmup_steps}; it must be below batch.steps "
                 f"({self.batch.steps})"
             )
+        if not self.lora.r and not self.trainable:
+            raise ConfigurationError("lora.r is 0 and trainable is empty: nothing would learn; give one of them")
         if self.cache.directory and any("image_encoder" in part for part in self.trainable):
             raise ConfigurationError("cache.directory is set, but trainable names the image encoder; features change")
+
+
+def _ranges(run: Settings) -> Iterator[tuple[str, float, str, bool]]:
+    """Name and value of each number, the range that it must be in, and whether it is."""
+    batch, optimizer, validation = run.batch, run.optimizer, run.validation
+    for name, value in (
+        ("batch.steps", batch.steps),
+        ("batch.batch_size", batch.batch_size),
+        ("batch.accumulation", batch.accumulation),
+        ("batch.max_length", batch.max_length),
+        ("optimizer.lr", optimizer.lr),
+        ("optimizer.eps", optimizer.eps),
+        ("optimizer.clip", optimizer.clip),
+        ("validation.every", validation.every),
+        ("validation.max_images", 1 if validation.max_images is None else validation.max_images),
+        ("checkpoint_every", run.checkpoint_every),
+        ("cache.limit_gb", run.cache.limit_gb),
+        ("data.max_turns", run.data.max_turns),
+        *((f"data.groups.{name}.weight", group.weight) for name, group in run.data.groups.items()),
+    ):
+        yield name, value, "above 0 and finite", 0 < value < math.inf
+    for name, value in (
+        ("seed", run.seed),
+        ("batch.workers", batch.workers),
+        ("optimizer.weight_decay", optimizer.weight_decay),
+        ("validation.pictures", validation.pictures),
+        ("data.skip_limit", run.data.skip_limit),
+    ):
+        yield name, value, "0 or above", 0 <= value < math.inf
+    for number, value in enumerate(optimizer.betas):
+        yield f"optimizer.betas[{number}]", value, "0 or above and below 1", 0 <= value < 1
+    yield "data.text_answers", run.data.text_answers, "within 0..1", 0 <= run.data.text_answers <= 1
 
 
 def read_recipe(path: Path) -> str:
@@ -170,6 +196,8 @@ def _read(path: Path) -> dict[str, object]:
         values = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
     except OSError as error:
         raise ConfigurationError(f"cannot read {path}: {error.strerror}") from None
+    except UnicodeDecodeError as error:
+        raise ConfigurationError(f"{path} is not text in UTF-8: {error}") from None
     except yaml.YAMLError as error:
         raise ConfigurationError(f"{path} is not valid YAML: {error}") from None
     if not isinstance(values, dict):
@@ -180,7 +208,9 @@ def _read(path: Path) -> dict[str, object]:
 def _parse(kind: type, values: object, prefix: str) -> object:
     """A dataclass from a mapping."""
     if not isinstance(values, dict):
-        raise ConfigurationError(f"{prefix or 'the file'} must be a mapping, not {type(values).__name__}")
+        raise ConfigurationError(
+            f"{prefix.removesuffix('.') or 'the file'} must be a mapping, not {type(values).__name__}"
+        )
     hints, names = typing.get_type_hints(kind), {one.name for one in fields(kind)}
     for key in values:
         if key not in names:
@@ -219,7 +249,7 @@ def _value(kind: object, value: object, name: str) -> object:
             pass
     if isinstance(kind, type) and type(value) is kind:
         return value
-    wanted = getattr(kind, "__name__", str(kind)) if origin is None else str(origin.__name__)
+    wanted = _SPOKEN.get(origin or kind) or getattr(kind, "__name__", str(kind))
     raise ConfigurationError(f"{name} is {value!r}; it must be of type {wanted}")
 
 

@@ -41,7 +41,24 @@ def test_round_trip(tmp_path):
         ({"optimizer": {"warmup_steps": 500}}, "warmup_steps is 500; it must be below batch.steps"),
         ({"optimizer": {"betas": [0.9]}}, "optimizer.betas must have 2 values"),
         ({"devices": {"precision": "fp8"}}, "devices.precision is 'fp8'; it must be one of bf16, fp32"),
-        ({"model": "m"}, "model. must be a mapping"),
+        ({"optimizer": {"lr": float("nan")}}, "optimizer.lr is nan; it must be above 0 and finite"),
+        ({"optimizer": {"lr": float("inf")}}, "optimizer.lr is inf; it must be above 0 and finite"),
+        ({"optimizer": {"eps": 0.0}}, "optimizer.eps is 0.0; it must be above 0"),
+        ({"optimizer": {"betas": [0.9, 1.5]}}, "optimizer.betas[1] is 1.5; it must be 0 or above and below 1"),
+        ({"optimizer": {"weight_decay": -1.0}}, "optimizer.weight_decay is -1.0; it must be 0 or above"),
+        ({"batch": {"steps": 500, "workers": -1}}, "batch.workers is -1; it must be 0 or above"),
+        ({"batch": {"steps": 500, "max_length": 0}}, "batch.max_length is 0; it must be above 0"),
+        ({"seed": -1}, "seed is -1; it must be 0 or above"),
+        ({"validation": {"max_images": -3}}, "validation.max_images is -3; it must be above 0"),
+        ({"data": {"groups": {"a": {"weight": 0, "sets": ["tabletop"]}}}}, "data.groups.a.weight is 0.0; it must be"),
+        ({"data": {"groups": {"a": 5}}}, "data.groups.a must be a mapping"),
+        (
+            {"data": {"groups": {"a": {"weight": 1, "sets": "tabletop"}}}},
+            "data.groups.a.sets is 'tabletop'; it must be of type list",
+        ),
+        ({"lora": {"r": 0}, "trainable": []}, "nothing would learn"),
+        ({"lora": {"alpha": 0}}, "alpha 0"),
+        ({"model": "m"}, "model must be a mapping"),
         ({"lora": {"r": -1}}, "r is -1"),
         ({"cache": {"directory": "c"}, "trainable": ["image_encoder"]}, "cache.directory is set"),
     ],
@@ -61,6 +78,9 @@ def test_numbers_without_a_point(tmp_path):
 def test_files_that_are_no_recipe(tmp_path):
     with pytest.raises(ConfigurationError, match="cannot read"):
         read_recipe(tmp_path / "absent.yaml")
+    (tmp_path / "run.yaml").write_bytes(b"\xff\xfe\x00")
+    with pytest.raises(ConfigurationError, match="is not text in UTF-8"):
+        read_recipe(tmp_path / "run.yaml")
     for text, words in (("a: [", "not valid YAML"), ("[1]", "must hold a mapping"), ("recipe: x", "must be one of")):
         (tmp_path / "run.yaml").write_text(text)
         with pytest.raises(ConfigurationError, match=words):
