@@ -51,6 +51,8 @@ class Process:
     log_level: str = "info"
 
 
+PARENT = "LISA_ROS_PARENT"  # variable of a node's process: id of the program with which it ends
+
 _PERCEPTION = ("perception",)
 _STREAMS = ("image", "depth", "camera_info")
 _TOPIC = "empty: the camera's, or else `{}` in the namespace"

@@ -139,7 +139,7 @@ def command(process: graph.Process, folder: Path) -> list[str]:
 
 
 def _child_environment() -> dict[str, str]:
-    environment = {**os.environ, **graph.environment(), "PYTHONUNBUFFERED": "1"}
+    environment = {**os.environ, **graph.environment(), "PYTHONUNBUFFERED": "1", graph.PARENT: str(os.getpid())}
     if sys.stdout.isatty():
         environment.setdefault("RCUTILS_COLORIZED_OUTPUT", "1")
     if "AMENT_PREFIX_PATH" not in environment:  # ROS from wheels: packages lie in the virtual environment

@@ -1,5 +1,6 @@
 """A node's life in a process: parameters, signals, and an end in which its last words are still heard."""
 
+import ctypes
 import os
 import signal
 import sys
@@ -13,7 +14,9 @@ from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
 from rclpy.signals import SignalHandlerOptions
 
 from lisa_ros.errors import ConfigurationError
+from lisa_ros.graph import PARENT
 
+_PR_SET_PDEATHSIG = 1  # of linux/prctl.h
 _LAST_WORDS = 0.3  # s for results of goals, which the executor sends
 
 
@@ -27,6 +30,7 @@ def run(create: Callable, args=None) -> int:
     stopped: list[int] = []
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda number, frame: stopped.append(number))
+    _end_with(os.environ.pop(PARENT, ""))
     try:
         node = create()
     except (ConfigurationError, InvalidParameterTypeException, InvalidParameterValueException) as error:
@@ -49,6 +53,14 @@ def run(create: Callable, args=None) -> int:
         sys.stderr.flush()
         os._exit(0)
     return 0
+
+
+def _end_with(parent: str):
+    """SIGTERM when the process of this id dies, even by SIGKILL: it started the node, and nobody else would end it."""
+    if parent and sys.platform == "linux":
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
+        if os.getppid() != int(parent):  # it has died before
+            os.kill(os.getpid(), signal.SIGTERM)
 
 
 def _spin(executor: SingleThreadedExecutor, node, done: Callable[[], bool]):

@@ -75,6 +75,20 @@ def test_starts_the_graph_and_ends_it_on_interrupt(up, ros_context):
     assert all(line.startswith(("[perception] ", "[camera] ")) for line in process.lines if line), process.output
 
 
+def test_nodes_end_with_a_launcher_that_is_killed(up, ros_context):
+    """As the out-of-memory killer does it. A node left behind would hold the GPU, in a domain that nobody knows."""
+    process = up(*GRAPH)
+    for name in ("perception", "camera"):
+        parameter(ros_context, f"/robot1/lisa/{name}", "use_sim_time")
+    nodes = children(process.pid)
+    assert set(nodes) == {"lisa_ros.nodes.camera", "lisa_ros.nodes.perception"}
+    os.kill(process.pid, signal.SIGKILL)
+    deadline = time.monotonic() + 30.0
+    while any(map(is_running, nodes.values())) and time.monotonic() < deadline:
+        time.sleep(0.1)
+    assert not any(map(is_running, nodes.values()))
+
+
 def test_the_end_of_one_process_ends_the_graph(up):
     process = up(*GRAPH)
     deadline = time.monotonic() + PATIENCE
