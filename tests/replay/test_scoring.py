@@ -120,6 +120,9 @@ def test_rows_are_files_for_programs_and_tables(scan, tmp_path):
     assert [float(line["iou"]) for line in table] == [1.0] * 9
     assert [float(line["stage encode"]) for line in table] == [0.1] * 9
     json.dumps(protocol_figures(rows), allow_nan=False)
+    for write in (write_rows, write_table):
+        with pytest.raises(ConfigurationError, match="cannot write"):
+            write(tmp_path / "none" / "rows", rows)
 
 
 def test_stability_and_clouds_of_answers(scan):

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 
+from lisa_ros.evaluation.files import write_whole, writing
 from lisa_ros.evaluation.metrics import Choice, Overlap
 from lisa_ros.evaluation.rows import Row
 from lisa_ros.types import SegmentationResult
@@ -139,9 +140,8 @@ class ReplayRow:
 
 
 def write_rows(path: Path, rows: Sequence[ReplayRow]):
-    """Writes rows as JSON lines; `read_rows` reads them."""
-    text = "".join(json.dumps(asdict(row), ensure_ascii=False) + "\n" for row in rows)
-    path.write_text(text, encoding="utf-8")
+    """Writes rows as JSON lines; `read_rows` reads them. Raises ConfigurationError."""
+    write_whole(path, "".join(json.dumps(asdict(row), ensure_ascii=False) + "\n" for row in rows))
 
 
 def read_rows(path: Path) -> list[ReplayRow]:
@@ -151,10 +151,10 @@ def read_rows(path: Path) -> list[ReplayRow]:
 
 
 def write_table(path: Path, rows: Sequence[ReplayRow]):
-    """Writes rows as CSV, with the IoU and a column for each stage."""
+    """Writes rows as CSV, with the IoU and a column for each stage. Raises ConfigurationError."""
     stages = list(dict.fromkeys(stage for row in rows for stage in row.stages))
     plain = [item.name for item in fields(ReplayRow) if item.name != "stages"]
-    with path.open("w", encoding="utf-8", newline="") as file:
+    with writing(path), path.open("w", encoding="utf-8", newline="") as file:
         table = csv.writer(file)
         table.writerow([*plain, "iou", *(f"stage {stage}" for stage in stages)])
         for row in rows:
