@@ -21,6 +21,9 @@ def main(arguments: list[str] | None = None) -> int:
     except (LisaError, TrainingError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
+    except OSError as error:  # as TensorBoard's files on a full disk
+        print(f"error: {error}; what was saved before is good, the same command goes on from it", file=sys.stderr)
+        return 2
     return 0
 
 

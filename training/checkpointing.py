@@ -3,16 +3,18 @@
 import errno
 import json
 import pickle
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import torch
+import yaml
 
 from lisa_ros.model.checkpoint import write_atomically
 from training.errors import TrainingError
 
-LAST, BEST, LOG = "last.pt", "best.pt", "log.jsonl"
+LAST, BEST, LOG, SETTINGS = "last.pt", "best.pt", "log.jsonl", "settings.yaml"
 _NO_SPACE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
@@ -46,13 +48,22 @@ class RunDirectory:
         self.path = path
         self.last, self.best, self.log = path / LAST, path / BEST, path / LOG
 
-    def prepare(self, settings_yaml: str) -> None:
-        """Makes the directory, saves the resolved settings, removes what a killed save left."""
-        self.path.mkdir(parents=True, exist_ok=True)
-        for name in (LAST, BEST):
-            for leftover in self.path.glob(f".{name}.*"):
-                leftover.unlink()
-        write_atomically(self.path / "settings.yaml", lambda path: path.write_text(settings_yaml, encoding="utf-8"))
+    def prepare(self) -> None:
+        """Makes the directory, removes what a killed save left. Raises TrainingError if it cannot be written."""
+        with self._writing():
+            self.path.mkdir(parents=True, exist_ok=True)
+            for name in (LAST, BEST):
+                for leftover in self.path.glob(f".{name}.*"):
+                    leftover.unlink()
+
+    def save_settings(self, settings_yaml: str) -> list[str]:
+        """Writes the resolved settings; returns what differs from the ones before, each as "key: old -> new"."""
+        path, changed = self.path / SETTINGS, []
+        with self._writing():
+            if path.exists():
+                changed = _differences(path.read_text(encoding="utf-8"), settings_yaml)
+            write_atomically(path, lambda temporary: temporary.write_text(settings_yaml, encoding="utf-8"))
+        return changed
 
     def save(self, path: Path, state: State) -> None:
         """Replaces a file. Raises TrainingError if the disk is full; the old file is then still there."""
@@ -99,7 +110,34 @@ class RunDirectory:
                     kept.append(line + "\n")
             except ValueError:
                 break
-        write_atomically(self.log, lambda path: path.write_text("".join(kept), encoding="utf-8"))
+        with self._writing():
+            write_atomically(self.log, lambda path: path.write_text("".join(kept), encoding="utf-8"))
+
+    @contextmanager
+    def _writing(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            raise TrainingError(
+                f"cannot write in {self.path}: {error.strerror or error}; run_dir must be a directory to write in, "
+                "with room"
+            ) from error
+
+
+def _differences(before: str, after: str) -> list[str]:
+    try:
+        old, new = _flat(yaml.safe_load(before)), _flat(yaml.safe_load(after))
+    except (yaml.YAMLError, AttributeError):
+        return []  # edited by hand: settings.yaml is a record, nothing is read from it
+    keys = [*old, *(key for key in new if key not in old)]
+    return [f"{key}: {old.get(key)} -> {new.get(key)}" for key in keys if old.get(key) != new.get(key)]
+
+
+def _flat(values: Mapping[str, object], prefix: str = "") -> dict[str, object]:
+    flat: dict[str, object] = {}
+    for key, value in values.items():
+        flat |= _flat(value, f"{prefix}{key}.") if isinstance(value, dict) and value else {f"{prefix}{key}": value}
+    return flat
 
 
 def _save(payload: object, path: Path) -> None:

@@ -10,8 +10,10 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
+from lisa_ros.errors import ConfigurationError
 from lisa_ros.model.checkpoint import write_atomically
 from lisa_ros.model.sam import SamFeatures
+from training.errors import TrainingError
 
 _DTYPE = torch.float16
 
@@ -45,7 +47,10 @@ class FeatureCache:
 
     def __init__(self, directory: Path, encoder: str, limit_bytes: int) -> None:
         self.directory, self.limit = Path(directory) / encoder, limit_bytes
-        self.directory.mkdir(parents=True, exist_ok=True)
+        try:
+            self.directory.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise ConfigurationError(f"cache.directory {directory} cannot be made: {error.strerror}") from error
         self.used = sum(path.stat().st_size for path in self.directory.rglob("*.safetensors"))
 
     def _path(self, key: str) -> Path:
@@ -73,7 +78,7 @@ class FeatureCache:
         )
 
     def put(self, keys: Sequence[str], features: SamFeatures) -> None:
-        """Stores the features of images that are not there yet, until the limit is reached."""
+        """Stores the features of images that are not there yet, until the limit is reached. Raises TrainingError."""
         for index, key in enumerate(keys):
             path = self._path(key)
             if path.exists():
@@ -83,6 +88,11 @@ class FeatureCache:
             size = sum(tensor.numel() * tensor.element_size() for tensor in tensors.values())
             if self.used + size > self.limit:
                 return
-            path.parent.mkdir(exist_ok=True)
-            write_atomically(path, lambda temporary, tensors=tensors: save_file(tensors, temporary))
+            try:
+                path.parent.mkdir(exist_ok=True)
+                write_atomically(path, lambda temporary, tensors=tensors: save_file(tensors, temporary))
+            except (OSError, SafetensorError) as error:
+                raise TrainingError(
+                    f"cannot write in cache.directory {self.directory}: {error}; make room, or lower cache.limit_gb"
+                ) from error
             self.used += size

@@ -96,6 +96,9 @@ def load_unmerged(network: LisaNetwork, weights: Mapping[str, Tensor], source: o
     if not any(key.startswith(PREFIX) for key in weights):
         raise CheckpointError(f"{source} is not an un-merged checkpoint: no key begins with {PREFIX}")
     expected = {official_key(name): value for name, value in network.state_dict().items() if not _is_tower(name)}
+    for key, value in expected.items():
+        if ".lora_A." in key and key in weights and len(weights[key]) != len(value):
+            raise CheckpointError(f"the adapters in {source} have rank {len(weights[key])}, lora.r is {len(value)}")
     check_weights(weights, expected, [key for key in weights if "vision_tower." in key or "inv_freq" in key], source)
     with torch.no_grad():
         for key, value in expected.items():

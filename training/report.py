@@ -3,6 +3,7 @@
 import resource
 import time
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -58,7 +59,8 @@ class Report:
         """Ends bar and board."""
         self.bar.close()
         if self.board is not None:
-            self.board.close()
+            with suppress(OSError):  # a full disk has been told already; log.jsonl has the same numbers
+                self.board.close()
 
 
 def memory_gb() -> float:

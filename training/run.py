@@ -31,7 +31,9 @@ def train(settings: Settings) -> None:
         open_validation(settings.validation.data, settings.data.root),
     )
     progress = trainer.train()
-    if trainer.main and progress.step == settings.batch.steps:
+    if trainer.main and progress.step > settings.batch.steps:
+        print(f"{settings.run_dir} has {progress.step} steps already, batch.steps is {settings.batch.steps}")
+    elif trainer.main and progress.step == settings.batch.steps:
         best = "" if progress.best_giou is None else f", best gIoU {progress.best_giou:.4f}"
         print(f"{progress.step} steps, {progress.skipped} items left out{best}; {settings.run_dir}")
     trainer.accelerator.end_training()
@@ -43,8 +45,7 @@ def validate_run(settings: Settings, checkpoint: Path | None) -> dict[str, dict[
         raise ConfigurationError("validation.data names no set")
     accelerator = make_accelerator(settings)
     base = build(settings, accelerator.device)
-    if str(checkpoint) != "base":
-        load_trained(base.network, checkpoint or default_checkpoint(settings.run_dir))
+    _load(base.network, checkpoint, settings.run_dir)
     objective = LisaObjective(base.network).to(accelerator.device)
     objective = accelerator.prepare(objective)
     collator = collator_of(base, settings, base.network.config.max_position_embeddings)
@@ -75,11 +76,10 @@ def merge(settings: Settings, checkpoint: Path | None, out: Path) -> None:
     """Writes a checkpoint directory in the published layout, that `Lisa.from_pretrained` loads.
 
     checkpoint: of this run, or an un-merged official file (`pytorch_model.bin` of zero_to_fp32.py); None: the best
-    one, else the last.
+    one, else the last; "base": what the run begins with.
     """
     base = build(settings, torch.device("cpu"), quantized=False)
-    source = checkpoint or default_checkpoint(settings.run_dir)
-    load_trained(base.network, source)
+    source = _load(base.network, checkpoint, settings.run_dir)
     weights = merged_weights(base.network, _MERGED_DTYPES[settings.devices.precision])
     write_checkpoint(base.network.config, weights, base.directory, out)
     print(f"{source} merged into {out}")
@@ -91,6 +91,14 @@ def default_checkpoint(run_dir: Path) -> Path:
         if (run_dir / name).exists():
             return run_dir / name
     raise TrainingError(f"{run_dir} has no checkpoint ({BEST}, {LAST}); train first, or name one with --checkpoint")
+
+
+def _load(network: torch.nn.Module, checkpoint: Path | None, run_dir: Path) -> Path:
+    """Loads a checkpoint as the command line names it; returns which one."""
+    source = checkpoint or default_checkpoint(run_dir)
+    if str(source) != "base":
+        load_trained(network, source)
+    return source
 
 
 def load_trained(network: torch.nn.Module, path: Path) -> None:

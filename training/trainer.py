@@ -46,11 +46,15 @@ class Trainer:
         self.run = RunDirectory(settings.run_dir)
         self.main = self.accelerator.is_main_process
         if self.main:
-            self.run.prepare(dump_settings(settings))
+            self.run.prepare()
         self.accelerator.wait_for_everyone()
         self.progress = Progress()
         self._build(items)
         self._resume()
+        if self.main:  # not before the checkpoint fits: they are a record of how it came about
+            changed = self.run.save_settings(dump_settings(settings))
+            if changed and self.progress.step:
+                print(f"goes on from step {self.progress.step} with other settings: {', '.join(changed)}")
 
     def _build(self, items: Items) -> None:
         settings, accelerator = self.settings, self.accelerator

@@ -52,6 +52,8 @@ def format_of(path: Path, what: str) -> Iterator[None]:
     try:
         yield
     except DatasetError as error:
+        if str(path) in str(error):  # reading it has failed as a whole
+            raise
         raise DatasetError(f"{path}, {what}: {error}") from error
     except (KeyError, TypeError, AttributeError, IndexError, ValueError) as error:
         raise DatasetError(f"{path}, {what}: not as it should be ({error!r})") from error

@@ -12,6 +12,7 @@ from pathlib import Path
 import torch
 from huggingface_hub import snapshot_download
 from huggingface_hub.errors import HfHubHTTPError, HFValidationError
+from safetensors import SafetensorError
 from safetensors.torch import save_file
 from torch import Tensor
 from transformers.models.llama.modeling_llama import LlamaRotaryEmbedding
@@ -210,8 +211,19 @@ def save_pretrained(
 def write_checkpoint(
     config: LisaConfig, weights: Mapping[str, Tensor], tokenizer_directory: str | Path, out: str | Path
 ) -> None:
-    """Writes a checkpoint directory from weights with the published keys, each file replaced atomically."""
-    out = Path(out)
+    """Writes a checkpoint directory from weights with the published keys, each file replaced atomically.
+
+    Raises CheckpointError if the directory cannot be written.
+    """
+    try:
+        _write_checkpoint(config, weights, tokenizer_directory, Path(out))
+    except (OSError, SafetensorError) as error:
+        raise CheckpointError(f"cannot write the checkpoint {out}: {error}") from error
+
+
+def _write_checkpoint(
+    config: LisaConfig, weights: Mapping[str, Tensor], tokenizer_directory: str | Path, out: Path
+) -> None:
     out.mkdir(parents=True, exist_ok=True)
     for name in TOKENIZER_FILES:
         source = Path(tokenizer_directory) / name

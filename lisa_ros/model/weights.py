@@ -60,6 +60,8 @@ def _read_shards(index: Path) -> dict[str, Tensor]:
 
 def read_weight_file(path: Path) -> dict[str, Tensor]:
     """All tensors of one safetensors or torch file; see `read_weights` for errors."""
+    if not path.is_file():
+        raise CheckpointError(f"there is no file {path}")
     weights = _read_safetensors(path) if path.suffix == ".safetensors" else _read_torch(path)
     if not isinstance(weights, Mapping) or not all(isinstance(value, Tensor) for value in weights.values()):
         raise CheckpointError(f"{path} is not a state dict: it must map names to tensors")

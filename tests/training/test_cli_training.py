@@ -79,6 +79,8 @@ def test_train_validate_merge(tmp_path, capfd):
     [
         (["train", "--config", "{none}"], "cannot read"),
         (["merge", "--config", "{lora}", "--out", "x"], "has no checkpoint"),
+        (["merge", "--config", "{lora}", "--checkpoint", "absent.bin", "--out", "x"], "there is no file absent.bin"),
+        (["export", "--config", "{lora}", "--checkpoint", "base", "--out", "{file}/x"], "cannot write the checkpoint"),
         (["train", "--config", "{lora}", "--stage", "vision"], "recipe lora, which has no stage vision"),
         (["validate", "--config", "{tabletop}"], "recipe tabletop has no command validate"),
     ],
@@ -88,11 +90,13 @@ def test_mistakes_end_with_one_line(tmp_path, capsys, arguments, words):
         yaml.safe_dump(yaml.safe_load(Path(TABLETOP).read_text()) | {"run_dir": str(tmp_path / "t")})
     )
     places = {
-        "{none}": str(tmp_path / "none.yaml"),
-        "{lora}": write_config(tmp_path / "run.yaml", tmp_path / "run"),
-        "{tabletop}": str(tmp_path / "tabletop.yaml"),
+        "file": str(tmp_path / "file"),
+        "none": str(tmp_path / "none.yaml"),
+        "lora": write_config(tmp_path / "run.yaml", tmp_path / "run"),
+        "tabletop": str(tmp_path / "tabletop.yaml"),
     }
-    assert main([places.get(word, word) for word in arguments]) == 2
+    (tmp_path / "file").write_text("")
+    assert main([word.format(**places) for word in arguments]) == 2
     error = capsys.readouterr().err.strip().splitlines()[-1]
     assert error.startswith("error: ") and words in error
 

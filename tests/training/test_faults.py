@@ -54,7 +54,7 @@ def test_a_full_disk_keeps_the_old_checkpoint(tmp_path, monkeypatch):
     from lisa_ros.model import checkpoint
 
     run = RunDirectory(tmp_path)
-    run.prepare("")
+    run.prepare()
     run.save(run.last, State(Progress(step=1), {"w": torch.ones(3)}))
 
     def full(handle):
@@ -73,7 +73,7 @@ def test_a_write_that_the_system_refuses_half_way(tmp_path):
     def limited():
         signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
         run = RunDirectory(tmp_path)
-        run.prepare("")
+        run.prepare()
         run.save(run.last, State(Progress(step=1), {"w": torch.ones(3)}))
         resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))
         with pytest.raises(TrainingError, match="step 2: the disk is full; the last good state is still in"):
@@ -108,9 +108,42 @@ def test_nothing_but_bad_items_is_an_error(tmp_path):
         train(settings(tmp_path), Broken())
 
 
+def test_a_run_directory_that_cannot_be_made(tmp_path):
+    (tmp_path / "file").write_text("")
+    for path in (tmp_path / "file", tmp_path / "file" / "run"):
+        with pytest.raises(TrainingError, match=r"cannot write in .*file.*; run_dir must be a directory"):
+            train(settings(path))
+
+
+def test_what_is_learnt_is_saved_before_a_validation(tmp_path):
+    class Failing:
+        def __len__(self):
+            return 1
+
+        def __getitem__(self, index):
+            raise MemoryError
+
+    with pytest.raises(MemoryError):
+        train(settings(tmp_path, checkpoint_every=100), validations={"v": Failing()})
+    assert read_state(tmp_path / "last.pt").progress.step == 3
+
+
+def test_going_on_with_other_settings_is_told(tmp_path, capsys):
+    train(settings(tmp_path, steps=3))
+    record = (tmp_path / "settings.yaml").read_text()
+    with pytest.raises(TrainingError, match="does not fit"):
+        train(settings(tmp_path, trainable=("lm_head",)))
+    assert (tmp_path / "settings.yaml").read_text() == record
+    capsys.readouterr()
+    train(settings(tmp_path, steps=4, lr=1e-4))
+    assert "from step 3 with other settings: batch.steps: 3 -> 4, optimizer.lr: 0.001 -> 0.0001" in (
+        capsys.readouterr().out
+    )
+
+
 def test_a_damaged_checkpoint_is_named(tmp_path):
     run = RunDirectory(tmp_path)
-    run.prepare("")
+    run.prepare()
     run.last.write_bytes(b"half")
     with pytest.raises(TrainingError, match=r"last\.pt is damaged"):
         train(settings(tmp_path))

@@ -4,7 +4,9 @@ import pytest
 import torch
 from small_run import losses, settings, start, train
 
+from lisa_ros.errors import ConfigurationError
 from lisa_ros.model.sam import SamFeatures
+from training.errors import TrainingError
 from training.feature_cache import FeatureCache, hash_of_image, hash_of_weights, rounded
 from training.settings import CacheSettings
 
@@ -27,6 +29,16 @@ def test_round_trip(tmp_path):
     assert torch.equal(found.high_res[0], expected.high_res[0])
     assert cache.get(["a1", "zz"]) is None and cache.get([]) is None
     assert FeatureCache(tmp_path, "other", 1_000_000).get(["a1"]) is None
+
+
+def test_a_directory_that_cannot_be_written(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(ConfigurationError, match=r"cache\.directory .*file cannot be made"):
+        FeatureCache(tmp_path / "file", "e", 1000)
+    cache = FeatureCache(tmp_path, "e", 1_000_000)
+    (tmp_path / "e" / "a1").write_text("in the way")
+    with pytest.raises(TrainingError, match=r"cannot write in cache\.directory"):
+        cache.put(["a1"], features(1))
 
 
 def test_limit_and_damage(tmp_path):
