@@ -175,9 +175,12 @@ class RgbdBag:
         if not path.is_file():
             return {}
         try:
-            return json.loads(path.read_text(encoding="utf-8"))
+            manifest = json.loads(path.read_text(encoding="utf-8"))
         except ValueError as error:
             raise RecordingError(f"{path} is not JSON: {error}; convert the recording again") from error
+        if not isinstance(manifest, dict):
+            raise RecordingError(f"{path} holds {str(manifest)[:40]!r}, not a manifest; convert the recording again")
+        return manifest
 
 
 @contextmanager

@@ -2,6 +2,7 @@
 
 import csv
 import json
+import shutil
 from types import SimpleNamespace
 
 import numpy as np
@@ -229,6 +230,23 @@ def test_a_bag_whose_stamps_do_not_tell_the_frame_is_refused(paths, tmp_path):
     queries = paths.bag.parent / "queries.jsonl"
     with pytest.raises(RecordingError, match="1000000001 ns is stamped otherwise"):
         Scan(ScanPaths(tmp_path / "bag", queries, scan=paths.bag.parent))
+
+
+@pytest.mark.parametrize(("change", "words"), [
+    (lambda manifest: manifest.pop("poses"), "does not list lost poses"),
+    (lambda manifest: manifest.update(skipped=[1]), "does not list lost poses"),
+    (lambda manifest: manifest.update(frames=5), "with 5 frames"),
+])  # fmt: skip
+def test_a_manifest_that_is_no_good_is_told(change, words, paths, tmp_path):
+    shutil.copytree(paths.bag, tmp_path / "bag")
+    manifest = json.loads((paths.bag / "manifest.json").read_text())
+    change(manifest)
+    (tmp_path / "bag" / "manifest.json").write_text(json.dumps(manifest))
+    with pytest.raises(RecordingError, match=words):
+        Scan(ScanPaths(tmp_path / "bag", paths.bag.parent / "queries.jsonl", scan=paths.bag.parent))
+    (tmp_path / "bag" / "manifest.json").write_text("[1]")
+    with pytest.raises(RecordingError, match="not a manifest"):
+        RgbdBag(tmp_path / "bag")
 
 
 def bag_camera(bag):

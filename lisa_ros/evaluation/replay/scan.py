@@ -153,8 +153,14 @@ class Scan:
                 f"{self.paths.bag}: the image at {first.stamp} ns is stamped otherwise than its manifest.json says, so "
                 "that its frame cannot be told; convert the .sens file again"
             )
-        poses = manifest["poses"]
-        return {*poses["lost"], *poses["implausible"], *(skipped["frame"] for skipped in manifest["skipped"])}
+        try:
+            poses = manifest["poses"]
+            return {*poses["lost"], *poses["implausible"], *(skipped["frame"] for skipped in manifest["skipped"])}
+        except (KeyError, TypeError) as error:
+            raise RecordingError(
+                f"{self.paths.bag}: its manifest.json does not list lost poses and skipped frames ({error!r}); "
+                "convert the .sens file again"
+            ) from error
 
     def _check_sens(self) -> set[int]:
         """Frames that cannot be used, as far as can be told without reading images. Raises RecordingError."""
