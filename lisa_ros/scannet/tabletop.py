@@ -3,7 +3,7 @@
 It takes the place of a ScanNet scan where none may be shipped: the same readers, converter, player and evaluation.
 """
 
-import shutil
+import tempfile
 from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
@@ -53,7 +53,7 @@ def record_tabletop(
     """Films scene `index` for `frames` frames at 30 a second, into the new folder `out/tabletop<index>_00`.
 
     queries: how many questions are asked, each in every `ask_every`th frame. The same arguments give the same
-    recording; what is interrupted leaves nothing.
+    recording. The folder appears under its name when it is whole: nothing that was interrupted or killed is there.
     Raises ConfigurationError for a folder that exists or cannot be written, and numbers out of range.
     """
     for name, value in (("frames", frames), ("ask_every", ask_every)):
@@ -62,24 +62,35 @@ def record_tabletop(
     seed = TabletopDataset(SPLIT, index + 1).scene(index).seed
     name = f"tabletop{index:04d}_00"
     folder = Path(out) / name
+    if folder.exists():
+        raise ConfigurationError(f"cannot make {folder}: it exists already; remove it, or write to another folder")
     try:
-        folder.mkdir(parents=True)
+        Path(out).mkdir(parents=True, exist_ok=True)
+        work = tempfile.TemporaryDirectory(prefix=f".{name}-", dir=out)
     except OSError as error:
         raise ConfigurationError(f"cannot make {folder}: {error.strerror}") from error
+    with work:
+        recording = _in_folder(Path(work.name) / name)
+        recording.bag.parent.mkdir()
+        first = _scene(seed, 0)
+        bar = tqdm(range(frames), desc=f"filming {name}", unit="frame", disable=not progress)
+        _film(recording.files, first, seed, bar)
+        write_queries(recording.queries, _queries(name, first, queries, tuple(range(0, frames, ask_every))))
+        convert(recording.files.sens, recording.bag, storage, progress)
+        try:
+            recording.bag.parent.rename(folder)
+        except OSError as error:
+            raise ConfigurationError(f"cannot make {folder}: {error.strerror}") from error
+    return _in_folder(folder)
+
+
+def _in_folder(folder: Path) -> TabletopRecording:
+    name = folder.name
     files = SceneFiles(
         name, folder / f"{name}.sens", folder / f"{name}_2d-instance-filt.zip", folder / f"{name}_2d-label-filt.zip",
         folder / f"{name}.aggregation.json", folder / LABELS,
     )  # fmt: skip
-    recording = TabletopRecording(files, folder / "queries.jsonl", folder / "bag")
-    try:
-        first = _scene(seed, 0)
-        _film(files, first, seed, tqdm(range(frames), desc=f"filming {name}", unit="frame", disable=not progress))
-        write_queries(recording.queries, _queries(name, first, queries, tuple(range(0, frames, ask_every))))
-        convert(files.sens, recording.bag, storage, progress)
-    except BaseException:
-        shutil.rmtree(folder)
-        raise
-    return recording
+    return TabletopRecording(files, folder / "queries.jsonl", folder / "bag")
 
 
 def _scene(seed: int, frame: int) -> Scene:

@@ -1,11 +1,16 @@
 """The simulated recording: its files agree with each other and with the simulator."""
 
+import signal
+import sys
+import time
+
 import numpy as np
 import pytest
 
 from lisa_ros.cli import main
 from lisa_ros.datasets.tabletop import TabletopDataset
 from lisa_ros.errors import ConfigurationError
+from lisa_ros.evaluation.replay import example
 from lisa_ros.recordings.bag_reader import RgbdBag
 from lisa_ros.recordings.topics import STEP
 from lisa_ros.scannet import tabletop
@@ -90,6 +95,38 @@ def test_interrupted_recordings_leave_nothing(tmp_path, monkeypatch):
     monkeypatch.setattr(tabletop, "WIDTH", 64)
     assert main(["record", "tabletop", "--out", str(tmp_path), "--frames", "1"]) == 130
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_killed_recording_does_not_stop_the_next_one(tmp_path, start_process):
+    command = [sys.executable, "-m", "lisa_ros", "record", "tabletop", "--out", tmp_path, "--frames"]
+    process = start_process([*command, "1000"])
+    deadline = time.monotonic() + 60.0
+    while not any(path.stat().st_size > 100_000 for path in tmp_path.rglob("*.sens")) and time.monotonic() < deadline:
+        time.sleep(0.1)
+    process.signal(signal.SIGKILL)
+    process.wait(10.0)
+    assert not (tmp_path / "tabletop0000_00").exists()
+    assert start_process([*command, "1"]).wait(60.0) == 0
+    assert (tmp_path / "tabletop0000_00" / "bag" / "metadata.yaml").is_file()
+
+
+def test_the_packaged_example_is_recorded_whole_or_not_at_all(tmp_path, monkeypatch):
+    for name, value in {"HEIGHT": 48, "WIDTH": 64}.items():
+        monkeypatch.setattr(tabletop, name, value)
+    for name, value in {"_FRAMES": 4, "_EVERY": 2}.items():
+        monkeypatch.setattr(example, name, value)
+
+    def interrupt(*_):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(example, "write_queries", interrupt)  # of pairs of frames, after the recording itself
+        example.example(tmp_path)
+    assert list((tmp_path / "example").iterdir()) == []
+    paths = example.example(tmp_path)
+    queries = read_queries(paths.bag.parent / "queries.jsonl")
+    assert {query.frames for query in queries} == {(0, 1, 2, 3)}
+    assert example.example(tmp_path) == paths
 
 
 def test_bad_arguments_are_refused(tmp_path, capsys):
