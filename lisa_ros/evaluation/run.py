@@ -50,12 +50,12 @@ class Shard:
 def union_truth(turn: Turn, ignore: np.ndarray | None = None) -> np.ndarray | None:
     """The union of a turn's targets as the metrics take it; None where nothing of it is in the image.
 
-    (H, W) bool, or uint8 with 255 where `ignore` is set.
+    (H, W) bool, or uint8 with 255 where `ignore` is set: such pixels do not count for an absent target either.
     """
     masks = [target.mask for target in turn.targets if target.mask is not None]
-    if not masks:
+    if not masks and ignore is None:
         return None
-    truth = np.logical_or.reduce(masks)
+    truth = np.logical_or.reduce(masks) if masks else np.zeros_like(ignore)
     return truth if ignore is None else np.where(ignore, np.uint8(IGNORE), truth.astype(np.uint8))
 
 

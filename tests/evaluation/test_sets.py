@@ -12,11 +12,13 @@ from lisa_ros import Lisa
 from lisa_ros.commands.evaluate_sets import open_dataset
 from lisa_ros.errors import ConfigurationError, DatasetError, MemoryBudgetError
 from lisa_ros.evaluation import run as run_module
+from lisa_ros.evaluation.metrics import overlap_of
 from lisa_ros.evaluation.predictors import Generative, TeacherForced, weights_digest
 from lisa_ros.evaluation.published import published_rows
 from lisa_ros.evaluation.rows import read_all
-from lisa_ros.evaluation.run import Shard, evaluate
+from lisa_ros.evaluation.run import Shard, evaluate, union_truth
 from lisa_ros.evaluation.summary import already_seen, scores, summarise
+from lisa_ros.types import TruthTarget, Turn
 
 pytestmark = pytest.mark.unit
 
@@ -214,6 +216,15 @@ def test_checkpoints_are_told_apart_by_what_they_learnt(lisa):
     assert weights_digest(lisa.network) != before
     weight.data.neg_()
     assert weights_digest(lisa.network) == before
+
+
+def test_ignored_pixels_do_not_count_for_an_absent_target_either():
+    ignore = np.zeros((2, 2), bool)
+    ignore[0] = True
+    absent = Turn("the mug", (TruthTarget("mug", None),), "")
+    assert union_truth(absent) is None
+    assert overlap_of(ignore, union_truth(absent, ignore)).iou == 1
+    assert overlap_of(~ignore, union_truth(absent, ignore)).iou == 0
 
 
 def test_shards_are_within_their_number():
