@@ -77,16 +77,17 @@ class Trainer:
         self.objective, self.optimizer = accelerator.prepare(objective, optimizer)
 
     def _resume(self) -> None:
-        if not self.run.last.exists():
-            return
-        state = read_state(self.run.last)
+        if self.run.last.exists():
+            self._load(read_state(self.run.last))
+        if self.main:
+            self.run.cut_log(self.progress.step)
+
+    def _load(self, state: State) -> None:
         if is_deepspeed(self.accelerator):
             load_deepspeed(self.objective, self.run.path, state.progress.step)
         else:
             scatter(self.accelerator, self.objective, self.optimizer, state.weights, state.optimizer)
         self.progress = state.progress
-        if self.main:
-            self.run.cut_log(self.progress.step)
 
     def train(self) -> Progress:
         """Runs to `batch.steps`; on SIGTERM or Ctrl-C saves after the step in hand and returns.

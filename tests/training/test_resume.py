@@ -130,3 +130,12 @@ def test_a_validation_that_a_stop_put_off_is_made_up(tmp_path):
     lines = [json.loads(line) for line in (tmp_path / "log.jsonl").read_text().splitlines()]
     assert [line["step"] for line in lines if "validation" in line] == [3, 6]
     assert read_state(tmp_path / "best.pt").progress.best_giou is not None
+
+
+def test_killed_before_the_first_save(tmp_path, whole):
+    """The log of steps that nothing was saved of is not kept."""
+    (tmp_path / "log.jsonl").write_text('{"step": 1, "loss": 9.0}\n{"st')
+    process = start(train, settings(tmp_path))
+    process.join(100)
+    assert process.exitcode == 0
+    assert_same(tmp_path, whole)
