@@ -1,7 +1,7 @@
 """Rows of an evaluation -> the numbers of its report."""
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -28,8 +28,8 @@ def summarise(log: Log) -> dict:
     }
 
 
-def scores(rows: Sequence[Row]) -> dict:
-    """Scores of some rows; NAME_ci: 95% bootstrap interval of NAME over images.
+def scores(rows: Sequence[Row], groups: Sequence[Hashable] | None = None) -> dict:
+    """Scores of some rows; NAME_ci: 95% bootstrap interval of NAME over images, or over these groups of the rows.
 
     n: queries; images. giou, ciou: as LISA counts them. precision_at: share of present targets with at least that IoU.
     n_acc: absent targets refused; t_acc: present targets not refused; see_accuracy: queries right about presence.
@@ -56,10 +56,10 @@ def scores(rows: Sequence[Row]) -> dict:
         "seconds_p50": _quantile(seconds, 0.5),
         "seconds_p95": _quantile(seconds, 0.95),
     }
-    return {name: _plain(value) for name, value in (numbers | _intervals(rows, total.precision_at)).items()}
+    return {name: _plain(value) for name, value in (numbers | _intervals(rows, groups, total.precision_at)).items()}
 
 
-def _intervals(rows: Sequence[Row], thresholds: Sequence[float]) -> dict:
+def _intervals(rows: Sequence[Row], groups: Sequence[Hashable] | None, thresholds: Sequence[float]) -> dict:
     """The ratio behind each score is resampled."""
     overlaps = [row.overlap for row in rows]
     one = [1] * len(rows)
@@ -72,7 +72,7 @@ def _intervals(rows: Sequence[Row], thresholds: Sequence[float]) -> dict:
         "see_accuracy": ([o.present == o.found for o in overlaps], one),
     }
     precise = {t: ([o.present and o.exact_iou >= t for o in overlaps], present) for t in thresholds}
-    found = ratio_intervals([row.key for row in rows], ratios | precise)
+    found = ratio_intervals([row.key for row in rows] if groups is None else groups, ratios | precise)
     named = {f"{name}_ci": found[name] for name in ratios}
     return named | {"precision_at_ci": {t: found[t] for t in thresholds}}
 

@@ -11,7 +11,7 @@ from lisa_ros.evaluation.replay.objects import choice_of
 from lisa_ros.evaluation.replay.rows import Answer
 from lisa_ros.evaluation.replay.scan import Scan
 from lisa_ros.evaluation.replay.scoring import Scorer
-from lisa_ros.evaluation.replay.summary import candidate_figures
+from lisa_ros.evaluation.replay.summary import candidate_figures, score_figures
 from lisa_ros.types import SEGMENTED, SegmentationResult, Target
 
 pytestmark = pytest.mark.unit
@@ -86,10 +86,20 @@ def test_figures_are_those_of_the_accumulator(scan):
     assert 0 < figures["precision"] < 0.5 < figures["recall"] < 1
 
 
-def test_one_frame_has_figures_without_intervals(scan):
-    row = scored(scan, lambda case: scan.truth(case.query, case.frame).mask)[0]
-    figures = candidate_figures([row])
-    assert figures["f1"] == 1 and figures["f1_ci"] == [None, None]
+def test_one_question_has_figures_without_intervals(scan):
+    """However many frames it is asked about: they show one scene, and the next question may fare otherwise."""
+    rows = scored(scan, lambda case: scan.truth(case.query, case.frame).mask)
+    figures = score_figures([row for row in rows if row.query_id == rows[0].query_id])
+    assert figures["n"] == figures["images"] == 3
+    assert figures["giou"] == pytest.approx(1, abs=1e-4) and figures["giou_ci"] == [None, None]
+    assert figures["candidates"]["f1"] == 1 and figures["candidates"]["f1_ci"] == [None, None]
+
+
+def test_intervals_are_as_wide_as_questions_differ(scan):
+    """Two of three questions are answered, the same in each frame: intervals over frames would have no width."""
+    rows = scored(scan, lambda case: None if case.query.kind == "category" else scan.truth(case.query, case.frame).mask)
+    low, high = score_figures(rows)["giou_ci"]
+    assert low < 0.4 and high > 0.9
 
 
 def test_figures_of_nothing_are_no_numbers():

@@ -129,7 +129,7 @@ class ReplayRow:
         return Choice(self.objects_hits, self.objects_chosen, self.objects_right)
 
     def as_row(self) -> Row:
-        """For the scores of `lisa_ros.evaluation.summary`, resampled by frame."""
+        """For the scores of `lisa_ros.evaluation.summary`; its key is the frame."""
         overlap = self.overlap
         return Row(
             key=f"{self.scene}/{self.frame}", turn=self.number, text=self.text, kind=self.kind, sentence=True,

@@ -17,21 +17,32 @@ TRUTH, LOCKSTEP, OFFLINE, REALTIME = "truth", "lockstep", "offline", "realtime"
 
 
 def score_figures(rows: Sequence[ReplayRow]) -> dict:
-    """Those of `lisa_ros.evaluation.summary.scores` with `candidates` (see `candidate_figures`), and both by_kind."""
+    """Those of `lisa_ros.evaluation.summary.scores` with `candidates` (see `candidate_figures`), and both by_kind.
+
+    Intervals are over questions: a recording shows one scene again and again, and frames tell little that is new.
+    """
     kinds = sorted({row.kind for row in rows})
     return _scores(rows) | {"by_kind": {kind: _scores([row for row in rows if row.kind == kind]) for kind in kinds}}
 
 
 def _scores(rows: Sequence[ReplayRow]) -> dict:
-    return scores([row.as_row() for row in rows]) | {"candidates": candidate_figures(rows)}
+    return scores([row.as_row() for row in rows], [_question(row) for row in rows]) | {
+        "candidates": candidate_figures(rows)
+    }
+
+
+def _question(row: ReplayRow) -> tuple[str, str]:
+    return row.scene, row.query_id
 
 
 def candidate_figures(rows: Sequence[ReplayRow]) -> dict:
-    """precision, recall, f1 of the chosen objects: means over n questions, NAME_ci their intervals over frames."""
-    known = [(f"{row.scene}/{row.frame}", row.choice) for row in rows if row.choice is not None]
+    """precision, recall, f1 of the chosen objects: means over n answers, NAME_ci their intervals over questions."""
+    known = [(_question(row), row.choice) for row in rows if row.choice is not None]
     names = ("precision", "recall", "f1")
     values = {name: [getattr(choice, name) for _, choice in known] for name in names}
-    found = ratio_intervals([frame for frame, _ in known], {name: (values[name], [1] * len(known)) for name in names})
+    found = ratio_intervals(
+        [question for question, _ in known], {name: (values[name], [1] * len(known)) for name in names}
+    )
     intervals = {f"{name}_ci": [None if np.isnan(bound) else bound for bound in found[name]] for name in names}
     return {"n": len(known)} | {name: _mean(values[name]) for name in names} | intervals
 
