@@ -55,12 +55,12 @@ class LisaObjective(nn.Module):
         with full_precision(device):
             targets = [masks.to(device, torch.float32) for masks in batch.masks]
             masked = image_mask_losses(logits, targets, list(batch.valid)) if logits else _no_masks(device)
-            anchor = sum(p.sum() for p in self._occasional() if p.requires_grad) * 0.0
-        return Losses(ce + masked.bce + masked.dice + anchor, ce.detach(), masked.bce.detach(), masked.dice.detach())
+        return Losses(ce + masked.bce + masked.dice, ce.detach(), masked.bce.detach(), masked.dice.detach())
 
     def read(self, batch: Batch) -> tuple[Tensor, SamFeatures | None]:
         """Last hidden states (R, L, hidden_size) of all rows, and the images' SAM features."""
-        network, features = self.network, self.encode(batch)
+        network, anchor = self.network, self.anchor()  # made first, so that its gradients come last
+        features = self.encode(batch)
         shown = batch.image_of_row[batch.image_of_row != TEXT_ONLY]
         if len(shown):
             with torch.set_grad_enabled(torch.is_grad_enabled() and self._sees_with_gradient()):
@@ -68,7 +68,7 @@ class LisaObjective(nn.Module):
             embeddings = network.splice(batch.ids, visual[shown])
         else:
             embeddings = network.embed(batch.ids)
-        embeddings = embeddings.to(network.projector_dtype)
+        embeddings = (embeddings + anchor).to(network.projector_dtype)
         return network.hidden_states(embeddings, attention_mask=batch.attention_mask.long()), features
 
     def encode(self, batch: Batch) -> SamFeatures | None:
@@ -97,11 +97,16 @@ class LisaObjective(nn.Module):
                 out.append(upscale_logits(low_res, size, height, width))
         return out
 
-    def _occasional(self) -> list[nn.Parameter]:
-        """Parameters that a batch without masks or without images does not reach."""
+    def anchor(self) -> Tensor | float:
+        """Zero, with a gradient of zero for what learns and a batch without masks or without images does not reach.
+
+        Added to the language model's input it makes these gradients the last ones, in an order that does not depend on
+        the batch: DeepSpeed's ZeRO-2 adds up what processes send in the order of its coming, whatever it belongs to.
+        """
         network = self.network
-        parts = (network.sam.mask_decoder, network.model.text_hidden_fcs, network.model.mm_projector)
-        return [parameter for part in parts for parameter in part.parameters()]
+        parts = [network.sam, network.model.text_hidden_fcs, network.model.mm_projector, network.vision_tower]
+        trained = [p for part in parts if part is not None for p in part.parameters() if p.requires_grad]
+        return sum(p.sum() for p in trained) * 0.0
 
     def _sees_with_gradient(self) -> bool:
         network = self.network

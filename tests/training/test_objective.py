@@ -1,11 +1,14 @@
 """Losses, masks and gradients equal the official model_forward on the golden batches, and three AdamW updates do."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
 from golden_training import TINY
 
 from lisa_ros.model.tokenizer import IMAGE_TOKEN_ID
+from training.data.item import TrainingItem
 from training.lora import official_key
 from training.objective import LisaObjective
 
@@ -153,3 +156,22 @@ def test_ignored_pixels_have_no_gradient():
     assert (logits.grad[:, :2] == 0).all() and (logits.grad[:, 2:] != 0).all()
     inside = image_mask_losses([logits[:, 2:]], [target[:, 2:]], [None])
     torch.testing.assert_close(image_mask_losses([logits], [target], [valid]).total, inside.total)
+
+
+@pytest.mark.parametrize("case", ["T1", "lora_T1"])
+def test_gradients_come_in_one_order_whatever_is_in_the_batch(case):
+    """ZeRO-2 adds up what processes send in the order of its coming, and their batches differ."""
+    objective, collator = objective_for(TINY, case)
+    order = []
+    for name, parameter in objective.named_parameters():
+        if parameter.requires_grad:
+            parameter.register_post_accumulate_grad_hook(lambda _, name=name: order.append(name))
+    text = TrainingItem(None, ((("Who are you?", "A dog."),),), np.zeros((0, 0, 0), bool), None, "text", "0")
+    image = TINY.items("T1")[0]
+    without_masks = replace(image, conversations=((("What is it?", "A dog."),),), masks=image.masks[:0])
+    orders = []
+    for items in (TINY.items("T1"), TINY.items("T2"), [without_masks], [text]):
+        order.clear()
+        objective(collator(items)).loss.backward()
+        orders.append(list(order))
+    assert len(orders[0]) > 20 and all(found == orders[0] for found in orders)
