@@ -1,7 +1,8 @@
 """LISA's training step as the official code takes it, plainly: the yardstick for ours.
 
-Segment Anything encodes one image at a time, anew in every step; CLIP sees an image once for each conversation about
-it; logits of all positions are made float32; all hidden states are projected, not those of [SEG] alone.
+Segment Anything encodes one image at a time, anew in every step, after the GPU's cached memory is released; CLIP sees
+an image once for each conversation about it; logits of all positions are made float32; all hidden states are projected,
+not those of [SEG] alone.
 """
 
 import torch
@@ -20,8 +21,12 @@ Features = list[SamFeatures]
 
 def encode_images(network: LisaNetwork, batch: Batch) -> Features:
     """SAM's features, image by image."""
+    features = []
     with torch.no_grad():
-        return [network.encode_image(batch.sam_pixels[index : index + 1]) for index in range(len(batch.sam_pixels))]
+        for index in range(len(batch.sam_pixels)):
+            torch.cuda.empty_cache()  # does nothing without a GPU
+            features.append(network.encode_image(batch.sam_pixels[index : index + 1]))
+    return features
 
 
 def visual_tokens(network: LisaNetwork, batch: Batch) -> Tensor:

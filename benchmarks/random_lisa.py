@@ -38,16 +38,16 @@ VOCABULARY = 32003
 
 
 def build(size: str, device: torch.device, dtype: torch.dtype) -> LisaObjective:
-    """Random weights, adapters and the published trained set."""
+    """Random weights, adapters and the published trained set. dtype: of frozen weights; trained ones are float32."""
     llama, sam, clip = SIZES[size]
     config = LisaConfig(**llama, vocab_size=VOCABULARY, sam=SamConfig(**sam), mm_hidden_size=clip["hidden_size"])
-    tower = ClipTower(
-        CLIPVisionModel(CLIPVisionConfig(**clip, image_size=224, patch_size=14)), -2, ClipPreprocessor(224, 224)
-    )
     torch.set_default_dtype(dtype)
-    with device:
-        network = LisaNetwork(config, tower)
-    torch.set_default_dtype(torch.float32)
+    try:
+        with device:
+            vision = CLIPVisionModel(CLIPVisionConfig(**clip, image_size=224, patch_size=14))
+            network = LisaNetwork(config, ClipTower(vision, -2, ClipPreprocessor(224, 224)))
+    finally:
+        torch.set_default_dtype(torch.float32)
     prepare(network, LoraSettings(), ("lm_head", "embed_tokens", "mask_decoder", "text_hidden_fcs"))
     network.model.activation_checkpointing_enable({"use_reentrant": False})
     return LisaObjective(network).to(device).train()
