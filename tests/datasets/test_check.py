@@ -53,8 +53,22 @@ def test_a_picture_that_is_not_there_is_named(copy_of_root):
 def test_a_damaged_file_is_named(copy_of_root, name, path, content):
     (copy_of_root / path).write_text(content)
     (status,) = check(copy_of_root, [name])
-    assert status.state == DAMAGED and str(copy_of_root / path) in status.error
-    assert status.error in table([status])
+    assert status.state == DAMAGED
+    (reason,) = status.broken or (status.error,)
+    assert str(copy_of_root / path) in reason and reason in table([status])
+
+
+def test_all_that_is_broken_and_all_that_is_absent(copy_of_root):
+    folder = copy_of_root / "reason_seg" / "ReasonSeg" / "val"
+    pictures = sorted(folder.glob("*.jpg"))
+    for path in pictures[:2]:
+        path.write_bytes(path.read_bytes()[:200])
+    pictures[2].with_suffix(".json").unlink()
+    (status,) = check(copy_of_root, ["ReasonSeg|val"], read=1000)
+    assert (status.state, status.samples, len(status.broken)) == (DAMAGED, len(pictures), 2)
+    assert status.absent == (pictures[2].with_suffix(".json"),)
+    text = table([status])
+    assert all(str(path) in text for path in (*pictures[:2], *status.absent)) and "2 of the samples" in text
 
 
 def test_the_command(root, capsys):

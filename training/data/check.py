@@ -13,14 +13,15 @@ from training.data.catalogue import CATALOGUE
 from training.sources import TRAINING, VALIDATION
 
 COMPLETE, PARTIAL, MISSING, DAMAGED = "complete", "partial", "missing", "damaged"
-_SHOWN = 3  # absent files that the table names
+_SHOWN = 3  # absent files, and samples that cannot be read, that the table names
 
 
 @dataclass(frozen=True)
 class Status:
     """state: COMPLETE; PARTIAL, fewer files than published or than the samples are read from, the rest can be used;
-    MISSING, a needed file is not there; DAMAGED, error says why. samples: None where the data set cannot be opened.
-    files: glob pattern, count found, count published or None. absent: files of samples that are not there.
+    MISSING, a needed file is not there; DAMAGED, it cannot be opened (error says why) or a sample that was read is
+    broken. samples: None where the data set cannot be opened. files: glob pattern, count found, count published or
+    None. absent: files of samples that are not there. broken: why samples cannot be read, each one.
     """  # noqa: D205
 
     name: str
@@ -29,6 +30,7 @@ class Status:
     files: tuple[tuple[str, int, int | None], ...]
     absent: tuple[Path, ...] = ()
     error: str = ""
+    broken: tuple[str, ...] = ()
 
 
 def check(root: Path, names: Sequence[str] = (), read: int = 3) -> list[Status]:
@@ -49,20 +51,23 @@ def _status(root: Path, name: str, read: int) -> Status:
     files = tuple((pattern, sum(1 for _ in root.glob(pattern)), published) for pattern, published in patterns)
     if not all(found for _, found, _ in files):
         return Status(name, MISSING, None, files)
-    samples = None
     try:
         reader = (TRAINING | VALIDATION)[name](root)
-        samples = len(reader)
-        exists = cache(Path.exists)
-        lacking = [[path for path in reader.files(index) if not exists(path)] for index in range(samples)]
-        whole = [index for index, paths in enumerate(lacking) if not paths]
-        for position in np.linspace(0, len(whole) - 1, min(read, len(whole))).astype(int).tolist():
-            list(reader[whole[position]].turns)
     except LisaError as error:
-        return Status(name, DAMAGED, samples, files, error=str(error))
+        return Status(name, DAMAGED, None, files, error=str(error))
+    exists = cache(Path.exists)
+    lacking = [[path for path in reader.files(index) if not exists(path)] for index in range(len(reader))]
+    whole = [index for index, paths in enumerate(lacking) if not paths]
+    broken = []
+    for position in np.linspace(0, len(whole) - 1, min(read, len(whole))).astype(int).tolist():
+        try:
+            list(reader[whole[position]].turns)
+        except LisaError as error:
+            broken.append(str(error))
     absent = tuple(sorted({path for paths in lacking for path in paths}))
     complete = not absent and all(published is None or found >= published for _, found, published in files)
-    return Status(name, COMPLETE if complete else PARTIAL, samples, files, absent)
+    state = DAMAGED if broken else COMPLETE if complete else PARTIAL
+    return Status(name, state, len(reader), files, absent, broken=tuple(broken))
 
 
 def table(statuses: Sequence[Status]) -> str:
@@ -86,4 +91,7 @@ def _details(status: Status) -> list[str]:
     if status.absent:
         shown = ", ".join(str(path) for path in status.absent[:_SHOWN])
         lines.append(f"  {len(status.absent)} files of its {status.samples} samples are not there, as {shown}")
+    if status.broken:
+        lines.append(f"  {len(status.broken)} of the samples that were read are broken:")
+        lines += [f"    {reason}" for reason in status.broken[:_SHOWN]]
     return lines + ([f"  {status.error}"] if status.error else [])
