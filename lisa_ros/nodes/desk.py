@@ -134,11 +134,33 @@ class QueryDesk:
         self._ask_standing()
 
     def tick(self):
-        """Ends queries whose image does not come."""
+        """Ends queries whose image does not come, and all of them where the model does not come back."""
+        self._watch_model()
         self._bind_waiting()
         for query in [query for query in self._board.pending if query.seen is None]:
             if time.perf_counter() - query.accepted > query.settings.image_timeout:
                 self._give_up(query)
+
+    def _watch_model(self):
+        query = self._board.running
+        if query is None:
+            return
+        silence, limit = time.perf_counter() - query.alive, query.settings.model_timeout
+        if not 0 < limit < silence:
+            self._health.stuck = ""  # it may have come back within its query
+            return
+        if not self._health.stuck:
+            self._log.error(
+                f"query {query.query_id} {query.text[:80]!r}: the model has been silent for {silence:.0f} s"
+            )
+            self._conversations.forget(query.conversation_id)
+        self._health.stuck = (
+            f"the model has given no sign of life for {silence:.0f} s (model_timeout is {limit:g} s); restart the node "
+            "if it does not come back"
+        )
+        for owed in self._board.everything():
+            self._board.drop(owed)
+            self._conclude(owed, refusal(owed, Result.MODEL_ERROR, self._health.stuck))
 
     def _bind_waiting(self):
         waiting = [query for query in self._board.pending if query.bundle is None]
@@ -209,6 +231,7 @@ class QueryDesk:
 
     def _on_worked(self, query: Query, future):
         self._board.worker_is_free()
+        self._health.stuck = ""
         error = future.exception()
         if error is None:
             answered, seconds, memory = future.result()
@@ -272,7 +295,7 @@ def _reporter(query: Query, post: Callable):
     last = {"stage": None, "time": 0.0}
 
     def report(stage: int, text: str, masks: int):
-        now = time.perf_counter()
+        now = query.alive = time.perf_counter()
         if stage == last["stage"] == Segment.Feedback.GENERATING and now - last["time"] < _TEXT_PERIOD:
             return
         last["stage"], last["time"] = stage, now

@@ -32,11 +32,15 @@ FASTDDS_HINT = (
 
 @dataclass
 class Health:
-    """Counts by status, the times of the last 100 queries by stage, and the model's memory in bytes."""
+    """Counts by status, the times of the last 100 queries by stage, and the model's memory in bytes.
+
+    stuck: what to say while the model does not come back from a query; "" while it does.
+    """
 
     counts: Counter = field(default_factory=Counter)
     stages: dict[str, deque] = field(default_factory=dict)
     memory: dict = field(default_factory=dict)
+    stuck: str = ""
 
     def count(self, status: int):
         """One more result."""

@@ -40,6 +40,8 @@ class Monitor:
         self._publisher.publish(message)
 
     def _problem(self, inputs, now: int) -> str:
+        if self._health.stuck:
+            return self._health.stuck
         if inputs is None:
             return f"{self._node.state}, takes no queries"
         if self._watch.mismatches:

@@ -1,6 +1,6 @@
 """Queries and the rules of who waits, who is superseded and who is next.
 
-No rclpy; used by one thread, except for `Query.cancel`.
+No rclpy; used by one thread, except for `Query.cancel` and `Query.alive`.
 """
 
 import threading
@@ -29,7 +29,8 @@ class Query:
     pose: (4, 4) target_frame <- optical frame at the bundle's stamp; None for the optical frame.
     find_pose: looks the pose up again, or raises NoTransformError; None once it is known.
     wants_overlay: somebody looks at the overlay. on_progress, on_done: where a program waits for it.
-    accepted, seen, started: perf_counter, s; seen is when an image was there first, complete or not.
+    accepted, seen, started, alive: perf_counter, s; seen is when an image was there first, complete or not, alive the
+    model's last sign of life.
     """
 
     text: str
@@ -48,6 +49,7 @@ class Query:
     accepted: float = field(default_factory=time.perf_counter)
     seen: float | None = None
     started: float | None = None
+    alive: float | None = None
     cancel: threading.Event = field(default_factory=threading.Event)
     on_progress: Callable | None = None
     on_done: Callable | None = None
@@ -104,7 +106,7 @@ class QueryBoard:
         if ready is not None:
             self.pending.remove(ready)
             self.running = ready
-            ready.started = time.perf_counter()
+            ready.started = ready.alive = time.perf_counter()
         return ready
 
     def worker_is_free(self):

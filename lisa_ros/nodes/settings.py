@@ -87,6 +87,13 @@ class Settings:
         choices=("chat", "mask"),
     )
     max_new_tokens: int = _setting(512, "Longest answer, in tokens", low=1, high=4096)
+    model_timeout: float = _setting(
+        120.0,
+        "How long, in s, the model may give no sign of life (a stage, a word, a mask) before its query and those that "
+        "wait end as MODEL_ERROR; 0: for ever",
+        low=0.0,
+        high=3600.0,
+    )
     max_query_length: int = _setting(
         2000, "Longest query, in characters; the model takes no more than 2000", low=1, high=2000
     )

@@ -192,6 +192,30 @@ def test_cancelling_a_model_that_does_not_listen_ends_the_query_at_once(robot):
     assert (robot.get_clock().now() - before).nanoseconds < 2.5e9
 
 
+def test_a_model_that_does_not_come_back_is_reported_and_nobody_waits_for_it(robot):
+    assert robot.set(model_timeout=1.0) == [(True, "")]
+    robot.stream()
+    deaf = robot.send("block 8 red")
+    robot.stage_seen(Stage.GENERATING)
+    waiting = robot.send("red, waiting")
+    for handle in (deaf, waiting):
+        status, result = robot.outcome(handle)
+        assert (status, result.status) == (GoalStatus.STATUS_ABORTED, Result.MODEL_ERROR)
+        assert "no sign of life" in result.message and "model_timeout is 1 s" in result.message
+    assert robot.ask("red, while it is stuck").status == Result.MODEL_ERROR
+    assert robot.until(lambda: "no sign of life" in robot.seen["diagnostics"][-1].message)
+    assert robot.until(lambda: robot.seen["diagnostics"][-1].message == "ok"), "it came back"
+    assert robot.ask("red, afterwards").status == Result.OK
+    assert robot.set(model_timeout=120.0) == [(True, "")]
+
+
+def test_a_model_that_speaks_slowly_is_not_stuck(robot):
+    assert robot.set(model_timeout=1.0) == [(True, "")]
+    robot.stream()
+    assert robot.ask("talk 100 red").status == Result.OK  # 2 s, a word each 0.02 s
+    assert robot.set(model_timeout=120.0) == [(True, "")]
+
+
 def test_all_goals_cancelled_by_one_request(robot):
     robot.stream()
     handles = robot.send_many([f"sleep 20 red {n}" for n in range(8)])
