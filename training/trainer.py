@@ -1,5 +1,6 @@
 """The training loop: the same for one process and for many, on the CPU, on GPUs and on several nodes."""
 
+import math
 import signal
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -130,8 +131,10 @@ class Trainer:
         for group in self.optimizer.param_groups:
             group["lr"] = rate
         total, norm = torch.zeros(6, device=accelerator.device), torch.zeros(())
+        keys, size = [], settings.batch.batch_size
         for _ in range(settings.batch.accumulation):
             first, micro = next(batches)
+            keys += micro.batch.keys
             for reason in micro.skipped:
                 self.run.append_skipped(self.position.rank, reason)
             torch.manual_seed(seed_of(settings.seed, first))
@@ -141,11 +144,13 @@ class Trainer:
                 record = torch.stack([*(v.detach().float() for v in losses), *losses.loss.new_tensor(counts).float()])
                 record = accelerator.reduce(record, "sum")
                 if not torch.isfinite(record).all():
-                    self._refuse(f"the loss is {losses.loss.item()}", micro)
+                    own = losses.loss.item()
+                    mine = not math.isfinite(own)
+                    self._refuse(f"the loss is {own}" if mine else "another process's loss is not finite", keys[-size:])
                 total += record
                 accelerator.backward(losses.loss)
                 if accelerator.sync_gradients:
-                    norm = self._clip(micro)
+                    norm = self._clip(keys)
                 self.optimizer.step()
                 self.optimizer.zero_grad()
         mean = (total[:4] / (settings.batch.accumulation * self.position.world)).tolist()
@@ -155,19 +160,19 @@ class Trainer:
         named = dict(zip(("loss", "ce", "mask_bce", "mask_dice"), mean, strict=True))
         return {**named, "lr": rate, "grad_norm": float(norm), "skipped": progress.skipped}, bool(total[5] > 0)
 
-    def _clip(self, micro: MicroBatch) -> torch.Tensor:
+    def _clip(self, keys: Sequence[str]) -> torch.Tensor:
         if is_deepspeed(self.accelerator):  # clips by itself, in the step that `backward` has made
             return torch.tensor(float(self.objective.get_global_grad_norm() or 0.0))
         norm = self.accelerator.clip_grad_norm_(self.objective.parameters(), self.settings.optimizer.clip)
         norm = norm.full_tensor() if hasattr(norm, "full_tensor") else norm
         if not torch.isfinite(norm):
-            self._refuse(f"the gradient's norm is {float(norm)}", micro)
+            self._refuse(f"the gradient's norm is {float(norm)}", keys)
         return norm
 
-    def _refuse(self, problem: str, micro: MicroBatch) -> None:
+    def _refuse(self, problem: str, keys: Sequence[str]) -> None:
         kept = f"the last good state is in {self.run.last}" if self.run.last.exists() else "nothing was saved yet"
         raise TrainingError(
-            f"{problem} at step {self.progress.step} (items {', '.join(micro.batch.keys)}); {kept}. "
+            f"{problem} at step {self.progress.step} (items {', '.join(keys)}); {kept}. "
             "Lower optimizer.lr, or look at these items, and start the same command again"
         )
 

@@ -50,6 +50,14 @@ def test_a_loss_that_is_not_finite_stops_and_keeps_what_was_saved(tmp_path, monk
     assert len(losses(tmp_path)) == 6
 
 
+def test_a_gradient_that_is_not_finite_names_all_items_of_the_step(tmp_path, monkeypatch):
+    from accelerate import Accelerator
+
+    monkeypatch.setattr(Accelerator, "clip_grad_norm_", lambda *a: torch.tensor(float("inf")))
+    with pytest.raises(TrainingError, match=r"norm is inf at step 0 \(items golden T\S+, golden T[^,]+\); nothing was"):
+        train(settings(tmp_path))
+
+
 def test_a_full_disk_keeps_the_old_checkpoint(tmp_path, monkeypatch):
     from lisa_ros.model import checkpoint
 
