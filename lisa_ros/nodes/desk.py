@@ -150,9 +150,7 @@ class QueryDesk:
             self._health.stuck = ""  # it may have come back within its query
             return
         if not self._health.stuck:
-            self._log.error(
-                f"query {query.query_id} {query.text[:80]!r}: the model has been silent for {silence:.0f} s"
-            )
+            self._log.error(f"the model is silent for {silence:.0f} s in query {query.query_id} {query.text[:80]!r}")
             self._conversations.forget(query.conversation_id)
         self._health.stuck = (
             f"the model has given no sign of life for {silence:.0f} s (model_timeout is {limit:g} s); restart the node "

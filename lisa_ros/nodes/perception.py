@@ -12,10 +12,12 @@ from rclpy.clock import Clock, ClockType, JumpThreshold
 from rclpy.duration import Duration
 from rclpy.lifecycle import LifecycleNode, TransitionCallbackReturn
 from rclpy.qos import QoSProfile
+from rclpy.task import Future
 from std_msgs.msg import String
 from std_srvs.srv import Trigger
 
 from lisa_ros.errors import LisaError
+from lisa_ros.nodes.configuring import load_before_configure
 from lisa_ros.nodes.desk import QueryDesk
 from lisa_ros.nodes.finder import ImageFinder
 from lisa_ros.nodes.frame_buffer import SECOND, FrameBuffer
@@ -84,6 +86,7 @@ class Perception(LifecycleNode):
         self._desk = self._create_desk()
         self._monitor = Monitor(self, self._settings, self.buffer, self.health, self._poses, self._watch)
         self._create_interface()
+        load_before_configure(self, self._loaded)
         if settings.autostart:
             self._load().add_done_callback(lambda _: self._mailbox.post(self._autostart))
 
@@ -141,6 +144,11 @@ class Perception(LifecycleNode):
         if not self._loader.wanted:
             self.get_logger().info(f"loading {settings.model!r} in {settings.precision} on {settings.device}")
         return self._loader.load(settings)
+
+    def _loaded(self) -> Future:
+        future = Future()
+        self._load().add_done_callback(lambda _: self._mailbox.post(lambda: future.set_result(None)))
+        return future
 
     def _autostart(self):
         # The weights are there, so both transitions are quick and the node answered all the while.

@@ -8,6 +8,8 @@ import cv2
 import numpy as np
 import pytest
 from action_msgs.msg import GoalStatus
+from lifecycle_msgs.msg import Transition
+from lifecycle_msgs.srv import ChangeState
 from lisa_ros.msg import SegmentationResult as Result
 from node_harness import LATCHED, SECOND, picture
 from rclpy.qos import QoSProfile, ReliabilityPolicy
@@ -150,6 +152,26 @@ def test_the_node_answers_while_it_loads_and_ends_while_it_loads(start):
     process, robot = start(active=False, model="'load=30'")
     assert robot.get("model") == "load=30" and robot.state() == "unconfigured"
     assert robot.ask("red while loading").status == Result.REJECTED
+    assert process.stop(signal.SIGTERM) == 0
+
+
+def test_the_node_answers_while_a_configure_by_hand_loads(start):
+    process, robot = start(active=False, autostart=False, model="'load=4'")
+    assert robot.state() == "unconfigured"
+    request = ChangeState.Request()
+    request.transition.id = Transition.TRANSITION_CONFIGURE
+    client = robot.create_client(ChangeState, "perception/change_state")
+    assert robot.until(client.service_is_ready, 20)
+    configured = client.call_async(request)
+    assert robot.until(lambda: "loading 'load=4'" in process.log, 20)
+    assert robot.set(queue_size=3) == [(True, "")]
+    assert robot.ask("red while it loads").status == Result.REJECTED
+    assert not configured.done()
+    assert robot.wait(configured, 30).success and robot.state() == "inactive"
+    assert robot.transition("activate")
+    assert robot.transition("deactivate") and robot.transition("cleanup")
+    client.call_async(request)
+    assert robot.until(lambda: process.log.count("loading 'load=4'") == 2, 20)
     assert process.stop(signal.SIGTERM) == 0
 
 
