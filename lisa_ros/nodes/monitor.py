@@ -48,6 +48,10 @@ class Monitor:
             return f"incompatible QoS on {', '.join(self._watch.mismatches)}: nothing arrives from that publisher"
         if refusal := self._buffer.refusal("image"):
             return f"images are refused: {refusal}"
+        for stream, topic in inputs.topics.items():
+            if (count := inputs.publishers(stream)) > 1:
+                # Stamps bind depth to an image, and two cameras of one frame_id cannot be told apart.
+                return f"{topic} has {count} publishers: depth may be that of another camera; give each its own topics"
         if inputs.publishers("image") > 0 and is_silent(self._buffer, inputs.since, now):
             return FASTDDS_HINT
         return ""

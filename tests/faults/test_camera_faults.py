@@ -5,6 +5,7 @@ import pytest
 from lisa_ros.action import Segment
 from lisa_ros.msg import SegmentationResult as Result
 from node_harness import SECOND, depth_of, picture
+from sensor_msgs.msg import Image
 
 pytestmark = pytest.mark.ros
 Stage = Segment.Feedback
@@ -199,6 +200,15 @@ def test_two_cameras_on_one_topic_with_clocks_of_their_own(robot):
     results = [robot.ask(f"red, two cameras {n}") for n in range(5)]
     assert {result.status for result in results} <= {Result.OK, Result.NO_DEPTH, Result.NO_IMAGE}
     robot.diagnosed("stream restarts", lambda count: int(count) > 3)
+
+
+def test_a_second_camera_on_the_topics_is_reported(robot):
+    robot.stream()
+    assert robot.until(lambda: robot.seen["diagnostics"] and robot.seen["diagnostics"][-1].message == "ok")
+    second = robot.create_publisher(Image, "depth", 5)
+    assert robot.until(lambda: "depth has 2 publishers" in robot.seen["diagnostics"][-1].message)
+    robot.destroy_publisher(second)
+    assert robot.until(lambda: robot.seen["diagnostics"][-1].message == "ok")
 
 
 def test_two_cameras_on_one_topic_never_mix_their_sizes(robot):
