@@ -19,30 +19,29 @@ TRUTH, LOCKSTEP, OFFLINE, REALTIME = "truth", "lockstep", "offline", "realtime"
 def score_figures(rows: Sequence[ReplayRow]) -> dict:
     """Those of `lisa_ros.evaluation.summary.scores` with `candidates` (see `candidate_figures`), and both by_kind.
 
-    Intervals are over questions: a recording shows one scene again and again, and frames tell little that is new.
+    Intervals are over questions: a recording shows one scene again and again, and frames tell little that is new. With
+    rows of several scenes they are over scenes: what is asked about one room is not independent either.
     """
     kinds = sorted({row.kind for row in rows})
     return _scores(rows) | {"by_kind": {kind: _scores([row for row in rows if row.kind == kind]) for kind in kinds}}
 
 
 def _scores(rows: Sequence[ReplayRow]) -> dict:
-    return scores([row.as_row() for row in rows], [_question(row) for row in rows]) | {
-        "candidates": candidate_figures(rows)
-    }
+    return scores([row.as_row() for row in rows], _groups(rows)) | {"candidates": candidate_figures(rows)}
 
 
-def _question(row: ReplayRow) -> tuple[str, str]:
-    return row.scene, row.query_id
+def _groups(rows: Sequence[ReplayRow]) -> list[str]:
+    """What the intervals resample together: the scene of each row, or its question where all are of one scene."""
+    several = len({row.scene for row in rows}) > 1
+    return [row.scene if several else row.query_id for row in rows]
 
 
 def candidate_figures(rows: Sequence[ReplayRow]) -> dict:
-    """precision, recall, f1 of the chosen objects: means over n answers, NAME_ci their intervals over questions."""
-    known = [(_question(row), row.choice) for row in rows if row.choice is not None]
+    """precision, recall, f1 of the chosen objects: means over n answers; NAME_ci: as in `score_figures`."""
+    known = [row for row in rows if row.choice is not None]
     names = ("precision", "recall", "f1")
-    values = {name: [getattr(choice, name) for _, choice in known] for name in names}
-    found = ratio_intervals(
-        [question for question, _ in known], {name: (values[name], [1] * len(known)) for name in names}
-    )
+    values = {name: [getattr(row.choice, name) for row in known] for name in names}
+    found = ratio_intervals(_groups(known), {name: (values[name], [1] * len(known)) for name in names})
     intervals = {f"{name}_ci": [None if np.isnan(bound) else bound for bound in found[name]] for name in names}
     return {"n": len(known)} | {name: _mean(values[name]) for name in names} | intervals
 

@@ -72,7 +72,7 @@ def run_scenes(options: Options, write: Callable[[str], None]) -> dict:
 def summarise(outcomes: Sequence[Outcome]) -> dict:
     """What summary.json holds.
 
-    scores: of all scenes together, intervals over frames; baselines, scenes: of each of them; failed: scene -> why;
+    scores: of all scenes together, intervals over scenes; baselines, scenes: of each of them; failed: scene -> why;
     damaged: scene -> frame -> why it was not asked about.
     """
     rows = [row for outcome in outcomes for row in outcome.rows]
