@@ -5,7 +5,6 @@ pointing head, which asks of the states that begin the answer and that predict [
 """
 
 import shutil
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -33,12 +32,11 @@ from training.tabletop.questions import (
     looking_loss,
     naming_loss,
     pointing_loss,
-    question_batches,
+    question_stream,
     read,
     tokenizer_of,
     word_ids,
 )
-from training.tabletop.scenes import scene_batches
 from training.tabletop.settings import Settings
 from training.tabletop.vision import DenseHead
 
@@ -109,7 +107,7 @@ class TabletopStage(nn.Module):
 
 def train(settings: Settings) -> None:
     """Runs or resumes stage 3 from what stages 1 and 2 left; the state is in `run_dir/tabletop/last.pt`."""
-    rank, world = start()
+    _, world = start()
     torch.set_num_threads(1 if world > 1 else torch.get_num_threads())
     torch.manual_seed(0)
     options = settings.tabletop
@@ -118,15 +116,10 @@ def train(settings: Settings) -> None:
     stage = TabletopStage(settings, word_ids(tokenizer))
     if not (settings.run_dir / "tabletop" / "last.pt").exists():
         join(stage.network, {"dense": stage.dense, "pointing": stage.pointing}, tokenizer, settings.run_dir)
-    grid = stage.network.config.sam.grid_size
-
-    def batches(first_step: int) -> Iterator[tuple[QuestionBatch, np.random.Generator]]:
-        scenes = scene_batches(options.batch_size, rank, world, first_step, FIRST_SCENE)
-        return question_batches(asker, scenes, options.questions_per_scene, grid**2, (23, rank))
-
+    cells = stage.network.config.sam.grid_size**2
     fit(
         stage,
-        batches,
+        question_stream(asker, options, cells, 23, FIRST_SCENE),
         lambda item: stage.losses(*item),
         LoopOptions(steps=options.steps, lr=options.lr),
         settings.run_dir / "tabletop",

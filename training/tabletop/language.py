@@ -6,7 +6,6 @@ for so live in one space from the start, which a small model otherwise finds onl
 predicts [SEG] learns the mask prompt that stage 1 used for the same object.
 """
 
-from collections.abc import Iterator
 
 import numpy as np
 import torch
@@ -32,13 +31,13 @@ from training.tabletop.questions import (
     looking_loss,
     naming_loss,
     pointing_loss,
-    question_batches,
+    question_stream,
     read,
     tokenizer_of,
     uncovered,
     word_ids,
 )
-from training.tabletop.scenes import SceneBatch, scene_batches
+from training.tabletop.scenes import SceneBatch
 from training.tabletop.settings import Settings
 from training.tabletop.vision import VisionStage
 
@@ -144,7 +143,7 @@ class LanguageStage(nn.Module):
 
 def train(settings: Settings) -> None:
     """Runs or resumes stage 2; needs stage 1 for the mask prompts; the state is in `run_dir/language/last.pt`."""
-    rank, world = start()
+    _, world = start()
     torch.set_num_threads(1 if world > 1 else torch.get_num_threads())
     torch.manual_seed(0)
     options = settings.language
@@ -159,14 +158,9 @@ def train(settings: Settings) -> None:
     # Positions are encoded as the mask decoder of stage 1 encodes them.
     stage.network.sam.prompt_encoder.load_state_dict(vision.sam.prompt_encoder.state_dict())
     cells = stage.network.config.sam.grid_size**2
-
-    def batches(first_step: int) -> Iterator[tuple[QuestionBatch, np.random.Generator]]:
-        scenes = scene_batches(options.batch_size, rank, world, first_step, FIRST_SCENE)
-        return question_batches(asker, scenes, options.questions_per_scene, cells, (19, rank))
-
     fit(
         stage,
-        batches,
+        question_stream(asker, options, cells, 19, FIRST_SCENE),
         lambda item: stage.losses(item[0], vision, item[1]),
         LoopOptions(steps=options.steps, lr=options.lr),
         settings.run_dir / "language",

@@ -1,6 +1,6 @@
 """Questions about tabletop scenes as packed token ids, and what the language stages share."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,9 +16,19 @@ from lisa_ros.simulator.palette import COLOURS
 from lisa_ros.simulator.shapes import CATEGORIES
 from training.errors import TrainingError
 from training.losses import answer_loss
+from training.tabletop.distributed import start
 from training.tabletop.packing import IGNORE_INDEX, Conversation, PackedBatch, pack
-from training.tabletop.scenes import CATEGORY_COUNT, HEIGHT, STRIDE, WIDTH, SceneBatch, one_hot_words, soft_masks
-from training.tabletop.settings import Settings
+from training.tabletop.scenes import (
+    CATEGORY_COUNT,
+    HEIGHT,
+    STRIDE,
+    WIDTH,
+    SceneBatch,
+    one_hot_words,
+    scene_batches,
+    soft_masks,
+)
+from training.tabletop.settings import LanguageSettings, Settings, TabletopSettings
 from training.tabletop.tokenizer import ADDED_TOKENS, write_tokenizer
 
 CONV_TYPE = "plain"
@@ -147,6 +157,19 @@ def question_batches(
     for step, batch in scenes:
         rng = np.random.default_rng((seed[0], step, seed[1]))
         yield asker.ask(batch, questions, rng, cells), rng
+
+
+def question_stream(
+    asker: Asker, options: LanguageSettings | TabletopSettings, cells: int, seed: int, first_scene: int
+) -> Callable[[int], Iterator[tuple[QuestionBatch, np.random.Generator]]]:
+    """stream(step): this process's question batches from a step on. cells: of an image; seed: of the stage."""
+    rank, world = start()
+
+    def stream(first_step: int) -> Iterator[tuple[QuestionBatch, np.random.Generator]]:
+        scenes = scene_batches(options.batch_size, rank, world, first_step, first_scene)
+        return question_batches(asker, scenes, options.questions_per_scene, cells, (seed, rank))
+
+    return stream
 
 
 def lisa_config(settings: Settings) -> LisaConfig:
