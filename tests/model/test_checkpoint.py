@@ -381,7 +381,7 @@ def test_interrupted_saving_keeps_the_old_files(tmp_path, monkeypatch):
         raise OSError("no space left")
 
     monkeypatch.setattr("lisa_ros.model.checkpoint.save_file", fail)
-    with pytest.raises(OSError, match="no space"):
+    with pytest.raises(CheckpointError, match="no space"):
         save_pretrained(LisaNetwork(small_config()), TINY / "lisa_hf", tmp_path)
     assert (tmp_path / "model.safetensors").read_bytes() == before
     assert not list(tmp_path.glob(".*"))
