@@ -52,6 +52,7 @@ def evaluate_with_ray(
         raise ConfigurationError("--ray needs Ray: pip install 'lisa_ros[ray]', or requirements/ray.txt")
     if address == LOCAL:
         os.environ[_CLUSTERS] = "0"
+        os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # what is evaluated here is nobody else's business
     import ray
 
     _connect(address, workers)
