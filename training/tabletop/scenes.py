@@ -17,6 +17,7 @@ HEIGHT, WIDTH = 192, 256
 STRIDE = 4
 IGNORE = 255
 CATEGORY_COUNT, COLOUR_COUNT = len(CATEGORIES), len(COLOURS)
+CROWDED_EVERY, CROWDED = 3, {"objects": (10, 15)}  # every third scene has more objects than a scene usually has
 MIN_PIXELS = 24  # objects with fewer visible pixels are not asked for in stage 1
 
 _MEAN = torch.tensor([123.675, 116.28, 103.53]).view(3, 1, 1)
@@ -129,5 +130,9 @@ def scene_batches(
     step = first_step
     while True:
         first = first_scene + (step * world + rank) * batch_size
-        yield step, collate([generate_scene(first + i, HEIGHT, WIDTH) for i in range(batch_size)])
+        yield step, collate([_scene(first + i) for i in range(batch_size)])
         step += 1
+
+
+def _scene(seed: int) -> Scene:
+    return generate_scene(seed, HEIGHT, WIDTH, **(CROWDED if seed % CROWDED_EVERY == 0 else {}))
