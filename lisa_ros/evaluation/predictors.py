@@ -7,7 +7,8 @@ import torch
 from torch import nn
 
 from lisa_ros.inference.conversation import MAX_NEW_TOKENS
-from lisa_ros.inference.engine import EncodedFrame, Lisa
+from lisa_ros.inference.engine import Lisa
+from lisa_ros.inference.loaded import EncodedFrame
 from lisa_ros.types import SegmentationResult, Turn
 
 

@@ -1,18 +1,13 @@
 """Questions and answers about one frame, streamed."""
 
-from __future__ import annotations
-
-from collections.abc import Callable, Iterator, Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Iterator, Sequence
 
 from lisa_ros.errors import ConfigurationError
 from lisa_ros.inference.answer import AnswerText
 from lisa_ros.inference.generation import Prefix, choose, prefill, probability, step
+from lisa_ros.inference.loaded import Cancelled, EncodedFrame, LoadedModel, total
 from lisa_ros.inference.queries import check_answer, check_query
 from lisa_ros.types import Finished, MaskReady, SegmentationResult, TextDelta
-
-if TYPE_CHECKING:
-    from lisa_ros.inference.engine import EncodedFrame, Lisa
 
 MAX_NEW_TOKENS = 512
 MAX_TARGETS = 64  # a model that repeats itself must not fill the memory with masks
@@ -21,7 +16,7 @@ MAX_TARGETS = 64  # a model that repeats itself must not fill the memory with ma
 class Conversation:
     """Keeps the turns, and the keys and values of what was said: a further question costs its own tokens only."""
 
-    def __init__(self, lisa: Lisa, frame: EncodedFrame, history: Sequence[tuple[str, str]] = ()) -> None:
+    def __init__(self, lisa: LoadedModel, frame: EncodedFrame, history: Sequence[tuple[str, str]] = ()) -> None:
         self._lisa = lisa
         self._frame = frame
         self._prefix = frame.prefix
@@ -31,7 +26,7 @@ class Conversation:
             self._turns.append((question, check_answer(answer, lisa.tokenizer)))
 
     def ask(
-        self, text: str, *, max_new_tokens: int | None = None, cancelled: Callable[[], bool] | None = None
+        self, text: str, *, max_new_tokens: int | None = None, cancelled: Cancelled | None = None
     ) -> SegmentationResult:
         """The whole answer; see Lisa.chat."""
         for event in self.stream(text, max_new_tokens=max_new_tokens, cancelled=cancelled):
@@ -40,7 +35,7 @@ class Conversation:
         return result
 
     def stream(
-        self, text: str, *, max_new_tokens: int | None = None, cancelled: Callable[[], bool] | None = None
+        self, text: str, *, max_new_tokens: int | None = None, cancelled: Cancelled | None = None
     ) -> Iterator[TextDelta | MaskReady | Finished]:
         """The answer as it comes; see Lisa.stream. The turn counts as said when `Finished` is out."""
         query = check_query(text, self._lisa.tokenizer)
@@ -54,7 +49,7 @@ class Conversation:
         return words if self._turns else self._lisa.first_question(words)
 
     def _answer(
-        self, query: str, ids: list[int], limit: int, cancelled: Callable[[], bool] | None
+        self, query: str, ids: list[int], limit: int, cancelled: Cancelled | None
     ) -> Iterator[TextDelta | MaskReady | Finished]:
         lisa, frame = self._lisa, self._frame
         seconds = {"encode": frame.seconds}
@@ -90,8 +85,3 @@ class Conversation:
         self._turns.append((self._question(query), lisa.tokenizer.decode(said).strip()))
         self._prefix = Prefix.of((ids + said)[: cache.get_seq_length()], cache)
         yield Finished(SegmentationResult(query, text.text, tuple(targets), total(seconds), truncated, score))
-
-
-def total(seconds: dict[str, float]) -> dict[str, float]:
-    """`seconds` with the sum of this query's own stages; `encode` happened once for the frame."""
-    return seconds | {"total": sum(value for stage, value in seconds.items() if stage != "encode")}

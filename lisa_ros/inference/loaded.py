@@ -1,0 +1,100 @@
+"""A loaded checkpoint, and what every question to it goes through: prompt, time, memory, mask."""
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from lisa_ros.errors import InvalidQueryError, QueryCancelled
+from lisa_ros.inference.generation import Prefix
+from lisa_ros.inference.memory import memory_guard
+from lisa_ros.model.checkpoint import Checkpoint
+from lisa_ros.model.preprocess import upscale_logits
+from lisa_ros.model.prompts import get_template, question_about_image
+from lisa_ros.model.sam import SamFeatures
+from lisa_ros.model.vocabulary import GroundingVocabulary
+from lisa_ros.types import SEGMENTED, Target
+
+Cancelled = Callable[[], bool]
+
+
+@dataclass(frozen=True)
+class EncodedFrame:
+    """An image as the network sees it, reusable for any number of queries to the engine that made it.
+
+    height, width: size of the image, px. features: of SAM. visual: (1, N, hidden_size) tokens of the language model.
+    prefix: keys and values of the prompt up to the end of the image. seconds: what the encoding took.
+    """
+
+    height: int
+    width: int
+    features: SamFeatures
+    visual: Tensor
+    prefix: Prefix
+    seconds: float
+
+
+class LoadedModel:
+    """Network, tokenizer and prompt template of a checkpoint on its device; `Lisa` asks it questions."""
+
+    def __init__(self, checkpoint: Checkpoint, *, device: torch.device, precision: str, name: str) -> None:
+        self.network = checkpoint.network
+        self.tokenizer = checkpoint.tokenizer
+        self.vocabulary = GroundingVocabulary.of(checkpoint.tokenizer)
+        self.template = get_template(self.network.config.conv_type)
+        self.device = device
+        self.provenance = f"{name} {precision} {self.template.name}"
+
+    def first_question(self, words: str) -> str:
+        """The first question of a conversation: the image, then the words."""
+        return question_about_image(words, self.network.config.mm_use_im_start_end)
+
+    def prompt_ids(self, frame: EncodedFrame, turns: Sequence[tuple[str, str | None]]) -> list[int]:
+        """Expanded ids of a prompt; raises InvalidQueryError if it does not fit the model's context."""
+        ids = self.tokenizer.encode_prompt(self.template.render(turns))
+        ids = self.tokenizer.expand_image(ids, frame.visual.shape[1])
+        if len(ids) >= self.context_length:
+            raise InvalidQueryError(
+                f"with its image and history the query has {len(ids)} tokens, the model takes {self.context_length}; "
+                "shorten it or start a new conversation"
+            )
+        return ids
+
+    @property
+    def context_length(self) -> int:
+        """Number of tokens that prompt and answer share."""
+        return self.network.config.max_position_embeddings
+
+    def decode_mask(self, frame: EncodedFrame, hidden: Tensor, phrase: str) -> Target:
+        """The target that a hidden state (1, hidden_size) means."""
+        with torch.inference_mode():
+            head = self.network.head
+            low_res = head.decode(frame.features, head.embed(hidden))
+            size = self.network.config.sam.image_size
+            logits = upscale_logits(low_res, size, frame.height, frame.width)[0].cpu().numpy()
+        mask = logits > 0
+        certainty = float(np.mean(1 / (1 + np.exp(-logits[mask])))) if mask.any() else float("nan")
+        return Target(phrase, SEGMENTED, mask, logits, certainty)
+
+    @contextmanager
+    def timed(self, seconds: dict[str, float], stage: str) -> Iterator[None]:
+        """Adds the wall time of a stage to `seconds`, and guards its memory."""
+        started = time.perf_counter()
+        with memory_guard(self.device):
+            yield
+        seconds[stage] = seconds.get(stage, 0.0) + time.perf_counter() - started
+
+    @staticmethod
+    def stop_if(cancelled: Cancelled | None) -> None:
+        """Raises QueryCancelled if the caller wants to stop."""
+        if cancelled is not None and cancelled():
+            raise QueryCancelled("the query was cancelled")
+
+
+def total(seconds: dict[str, float]) -> dict[str, float]:
+    """`seconds` with the sum of this query's own stages; `encode` happened once for the frame."""
+    return seconds | {"total": sum(value for stage, value in seconds.items() if stage != "encode")}
