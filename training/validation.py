@@ -12,7 +12,7 @@ from torch import nn
 from tqdm import tqdm
 
 from lisa_ros.errors import DatasetError, InvalidImageError
-from lisa_ros.evaluation.metrics import IGNORE, SegmentationMetrics
+from lisa_ros.evaluation.metrics import SegmentationMetrics, union_truth
 from lisa_ros.images import write_image
 from lisa_ros.model.config import LisaConfig
 from lisa_ros.types import SEGMENTED, Sample, SegmentationResult, Target, Turn
@@ -28,14 +28,14 @@ _ANSWER = "[SEG]."
 def validation_item(sample: Sample, turns: Sequence[Turn], config: LisaConfig, key: str) -> TrainingItem:
     """Turns of one image as the official validation asks them: a conversation each, answered "[SEG].".
 
-    The mask of each is what `truth_of` gives, so that it has the size of the image; scoring goes by the turn.
+    The mask of each is what `union_truth` gives, so that it has the size of the image; scoring goes by the turn.
     """
     talks = []
     for turn in turns:
         query = config.mask_query["sentence" if turn.is_sentence else "phrase"].replace("{text}", turn.question)
         talks.append(((query, _ANSWER),))
     size = sample.image.shape[:2]
-    masks = [np.zeros(size, bool) if (truth := truth_of(turn)) is None else truth for turn in turns]
+    masks = [np.zeros(size, bool) if (truth := union_truth(turn)) is None else truth for turn in turns]
     return TrainingItem(
         image=sample.image,
         conversations=tuple(talks),
@@ -44,19 +44,6 @@ def validation_item(sample: Sample, turns: Sequence[Turn], config: LisaConfig, k
         source=sample.source,
         key=key,
     )
-
-
-def truth_of(turn: Turn) -> np.ndarray | None:
-    """(H, W) bool union of the turn's targets; None if all of them are absent from the image."""
-    masks = [target.mask for target in turn.targets if target.mask is not None]
-    return np.logical_or.reduce(masks) if masks else None
-
-
-def with_ignore(truth: np.ndarray | None, ignore: np.ndarray | None) -> np.ndarray | None:
-    """The truth as SegmentationMetrics takes it: uint8 with 255 where pixels do not count."""
-    if truth is None or ignore is None:
-        return truth
-    return np.where(ignore, np.uint8(IGNORE), truth.astype(np.uint8))
 
 
 @dataclass(frozen=True)
@@ -162,7 +149,7 @@ def _idle(collator: Collator, config: LisaConfig) -> Batch:
 def _score(metrics: SegmentationMetrics, part: _Part, masks: np.ndarray, pictures: Path | None) -> None:
     """masks: (n, H, W) bool, one for each turn."""
     for number, (turn, mask) in enumerate(zip(part.turns, masks, strict=True), part.first):
-        iou = metrics.add(mask, with_ignore(truth_of(turn), part.sample.ignore))
+        iou = metrics.add(mask, union_truth(turn, part.sample.ignore))
         if pictures is not None:
             _draw(pictures / f"{part.index:04d}_{number}.png", part.sample, turn, mask, iou)
 
@@ -170,7 +157,7 @@ def _score(metrics: SegmentationMetrics, part: _Part, masks: np.ndarray, picture
 def _draw(path: Path, sample: Sample, turn: Turn, mask: np.ndarray, iou: float) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     result = SegmentationResult(turn.question, "", (Target("", SEGMENTED, mask),))
-    truth = truth_of(turn)
+    truth = union_truth(turn)
     write_image(path, annotated_picture(sample.image, result, truth=truth, iou=iou))
 
 

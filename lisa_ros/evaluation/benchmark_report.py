@@ -6,12 +6,12 @@ from pathlib import Path
 import numpy as np
 
 from lisa_ros.evaluation.files import write_json
-from lisa_ros.evaluation.metrics import PRECISION_THRESHOLDS
+from lisa_ros.evaluation.metrics import PRECISION_THRESHOLDS, union_truth
 from lisa_ros.evaluation.predictors import Predictor
 from lisa_ros.evaluation.published import SOURCE, published_rows
 from lisa_ros.evaluation.report import Report, percent
 from lisa_ros.evaluation.rows import Row
-from lisa_ros.evaluation.run import EvaluationDataset, union_truth
+from lisa_ros.evaluation.run import EvaluationDataset
 from lisa_ros.evaluation.summary import already_seen, chosen_examples
 from lisa_ros.visualization import annotated_picture
 

@@ -5,7 +5,9 @@ from dataclasses import dataclass, fields
 
 import numpy as np
 
-IGNORE = 255
+from lisa_ros.geometry.masks import IGNORE, labels_of
+from lisa_ros.types import Turn
+
 PRECISION_THRESHOLDS = (0.5, 0.6, 0.7, 0.8, 0.9)
 
 
@@ -165,6 +167,18 @@ class Overlap:
     def exact_iou(self) -> float:
         """Without LISA's small constant, by which a mask of exactly half the union would miss Pr@0.5."""
         return self.intersection / self.union if self.union else 1.0
+
+
+def union_truth(turn: Turn, ignore: np.ndarray | None = None) -> np.ndarray | None:
+    """The union of a turn's targets as the metrics take it; None where nothing of it is in the image.
+
+    (H, W) bool, or uint8 with 255 where `ignore` is set: such pixels do not count for an absent target either.
+    """
+    masks = [target.mask for target in turn.targets if target.mask is not None]
+    if not masks and ignore is None:
+        return None
+    truth = np.logical_or.reduce(masks) if masks else np.zeros_like(ignore)
+    return truth if ignore is None else labels_of(truth, ignore)
 
 
 def overlap_of(prediction: np.ndarray | None, truth: np.ndarray | None) -> Overlap:

@@ -6,14 +6,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-import numpy as np
 from tqdm import tqdm
 
 from lisa_ros.errors import ConfigurationError, DatasetError, InvalidImageError, InvalidQueryError, MemoryBudgetError
-from lisa_ros.evaluation.metrics import IGNORE, overlap_of
+from lisa_ros.evaluation.metrics import overlap_of, union_truth
 from lisa_ros.evaluation.predictors import Predictor, weights_digest
 from lisa_ros.evaluation.rows import Identity, Log, Row, RowFile, read_all
-from lisa_ros.types import Sample, SegmentationResult, Turn
+from lisa_ros.types import Sample, SegmentationResult
 
 _BAD = (DatasetError, InvalidImageError, MemoryBudgetError)  # what one sample can be the cause of
 
@@ -45,18 +44,6 @@ class Shard:
     def file_name(self) -> str:
         """Where its rows go."""
         return "rows.jsonl" if self.count == 1 else f"rows-{self.index:05d}-of-{self.count:05d}.jsonl"
-
-
-def union_truth(turn: Turn, ignore: np.ndarray | None = None) -> np.ndarray | None:
-    """The union of a turn's targets as the metrics take it; None where nothing of it is in the image.
-
-    (H, W) bool, or uint8 with 255 where `ignore` is set: such pixels do not count for an absent target either.
-    """
-    masks = [target.mask for target in turn.targets if target.mask is not None]
-    if not masks and ignore is None:
-        return None
-    truth = np.logical_or.reduce(masks) if masks else np.zeros_like(ignore)
-    return truth if ignore is None else np.where(ignore, np.uint8(IGNORE), truth.astype(np.uint8))
 
 
 def evaluate(

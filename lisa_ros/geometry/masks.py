@@ -3,6 +3,13 @@
 import cv2
 import numpy as np
 
+IGNORE = 255  # label of pixels that do not count
+
+
+def labels_of(mask: np.ndarray, ignore: np.ndarray) -> np.ndarray:
+    """(H, W) uint8 of two (H, W) bool: 1 in the mask, 0 outside, IGNORE where `ignore` is set."""
+    return np.where(ignore, np.uint8(IGNORE), mask.astype(np.uint8))
+
 
 def count_components(mask: np.ndarray) -> int:
     """Number of 8-connected parts of a mask (H, W) bool."""

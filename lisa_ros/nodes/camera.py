@@ -18,7 +18,7 @@ from sensor_msgs.msg import CameraInfo, Image, TimeReference
 from std_msgs.msg import Header
 
 from lisa_ros.errors import ConfigurationError
-from lisa_ros.nodes.images import to_data
+from lisa_ros.image_messages import to_data
 from lisa_ros.nodes.running import run
 from lisa_ros.simulator import SceneStream, StreamFrame
 from lisa_ros.simulator.scene import MOTIONS

@@ -6,7 +6,7 @@ import numpy as np
 
 from lisa_ros.errors import InvalidImageError, NoDepthError
 from lisa_ros.geometry import CameraModel, CloudOptions, CloudReport, target_cloud
-from lisa_ros.nodes.images import to_depth
+from lisa_ros.image_messages import to_depth
 from lisa_ros.nodes.queries import Query
 from lisa_ros.types import SegmentationResult
 

@@ -5,8 +5,8 @@ from rclpy.qos import HistoryPolicy, QoSProfile, ReliabilityPolicy
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 
 from lisa_ros.errors import InvalidImageError
+from lisa_ros.image_messages import check_image
 from lisa_ros.nodes.frame_buffer import FrameBuffer, stamp_of
-from lisa_ros.nodes.images import check_image
 from lisa_ros.nodes.qos_watch import QosWatch
 from lisa_ros.nodes.settings import Settings
 from lisa_ros.nodes.throttle import ThrottledLog

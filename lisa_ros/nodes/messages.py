@@ -7,8 +7,8 @@ from std_msgs.msg import Header
 
 from lisa_ros.geometry import CloudReport, count_components, touches_border
 from lisa_ros.geometry.poses import quaternion_of
+from lisa_ros.image_messages import to_data
 from lisa_ros.msg import SegmentationTarget, StageDuration
-from lisa_ros.nodes.images import to_data
 from lisa_ros.types import SEGMENTED, Target
 
 _CLOUD_POINT = np.dtype([("x", "<f4"), ("y", "<f4"), ("z", "<f4"), ("rgb", "<u4")])

@@ -14,10 +14,10 @@ import numpy as np
 
 from lisa_ros.action import Segment
 from lisa_ros.errors import NoDepthError, NoTransformError, QueryCancelled
+from lisa_ros.image_messages import to_rgb
 from lisa_ros.msg import SegmentationResult as Result
 from lisa_ros.nodes.cloud_process import CloudProcess
 from lisa_ros.nodes.clouds import Clouds, cloud_job
-from lisa_ros.nodes.images import to_rgb
 from lisa_ros.nodes.queries import Query
 from lisa_ros.nodes.settings import Settings
 from lisa_ros.types import Finished, MaskReady, SegmentationResult, TextDelta

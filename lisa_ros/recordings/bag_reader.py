@@ -13,7 +13,7 @@ from rosbags.rosbag2 import Reader
 
 from lisa_ros.errors import InvalidImageError, RecordingError
 from lisa_ros.geometry import CameraModel
-from lisa_ros.nodes.images import to_depth, to_rgb
+from lisa_ros.image_messages import to_depth, to_rgb
 from lisa_ros.recordings import messages
 from lisa_ros.recordings.synchronizer import Synchronizer
 from lisa_ros.recordings.topics import MANIFEST, RgbdTopics, index_of_stamp

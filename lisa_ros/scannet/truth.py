@@ -7,7 +7,7 @@ import cv2
 import numpy as np
 
 from lisa_ros.errors import RecordingError
-from lisa_ros.evaluation.metrics import IGNORE
+from lisa_ros.geometry.masks import labels_of
 from lisa_ros.scannet.annotations import UNANNOTATED, Annotation
 from lisa_ros.scannet.queries import SceneQuery
 
@@ -30,7 +30,7 @@ class FrameTruth:
     @property
     def labels(self) -> np.ndarray:
         """(H, W) uint8 as `SegmentationMetrics.add` takes it: 1 target, 0 not, 255 ignored."""
-        return np.where(self.ignore, IGNORE, self.mask).astype(np.uint8)
+        return labels_of(self.mask, self.ignore)
 
 
 def frame_truth(

@@ -12,11 +12,11 @@ from lisa_ros import Lisa
 from lisa_ros.commands.evaluate_sets import open_dataset
 from lisa_ros.errors import ConfigurationError, DatasetError, MemoryBudgetError
 from lisa_ros.evaluation import run as run_module
-from lisa_ros.evaluation.metrics import overlap_of
+from lisa_ros.evaluation.metrics import overlap_of, union_truth
 from lisa_ros.evaluation.predictors import Generative, TeacherForced, weights_digest
 from lisa_ros.evaluation.published import published_rows
 from lisa_ros.evaluation.rows import read_all
-from lisa_ros.evaluation.run import Shard, evaluate, union_truth
+from lisa_ros.evaluation.run import Shard, evaluate
 from lisa_ros.evaluation.summary import already_seen, scores, summarise
 from lisa_ros.types import TruthTarget, Turn
 
@@ -72,7 +72,7 @@ def check_questions_and_masks(lisa, name, dataset, wordings):
             expected = arrays[f"{name}/{index}/pred_masks"][number]
             logits = TeacherForced(lisa)(frame, turn).targets[0].logits
             np.testing.assert_allclose(logits, expected, atol=max(1e-4, 2e-5 * np.abs(expected).max()))
-            truth = run_module.union_truth(turn, sample.ignore)
+            truth = union_truth(turn, sample.ignore)
             np.testing.assert_array_equal(truth, arrays[f"{name}/{index}/gt_masks"][number])
 
 

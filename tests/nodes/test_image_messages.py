@@ -9,9 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sensor_msgs.msg import CompressedImage, Image
 
+from lisa_ros import image_messages
 from lisa_ros.errors import InvalidImageError
-from lisa_ros.nodes import images
-from lisa_ros.nodes.images import ENCODINGS, check_image, decode_image, to_data, to_depth, to_rgb
+from lisa_ros.image_messages import ENCODINGS, check_image, decode_image, to_data, to_depth, to_rgb
 
 pytestmark = pytest.mark.unit
 
@@ -56,12 +56,12 @@ def test_every_encoding_survives_padding_and_byte_order(picture):
 
 
 @given(pictures())
-@pytest.mark.skipif(images.load_cv_bridge() is None, reason="no ROS distribution with cv_bridge is sourced")
+@pytest.mark.skipif(image_messages.load_cv_bridge() is None, reason="no ROS distribution with cv_bridge is sourced")
 def test_numpy_decodes_like_the_distributions_cv_bridge(picture):
     encoding, pixels, padding, big_endian = picture
     sent = message(pixels, encoding, padding, big_endian)
-    bridged = images._decode_with_cv_bridge(images.load_cv_bridge(), sent)
-    np.testing.assert_array_equal(images.decode_with_numpy(sent), bridged)
+    bridged = image_messages._decode_with_cv_bridge(image_messages.load_cv_bridge(), sent)
+    np.testing.assert_array_equal(image_messages.decode_with_numpy(sent), bridged)
 
 
 @pytest.mark.parametrize("encoding", ["rgb8", "bgr8", "rgba8", "bgra8"])

@@ -38,7 +38,7 @@ from lisa_ros.recordings.bag_reader import RgbdBag
 
 _START_TIMEOUT = 600.0  # s; LISA-13B from a slow disk
 _HEARD_TIMEOUT = 60.0
-_TRUTH_NODE = "lisa_ros.nodes.evaluator_truth"
+_TRUTH_NODE = "lisa_ros.evaluation.replay.truth_node"
 
 
 @dataclass(frozen=True)
