@@ -21,6 +21,7 @@ from lisa_ros.msg import SegmentationResult as Result
 from lisa_ros.nodes.finder import ImageFinder
 from lisa_ros.nodes.frame_buffer import SECOND, Bundle
 from lisa_ros.nodes.health import Health
+from lisa_ros.nodes.progress import reporter, silence_of, tell
 from lisa_ros.nodes.queries import STANDING, Conversations, Query, QueryBoard, check_text
 from lisa_ros.nodes.replies import Reply, refusal, reply
 from lisa_ros.nodes.session import Session
@@ -35,7 +36,6 @@ _STATUS = {
     MemoryBudgetError: Result.OUT_OF_MEMORY,
     MemoryError: Result.OUT_OF_MEMORY,
 }
-_TEXT_PERIOD = 0.05  # s between two feedbacks that only add words
 
 
 class QueryDesk:
@@ -100,7 +100,7 @@ class QueryDesk:
             return self._conclude(query, refusal(query, Result.REJECTED, "the node is not active; activate it"))
         for old in self._board.add(query):
             self._conclude(old, refusal(old, Result.CANCELLED, f"superseded by the newer query {query.query_id}"))
-        _tell(query, Segment.Feedback.QUEUED)
+        tell(query, Segment.Feedback.QUEUED)
         self._bind(query)
         self._start()
 
@@ -145,17 +145,13 @@ class QueryDesk:
         query = self._board.running
         if query is None:
             return
-        silence, limit = time.perf_counter() - query.alive, query.settings.model_timeout
-        if not 0 < limit < silence:
-            self._health.stuck = ""  # it may have come back within its query
-            return
-        if not self._health.stuck:
-            self._log.error(f"the model is silent for {silence:.0f} s in query {query.query_id} {query.text[:80]!r}")
+        reason = silence_of(query)
+        if reason and not self._health.stuck:
+            self._log.error(f"{reason}; it hangs in query {query.query_id} {query.text[:80]!r}")
             self._conversations.forget(query.conversation_id)
-        self._health.stuck = (
-            f"the model has given no sign of life for {silence:.0f} s (model_timeout is {limit:g} s); restart the node "
-            "if it does not come back"
-        )
+        self._health.stuck = reason  # "" again where it came back within its query
+        if not reason:
+            return
         for owed in self._board.everything():
             self._board.drop(owed)
             self._conclude(owed, refusal(owed, Result.MODEL_ERROR, self._health.stuck))
@@ -224,7 +220,7 @@ class QueryDesk:
     def _work(self, query: Query, kept: frozenset[str]) -> tuple[Reply, dict, dict]:
         """In the worker's thread."""
         self._session.keep_conversations(kept)
-        answer = self._session.answer(query, _reporter(query, self._post))
+        answer = self._session.answer(query, reporter(query, self._post))
         return reply(query, answer, self._session.provenance), answer.seconds, self._session.memory()
 
     def _on_worked(self, query: Query, future):
@@ -281,22 +277,3 @@ def _summary(query: Query, result: Result) -> str:
     return outcome + (
         f", {result.message[:300]}" if result.message else f", {len(result.targets)} targets, {result.answer[:120]!r}"
     )
-
-
-def _tell(query: Query, stage: int, text: str = "", masks: int = 0):
-    if query.on_progress is not None and not query.finished:
-        query.on_progress(stage, text, masks)
-
-
-def _reporter(query: Query, post: Callable):
-    """Progress from the worker's thread to the executor's; words alone are passed on a few times a second."""
-    last = {"stage": None, "time": 0.0}
-
-    def report(stage: int, text: str, masks: int):
-        now = query.alive = time.perf_counter()
-        if stage == last["stage"] == Segment.Feedback.GENERATING and now - last["time"] < _TEXT_PERIOD:
-            return
-        last["stage"], last["time"] = stage, now
-        post(lambda: _tell(query, stage, text, masks))
-
-    return report

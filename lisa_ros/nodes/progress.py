@@ -1,0 +1,40 @@
+"""Signs of life of a query that the model works on: for whoever asked, and for the watch over the model. No rclpy."""
+
+import time
+from collections.abc import Callable
+
+from lisa_ros.action import Segment
+from lisa_ros.nodes.queries import Query
+
+_TEXT_PERIOD = 0.05  # s between two feedbacks that only add words
+
+
+def tell(query: Query, stage: int, text: str = "", masks: int = 0):
+    """Feedback to whoever asked, unless the query has its result."""
+    if query.on_progress is not None and not query.finished:
+        query.on_progress(stage, text, masks)
+
+
+def reporter(query: Query, post: Callable):
+    """Progress from the worker's thread to the executor's; words alone are passed on a few times a second."""
+    last = {"stage": None, "time": 0.0}
+
+    def report(stage: int, text: str, masks: int):
+        now = query.alive = time.perf_counter()
+        if stage == last["stage"] == Segment.Feedback.GENERATING and now - last["time"] < _TEXT_PERIOD:
+            return
+        last["stage"], last["time"] = stage, now
+        post(lambda: tell(query, stage, text, masks))
+
+    return report
+
+
+def silence_of(query: Query) -> str:
+    """What to say of a model that has worked on a query for too long without a sign of life; "" where all is well."""
+    silence, limit = time.perf_counter() - query.alive, query.settings.model_timeout
+    if not 0 < limit < silence:
+        return ""
+    return (
+        f"the model has given no sign of life for {silence:.0f} s (model_timeout is {limit:g} s); restart the node "
+        "if it does not come back"
+    )
