@@ -13,7 +13,8 @@ from lisa_ros.simulator.palette import COLOURS
 from lisa_ros.simulator.shapes import CATEGORIES
 from training.tabletop.joint import TabletopStage, export
 from training.tabletop.packing import IGNORE_INDEX
-from training.tabletop.questions import NOWHERE, Asker, looking_loss, tokenizer_of, word_ids
+from training.tabletop.questions import NOWHERE, Asker, tokenizer_of, word_ids
+from training.tabletop.reading import looking_loss
 from training.tabletop.scenes import CATEGORY_COUNT, HEIGHT, IGNORE, STRIDE, WIDTH, collate, soft_masks
 from training.tabletop.settings import load_settings
 from training.tabletop.tokenizer import write_tokenizer

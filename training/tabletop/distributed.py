@@ -20,6 +20,14 @@ def start() -> tuple[int, int]:
     return dist.get_rank(), dist.get_world_size()
 
 
+def start_stage() -> tuple[int, int]:
+    """`start`, and what every stage begins with: the same seed, and one thread where processes share a CPU."""
+    rank, world = start()
+    torch.set_num_threads(1 if world > 1 else torch.get_num_threads())
+    torch.manual_seed(0)
+    return rank, world
+
+
 def average_weights(module: torch.nn.Module) -> None:
     """Replaces every floating-point parameter and buffer by its mean over the processes."""
     if not dist.is_initialized() or dist.get_world_size() == 1:

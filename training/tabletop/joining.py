@@ -8,7 +8,8 @@ from torch import Tensor, nn
 from lisa_ros.model.network import LisaNetwork
 from lisa_ros.model.tokenizer import LisaTokenizer
 from training.errors import TrainingError
-from training.tabletop.questions import coverage, uncovered, word_ids
+from training.tabletop.questions import word_ids
+from training.tabletop.reading import coverage, uncovered
 from training.tabletop.scenes import scene_batches
 
 FIRST_SCENE = 8_000_000

@@ -15,28 +15,11 @@ from lisa_ros.model.checkpoint import save_pretrained
 from lisa_ros.model.network import LisaNetwork
 from training.errors import TrainingError
 from training.losses import mask_losses, soft_iou
-from training.tabletop.distributed import start
+from training.tabletop.distributed import start_stage
 from training.tabletop.joining import join
 from training.tabletop.loop import LoopOptions, fit
-from training.tabletop.questions import (
-    DECISION_WEIGHT,
-    LOOKING_WEIGHT,
-    NAMING_WEIGHT,
-    POINTING_WEIGHT,
-    Asker,
-    PointingHead,
-    QuestionBatch,
-    answer_losses,
-    decision_loss,
-    lisa_config,
-    looking_loss,
-    naming_loss,
-    pointing_loss,
-    question_stream,
-    read,
-    tokenizer_of,
-    word_ids,
-)
+from training.tabletop.questions import Asker, QuestionBatch, lisa_config, question_stream, tokenizer_of, word_ids
+from training.tabletop.reading import PointingHead, reading_losses
 from training.tabletop.settings import Settings
 from training.tabletop.vision import DenseHead
 
@@ -59,35 +42,18 @@ class TabletopStage(nn.Module):
 
     def losses(self, batch: QuestionBatch, rng: np.random.Generator) -> dict[str, Tensor]:
         """LISA's losses and those of the helper heads."""
-        network, packed = self.network, batch.packed
+        network = self.network
         embedding, maps = network.sam.image_encoder(batch.scenes.images)
         features = network.sam.features_of(embedding, maps)
         visual = network.visual_tokens(features, None)
-        reading = read(network, packed, visual)
-        hidden = reading.hidden
-        answer, accuracy = answer_losses(network, hidden, packed)
+        hidden, read = reading_losses(network, self.words, self.pointing, batch, visual)
         masked, iou = self._mask_losses(features, hidden, batch, rng)
         dense, miou = self.dense.loss(embedding, maps, batch.scenes)
-        pointed = pointing_loss(self.pointing, hidden, visual, batch)
-        decision = decision_loss(network, hidden, batch)
-        naming = naming_loss(network, self.words, reading.middle, batch)
-        looking = looking_loss(reading.looking, batch)
         return {
-            "loss": answer
-            + masked
-            + DECISION_WEIGHT * decision
-            + LOOKING_WEIGHT * looking
-            + DENSE_WEIGHT * dense
-            + POINTING_WEIGHT * pointed
-            + NAMING_WEIGHT * naming,
-            "answer": answer.detach(),
-            "token_accuracy": accuracy,
-            "decision": decision.detach(),
+            **read,
+            "loss": read["loss"] + masked + DENSE_WEIGHT * dense,
             "mask": masked.detach(),
             "iou": iou,
-            "looking": looking.detach(),
-            "pointing": pointed.detach(),
-            "naming": naming.detach(),
             "dense": dense.detach(),
             "miou": miou,
         }
@@ -107,9 +73,7 @@ class TabletopStage(nn.Module):
 
 def train(settings: Settings) -> None:
     """Runs or resumes stage 3 from what stages 1 and 2 left; the state is in `run_dir/tabletop/last.pt`."""
-    _, world = start()
-    torch.set_num_threads(1 if world > 1 else torch.get_num_threads())
-    torch.manual_seed(0)
+    start_stage()
     options = settings.tabletop
     tokenizer = tokenizer_of(settings)
     asker = Asker(tokenizer)

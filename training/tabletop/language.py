@@ -6,7 +6,6 @@ for so live in one space from the start, which a small model otherwise finds onl
 predicts [SEG] learns the mask prompt that stage 1 used for the same object.
 """
 
-
 import numpy as np
 import torch
 import torch.nn.functional as F
@@ -14,29 +13,10 @@ from torch import Tensor, nn
 
 from lisa_ros.model.network import LisaNetwork
 from training.errors import TrainingError
-from training.tabletop.distributed import start
+from training.tabletop.distributed import start_stage
 from training.tabletop.loop import LoopOptions, fit
-from training.tabletop.questions import (
-    DECISION_WEIGHT,
-    LOOKING_WEIGHT,
-    NAMING_WEIGHT,
-    POINTING_WEIGHT,
-    Asker,
-    PointingHead,
-    QuestionBatch,
-    answer_losses,
-    coverage,
-    decision_loss,
-    lisa_config,
-    looking_loss,
-    naming_loss,
-    pointing_loss,
-    question_stream,
-    read,
-    tokenizer_of,
-    uncovered,
-    word_ids,
-)
+from training.tabletop.questions import Asker, QuestionBatch, lisa_config, question_stream, tokenizer_of, word_ids
+from training.tabletop.reading import PointingHead, coverage, reading_losses, uncovered
 from training.tabletop.scenes import SceneBatch
 from training.tabletop.settings import Settings
 from training.tabletop.vision import VisionStage
@@ -97,29 +77,9 @@ class LanguageStage(nn.Module):
     def losses(self, batch: QuestionBatch, vision: VisionStage, rng: np.random.Generator) -> dict[str, Tensor]:
         """Answers, pointing, and the mask prompts of stage 1 for single objects."""
         visual = self.true_tokens(batch.scenes, rng)
-        reading = read(self.network, batch.packed, visual)
-        hidden = reading.hidden
-        answer, accuracy = answer_losses(self.network, hidden, batch.packed)
-        pointed = pointing_loss(self.pointing, hidden, visual, batch)
+        hidden, read = reading_losses(self.network, self.words, self.pointing, batch, visual)
         prompt = self._prompt_loss(hidden, vision, batch)
-        decision = decision_loss(self.network, hidden, batch)
-        naming = naming_loss(self.network, self.words, reading.middle, batch)
-        looking = looking_loss(reading.looking, batch)
-        return {
-            "loss": answer
-            + DECISION_WEIGHT * decision
-            + LOOKING_WEIGHT * looking
-            + POINTING_WEIGHT * pointed
-            + NAMING_WEIGHT * naming
-            + PROMPT_WEIGHT * prompt,
-            "answer": answer.detach(),
-            "token_accuracy": accuracy,
-            "decision": decision.detach(),
-            "looking": looking.detach(),
-            "pointing": pointed.detach(),
-            "naming": naming.detach(),
-            "prompt": prompt.detach(),
-        }
+        return {**read, "loss": read["loss"] + PROMPT_WEIGHT * prompt, "prompt": prompt.detach()}
 
     def _prompt_loss(self, hidden: Tensor, vision: VisionStage, batch: QuestionBatch) -> Tensor:
         rows, described = [], []
@@ -143,9 +103,7 @@ class LanguageStage(nn.Module):
 
 def train(settings: Settings) -> None:
     """Runs or resumes stage 2; needs stage 1 for the mask prompts; the state is in `run_dir/language/last.pt`."""
-    _, world = start()
-    torch.set_num_threads(1 if world > 1 else torch.get_num_threads())
-    torch.manual_seed(0)
+    start_stage()
     options = settings.language
     tokenizer = tokenizer_of(settings)
     asker = Asker(tokenizer)

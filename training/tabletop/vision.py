@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from lisa_ros.model.sam import SamConfig, SegmentAnything
 from training.losses import mask_losses, soft_iou
-from training.tabletop.distributed import start
+from training.tabletop.distributed import start_stage
 from training.tabletop.loop import LoopOptions, fit
 from training.tabletop.scenes import CATEGORY_COUNT, COLOUR_COUNT, IGNORE, SceneBatch, scene_batches, soft_masks
 from training.tabletop.settings import Settings
@@ -163,9 +163,7 @@ class VisionStage(nn.Module):
 
 def train(settings: Settings) -> None:
     """Runs or resumes stage 1; the state is in `run_dir/vision/last.pt`."""
-    rank, world = start()
-    torch.set_num_threads(1 if world > 1 else torch.get_num_threads())
-    torch.manual_seed(0)
+    rank, world = start_stage()
     options = settings.vision
 
     def batches(first_step: int) -> Iterator[tuple[SceneBatch, np.random.Generator]]:
