@@ -160,9 +160,28 @@ def ros_context():
 
 
 @pytest.fixture(scope="session")
+def shared_context():
+    """An rclpy context for nodes that outlive a test."""
+    rclpy = pytest.importorskip("rclpy")
+    context = rclpy.Context()
+    rclpy.init(context=context)
+    yield context
+    rclpy.try_shutdown(context=context)
+
+
+@pytest.fixture(scope="session")
 def golden() -> Path:
     """Directory of reference data from the original code: LISA_ROS_GOLDEN, else the copy in the repository."""
     return Path(os.environ.get("LISA_ROS_GOLDEN", ROOT / "tests" / "golden"))
+
+
+@pytest.fixture(scope="session")
+def reference(golden) -> Path:
+    """Directory of the checkpoint with tiny sizes; golden may name a folder of several variants, or one of them."""
+    for folder in (golden / "c_tiny", golden):
+        if (folder / "lisa_hf").exists():
+            return folder
+    pytest.skip(f"no reference checkpoint in {golden}")
 
 
 _LOCKS_BEFORE = pytest.StashKey[set]()

@@ -10,17 +10,7 @@ sys.path[:0] = [str(HERE), str(HERE.parent / "nodes")]
 
 
 @pytest.fixture(scope="session")
-def fault_context():
-    import rclpy
-
-    context = rclpy.Context()
-    rclpy.init(context=context)
-    yield context
-    rclpy.try_shutdown(context=context)
-
-
-@pytest.fixture(scope="session")
-def start_node(fault_context, tmp_path_factory):
+def start_node(shared_context, tmp_path_factory):
     """start_node(**parameters) -> (node process, robot), both ready; they end with the session."""
     from fault_robot import FaultRobot, NodeProcess
 
@@ -31,7 +21,7 @@ def start_node(fault_context, tmp_path_factory):
         log = tmp_path_factory.mktemp("node") / "log.txt"
         node = NodeProcess(namespace, log, program, **parameters)
         if robot is None:
-            robot = FaultRobot(fault_context, namespace)
+            robot = FaultRobot(shared_context, namespace)
         started.append((node, robot))
         if ready:
             robot.hello(node)

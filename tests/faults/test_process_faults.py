@@ -50,11 +50,11 @@ def test_queries_in_every_state_get_a_result(robot):
     robot.hello_again()
 
 
-def test_a_goal_whose_client_dies_does_not_disturb_the_others(robot, fault_context):
+def test_a_goal_whose_client_dies_does_not_disturb_the_others(robot, shared_context):
     from fault_robot import FaultRobot
 
     robot.stream()
-    other = FaultRobot(fault_context, robot.get_namespace())
+    other = FaultRobot(shared_context, robot.get_namespace())
     assert other.until(other.action.server_is_ready)
     other.send("sleep 1 red of the dead")
     other.close()

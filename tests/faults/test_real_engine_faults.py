@@ -12,14 +12,6 @@ pytestmark = pytest.mark.ros
 
 
 @pytest.fixture(scope="module")
-def reference(golden):
-    for folder in (golden / "c_tiny", golden):
-        if (folder / "lisa_hf").exists():
-            return folder
-    pytest.skip(f"no reference checkpoint in {golden}")
-
-
-@pytest.fixture(scope="module")
 def real(start_node, start_camera, reference):
     """(node, robot): the node runs the small reference checkpoint; a camera of 640x480 at 30 Hz streams to it."""
     options = {"model": reference / "lisa_hf", "vision_tower": reference / "clip_tiny", "device": "cpu"}

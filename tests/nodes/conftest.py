@@ -8,17 +8,6 @@ import pytest
 sys.path.insert(0, str(Path(__file__).parent))
 
 
-@pytest.fixture(scope="session")
-def shared_context():
-    """An rclpy context for nodes that outlive a test."""
-    import rclpy
-
-    context = rclpy.Context()
-    rclpy.init(context=context)
-    yield context
-    rclpy.try_shutdown(context=context)
-
-
 @pytest.fixture(scope="module")
 def start(shared_context, tmp_path_factory):
     """start(**parameters) -> (process, robot) in a namespace of their own; both end with the module.

@@ -12,15 +12,6 @@ pytestmark = pytest.mark.ros
 
 
 @pytest.fixture(scope="module")
-def reference(golden):
-    """Directory of the checkpoint with tiny sizes; golden may name a folder of several variants, or one of them."""
-    for folder in (golden / "c_tiny", golden):
-        if (folder / "lisa_hf").exists():
-            return folder
-    pytest.skip(f"no reference checkpoint in {golden}")
-
-
-@pytest.fixture(scope="module")
 def asked(start, reference):
     """The reference's cases, and the robot of a node that runs the reference's checkpoint."""
     _, robot = start("run_reference.py", active=False, model=reference, max_new_tokens=12)
