@@ -87,7 +87,8 @@ class Perception(LifecycleNode):
         self._monitor = Monitor(self, self._settings, self.buffer, self.health, self._poses, self._watch)
         self._create_interface()
         load_before_configure(self, self._loaded)
-        if settings.autostart:
+        self._starts_itself = settings.autostart
+        if self._starts_itself:
             self._load().add_done_callback(lambda _: self._mailbox.post(self._autostart))
 
     def quit(self):
@@ -146,11 +147,15 @@ class Perception(LifecycleNode):
         return self._loader.load(settings)
 
     def _loaded(self) -> Future:
+        """For a configure from outside: whoever sends it leads from now on."""
+        self._starts_itself = False
         future = Future()
         self._load().add_done_callback(lambda _: self._mailbox.post(lambda: future.set_result(None)))
         return future
 
     def _autostart(self):
+        if not self._starts_itself:
+            return
         # The weights are there, so both transitions are quick and the node answered all the while.
         if self.state == "unconfigured" and self._loader.wanted:
             self.trigger_configure()

@@ -175,6 +175,15 @@ def test_the_node_answers_while_a_configure_by_hand_loads(start):
     assert process.stop(signal.SIGTERM) == 0
 
 
+def test_a_configure_by_hand_takes_over_from_autostart(start):
+    process, robot = start(active=False, model="'load=4'")
+    assert robot.until(lambda: "loading 'load=4'" in process.log, 20)
+    assert robot.transition("configure") and robot.state() == "inactive"
+    assert process.log.count("loading 'load=4'") == 1
+    assert robot.transition("activate")
+    robot.until_active(process.process)
+
+
 def test_nothing_outlives_a_node_that_is_killed(start):
     process, robot = start()
     threads = Path(f"/proc/{process.process.pid}/task").iterdir()
