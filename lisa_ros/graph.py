@@ -104,10 +104,15 @@ def environment() -> dict[str, str]:
 
     Fast DDS moves large best-effort images only with more shared memory than it takes by default: config/fastdds.xml.
     """
+    name = fastdds_variable()
+    return {} if name in os.environ else {name: str(share_directory() / "config" / "fastdds.xml")}
+
+
+def fastdds_variable() -> str:
+    """Name of the variable in which this distribution's Fast DDS looks for a profile."""
     # Kilted warns of the old name, Jazzy and older know no other.
     old = os.environ.get("ROS_DISTRO") in ("humble", "iron", "jazzy")
-    name = "FASTRTPS_DEFAULT_PROFILES_FILE" if old else "FASTDDS_DEFAULT_PROFILES_FILE"
-    return {} if name in os.environ else {name: str(share_directory() / "config" / "fastdds.xml")}
+    return "FASTRTPS_DEFAULT_PROFILES_FILE" if old else "FASTDDS_DEFAULT_PROFILES_FILE"
 
 
 def _complete(values: Mapping[str, str]) -> dict[str, str]:

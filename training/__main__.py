@@ -33,17 +33,17 @@ def _parser() -> argparse.ArgumentParser:
 
     def command(name: str, description: str) -> argparse.ArgumentParser:
         one = commands.add_parser(name, help=description, description=description)
-        one.add_argument("--config", type=Path, default=Path("config/training/tabletop.yaml"), help="YAML of the run")
+        one.add_argument("--config", type=Path, required=True, help="YAML of the run, as those in config/training")
         return one
 
     train = command("train", "trains; goes on from the last checkpoint where there is one")
     train.add_argument("--stage", choices=STAGES, help="recipe tabletop: this stage alone")
     for stage in STAGES:
-        command(stage, f"the same as train --stage {stage}")
+        command(stage, f"recipe tabletop: the same as train --stage {stage}")
     for name, description in (
         ("validate", "scores a checkpoint (gIoU, cIoU) on the sets of the configuration"),
         ("merge", "adds the adapters to their base: a checkpoint that Lisa.from_pretrained loads"),
-        ("export", "writes the trained model as a checkpoint that Lisa.from_pretrained loads"),
+        ("export", "recipe tabletop: writes the last stage's model as a checkpoint; recipe lora: the same as merge"),
     ):
         one = command(name, description)
         one.add_argument("--checkpoint", type=Path, help="in place of the run's best one; `base`: untrained")
@@ -84,9 +84,13 @@ def _run_tabletop(args: argparse.Namespace, command: str, stage: str | None) -> 
         for name in (stage,) if stage else STAGES:
             stages[name](settings)
     elif command == "export":
+        if args.checkpoint:
+            raise ConfigurationError("recipe tabletop exports what the last stage left; leave --checkpoint out")
         joint.export(settings, args.out)
     else:
-        raise ConfigurationError(f"recipe tabletop has no command {command}; use train, export, and lisa_ros evaluate")
+        raise ConfigurationError(
+            f"recipe tabletop has no command {command}; use train or export, and score with `lisa-ros eval tabletop`"
+        )
 
 
 if __name__ == "__main__":

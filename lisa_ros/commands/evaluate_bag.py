@@ -16,7 +16,7 @@ def add_parser(benchmarks) -> None:
     about = "a recording replayed to the real node over real topics, in lockstep and in real time, with a report"
     parser = benchmarks.add_parser(NAME, help=about, description=about[0].upper() + about[1:] + ".")
     for argument in ARGUMENTS:
-        words = argument.about[0].lower() + argument.about[1:]
+        words = argument.about
         words += f" (default: {argument.default})" if argument.default else ""
         flag = {"nargs": "?"} if argument.name == "bag" else {}
         name = "bag" if argument.name == "bag" else "--" + argument.name.replace("_", "-")

@@ -7,6 +7,7 @@ from importlib import metadata
 from importlib.util import find_spec
 
 from lisa_ros.commands.common import add_model_arguments, load_lisa
+from lisa_ros.graph import fastdds_variable
 
 _LIBRARIES = ("torch", "transformers", "segment-anything", "open3d", "numpy", "opencv-python-headless", "bitsandbytes")
 # module, what is lost without it
@@ -14,7 +15,7 @@ _ROS = (
     ("rclpy", "no nodes: `ask` and `eval` work, `up` and `demo` do not"),
     ("sensor_msgs", "no nodes"),
     ("lisa_ros.msg", "no nodes: the package's messages are not built, install it with pip or colcon"),
-    ("tf2_ros", "clouds stay in the camera's frame, or use the parameter camera_pose"),
+    ("tf2_ros", "clouds stay in the camera's frame, or use the parameters target_frame and camera_pose"),
     ("tf2_msgs", "the simulated camera publishes no TF"),
     ("cv_bridge", "images are converted by the package's own numpy code"),
     ("vision_msgs", "boxes go out as markers and poses only"),
@@ -77,7 +78,7 @@ def _ros():
     _line("ROS", source)
     for module, loss in _ROS:
         _line(f"  {module}", "there" if _has(module) else f"missing: {loss}")
-    for name in ("RMW_IMPLEMENTATION", "ROS_DOMAIN_ID", "FASTDDS_DEFAULT_PROFILES_FILE"):
+    for name in ("RMW_IMPLEMENTATION", "ROS_DOMAIN_ID", fastdds_variable()):
         _line(f"  {name}", os.environ.get(name, "not set"))
 
 

@@ -1,9 +1,10 @@
 """Mask and depth to clouds and boxes. No torch, no rclpy; open3d, slow to load, is imported at the first cloud."""
 
 from lisa_ros.geometry.camera import CameraModel
-from lisa_ros.geometry.clouds import CloudOptions, CloudReport, scene_cloud, target_cloud
+from lisa_ros.geometry.clouds import CloudReport, scene_cloud, target_cloud
 from lisa_ros.geometry.depth import depth_to_metres
 from lisa_ros.geometry.masks import count_components, touches_border
+from lisa_ros.geometry.options import CloudOptions
 
 __all__ = [
     "CameraModel",

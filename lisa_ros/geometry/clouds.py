@@ -1,65 +1,14 @@
 """Target and scene clouds for grasping, from a mask, a registered depth image and a camera model."""
 
-import math
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 
 import numpy as np
 
-from lisa_ros.errors import ConfigurationError, InvalidImageError, NoDepthError
+from lisa_ros.errors import InvalidImageError, NoDepthError
 from lisa_ros.geometry.boxes import oriented_box
 from lisa_ros.geometry.camera import CameraModel
 from lisa_ros.geometry.masks import count_components, dilate, erode_parts, nearest_index, touches_border
-
-
-@dataclass(frozen=True)
-class CloudOptions:
-    """How clouds are cleaned. Pixels are those of the depth image; lengths are in m.
-
-    erode_pixels: rim taken off the mask, where depth cameras interpolate between object and background (flying pixels).
-    min_kept_share: a part of the mask that erosion would leave with a smaller share of its pixels is eroded less.
-    min_component_share: parts of the mask smaller than this share of the largest one are dropped.
-    min_range, max_range: depth outside is ignored.
-    voxel_size: one point per cube of this edge in the target cloud; 0 keeps every point.
-    outlier_neighbours, outlier_radius: a point with fewer neighbours within `outlier_radius` times the points' spacing
-        is dropped; 0 neighbours keeps all. The spacing is the footprint of a pixel at the target's distance, or
-        voxel_size if that is larger.
-    min_points: fewer points than this are no target cloud.
-    scene_margin_pixels: the scene cloud stays this far from the mask, so that no rim of the target is an obstacle.
-    scene_voxel_size: one point per cube of this edge in the scene cloud; 0 keeps every point.
-    """
-
-    erode_pixels: int = 2
-    min_kept_share: float = 0.4
-    min_component_share: float = 0.05
-    min_range: float = 0.1
-    max_range: float = 10.0
-    voxel_size: float = 0.002
-    outlier_neighbours: int = 3
-    outlier_radius: float = 3.0
-    min_points: int = 10
-    scene_margin_pixels: int = 4
-    scene_voxel_size: float = 0.01
-
-    def __post_init__(self):
-        limits = {
-            "erode_pixels": (0, 50),
-            "min_kept_share": (0, 1),
-            "min_component_share": (0, 1),
-            "min_range": (0, 1000),
-            "max_range": (0, 1000),
-            "voxel_size": (0, 1),
-            "outlier_neighbours": (0, 1000),
-            "outlier_radius": (1, 100),
-            "min_points": (1, 1_000_000),
-            "scene_margin_pixels": (0, 200),
-            "scene_voxel_size": (0, 1),
-        }
-        for field in fields(self):
-            value, (low, high) = getattr(self, field.name), limits[field.name]
-            if not (math.isfinite(value) and low <= value <= high):
-                raise ConfigurationError(f"{field.name}={value} must lie between {low} and {high}")
-        if self.min_range >= self.max_range:
-            raise ConfigurationError(f"min_range={self.min_range} must be below max_range={self.max_range}")
+from lisa_ros.geometry.options import CloudOptions
 
 
 @dataclass(frozen=True)

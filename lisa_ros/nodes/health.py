@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 
 from diagnostic_msgs.msg import DiagnosticStatus, KeyValue
 
+from lisa_ros.graph import fastdds_variable
 from lisa_ros.msg import SegmentationResult
 from lisa_ros.nodes.frame_buffer import SECOND, FrameBuffer
 
@@ -26,7 +27,7 @@ STATUS_NAMES = {
 _SILENCE = 3 * SECOND  # a matched publisher without messages for so long is worth a hint
 FASTDDS_HINT = (
     "a publisher is matched, but no image arrives: with Fast DDS's default shared memory of 512 KB large best-effort "
-    "images are lost; set FASTDDS_DEFAULT_PROFILES_FILE for the camera's process to this package's config/fastdds.xml"
+    f"images are lost; set {fastdds_variable()} for the camera's process to this package's config/fastdds.xml"
 )
 
 

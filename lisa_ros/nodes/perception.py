@@ -1,6 +1,6 @@
 """Lifecycle node `perception`: asks a LISA model about camera images, in words.
 
-Wiring only; topics and rules are in docs.
+Wiring only; topics, rules and parameters are in docs/node.md.
 """
 
 import sys

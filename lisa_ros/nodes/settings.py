@@ -40,7 +40,8 @@ class Settings:
     )
     precision: str = _setting(
         "fp32",
-        "Precision of the language model's weights",
+        "Precision of the weights; fp32, bf16, fp16: of all but mask decoder and text projection, which stay in fp32; "
+        "int8, nf4: of the language model's linear layers",
         choices=("fp32", "bf16", "fp16", "int8", "nf4"),
         at_configure=True,
     )
@@ -78,7 +79,8 @@ class Settings:
     target_frame: str = _setting("", "Frame of clouds and boxes; empty: the camera's optical frame")
     camera_pose: tuple[float, ...] = _setting(
         (),
-        "Fixed pose of the camera's optical frame in target_frame, in place of TF: x y z (m) qx qy qz qw; empty: TF",
+        "Fixed pose of the camera's optical frame in target_frame, in place of TF: x y z (m) qx qy qz qw; empty: TF. "
+        "Without a target_frame it has no effect",
     )
 
     mode: str = _setting(
@@ -148,10 +150,9 @@ class Setting:
 
 
 def all_settings() -> list[Setting]:
-    """The settings in the order of `Settings`, then those of CloudOptions, whose limits CloudOptions checks itself."""
+    """The settings in the order of `Settings`, then those of CloudOptions."""
     plain = [Setting(item.name, item.default, **item.metadata) for item in fields(Settings) if item.metadata]
-    about = "Cloud cleaning, see CloudOptions of lisa_ros.geometry"
-    return plain + [Setting(CLOUD_PREFIX + item.name, item.default, about) for item in fields(CloudOptions)]
+    return plain + [Setting(CLOUD_PREFIX + item.name, item.default, **item.metadata) for item in fields(CloudOptions)]
 
 
 def _check(name: str, value, facts: Mapping[str, Any]):

@@ -4,7 +4,6 @@ Besides LISA's losses, two heads that are thrown away keep the small model on co
 pointing head, which asks of the states that begin the answer and that predict [SEG] where the target lies.
 """
 
-import shutil
 from pathlib import Path
 
 import numpy as np
@@ -92,11 +91,10 @@ def train(settings: Settings) -> None:
 
 
 def export(settings: Settings, out: Path) -> None:
-    """Writes the trained model as a checkpoint directory that `Lisa.from_pretrained` loads."""
+    """Writes the trained model as a checkpoint directory that `Lisa.from_pretrained` loads, over one that is there."""
     checkpoint = settings.run_dir / "tabletop" / "last.pt"
     if not checkpoint.exists():
         raise TrainingError(f"{checkpoint} is missing: run `python -m training tabletop` first")
     stage = TabletopStage(settings, word_ids(tokenizer_of(settings)))
     stage.load_state_dict(torch.load(checkpoint, map_location="cpu", weights_only=True)["model"])
-    shutil.rmtree(out, ignore_errors=True)
     save_pretrained(stage.network, settings.run_dir / "tokenizer", out, torch.float16)

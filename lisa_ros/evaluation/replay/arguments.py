@@ -19,7 +19,7 @@ ARGUMENTS = (
     Argument("boundary", "Pixels around the truth's edges that are not scored; empty: 3, in the simulated tabletop 0"),
     Argument("timeout", f"Seconds for one answer; empty: {_TIMEOUT:g}"),
     *(argument for argument in graph.ARGUMENTS if argument.name in _NODE),
-    Argument("grounding_dino", "Grounding DINO for the Grounded-SAM baseline: directory or hub id; needs sam too"),
+    Argument("grounding_dino", "Grounding DINO for the Grounded-SAM baseline: directory or hub id; sam is needed too"),
     Argument("sam", "Segment Anything for that baseline, in transformers' layout: directory or hub id"),
 )
 

@@ -1,0 +1,51 @@
+"""docs/node.md says what the node's code says: parameters, topics, statuses, launch arguments."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from lisa_ros import graph
+from lisa_ros.nodes.settings import Setting, all_settings
+
+pytestmark = pytest.mark.unit
+
+PAGE = (Path(__file__).parents[2] / "docs" / "node.md").read_text()
+ROW = re.compile(r"^\| `([^`]+)`", re.MULTILINE)
+
+
+def section(title: str) -> str:
+    return PAGE.split(f"\n## {title}\n")[1].split("\n## ")[0]
+
+
+def parameter_row(setting: Setting) -> str:
+    """A row of the table of parameters."""
+    default = {(): "[]", True: "true", False: "false"}.get(setting.default, setting.default)
+    if setting.choices:
+        values = ", ".join(setting.choices)
+    else:
+        values = "" if setting.low is None else f"{setting.low:g} to {setting.high:g}"
+    when = "at start" if setting.fixed else "unconfigured" if setting.at_configure else "any time"
+    return f"| `{setting.name}` | {default} | {values} | {when} | {setting.about} |"
+
+
+def test_every_parameter_is_on_the_page_as_the_node_declares_it():
+    expected = [parameter_row(setting) for setting in all_settings()]
+    found = [line for line in section("Parameters").splitlines() if line.startswith("| `")]
+    assert found == expected, "the rows should be:\n" + "\n".join(expected)
+
+
+def test_every_launch_argument_is_on_the_page():
+    rows = [f"| `{one.name}` | {one.default} | {one.about} |" for one in graph.ARGUMENTS]
+    found = [line for line in section("Launch arguments").splitlines() if line.startswith("| `")]
+    assert found == rows, "the rows should be:\n" + "\n".join(rows)
+
+
+@pytest.mark.ros
+def test_every_topic_and_status_is_on_the_page():
+    from lisa_ros.nodes.health import STATUS_NAMES
+    from lisa_ros.nodes.outputs import _TOPICS
+
+    topics = {name.removeprefix("/lisa/") for name in ROW.findall(section("What it publishes"))}
+    assert topics == {*_TOPICS, "answer", "result", "detections", "/diagnostics"}
+    assert ROW.findall(section("How a query ends")) == [name.upper() for name in STATUS_NAMES.values()]
