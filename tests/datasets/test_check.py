@@ -1,5 +1,7 @@
 """`python -m training.data check`: what is there, what is missing, where it comes from."""
 
+import json
+
 import pytest
 
 from lisa_ros.errors import ConfigurationError
@@ -56,6 +58,20 @@ def test_a_damaged_file_is_named(copy_of_root, name, path, content):
     assert status.state == DAMAGED
     (reason,) = status.broken or (status.error,)
     assert str(copy_of_root / path) in reason and reason in table([status])
+
+
+@pytest.mark.parametrize("row", ["oops", {"image": 5}])
+def test_a_row_that_is_none_damages_its_set_alone(copy_of_root, capsys, row):
+    path = copy_of_root / "llava_dataset" / "llava_instruct_150k.json"
+    rows = json.loads(path.read_text())
+    path.write_text(json.dumps([*rows, row]))
+    statuses = check(copy_of_root, ["ade20k", "llava_instruct_150k", "ReasonSeg|train"], read=1000)
+    assert [status.state for status in statuses] == [PARTIAL, DAMAGED, PARTIAL]
+    (reason,) = statuses[1].broken
+    assert str(path) in reason and f"row {len(rows)}" in reason
+    assert main(["check", str(copy_of_root), "ade20k", "llava_instruct_150k", "ReasonSeg|train"]) == 1
+    output = capsys.readouterr().out
+    assert "llava_instruct_150k  damaged" in output and "ReasonSeg|train" in output and reason in output
 
 
 def test_all_that_is_broken_and_all_that_is_absent(copy_of_root):

@@ -56,15 +56,22 @@ def _status(root: Path, name: str, read: int) -> Status:
     except LisaError as error:
         return Status(name, DAMAGED, None, files, error=str(error))
     exists = cache(Path.exists)
-    lacking = [[path for path in reader.files(index) if not exists(path)] for index in range(len(reader))]
-    whole = [index for index, paths in enumerate(lacking) if not paths]
-    broken = []
+    lacking, whole, broken = set(), [], []
+    for index in range(len(reader)):
+        try:
+            paths = [path for path in reader.files(index) if not exists(path)]
+        except LisaError as error:  # an annotation that does not even tell its files
+            broken.append(str(error))
+            continue
+        lacking.update(paths)
+        if not paths:
+            whole.append(index)
     for position in np.linspace(0, len(whole) - 1, min(read, len(whole))).astype(int).tolist():
         try:
             list(reader[whole[position]].turns)
         except LisaError as error:
             broken.append(str(error))
-    absent = tuple(sorted({path for paths in lacking for path in paths}))
+    absent = tuple(sorted(lacking))
     complete = not absent and all(published is None or found >= published for _, found, published in files)
     state = DAMAGED if broken else COMPLETE if complete else PARTIAL
     return Status(name, state, len(reader), files, absent, broken=tuple(broken))
