@@ -36,17 +36,23 @@ class LoraSettings:
 
 
 def target_modules(network: LisaNetwork, targets: Sequence[str]) -> list[str]:
-    """Names of the language model's linear layers that get an adapter. Raises ConfigurationError if there are none."""
-    found = [
+    """Names of the language model's linear layers that get an adapter.
+
+    Raises ConfigurationError where a target fits no layer, or there are no targets.
+    """
+    linear = [
         name
         for name, module in network.named_modules()
-        if isinstance(module, nn.Linear)
-        and not any(part in name for part in _NEVER_ADAPTED)
-        and name.split(".")[-1] in targets
+        if isinstance(module, nn.Linear) and not any(part in name for part in _NEVER_ADAPTED)
     ]
-    if not found:
-        raise ConfigurationError(f"lora.targets {list(targets)} name no linear layer of the language model")
-    return found
+    kinds = sorted({name.split(".")[-1] for name in linear})
+    unknown = [target for target in targets if target not in kinds]
+    if unknown or not targets:
+        raise ConfigurationError(
+            f"lora.targets: {', '.join(map(repr, unknown)) or 'the empty list'} names no linear layer of the language "
+            f"model; there are {', '.join(kinds)}"
+        )
+    return [name for name in linear if name.split(".")[-1] in targets]
 
 
 def prepare(network: LisaNetwork, lora: LoraSettings, trainable: Sequence[str]) -> None:

@@ -150,7 +150,8 @@ def test_tokens_are_added_once(tmp_path):
 
 def test_wrong_names_are_told():
     network = TINY.checkpoint().network
-    with pytest.raises(ConfigurationError, match="name no linear layer"):
-        target_modules(network, ("query",))
+    for targets, named in ((("query",), "'query'"), (("q_proj", "x_proj"), "'x_proj'"), ((), "the empty list")):
+        with pytest.raises(ConfigurationError, match=f"lora.targets: {named} names no linear layer .*q_proj"):
+            target_modules(network, targets)
     with pytest.raises(ConfigurationError, match="'decoderr' is in no parameter's name"):
         prepare(network, LoraSettings(r=0), ("decoderr",))
