@@ -21,7 +21,8 @@ _NO_SPACE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 @dataclass
 class Progress:
     """How far a run is. step: optimiser steps done. items: items of the data stream that they took, of all processes.
-    skipped: items left out so far. validated: step of the last validation. best_giou: of all, None before the first.
+    skipped: items left out so far. validated: step of the last validation. best_giou: of all on the data `best_of`,
+    None before the first.
     """  # noqa: D205
 
     step: int = 0
@@ -29,6 +30,7 @@ class Progress:
     skipped: int = 0
     validated: int = 0
     best_giou: float | None = None
+    best_of: str = ""
 
 
 @dataclass(frozen=True)
@@ -99,14 +101,15 @@ class RunDirectory:
         except OSError as error:
             raise TrainingError(f"cannot write in {self.path}: {error.strerror}") from error
 
-    def cut_log(self, step: int) -> None:
-        """Drops the log's lines after `step`, and one that was half written: they are about to be computed again."""
+    def cut_log(self, progress: Progress) -> None:
+        """Drops what is about to be computed again: steps and validations after `progress`, a line half written."""
         if not self.log.exists():
             return
         kept = []
         for line in self.log.read_text(encoding="utf-8").splitlines():
             try:
-                if json.loads(line)["step"] <= step:
+                record = json.loads(line)
+                if record["step"] <= (progress.validated if "validation" in record else progress.step):
                     kept.append(line + "\n")
             except ValueError:
                 break

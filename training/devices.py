@@ -1,7 +1,7 @@
 """What `accelerate` is told, and where the state of a run is gathered from and scattered to."""
 
 import shutil
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import torch
@@ -81,10 +81,23 @@ def scatter(
     check_names(trained, weights)
     if is_fsdp(accelerator):
         set_model_state_dict(objective, {f"network.{n}": v for n, v in weights.items()}, options=_SCATTER)
-        set_optimizer_state_dict(objective, optimizer.optimizer, dict(optimizer_state), options=_SCATTER)
+        names = [name for name, parameter in objective.named_parameters() if parameter.requires_grad]
+        state = by_name(optimizer_state, names)
+        set_optimizer_state_dict(objective, optimizer.optimizer, state, options=_SCATTER)
         return
     copy_weights(trained, weights)
     optimizer.optimizer.load_state_dict(dict(optimizer_state))
+
+
+def by_name(optimizer_state: Mapping[str, object], names: Sequence[str]) -> dict[str, object]:
+    """An optimiser's state as FSDP takes it: by the parameters' names, where one process alone has saved numbers."""
+    groups = optimizer_state["param_groups"]
+    if not any(isinstance(parameter, int) for group in groups for parameter in group["params"]):
+        return dict(optimizer_state)
+    return {
+        "state": {names[number]: values for number, values in optimizer_state["state"].items()},
+        "param_groups": [{**group, "params": [names[number] for number in group["params"]]} for group in groups],
+    }
 
 
 def check_names(trained: Mapping[str, Tensor], weights: Mapping[str, Tensor]) -> None:

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import torch
 
+from lisa_ros.errors import ConfigurationError
 from lisa_ros.model.checkpoint import Checkpoint
 from lisa_ros.model.network import LisaNetwork
 from training.base import load_base
@@ -27,10 +28,24 @@ def build(settings: Settings, device: torch.device, *, quantized: bool = True) -
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(settings.seed)  # of the adapters' first values
         prepare(network, settings.lora, settings.trainable)
+    _check_trained(network, settings)
     if settings.devices.gradient_checkpointing:
         network.model.activation_checkpointing_enable({"use_reentrant": False})
     network.set_attention("eager" if device.type == "cpu" else "sdpa")
     return checkpoint
+
+
+def _check_trained(network: LisaNetwork, settings: Settings) -> None:
+    trained = trained_weights(network)
+    if tower := [name for name in trained if name.startswith("vision_tower.")]:
+        raise ConfigurationError(
+            f"trainable lets the vision tower learn ({tower[0]}), for which a checkpoint has no place; name other parts"
+        )
+    if settings.cache.directory and (encoder := [name for name in trained if "image_encoder" in name]):
+        raise ConfigurationError(
+            f"cache.directory is set, but trainable lets the image encoder learn ({encoder[0]}), whose features then "
+            "change; name other parts, or set cache.directory to null"
+        )
 
 
 def visual_tokens(network: LisaNetwork) -> int:

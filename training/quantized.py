@@ -18,16 +18,16 @@ def quantize_base(network: LisaNetwork, dtype: torch.dtype) -> None:
     network.is_loaded_in_4bit = True  # what peft looks for to put its adapters on 4-bit layers
 
 
+def optimizer_options(settings: OptimizerSettings) -> dict[str, object]:
+    """What a run sets of its optimiser once; the learning rate is set every step."""
+    return {"betas": settings.betas, "eps": settings.eps, "weight_decay": settings.weight_decay}
+
+
 def build_optimizer(
     parameters: list[nn.Parameter], settings: OptimizerSettings, device: torch.device
 ) -> torch.optim.Optimizer:
     """AdamW over the trained parameters. Raises ConfigurationError for 8-bit states without bitsandbytes or CUDA."""
-    options = {
-        "lr": settings.lr,
-        "betas": settings.betas,
-        "eps": settings.eps,
-        "weight_decay": settings.weight_decay,
-    }
+    options = {"lr": settings.lr, **optimizer_options(settings)}
     if settings.name == "adamw":
         return torch.optim.AdamW(parameters, **options)
     if device.type != "cuda":

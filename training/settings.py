@@ -134,8 +134,6 @@ class Settings:
             )
         if not self.lora.r and not self.trainable:
             raise ConfigurationError("lora.r is 0 and trainable is empty: nothing would learn; give one of them")
-        if self.cache.directory and any("image_encoder" in part for part in self.trainable):
-            raise ConfigurationError("cache.directory is set, but trainable names the image encoder; features change")
 
 
 def _ranges(run: Settings) -> Iterator[tuple[str, float, str, bool]]:

@@ -1,6 +1,7 @@
 """The endless item stream cut into micro-batches: random access by number, so that a run resumes anywhere."""
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Protocol
 
@@ -88,3 +89,17 @@ def loader(data: MicroBatches, firsts: Iterator[int], workers: int) -> Iterator[
     except (TrainingError, LisaError) as error:
         # From another process it comes with that one's traceback, which is kept as the cause.
         raise type(error)(str(error).rpartition(f"{type(error).__name__}: ")[2].strip()) from error
+
+
+@contextmanager
+def dead_workers_told() -> Iterator[None]:
+    """Raises TrainingError where a loader's process was killed: torch says so in the midst of whatever runs then."""
+    try:
+        yield
+    except RuntimeError as error:
+        if "DataLoader worker" not in str(error):
+            raise
+        raise TrainingError(
+            f"{str(error).strip().splitlines()[0]}: a process that prepares batches was killed, mostly for want of "
+            "memory; lower batch.workers, and start the same command again"
+        ) from error

@@ -25,11 +25,11 @@ from training.devices import (
 from training.errors import TrainingError
 from training.network import build, cache_of, collator_of
 from training.objective import LisaObjective
-from training.quantized import build_optimizer
+from training.quantized import build_optimizer, optimizer_options
 from training.report import Report
 from training.schedule import learning_rate_factor
 from training.settings import Settings, dump_settings
-from training.stream import Items, MicroBatch, MicroBatches, Position, loader
+from training.stream import Items, MicroBatch, MicroBatches, Position, dead_workers_told, loader
 from training.validation import scores, validate
 
 Validations = Mapping[str, Sequence[Sample]]
@@ -80,12 +80,20 @@ class Trainer:
     def _resume(self) -> None:
         if self.run.last.exists():
             self._load(read_state(self.run.last))
+        self._began_at = self.progress.step
+        for group in self.optimizer.param_groups:  # a saved state brings those of the time before
+            group.update(optimizer_options(self.settings.optimizer))
         if self.main:
-            self.run.cut_log(self.progress.step)
+            self.run.cut_log(self.progress)
 
     def _load(self, state: State) -> None:
         if is_deepspeed(self.accelerator):
             load_deepspeed(self.objective, self.run.path, state.progress.step)
+        elif state.optimizer is None:
+            raise TrainingError(
+                f"{self.run.last} has no state of the optimiser: it is a copy of {self.run.best.name}, or was saved "
+                "under DeepSpeed. Go on under DeepSpeed, or merge it and begin anew from that in another run_dir"
+            )
         else:
             scatter(self.accelerator, self.objective, self.optimizer, state.weights, state.optimizer)
         self.progress = state.progress
@@ -101,7 +109,8 @@ class Trainer:
         firsts = list(self.position.firsts(progress.items, steps - progress.step))
         self.objective.train()
         try:
-            with stop_requests() as stop:  # before the workers start: they inherit the patience with Ctrl-C
+            # Before the workers start: they inherit the patience with Ctrl-C.
+            with dead_workers_told(), stop_requests() as stop:
                 batches = zip(firsts, loader(self.data, firsts, settings.batch.workers), strict=True)
                 if self._validation_is_due():  # the run was stopped before it
                     self._validate(report)
@@ -145,8 +154,11 @@ class Trainer:
                 record = accelerator.reduce(record, "sum")
                 if not torch.isfinite(record).all():
                     own = losses.loss.item()
-                    mine = not math.isfinite(own)
-                    self._refuse(f"the loss is {own}" if mine else "another process's loss is not finite", keys[-size:])
+                    if math.isfinite(own):
+                        raise TrainingError(
+                            f"another process's loss is not finite at step {progress.step}; its own message says more"
+                        )
+                    self._refuse(f"the loss is {own}", keys[-size:])
                 total += record
                 accelerator.backward(losses.loss)
                 if accelerator.sync_gradients:
@@ -170,11 +182,16 @@ class Trainer:
         return norm
 
     def _refuse(self, problem: str, keys: Sequence[str]) -> None:
-        kept = f"the last good state is in {self.run.last}" if self.run.last.exists() else "nothing was saved yet"
-        raise TrainingError(
-            f"{problem} at step {self.progress.step} (items {', '.join(keys)}); {kept}. "
-            "Lower optimizer.lr, or look at these items, and start the same command again"
-        )
+        where = f"{problem} at step {self.progress.step} (items {', '.join(keys)})"
+        advice = "Lower optimizer.lr, or look at these items, and start the same command again"
+        if not self.run.last.exists():
+            raise TrainingError(f"{where}; nothing was saved yet. {advice}")
+        if self.progress.step == self._began_at:
+            raise TrainingError(
+                f"{where}, the first after {self.run.last}: look at these items; if there is nothing wrong with them "
+                f"that state is spoilt already, and {self.run.best.name}, merged, can begin another run_dir"
+            )
+        raise TrainingError(f"{where}; what was saved last is in {self.run.last}. {advice}")
 
     def _validation_is_due(self) -> bool:
         step, settings = self.progress.step, self.settings
@@ -200,10 +217,20 @@ class Trainer:
             metrics = scored.metrics
             self._tell_left_out(report, name, scored.left_out)
             report.validation(step, name, scores(metrics), pictures)
+            if number == 0:
+                self._compare_with(f"{name}, max_images {settings.max_images}", report)
             if number == 0 and metrics.giou > (-1.0 if self.progress.best_giou is None else self.progress.best_giou):
                 self.progress.best_giou = metrics.giou
                 weights = gather_weights(self.accelerator, self.objective)
                 self._write(self.run.best, State(self.progress, weights, None, scores(metrics)))
+
+    def _compare_with(self, measure: str, report: Report) -> None:
+        """A score is the best of its kind only: other validation data begin anew."""
+        progress = self.progress
+        if progress.best_of != measure and progress.best_giou is not None:
+            report.say(f"best.pt was the best on {progress.best_of}; from now on it is that on {measure}")
+            progress.best_giou = None
+        progress.best_of = measure
 
     def _tell_left_out(self, report: Report, name: str, reasons: Sequence[str]) -> None:
         for reason in reasons if self.main else ():

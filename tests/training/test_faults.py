@@ -1,6 +1,7 @@
 """What goes wrong in a long run stops it with a clear word, or is left out and counted; nothing saved is lost."""
 
 import errno
+import os
 import resource
 import signal
 import sys
@@ -172,3 +173,49 @@ def test_what_needs_bitsandbytes_says_so(tmp_path, monkeypatch):
 def test_items_of_the_small_run_are_as_promised():
     kinds = {(item.image is None, len(item.conversations)) for item in golden_items()}
     assert (True, 1) in kinds and (False, 2) in kinds
+
+
+def test_a_saved_state_that_gives_no_finite_loss_is_told_apart(tmp_path, monkeypatch):
+    from training import objective
+
+    train(settings(tmp_path, steps=3))
+    reset_accelerate()
+    monkeypatch.setattr(objective, "answer_loss", lambda *a: torch.tensor(float("nan")))
+    with pytest.raises(TrainingError, match=r"at step 3 .*the first after \S+last\.pt.*spoilt already.*best\.pt"):
+        train(settings(tmp_path))
+
+
+def test_a_checkpoint_of_weights_alone_cannot_be_gone_on_from(tmp_path):
+    run = RunDirectory(tmp_path)
+    train(settings(tmp_path, steps=3))
+    reset_accelerate()
+    state = read_state(run.last)
+    run.save(run.last, State(state.progress, state.weights))
+    with pytest.raises(TrainingError, match=r"last\.pt has no state of the optimiser: it is a copy of best\.pt"):
+        train(settings(tmp_path))
+
+
+def test_a_worker_that_is_killed_is_told_in_a_line(tmp_path):
+    def die(item):
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    def told():
+        with pytest.raises(TrainingError, match=r"DataLoader worker .* lower batch\.workers"):
+            train(settings(tmp_path, workers=1), items=Spoilt(die, 6))
+
+    process = start(told)
+    process.join(100)
+    assert process.exitcode == 0
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"trainable": ("lm_head", "visual_model"), "directory": "features"}, "lets the image encoder learn"),
+        ({"trainable": ("lm_head", "vision_tower")}, "lets the vision tower learn"),
+    ],
+    ids=["cache", "tower"],
+)
+def test_what_would_learn_in_vain_is_refused(tmp_path, changes, words):
+    with pytest.raises(ConfigurationError, match=words):
+        train(settings(tmp_path, **changes))

@@ -7,9 +7,9 @@ import time
 
 import pytest
 import torch
-from small_run import losses, settings, start, train, validation_samples
+from small_run import losses, reset_accelerate, settings, start, train, validation_samples
 
-from training.checkpointing import read_state
+from training.checkpointing import RunDirectory, read_state
 
 pytestmark = pytest.mark.unit
 
@@ -139,3 +139,61 @@ def test_killed_before_the_first_save(tmp_path, whole):
     process.join(100)
     assert process.exitcode == 0
     assert_same(tmp_path, whole)
+
+
+def test_options_of_the_optimiser_hold_from_the_resume_on(tmp_path):
+    def changed():
+        train(settings(tmp_path, steps=3))
+        reset_accelerate()
+        train(settings(tmp_path, steps=4, betas=(0.5, 0.6), eps=1e-3, weight_decay=0.5))
+
+    process = start(changed)
+    process.join(100)
+    assert process.exitcode == 0
+    (group,) = read_state(tmp_path / "last.pt").optimizer["param_groups"]
+    assert (group["betas"], group["eps"], group["weight_decay"]) == ((0.5, 0.6), 1e-3, 0.5)
+
+
+def test_the_best_of_other_validation_data_is_not_the_best(tmp_path):
+    first, second = validation_samples()
+
+    def on_other_data():
+        train(settings(tmp_path, steps=3), validations={"golden": [first]})
+        reset_accelerate()
+        state = read_state(tmp_path / "last.pt")
+        state.progress.best_giou = 2.0  # of the first data, beyond whatever the other gives
+        RunDirectory(tmp_path).save(tmp_path / "last.pt", state)
+        train(settings(tmp_path, steps=6), validations={"other": [second]})
+
+    process = start(on_other_data)
+    process.join(100)
+    assert process.exitcode == 0
+    progress = read_state(tmp_path / "best.pt").progress
+    assert progress.step == 6 and progress.best_of == "other, max_images None" and progress.best_giou <= 1
+
+
+def test_a_validation_that_was_killed_is_logged_once(tmp_path):
+    """Two sets; the run dies in the second one's validation, and makes up both."""
+    validations = {"one": validation_samples(), "two": validation_samples()}
+
+    def killed():
+        from training import trainer
+
+        real = trainer.Report.validation
+
+        def dying(self, step, name, *arguments):
+            if name == "two":
+                os.kill(os.getpid(), signal.SIGKILL)
+            real(self, step, name, *arguments)
+
+        trainer.Report.validation = dying
+        train(settings(tmp_path, steps=3), validations=validations)
+
+    process = start(killed)
+    process.join(100)
+    assert process.exitcode == -signal.SIGKILL
+    process = start(lambda: train(settings(tmp_path, steps=3), validations=validations))
+    process.join(100)
+    assert process.exitcode == 0
+    lines = [json.loads(line) for line in (tmp_path / "log.jsonl").read_text().splitlines()]
+    assert [line["validation"] for line in lines if "validation" in line] == ["one", "two"]

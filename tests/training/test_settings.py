@@ -60,7 +60,6 @@ def test_round_trip(tmp_path):
         ({"lora": {"alpha": 0}}, "alpha 0"),
         ({"model": "m"}, "model must be a mapping"),
         ({"lora": {"r": -1}}, "r is -1"),
-        ({"cache": {"directory": "c"}, "trainable": ["image_encoder"]}, "cache.directory is set"),
     ],
 )
 def test_mistakes_are_named(tmp_path, change, words):

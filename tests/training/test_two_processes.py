@@ -27,13 +27,13 @@ def uneven_validation(run):
 
 
 def stopped(run):
-    """Asked to stop in the fourth step, on one process only: both have to."""
+    """Asked to stop in the fourth step, on the last process only: all have to."""
     from training import trainer
 
     step = trainer.Trainer._step
 
     def stopping_step(self, *arguments):
-        if self.progress.step == 3 and self.position.rank == 1:
+        if self.progress.step == 3 and self.position.rank == self.position.world - 1:
             os.kill(os.getpid(), signal.SIGTERM)
         return step(self, *arguments)
 
@@ -96,6 +96,14 @@ def test_sharded_weights_and_a_resume(tmp_path, one):
     run = settings(tmp_path, accumulation=1)
     assert run_in_processes(sharded, stopped, run, count=2) == [0, 0]
     assert run_in_processes(sharded, train_and_validate, run, count=2) == [0, 0]
+    assert_equal_runs(tmp_path, one)
+
+
+def test_what_one_process_began_goes_on_sharded(tmp_path, one):
+    process = start(stopped, settings(tmp_path, accumulation=2))
+    process.join(100)
+    assert process.exitcode == 0
+    assert run_in_processes(sharded, train_and_validate, settings(tmp_path, accumulation=1), count=2) == [0, 0]
     assert_equal_runs(tmp_path, one)
 
 
