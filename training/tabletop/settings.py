@@ -1,12 +1,13 @@
 """The YAML of the tabletop recipe, typed. Every key is required in the file and unknown keys are errors."""
 
-from dataclasses import dataclass, fields
+import math
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
 from pathlib import Path
-
-import yaml
 
 from lisa_ros.errors import ConfigurationError
 from lisa_ros.model.sam import SamConfig
+from training.settings import _parse, _read
 
 
 @dataclass(frozen=True)
@@ -17,8 +18,8 @@ class ModelSettings:
     embed_dim: int
     depth: int
     num_heads: int
-    stem_channels: list[int]
-    stem_depths: list[int]
+    stem_channels: tuple[int, int, int]
+    stem_depths: tuple[int, int, int]
     prompt_embed_dim: int
     decoder_mlp_dim: int
     hidden_size: int
@@ -39,8 +40,8 @@ class ModelSettings:
             prompt_embed_dim=self.prompt_embed_dim,
             decoder_mlp_dim=self.decoder_mlp_dim,
             iou_head_hidden_dim=32,
-            stem_channels=tuple(self.stem_channels),
-            stem_depths=tuple(self.stem_depths),
+            stem_channels=self.stem_channels,
+            stem_depths=self.stem_depths,
             high_res_features=True,
         )
 
@@ -85,29 +86,28 @@ class Settings:
     language: LanguageSettings
     tabletop: TabletopSettings
 
+    def __post_init__(self) -> None:
+        for name, value in _numbers(asdict(self)):
+            zero = name == "tabletop.vision_lr_scale"  # 0: stage 3 leaves encoder and mask decoder as they are
+            if not (0 < value < math.inf or (zero and value == 0)):
+                raise ConfigurationError(f"{name} is {value}; it must be {'0 or ' * zero}above 0 and finite")
+
+
+def _numbers(values: dict[str, object]) -> Iterator[tuple[str, float]]:
+    """Name and value of each number of the sections."""
+    for section, entries in values.items():
+        for key, value in entries.items() if isinstance(entries, dict) else ():
+            if isinstance(value, tuple):
+                yield from ((f"{section}.{key}[{number}]", one) for number, one in enumerate(value))
+            else:
+                yield f"{section}.{key}", value
+
 
 def load_settings(path: Path) -> Settings:
     """Reads and checks the file; raises ConfigurationError naming file and key."""
-    values = yaml.safe_load(Path(path).read_text())
-    if isinstance(values, dict):
-        values.pop("recipe", None)  # the command line has read it
-    sections = {
-        "model": ModelSettings,
-        "vision": VisionSettings,
-        "language": LanguageSettings,
-        "tabletop": TabletopSettings,
-    }
-    _check(path, "", values, {"run_dir", *sections})
-    parsed = {}
-    for name, section in sections.items():
-        _check(path, f"{name}.", values[name], {field.name for field in fields(section)})
-        parsed[name] = section(**values[name])
-    return Settings(run_dir=Path(values["run_dir"]), **parsed)
-
-
-def _check(path: Path, prefix: str, values: object, names: set[str]) -> None:
-    if not isinstance(values, dict):
-        raise ConfigurationError(f"{path}: {prefix or 'the file'} must be a mapping, not {type(values).__name__}")
-    for problem, keys in (("unknown", set(values) - names), ("missing", names - set(values))):
-        if keys:
-            raise ConfigurationError(f"{path}: {problem} key {prefix}{sorted(keys)[0]}")
+    values = _read(path)
+    values.pop("recipe", None)  # the command line has read it
+    try:
+        return _parse(Settings, values, "")
+    except ConfigurationError as error:
+        raise ConfigurationError(f"{path}: {error}") from None
