@@ -11,6 +11,7 @@ from typing import Literal
 import yaml
 
 from lisa_ros.errors import ConfigurationError
+from lisa_ros.model.sam import SamConfig
 from training.base import ModelSettings
 from training.lora import LoraSettings
 
@@ -124,6 +125,7 @@ class Settings:
     checkpoint_every: int = 100
 
     def __post_init__(self) -> None:
+        _check_sam(self.model.sam or {})
         for name, value, limit, fits in _ranges(self):
             if not fits:
                 raise ConfigurationError(f"{name} is {value}; it must be {limit}")
@@ -156,16 +158,28 @@ def _ranges(run: Settings) -> Iterator[tuple[str, float, str, bool]]:
     ):
         yield name, value, "above 0 and finite", 0 < value < math.inf
     for name, value in (
-        ("seed", run.seed),
         ("batch.workers", batch.workers),
         ("optimizer.weight_decay", optimizer.weight_decay),
         ("validation.pictures", validation.pictures),
         ("data.skip_limit", run.data.skip_limit),
     ):
         yield name, value, "0 or above", 0 <= value < math.inf
+    yield "seed", run.seed, "0 or above and below 2**63", 0 <= run.seed < 1 << 63  # what PyTorch and NumPy both take
     for number, value in enumerate(optimizer.betas):
         yield f"optimizer.betas[{number}]", value, "0 or above and below 1", 0 <= value < 1
     yield "data.text_answers", run.data.text_answers, "within 0..1", 0 <= run.data.text_answers <= 1
+
+
+def _check_sam(values: Mapping[str, object]) -> None:
+    """Raises ConfigurationError naming a key that SamConfig does not have, or whose value is of another type."""
+    kinds = typing.get_type_hints(SamConfig)
+    for key, value in values.items():
+        if key not in kinds:
+            raise ConfigurationError(f"unknown key model.sam.{key}; there are {', '.join(sorted(kinds))}")
+        _value(kinds[key], list(value) if isinstance(value, tuple) else value, f"model.sam.{key}")
+        least = 0 if key == "window_size" else 1  # 0: attention without windows
+        if kinds[key] is int and value < least:
+            raise ConfigurationError(f"model.sam.{key} is {value}; it must be {least} or above")
 
 
 def read_recipe(path: Path) -> str:

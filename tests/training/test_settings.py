@@ -2,11 +2,14 @@
 
 from pathlib import Path
 
+import numpy as np
 import pytest
+import torch
 import yaml
 from small_run import settings
 
 from lisa_ros.errors import ConfigurationError
+from lisa_ros.model.sam import SamConfig
 from training.settings import dump_settings, load_settings, read_recipe
 
 pytestmark = pytest.mark.unit
@@ -49,6 +52,15 @@ def test_round_trip(tmp_path):
         ({"batch": {"steps": 500, "workers": -1}}, "batch.workers is -1; it must be 0 or above"),
         ({"batch": {"steps": 500, "max_length": 0}}, "batch.max_length is 0; it must be above 0"),
         ({"seed": -1}, "seed is -1; it must be 0 or above"),
+        ({"seed": 1 << 63}, "seed is 9223372036854775808; it must be 0 or above and below 2**63"),
+        ({"model": {"source": "m", "sam": {"depth": "four"}}}, "model.sam.depth is 'four'; it must be of type int"),
+        ({"model": {"source": "m", "sam": {"depth": None}}}, "model.sam.depth is None; it must be of type int"),
+        ({"model": {"source": "m", "sam": {"decoder_heads": 0}}}, "model.sam.decoder_heads is 0; it must be 1 or"),
+        ({"model": {"source": "m", "sam": {"deepth": 4}}}, "unknown key model.sam.deepth; there are"),
+        (
+            {"model": {"source": "m", "sam": {"stem_depths": [1, "x", 1]}}},
+            "model.sam.stem_depths[1] is 'x'; it must be of type int",
+        ),
         ({"validation": {"max_images": -3}}, "validation.max_images is -3; it must be above 0"),
         ({"data": {"groups": {"a": {"weight": 0, "sets": ["tabletop"]}}}}, "data.groups.a.weight is 0.0; it must be"),
         ({"data": {"groups": {"a": 5}}}, "data.groups.a must be a mapping"),
@@ -66,6 +78,15 @@ def test_mistakes_are_named(tmp_path, change, words):
     with pytest.raises(ConfigurationError) as error:
         load_settings(write(tmp_path / "run.yaml", {**SMALL, **change}))
     assert words in str(error.value) and "run.yaml" in str(error.value)
+
+
+def test_the_largest_seed_and_all_sizes_of_segment_anything(tmp_path):
+    sam = SamConfig(stem_channels=(8, 16, 24), stem_depths=(1, 1, 1), window_size=0)
+    values = {**SMALL, "seed": (1 << 63) - 1, "model": {"source": "m", "sam": sam.to_dict()}}
+    run = load_settings(write(tmp_path / "run.yaml", values))
+    assert SamConfig.from_dict(run.model.sam) == sam
+    torch.manual_seed(run.seed)
+    np.random.default_rng((run.seed, 0))
 
 
 def test_numbers_without_a_point(tmp_path):
