@@ -41,7 +41,7 @@ def load_base(settings: ModelSettings, tokenizer_dir: Path, dtype: torch.dtype, 
     Raises CheckpointError, ConfigurationError.
     """
     directory = find(settings.source)
-    values = json.loads((directory / "config.json").read_text()) if (directory / "config.json").is_file() else {}
+    values = _read_json(directory / "config.json")
     common = {"vision_tower": settings.vision_tower, "sam": settings.sam, "conv_type": settings.conv_type}
     if "train_mask_decoder" in values or not values:
         if settings.sam_checkpoint:
@@ -62,7 +62,10 @@ def load_base(settings: ModelSettings, tokenizer_dir: Path, dtype: torch.dtype, 
 
 
 def extend_tokenizer(source: Path, out: Path) -> LisaTokenizer:
-    """Writes the tokenizer of `source` with [SEG], <im_start>, <im_end> added where they lack, and reads it."""
+    """Writes the tokenizer of `source` with [SEG], <im_start>, <im_end> added where they lack, and reads it.
+
+    Raises CheckpointError naming the file that is missing or damaged.
+    """
     out.mkdir(parents=True, exist_ok=True)
     for name in TOKENIZER_FILES:  # atomically: every process of a run writes the same files
         if (source / name).is_file() and name != "added_tokens.json":
@@ -70,13 +73,32 @@ def extend_tokenizer(source: Path, out: Path) -> LisaTokenizer:
     if not (source / "tokenizer.model").is_file():
         raise CheckpointError(f"{source / 'tokenizer.model'} is missing: it holds the vocabulary of the checkpoint")
     path = source / "added_tokens.json"
-    added = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
-    size = sentencepiece.SentencePieceProcessor(model_file=str(source / "tokenizer.model")).vocab_size()
+    added = _read_json(path)
+    for token, number in added.items():
+        if type(number) is not int:
+            raise CheckpointError(f"{path}: the id of {token} is {number!r}; it must be a whole number")
+    try:
+        size = sentencepiece.SentencePieceProcessor(model_file=str(source / "tokenizer.model")).vocab_size()
+    except (OSError, RuntimeError) as error:
+        raise CheckpointError(f"{source / 'tokenizer.model'} is not a sentencepiece model: {error}") from error
     for token in (SEG_TOKEN, IM_START, IM_END):
         added.setdefault(token, max([size - 1, *added.values()]) + 1)
     text = json.dumps(added, indent=2) + "\n"
     write_atomically(out / "added_tokens.json", lambda path: path.write_text(text, encoding="utf-8"))
     return LisaTokenizer.from_directory(out)
+
+
+def _read_json(path: Path) -> dict[str, object]:
+    """The mapping in a JSON file, an empty one where there is no file. Raises CheckpointError naming the file."""
+    if not path.is_file():
+        return {}
+    try:
+        values = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise CheckpointError(f"{path} cannot be read as JSON: {error}; fetch the checkpoint again") from error
+    if not isinstance(values, dict):
+        raise CheckpointError(f"{path} must hold a mapping, not {type(values).__name__}; fetch the checkpoint again")
+    return values
 
 
 def join(llava: Mapping[str, Tensor], sam: Mapping[str, Tensor], vocabulary: int, seed: int) -> dict[str, Tensor]:

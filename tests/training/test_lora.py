@@ -148,6 +148,29 @@ def test_tokens_are_added_once(tmp_path):
     assert first.added == second.added == json.loads((TINY.directory / "lisa_hf" / "added_tokens.json").read_text())
 
 
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("config.json", b'{"hidden_size": '),
+        ("config.json", b"\xff\xfe{}"),
+        ("config.json", b"[]"),
+        ("added_tokens.json", b"{"),
+        ("added_tokens.json", b"\xff"),
+        ("added_tokens.json", b'{"<pad>": "32000"}'),
+        ("tokenizer.model", b"no model"),
+    ],
+)
+def test_a_damaged_file_of_a_llava_is_named(tmp_path, name, content):
+    source = tmp_path / "llava"
+    source.mkdir()
+    shutil.copyfile(TINY.directory / "lisa_hf" / "tokenizer.model", source / "tokenizer.model")
+    (source / "config.json").write_text('{"model_type": "llava"}')
+    (source / name).write_bytes(content)
+    with pytest.raises(CheckpointError) as error:
+        load_base(ModelSettings(str(source), sam_checkpoint="sam.pth"), tmp_path / "t", torch.float32, 0)
+    assert str(error.value).startswith(str(source / name)) and "\n" not in str(error.value)
+
+
 def test_wrong_names_are_told():
     network = TINY.checkpoint().network
     for targets, named in ((("query",), "'query'"), (("q_proj", "x_proj"), "'x_proj'"), ((), "the empty list")):
