@@ -106,3 +106,8 @@ def test_as_many_samples_are_read_as_asked(copy_of_root):
     (copy_of_root / "ade20k" / "images" / "training" / "ADE_train_00000001.jpg").write_bytes(b"")
     assert check(copy_of_root, ["ade20k"], read=0)[0].state == PARTIAL
     assert check(copy_of_root, ["ade20k"], read=1)[0].state == DAMAGED
+
+
+def test_fewer_than_no_samples_cannot_be_read(root, capsys):
+    assert main(["check", str(root), "ade20k", "--read", "-1"]) == 2
+    assert capsys.readouterr().err == "error: --read is -1; it must be 0 or above\n"

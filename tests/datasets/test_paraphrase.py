@@ -26,6 +26,14 @@ def test_every_question_gets_a_prompt_that_holds_it(root, tmp_path, capsys):
     assert main(["paraphrase-prompts", "--data", str(root), "--out", str(tmp_path)]) == 2
 
 
+@pytest.mark.parametrize("count", ["0", "-2"])
+def test_a_prompt_asks_for_something(root, tmp_path, capsys, count):
+    out = tmp_path / "prompts.jsonl"
+    assert main(["paraphrase-prompts", "--data", str(root), "--out", str(out), "--count", count]) == 2
+    assert capsys.readouterr().err == f"error: --count is {count}; it must be 1 or above\n"
+    assert not out.exists()
+
+
 def test_answers_are_wordings_of_the_mixture(root, tmp_path):
     path = tmp_path / "paraphrases.jsonl"
     text = "What makes the woman stand higher?"

@@ -36,8 +36,10 @@ class Status:
 def check(root: Path, names: Sequence[str] = (), read: int = 3) -> list[Status]:
     """The state of data sets (all, without `names`) below `root`; `read` samples of each are read, evenly spread.
 
-    Raises ConfigurationError for an unknown name or a `root` that is no directory.
+    Raises ConfigurationError for an unknown name, a `root` that is no directory or a `read` below 0.
     """
+    if read < 0:
+        raise ConfigurationError(f"--read is {read}; it must be 0 or above")
     if not Path(root).is_dir():
         raise ConfigurationError(f"{root} is no directory")
     unknown = sorted(set(names) - CATALOGUE.keys())

@@ -24,8 +24,11 @@ def write_prompts(root: Path, out: Path, count: int = 5) -> int:
     """Writes one line {"id", "text", "prompt"} for each question of ReasonSeg's training split; returns how many.
 
     Send each `prompt` to a language model and append what it answers, one JSON object a line, to the file that
-    `read_paraphrases` takes. Raises DatasetError, InvalidImageError, ConfigurationError.
+    `read_paraphrases` takes. count: wordings to ask for, at least 1. Raises DatasetError, InvalidImageError,
+    ConfigurationError.
     """
+    if count < 1:
+        raise ConfigurationError(f"--count is {count}; it must be 1 or above")
     rows = [json.dumps(row, ensure_ascii=False) for row in _prompts(ReasonSegDataset(root, "train"), count)]
     try:
         Path(out).write_text("\n".join(rows) + "\n", encoding="utf-8")
