@@ -33,6 +33,18 @@ def test_every_data_set_on_disk_can_be_checked():
     assert {name for name in names - referring if not name.startswith("tabletop")} == set(CATALOGUE)
 
 
+def test_every_name_of_a_yaml_is_known(root):
+    names = [*TRAINING, *VALIDATION]
+    found = {status.name: status for status in check(root, names, read=0)}
+    assert list(found) == names
+    for name in ("tabletop", "tabletop|val", "tabletop|heldout"):
+        assert (found[name].state, found[name].samples) == (COMPLETE, None)
+    assert found["grefcoco|unc|testA"].state == MISSING
+    assert found["refcoco|unc|val"].samples == len(VALIDATION["refcoco|unc|val"](root))
+    assert found["refcoco|unc|val"].files == found["refcoco"].files
+    assert CATALOGUE["grefcoco"].home in table(list(found.values()))
+
+
 def test_a_picture_that_is_not_there_is_named(copy_of_root):
     path = copy_of_root / "refer_seg" / "images" / "saiapr_tc-12" / "02" / "images" / "2.jpg"
     path.unlink()
@@ -94,7 +106,8 @@ def test_the_command(root, capsys):
     assert main(["check", str(root), "grefcoco"]) == 1
     assert "github.com/henghuiding/gRefCOCO" in capsys.readouterr().out
     assert main(["check", str(root), "imagenet"]) == 2
-    assert "imagenet: no such data set" in capsys.readouterr().err
+    error = capsys.readouterr().err
+    assert "imagenet: no such data set" in error and "refcoco|unc|val" in error and "tabletop" in error
 
 
 def test_a_folder_that_is_not_there():

@@ -23,7 +23,9 @@ def _parser() -> argparse.ArgumentParser:
     text = "counts files, reads a few samples of each data set, tells where the missing ones come from"
     one = commands.add_parser("check", help=text, description=text)
     one.add_argument("root", type=Path, metavar="DIR", help="folder of the data sets, `data.root` of a run's YAML")
-    one.add_argument("names", nargs="*", metavar="NAME", help="data sets as a run's YAML names them; all without")
+    one.add_argument(
+        "names", nargs="*", metavar="NAME", help="data sets as a run's YAML names them; without, all that have files"
+    )
     one.add_argument("--read", type=int, default=3, help="samples to read of each (%(default)s)")
     text = "writes prompts for a language model that gives further wordings of ReasonSeg's training questions"
     one = commands.add_parser("paraphrase-prompts", help=text, description=text)

@@ -29,7 +29,7 @@ def _reasonseg(split: str, count: int) -> tuple[tuple[str, int | None], ...]:
     return tuple((f"reason_seg/ReasonSeg/{split}/*.{ending}", count) for ending in ("jpg", "json"))
 
 
-# By the names that a run's YAML gives them.
+# By the names that a run's YAML gives them. Validation splits of the referring sets are in the files of the whole.
 CATALOGUE = {
     "ade20k": Entry(
         (("ade20k/annotations/training/*.png", 20210), ("ade20k/images/training/*.jpg", 20210)),
@@ -86,3 +86,9 @@ CATALOGUE = {
     "ReasonSeg|val": Entry(_reasonseg("val", 200), _LISA),
     "ReasonSeg|test": Entry(_reasonseg("test", 779), _LISA),
 }
+_DRAWN = Entry((), "drawn by this package")  # the tabletop world
+
+
+def entry(name: str) -> Entry:
+    """The entry of a data set by any name of training.sources, as `refcoco|unc|val` or `tabletop`."""
+    return CATALOGUE.get(name) or CATALOGUE.get(name.split("|")[0], _DRAWN)

@@ -9,7 +9,7 @@ import numpy as np
 from tqdm import tqdm
 
 from lisa_ros.errors import ConfigurationError, LisaError
-from training.data.catalogue import CATALOGUE
+from training.data.catalogue import CATALOGUE, entry
 from training.sources import TRAINING, VALIDATION
 
 COMPLETE, PARTIAL, MISSING, DAMAGED = "complete", "partial", "missing", "damaged"
@@ -20,8 +20,8 @@ _SHOWN = 3  # absent files, and samples that cannot be read, that the table name
 class Status:
     """state: COMPLETE; PARTIAL, fewer files than published or than the samples are read from, the rest can be used;
     MISSING, a needed file is not there; DAMAGED, it cannot be opened (error says why) or a sample that was read is
-    broken. samples: None where the data set cannot be opened. files: glob pattern, count found, count published or
-    None. absent: files of samples that are not there. broken: why samples cannot be read, each one.
+    broken. samples: None where the data set cannot be opened, or needs no files. files: glob pattern, count found,
+    count published or None. absent: files of samples that are not there. broken: why samples cannot be read, each one.
     """  # noqa: D205
 
     name: str
@@ -34,22 +34,26 @@ class Status:
 
 
 def check(root: Path, names: Sequence[str] = (), read: int = 3) -> list[Status]:
-    """The state of data sets (all, without `names`) below `root`; `read` samples of each are read, evenly spread.
+    """The state of data sets below `root`; `read` samples of each are read, evenly spread.
 
+    names: as a run's YAML gives them; without, all that have files, of the referring ones the training split.
     Raises ConfigurationError for an unknown name, a `root` that is no directory or a `read` below 0.
     """
     if read < 0:
         raise ConfigurationError(f"--read is {read}; it must be 0 or above")
     if not Path(root).is_dir():
         raise ConfigurationError(f"{root} is no directory")
-    unknown = sorted(set(names) - CATALOGUE.keys())
+    known = TRAINING | VALIDATION
+    unknown = sorted(set(names) - known.keys())
     if unknown:
-        raise ConfigurationError(f"{', '.join(unknown)}: no such data set; there are {', '.join(CATALOGUE)}")
+        raise ConfigurationError(f"{', '.join(unknown)}: no such data set; there are {', '.join(known)}")
     return [_status(Path(root), name, read) for name in tqdm(names or tuple(CATALOGUE), unit="set", leave=False)]
 
 
 def _status(root: Path, name: str, read: int) -> Status:
-    patterns = CATALOGUE[name].files
+    patterns = entry(name).files
+    if not patterns:
+        return Status(name, COMPLETE, None, ())
     files = tuple((pattern, sum(1 for _ in root.glob(pattern)), published) for pattern, published in patterns)
     if not all(found for _, found, _ in files):
         return Status(name, MISSING, None, files)
@@ -93,7 +97,7 @@ def table(statuses: Sequence[Status]) -> str:
 
 
 def _details(status: Status) -> list[str]:
-    lines = [f"{status.name}: {CATALOGUE[status.name].home}"]
+    lines = [f"{status.name}: {entry(status.name).home}"]
     for pattern, found, published in status.files:
         if not found or found < (published or 0):
             lines.append(f"  {pattern}: {found}" + (f" of {published}" if published else ""))
