@@ -184,7 +184,7 @@ def _check_sam(values: Mapping[str, object]) -> None:
 
 def read_recipe(path: Path) -> str:
     """The recipe that a YAML is for; raises ConfigurationError naming the file."""
-    recipe = _read(path).get("recipe")
+    recipe = read_yaml(path).get("recipe")
     if recipe not in RECIPES:
         raise ConfigurationError(f"{path}: recipe is {recipe!r}; it must be one of {', '.join(RECIPES)}")
     return recipe
@@ -193,7 +193,7 @@ def read_recipe(path: Path) -> str:
 def load_settings(path: Path) -> Settings:
     """Reads and checks the file; raises ConfigurationError naming file and key."""
     try:
-        return _parse(Settings, _read(path), "")
+        return parse(Settings, read_yaml(path), "")
     except ConfigurationError as error:
         raise ConfigurationError(f"{path}: {error}") from None
 
@@ -203,7 +203,8 @@ def dump_settings(settings: Settings) -> str:
     return yaml.safe_dump(_plain(asdict(settings)), sort_keys=False, allow_unicode=True)
 
 
-def _read(path: Path) -> dict[str, object]:
+def read_yaml(path: Path) -> dict[str, object]:
+    """The mapping in a file; raises ConfigurationError naming it."""
     try:
         values = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
     except OSError as error:
@@ -211,14 +212,14 @@ def _read(path: Path) -> dict[str, object]:
     except UnicodeDecodeError as error:
         raise ConfigurationError(f"{path} is not text in UTF-8: {error}") from None
     except yaml.YAMLError as error:
-        raise ConfigurationError(f"{path} is not valid YAML: {error}") from None
+        raise ConfigurationError(f"{path} is not valid YAML: {' '.join(str(error).split())}") from None
     if not isinstance(values, dict):
         raise ConfigurationError(f"{path} must hold a mapping, not {type(values).__name__}")
     return values
 
 
-def _parse(kind: type, values: object, prefix: str) -> object:
-    """A dataclass from a mapping."""
+def parse(kind: type, values: object, prefix: str) -> object:
+    """A dataclass from a mapping; raises ConfigurationError naming the key, with `prefix` before it."""
     if not isinstance(values, dict):
         raise ConfigurationError(
             f"{prefix.removesuffix('.') or 'the file'} must be a mapping, not {type(values).__name__}"
@@ -237,7 +238,7 @@ def _value(kind: object, value: object, name: str) -> object:
     """`value` as the annotated type `kind`."""
     origin, arguments = typing.get_origin(kind), typing.get_args(kind)
     if is_dataclass(kind):
-        return _parse(kind, value, f"{name}.")
+        return parse(kind, value, f"{name}.")
     if origin in (typing.Union, types.UnionType):
         return None if value is None else _value(next(a for a in arguments if a is not type(None)), value, name)
     if origin is Literal:

@@ -148,9 +148,6 @@ def read_config(path: Path) -> dict[str, object]:
             f"{path} is not a LISA checkpoint's configuration: it has no key `train_mask_decoder`. "
             "Give a merged LISA checkpoint, not its language model or an adapter"
         )
-    for key in _REQUIRED_KEYS:
-        if not isinstance(values.get(key), int):
-            raise CheckpointError(f"{path}: `{key}` is {values.get(key)!r}, it must be a whole number")
     for key, expected in _FIXED.items():
         if values.get(key, expected) != expected:
             raise CheckpointError(f"{path}: `{key}` is {values[key]!r}; only {expected!r} is supported")
@@ -160,7 +157,13 @@ def read_config(path: Path) -> dict[str, object]:
 def parse_config(
     values: Mapping[str, object], sam: SamConfig, path: Path, *, conv_type: str | None, vision_tower: str | None
 ) -> LisaConfig:
-    """LisaConfig of config.json's `values`; `conv_type` and `vision_tower` replace what the file says."""
+    """LisaConfig of config.json's `values`; `conv_type` and `vision_tower` replace what the file says.
+
+    Raises CheckpointError naming what is wrong in the file.
+    """
+    for key in _REQUIRED_KEYS:
+        if not isinstance(values.get(key), int):
+            raise CheckpointError(f"{path}: `{key}` is {values.get(key)!r}, it must be a whole number")
     given = {key: values[key] for key in _PLAIN_KEYS if values.get(key) is not None}
     given |= {key: values[key] for key in ("mask_query", "rope_scaling") if values.get(key)}
     if "vision_tower" not in given and values.get("mm_vision_tower"):

@@ -15,7 +15,7 @@ from transformers import CLIPVisionConfig, CLIPVisionModel
 
 from lisa_ros.errors import CheckpointError
 from lisa_ros.model.checkpoint import find, load, packaged_names, save_pretrained
-from lisa_ros.model.config import SHARED_TOWER, LisaConfig
+from lisa_ros.model.config import SHARED_TOWER, LisaConfig, parse_config
 from lisa_ros.model.network import LisaNetwork
 from lisa_ros.model.sam import SamConfig
 
@@ -433,3 +433,8 @@ def test_shapes_of_the_published_7b():
         "model.visual_model.prompt_encoder.pe_layer.positional_encoding_gaussian_matrix": (2, 128),
     }
     assert {key: tuple(state[key].shape) for key in expected} == expected
+
+
+def test_sizes_that_a_configuration_lacks_are_named(tmp_path):
+    with pytest.raises(CheckpointError, match=r"config\.json: `hidden_size` is None, it must be a whole number"):
+        parse_config({"vocab_size": 8}, SamConfig(), tmp_path / "config.json", conv_type=None, vision_tower=None)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from lisa_ros.errors import ConfigurationError
 from lisa_ros.model.sam import SamConfig
-from training.settings import _parse, _read
+from training.settings import parse, read_yaml
 
 
 @dataclass(frozen=True)
@@ -105,9 +105,9 @@ def _numbers(values: dict[str, object]) -> Iterator[tuple[str, float]]:
 
 def load_settings(path: Path) -> Settings:
     """Reads and checks the file; raises ConfigurationError naming file and key."""
-    values = _read(path)
+    values = read_yaml(path)
     values.pop("recipe", None)  # the command line has read it
     try:
-        return _parse(Settings, values, "")
+        return parse(Settings, values, "")
     except ConfigurationError as error:
         raise ConfigurationError(f"{path}: {error}") from None
