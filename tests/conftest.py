@@ -149,24 +149,27 @@ def start_python(start_process):
         [sys.executable, "-m", module, *arguments], **environment)
 
 
-@pytest.fixture
-def ros_context():
-    """An rclpy context of the test's own, shut down afterwards."""
+@contextlib.contextmanager
+def _rclpy_context():
     rclpy = pytest.importorskip("rclpy")
     context = rclpy.Context()
     rclpy.init(context=context)
     yield context
     rclpy.try_shutdown(context=context)
+
+
+@pytest.fixture
+def ros_context():
+    """An rclpy context of the test's own, shut down afterwards."""
+    with _rclpy_context() as context:
+        yield context
 
 
 @pytest.fixture(scope="session")
 def shared_context():
     """An rclpy context for nodes that outlive a test."""
-    rclpy = pytest.importorskip("rclpy")
-    context = rclpy.Context()
-    rclpy.init(context=context)
-    yield context
-    rclpy.try_shutdown(context=context)
+    with _rclpy_context() as context:
+        yield context
 
 
 @pytest.fixture(scope="session")
