@@ -6,7 +6,9 @@ import pytest
 import yaml
 
 from lisa_ros.errors import ConfigurationError
+from training.tabletop.questions import sample_texts
 from training.tabletop.settings import load_settings
+from training.tabletop.tokenizer import write_tokenizer
 
 pytestmark = pytest.mark.unit
 CONFIG = Path(__file__).parents[2] / "config" / "training" / "tabletop.yaml"
@@ -55,6 +57,8 @@ def test_the_vision_parts_may_stay_as_they_are(tmp_path):
         ("model", "stem_depths", "[1, 1]", "model.stem_depths must have 3 values, not 2"),
         ("model", "stem_channels", "[8, x, 24]", "model.stem_channels[1] is 'x'; it must be of type int"),
         ("model", "stem_channels", "[8, 16, -1]", "model.stem_channels[2] is -1; it must be above 0"),
+        ("model", "num_heads", "5", "sam.embed_dim 192 is not a multiple of its 5 heads"),
+        ("model", "hidden_size", "252", "model.hidden_size is 252; it must be a multiple of 8, twice model.num_atten"),
     ],
 )
 def test_a_wrong_value_is_named(tmp_path, section, key, value, words):
@@ -62,6 +66,13 @@ def test_a_wrong_value_is_named(tmp_path, section, key, value, words):
     with pytest.raises(ConfigurationError) as error:
         load_settings(path)
     assert str(error.value).startswith(f"{path}: {words}") and "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize(("vocab_size", "limit"), [(300, "smaller than required_chars"), (100_000, "too high")])
+def test_a_vocabulary_that_the_texts_cannot_give(tmp_path, vocab_size, limit):
+    with pytest.raises(ConfigurationError, match=f"model.vocab_size is {vocab_size}: .*{limit}"):
+        write_tokenizer(sample_texts(5), vocab_size, tmp_path / "tokenizer")
+    assert not (tmp_path / "tokenizer").exists()
 
 
 @pytest.mark.parametrize(("text", "words"), [("a: [", "not valid YAML"), ("[1]", "must hold a mapping")])

@@ -8,13 +8,13 @@ from pathlib import Path
 from lisa_ros.errors import ConfigurationError
 from lisa_ros.model.sam import SamConfig
 from training.settings import parse, read_yaml
+from training.tabletop.scenes import IMAGE_SIZE
 
 
 @dataclass(frozen=True)
 class ModelSettings:
     """Sizes of the small model; names as in SamConfig and in transformers' LlamaConfig."""
 
-    image_size: int
     embed_dim: int
     depth: int
     num_heads: int
@@ -28,10 +28,20 @@ class ModelSettings:
     num_attention_heads: int
     vocab_size: int
 
+    def check(self) -> None:
+        """Raises ConfigurationError for widths that attention cannot divide among its heads."""
+        self.sam()  # has checks of its own
+        pairs = 2 * self.num_attention_heads  # rotary positions turn the channels of a head in pairs
+        if self.hidden_size % pairs:
+            raise ConfigurationError(
+                f"model.hidden_size is {self.hidden_size}; it must be a multiple of {pairs}, "
+                "twice model.num_attention_heads"
+            )
+
     def sam(self) -> SamConfig:
         """The Segment Anything part."""
         return SamConfig(
-            image_size=self.image_size,
+            image_size=IMAGE_SIZE,
             embed_dim=self.embed_dim,
             depth=self.depth,
             num_heads=self.num_heads,
@@ -91,6 +101,7 @@ class Settings:
             zero = name == "tabletop.vision_lr_scale"  # 0: stage 3 leaves encoder and mask decoder as they are
             if not (0 < value < math.inf or (zero and value == 0)):
                 raise ConfigurationError(f"{name} is {value}; it must be {'0 or ' * zero}above 0 and finite")
+        self.model.check()
 
 
 def _numbers(values: dict[str, object]) -> Iterator[tuple[str, float]]:

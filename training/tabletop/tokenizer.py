@@ -7,6 +7,8 @@ from pathlib import Path
 
 import sentencepiece
 
+from lisa_ros.errors import ConfigurationError
+
 ADDED_TOKENS = ("[SEG]", "<im_start>", "<im_end>")
 
 
@@ -14,27 +16,11 @@ def write_tokenizer(texts: Iterable[str], vocab_size: int, out: Path) -> None:
     """Trains a BPE with byte fallback on `texts` and writes tokenizer.model and its three JSON files to `out`.
 
     The added tokens follow the vocabulary in the published order: `[SEG]`, `<im_start>`, `<im_end>`.
+    Raises ConfigurationError if the texts cannot give a vocabulary of that size.
     """
-    model = io.BytesIO()
-    sentencepiece.SentencePieceTrainer.train(
-        sentence_iterator=iter(texts),
-        model_writer=model,
-        vocab_size=vocab_size,
-        model_type="bpe",
-        byte_fallback=True,
-        split_digits=True,
-        normalization_rule_name="identity",
-        remove_extra_whitespaces=False,
-        add_dummy_prefix=True,
-        unk_id=0,
-        bos_id=1,
-        eos_id=2,
-        pad_id=-1,
-        num_threads=1,
-        minloglevel=1,
-    )
+    model = _train(texts, vocab_size)
     out.mkdir(parents=True, exist_ok=True)
-    (out / "tokenizer.model").write_bytes(model.getvalue())
+    (out / "tokenizer.model").write_bytes(model)
     files = {
         "added_tokens.json": {token: vocab_size + i for i, token in enumerate(ADDED_TOKENS)},
         "special_tokens_map.json": {
@@ -57,3 +43,28 @@ def write_tokenizer(texts: Iterable[str], vocab_size: int, out: Path) -> None:
     }
     for name, content in files.items():
         (out / name).write_text(json.dumps(content, indent=2) + "\n")
+
+
+def _train(texts: Iterable[str], vocab_size: int) -> bytes:
+    model = io.BytesIO()
+    try:
+        sentencepiece.SentencePieceTrainer.train(
+            sentence_iterator=iter(texts),
+            model_writer=model,
+            vocab_size=vocab_size,
+            model_type="bpe",
+            byte_fallback=True,
+            split_digits=True,
+            normalization_rule_name="identity",
+            remove_extra_whitespaces=False,
+            add_dummy_prefix=True,
+            unk_id=0,
+            bos_id=1,
+            eos_id=2,
+            pad_id=-1,
+            num_threads=1,
+            minloglevel=1,
+        )
+    except RuntimeError as error:  # sentencepiece's own: its last sentence tells the limit
+        raise ConfigurationError(f"model.vocab_size is {vocab_size}: {error}") from error
+    return model.getvalue()
