@@ -24,7 +24,23 @@ def main(arguments: list[str] | None = None) -> int:
     except OSError as error:  # as TensorBoard's files on a full disk
         print(f"error: {error}; what was saved before is good, the same command goes on from it", file=sys.stderr)
         return 2
+    except RuntimeError as error:
+        if not _exchange_broke(error):
+            raise
+        print(
+            "error: the exchange with the other processes of the run broke. One of them has ended: its own message "
+            f"says why. What was saved before is good, the same command goes on from it ({str(error).strip()})",
+            file=sys.stderr,
+        )
+        return 2
     return 0
+
+
+def _exchange_broke(error: RuntimeError) -> bool:
+    """NCCL's errors have a class; gloo's have none, only the place in its source."""
+    from torch.distributed import DistError
+
+    return isinstance(error, DistError) or "/gloo/" in str(error)
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -1,12 +1,14 @@
 """`python -m training` from end to end on miniature data: train, go on, validate, merge, and load the result."""
 
 import json
+import os
+import signal
 from pathlib import Path
 
 import pytest
 import yaml
 from golden_training import ROOT, TINY
-from small_run import start
+from small_run import run_in_processes, start
 
 from training.__main__ import main
 
@@ -72,6 +74,30 @@ def test_train_validate_merge(tmp_path, capfd):
 
     lisa = Lisa.from_pretrained(tmp_path / "lisa", vision_tower=TINY.directory / "clip_tiny", device="cpu")
     assert len(lisa.segment(lisa.encode(TINY.image(0)), "the red box").targets) == 1
+
+
+def dies_in_its_second_step(config):
+    """The last process is killed, as for want of memory; the other one has the command's own end."""
+    from training import trainer
+
+    step = trainer.Trainer._step
+
+    def dying_step(self, *arguments):
+        if self.progress.step == 1 and self.position.rank == 1:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return step(self, *arguments)
+
+    trainer.Trainer._step = dying_step
+    exit_with(main(["train", "--config", config]))
+
+
+def test_a_process_that_is_killed_ends_the_others_in_one_line(tmp_path, capfd):
+    config = write_config(tmp_path / "run.yaml", tmp_path / "run", validation={"data": []})
+    codes = run_in_processes(dies_in_its_second_step, config, count=2)
+    assert codes == [1, -signal.SIGKILL]
+    errors = capfd.readouterr().err
+    assert "error: the exchange with the other processes of the run broke" in errors
+    assert [line for line in errors.splitlines() if line.endswith("Error") or "Error:" in line] == []
 
 
 @pytest.mark.parametrize(
