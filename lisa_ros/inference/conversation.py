@@ -1,8 +1,9 @@
 """Questions and answers about one frame, streamed."""
 
 from collections.abc import Iterator, Sequence
+from numbers import Integral
 
-from lisa_ros.errors import ConfigurationError
+from lisa_ros.errors import ConfigurationError, InvalidQueryError
 from lisa_ros.inference.answer import AnswerText
 from lisa_ros.inference.generation import Prefix, choose, prefill, probability, step
 from lisa_ros.inference.loaded import Cancelled, EncodedFrame, LoadedModel, total
@@ -17,11 +18,12 @@ class Conversation:
     """Keeps the turns, and the keys and values of what was said: a further question costs its own tokens only."""
 
     def __init__(self, lisa: LoadedModel, frame: EncodedFrame, history: Sequence[tuple[str, str]] = ()) -> None:
+        lisa.check_frame(frame)
         self._lisa = lisa
         self._frame = frame
         self._prefix = frame.prefix
         self._turns: list[tuple[str, str]] = []
-        for question, answer in history:
+        for question, answer in map(_pair, history):
             question = self._question(check_query(question, lisa.tokenizer))
             self._turns.append((question, check_answer(answer, lisa.tokenizer)))
 
@@ -40,8 +42,8 @@ class Conversation:
         """The answer as it comes; see Lisa.stream. The turn counts as said when `Finished` is out."""
         query = check_query(text, self._lisa.tokenizer)
         limit = MAX_NEW_TOKENS if max_new_tokens is None else max_new_tokens
-        if limit < 1:
-            raise ConfigurationError(f"max_new_tokens is {limit}; it must be at least 1")
+        if not isinstance(limit, Integral) or limit < 1:  # no number of tokens equals 2.5: it would be no limit
+            raise ConfigurationError(f"max_new_tokens is {limit!r}; it must be a whole number, at least 1")
         ids = self._lisa.prompt_ids(self._frame, [*self._turns, (self._question(query), None)])
         return self._answer(query, ids, min(limit, self._lisa.context_length - len(ids)), cancelled)
 
@@ -85,3 +87,9 @@ class Conversation:
         self._turns.append((self._question(query), lisa.tokenizer.decode(said).strip()))
         self._prefix = Prefix.of((ids + said)[: cache.get_seq_length()], cache)
         yield Finished(SegmentationResult(query, text.text, tuple(targets), total(seconds), truncated, score))
+
+
+def _pair(turn: tuple[str, str]) -> tuple[str, str]:
+    if isinstance(turn, str) or not isinstance(turn, Sequence) or len(turn) != 2:
+        raise InvalidQueryError(f"a turn of the history is a pair (question, answer), not {turn!r:.80}")
+    return turn[0], turn[1]

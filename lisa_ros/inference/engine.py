@@ -82,7 +82,7 @@ class Lisa(LoadedModel):
             self._wait()
         height, width = image.shape[:2]
         prefix = Prefix.of(ids, cache)
-        return EncodedFrame(height, width, features, visual, prefix, time.perf_counter() - started)
+        return EncodedFrame(height, width, features, visual, prefix, time.perf_counter() - started, self.mark)
 
     def segment(
         self,
@@ -96,8 +96,9 @@ class Lisa(LoadedModel):
 
         sentence: whether `text` asks or tells (and is asked as it is) rather than names a thing; None: by its last
         character. The result has no target if the probability of [SEG] is below the checkpoint's `seg_threshold`.
-        Raises InvalidQueryError, QueryCancelled, MemoryBudgetError.
+        Raises InvalidQueryError, InvalidImageError for a frame of another engine, QueryCancelled, MemoryBudgetError.
         """
+        self.check_frame(frame)
         query = check_query(text, self.tokenizer)
         kind = "sentence" if (is_sentence(query) if sentence is None else sentence) else "phrase"
         words = self.network.config.mask_query[kind].replace("{text}", query)

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from lisa_ros.errors import InvalidQueryError, QueryCancelled
+from lisa_ros.errors import InvalidImageError, InvalidQueryError, LisaError, QueryCancelled
 from lisa_ros.inference.generation import Prefix
 from lisa_ros.inference.memory import memory_guard
 from lisa_ros.model.checkpoint import Checkpoint
@@ -28,6 +28,7 @@ class EncodedFrame:
 
     height, width: size of the image, px. features: of SAM. visual: (1, N, hidden_size) tokens of the language model.
     prefix: keys and values of the prompt up to the end of the image. seconds: what the encoding took.
+    owner: mark of the engine that made it.
     """
 
     height: int
@@ -36,6 +37,7 @@ class EncodedFrame:
     visual: Tensor
     prefix: Prefix
     seconds: float
+    owner: object
 
 
 class LoadedModel:
@@ -48,10 +50,20 @@ class LoadedModel:
         self.template = get_template(self.network.config.conv_type)
         self.device = device
         self.provenance = f"{name} {precision} {self.template.name}"
+        self.mark = object()  # in its frames; not the engine itself, which a kept frame would keep in memory
 
     def first_question(self, words: str) -> str:
         """The first question of a conversation: the image, then the words."""
         return question_about_image(words, self.network.config.mm_use_im_start_end)
+
+    def check_frame(self, frame: EncodedFrame) -> None:
+        """Raises InvalidImageError unless this engine encoded `frame`: features of another one mean nothing to it."""
+        if not isinstance(frame, EncodedFrame):
+            raise InvalidImageError(f"the frame must be what encode(image) returned, not {type(frame).__name__}")
+        if frame.owner is not self.mark:
+            raise InvalidImageError(
+                "the frame was encoded by another engine; encode the image with the one that is asked"
+            )
 
     def prompt_ids(self, frame: EncodedFrame, turns: Sequence[tuple[str, str | None]]) -> list[int]:
         """Expanded ids of a prompt; raises InvalidQueryError if it does not fit the model's context."""
@@ -70,10 +82,18 @@ class LoadedModel:
         return self.network.config.max_position_embeddings
 
     def decode_mask(self, frame: EncodedFrame, hidden: Tensor, phrase: str) -> Target:
-        """The target that a hidden state (1, hidden_size) means."""
+        """The target that a hidden state (1, hidden_size) means.
+
+        Raises LisaError if its logits are not finite: NaN is not above 0, and the mask would pass for an empty one.
+        """
         with torch.inference_mode():
             head = self.network.head
             low_res = head.decode(frame.features, head.embed(hidden))
+            if not torch.isfinite(low_res).all():
+                raise LisaError(
+                    "the mask's values are not finite; load the checkpoint with precision bf16 or fp32, and if it is, "
+                    "download or copy it again: its weights are damaged"
+                )
             size = self.network.config.sam.image_size
             logits = upscale_logits(low_res, size, frame.height, frame.width)[0].cpu().numpy()
         mask = logits > 0

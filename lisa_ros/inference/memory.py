@@ -11,6 +11,14 @@ from torch import nn
 
 from lisa_ros.errors import MemoryBudgetError
 
+# How it is said where no OutOfMemoryError is raised: by torch's CPU allocator, and by a GPU that others have filled.
+_SIGNS = (
+    "can't allocate memory",
+    "CUDA error: out of memory",
+    "CUBLAS_STATUS_ALLOC_FAILED",
+    "CUDNN_STATUS_ALLOC_FAILED",
+)
+
 
 @contextmanager
 def memory_guard(device: torch.device) -> Iterator[None]:
@@ -22,7 +30,7 @@ def memory_guard(device: torch.device) -> Iterator[None]:
         message = _first_line(error)
         traceback.clear_frames(error.__traceback__)  # their locals hold the tensors
     except RuntimeError as error:
-        if "can't allocate memory" not in str(error):  # what torch's CPU allocator raises
+        if not any(sign in str(error) for sign in _SIGNS):
             raise
         message = _first_line(error)
         traceback.clear_frames(error.__traceback__)

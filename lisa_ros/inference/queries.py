@@ -13,6 +13,7 @@ _RESERVED = (
     *("<s>", "</s>", "<unk>", IMAGE_PLACEHOLDER, IM_START, IM_END, "<im_patch>", SEG_TOKEN),
     *("USER:", "ASSISTANT:", "[INST]", "[/INST]", "<<SYS>>", "<</SYS>>"),
 )
+_INVISIBLE = ("Cf", "Zs", "Zl", "Zp")  # marks of direction and joints, blanks: alone they are no words
 _SPACES = str.maketrans("\n\t", "  ")
 
 
@@ -23,7 +24,7 @@ def check_query(text: str, tokenizer: LisaTokenizer | None) -> str:
     too long text, control characters, and the tokens and separators of prompts.
     """
     query = _clean(text, "query")
-    if not query:
+    if all(unicodedata.category(character) in _INVISIBLE for character in query):
         raise InvalidQueryError("the query is empty")
     _refuse(query, (*_RESERVED, *(tokenizer.added if tokenizer else ())), "query")
     return query

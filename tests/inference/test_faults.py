@@ -15,6 +15,8 @@ OUT_OF_MEMORY = [
     torch.cuda.OutOfMemoryError("CUDA out of memory. Tried to allocate 2 GiB"),
     MemoryError(),
     RuntimeError("[enforce fail at alloc_cpu.cpp:117] DefaultCPUAllocator: can't allocate memory"),
+    RuntimeError("CUDA error: out of memory"),
+    RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`"),
 ]
 
 
@@ -70,6 +72,14 @@ def test_overflow_is_named(lisa, frame, monkeypatch):
     monkeypatch.setattr(lisa.network.lm_head, "forward", lambda hidden: torch.full((1, 443), float("nan")))
     with pytest.raises(LisaError, match="precision bf16 or fp32"):
         lisa.chat(frame, "x")
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_mask_that_is_no_number_is_no_empty_mask(lisa, frame, monkeypatch, value):
+    monkeypatch.setattr(lisa.network.sam, "decode", lambda *_: torch.full((1, 1, 64, 64), value))
+    for ask in (lisa.segment, lisa.chat):
+        with pytest.raises(LisaError, match="mask's values are not finite; load the checkpoint with precision bf16"):
+            ask(frame, TWO_MASKS)
 
 
 class After:

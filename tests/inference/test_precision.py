@@ -55,9 +55,9 @@ def test_bitsandbytes_is_optional(load, monkeypatch):
         load(precision="nf4")
 
 
-@pytest.mark.parametrize("name", ["tpu9", "cuda:77", "cud"])
+@pytest.mark.parametrize("name", ["tpu9", "cuda:77", "cud", "meta", "mps", "xpu", None])
 def test_unknown_device(name):
-    with pytest.raises(ConfigurationError, match=name):
+    with pytest.raises(ConfigurationError, match=str(name)):
         resolve_device(name)
 
 

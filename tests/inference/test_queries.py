@@ -18,6 +18,7 @@ pytestmark = pytest.mark.unit
     [
         ("", "empty"),
         (" \n\t ", "empty"),
+        ("\u200b \u2060\ufeff", "empty"),
         ("a" * (MAX_QUERY_CHARACTERS + 1), "2001 characters, the limit is 2000"),
         ("x" * 1_000_000, "1000000 characters"),
         ("the\x00cup", r"U\+0000"),
@@ -80,11 +81,33 @@ def test_history_is_checked(lisa, frame):
             lisa.conversation(frame, history)
 
 
-def test_token_limit(lisa, frame):
-    with pytest.raises(ConfigurationError, match="max_new_tokens is 0"):
-        lisa.chat(frame, "x", max_new_tokens=0)
+@pytest.mark.parametrize("turn", [("x",), ("x", "y", "z"), "xy", None])
+def test_history_is_made_of_pairs(lisa, frame, turn):
+    with pytest.raises(InvalidQueryError, match=r"a pair \(question, answer\), not "):
+        lisa.conversation(frame, [turn])
+
+
+@pytest.mark.parametrize("limit", [0, 2.5, float("nan"), "5"])
+def test_token_limit(lisa, frame, limit):
+    with pytest.raises(ConfigurationError, match=rf"max_new_tokens is {limit!r}; it must be a whole number"):
+        lisa.chat(frame, "x", max_new_tokens=limit)
 
 
 def test_refused_image(lisa):
     with pytest.raises(InvalidImageError, match=r"float32 \(4, 4, 3\)"):
         lisa.encode(np.zeros((4, 4, 3), np.float32))
+
+
+def test_frame_of_another_engine(load, lisa, frame):
+    """Its features have another meaning, and where the sizes agree nothing else would tell."""
+    other = load()
+    for ask in (other.segment, other.chat):
+        with pytest.raises(InvalidImageError, match="encoded by another engine"):
+            ask(frame, "the dog")
+    assert lisa.segment(frame, "the dog").targets
+
+
+def test_image_in_place_of_a_frame(lisa, images):
+    for ask in (lisa.segment, lisa.chat, lisa.stream):
+        with pytest.raises(InvalidImageError, match=r"what encode\(image\) returned, not ndarray"):
+            ask(images[0], "the dog")
