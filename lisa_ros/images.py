@@ -1,6 +1,7 @@
 """Image files and compressed images: read as RGB, written as PNG."""
 
 import io
+import struct
 from pathlib import Path
 
 import cv2
@@ -13,14 +14,30 @@ MAX_PIXELS = 64_000_000  # of a compressed image: a few bytes can claim to be gi
 
 
 def read_image(path: Path) -> np.ndarray:
-    """(H, W, 3) uint8 RGB of an image file, turned as its EXIF orientation says. Raises InvalidImageError."""
+    """(H, W, 3) uint8 RGB of an image file, turned as its EXIF orientation says; of 16 bits the upper 8 are taken.
+
+    Raises InvalidImageError.
+    """
     try:
         with Image.open(path) as image:
-            return np.array(ImageOps.exif_transpose(image).convert("RGB"))
+            is_png = image.format == "PNG"
+            return _to_rgb(ImageOps.exif_transpose(image), is_png)
     except FileNotFoundError:
         raise InvalidImageError(f"there is no file {path}") from None
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+    except (OSError, SyntaxError, ValueError, struct.error, Image.DecompressionBombError) as error:
         raise InvalidImageError(f"{path} cannot be read as an image: {error}") from error
+
+
+def _to_rgb(image: Image.Image, is_png: bool) -> np.ndarray:
+    """Pillow clips what has more than 8 bits: nearly all of a 16-bit picture would be white."""
+    if image.mode.startswith("I;16") or (image.mode == "I" and is_png):  # older Pillows open 16-bit PNG as "I"
+        grey = (np.asarray(image) >> 8).astype(np.uint8)
+        return np.repeat(grey[..., None], 3, axis=2)
+    if image.mode in ("I", "F"):
+        raise ValueError(
+            f"its pixels have 32 bits (mode {image.mode}) and no known range; save it with 8 bits a channel"
+        )
+    return np.array(image.convert("RGB"))
 
 
 def write_image(path: Path, image_rgb: np.ndarray):
