@@ -2,9 +2,11 @@
 
 import argparse
 import json
+import re
 from pathlib import Path
 
 from lisa_ros.commands.common import add_model_arguments, load_lisa, output_directory, positive, printable
+from lisa_ros.errors import ConfigurationError
 
 
 def add_arguments(parser: argparse.ArgumentParser):
@@ -32,7 +34,10 @@ def run(args: argparse.Namespace) -> int:
     lisa = load_lisa(args)
     frame = lisa.encode(image)
     result = lisa.segment(frame, args.question) if args.mask_only else _answered(lisa, frame, args)
-    report = _write(folder, image, result, lisa.provenance)
+    try:
+        report = _write(folder, image, result, lisa.provenance)
+    except OSError as error:
+        raise ConfigurationError(f"cannot write to {folder}: {error}") from error
     _print_summary(result, report, folder)
     return 0
 
@@ -54,6 +59,7 @@ def _write(folder: Path, image, result, model: str) -> dict:
     from lisa_ros.images import write_image, write_mask
     from lisa_ros.visualization import draw_overlay
 
+    _remove_masks(folder)
     write_image(folder / "overlay.png", draw_overlay(image, result))
     targets = []
     for number, target in enumerate(result.targets, start=1):
@@ -76,6 +82,13 @@ def _write(folder: Path, image, result, model: str) -> dict:
     (folder / "answer.txt").write_text(result.answer + "\n", encoding="utf-8")
     (folder / "answer.json").write_text(json.dumps(report, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
     return report
+
+
+def _remove_masks(folder: Path):
+    """Those of an earlier question would pass for this one's where it has fewer or none."""
+    for path in folder.glob("mask*.png"):
+        if re.fullmatch(r"mask(_\d+)?\.png", path.name):
+            path.unlink()
 
 
 def _print_summary(result, report: dict, folder: Path):

@@ -127,6 +127,24 @@ def test_ask_answers_and_writes_masks_overlay_and_answer(capsys, tmp_path, check
     assert all(character.isprintable() or character == "\n" for character in printed)
 
 
+def test_masks_of_an_earlier_question_do_not_stay(tmp_path, checkpoint):
+    model, picture = checkpoint
+    for name in ("mask.png", "mask_1.png", "mask_17.png", "mask_of_mine.png"):
+        (tmp_path / name).write_bytes(b"old")
+    arguments = ["--out", tmp_path, "--max-new-tokens", 1, *model]  # too short an answer for a mask
+    assert run("ask", picture, "the red thing", *arguments) == 0
+    assert json.loads((tmp_path / "answer.json").read_text(encoding="utf-8"))["targets"] == []
+    assert [path.name for path in tmp_path.glob("mask*")] == ["mask_of_mine.png"]
+
+
+@pytest.mark.parametrize("name", ["answer.txt", "answer.json", "mask_1.png", "overlay.png"])
+def test_a_result_that_cannot_be_written_is_named(capsys, tmp_path, checkpoint, name):
+    model, picture = checkpoint
+    (tmp_path / name).mkdir()
+    assert run("ask", picture, "the red thing", "--mask-only", "--out", tmp_path, *model) == 2
+    assert_one_line_error(capsys, "cannot write", str(tmp_path))
+
+
 def test_mask_only_has_no_answer(tmp_path, checkpoint):
     model, picture = checkpoint
     assert run("ask", picture, "the red thing", "--mask-only", "--out", tmp_path, *model) == 0
