@@ -13,6 +13,7 @@ import cv2
 import numpy as np
 
 from lisa_ros.errors import InvalidImageError
+from lisa_ros.geometry import CameraModel
 from lisa_ros.geometry.depth import depth_to_metres
 from lisa_ros.images import decompress, decompress_rgb
 
@@ -72,7 +73,16 @@ def check_image(message) -> None:
 def decode_image(message) -> np.ndarray:
     """sensor_msgs/Image to (H, W) or (H, W, C) in the encoding's own dtype and channel order, native endianness."""
     check_image(message)
-    return _decode_with_cv_bridge(_BRIDGE, message) if _BRIDGE else decode_with_numpy(message)
+    if _BRIDGE is None or not _is_row_of_pixels(message):
+        return decode_with_numpy(message)
+    return _decode_with_cv_bridge(_BRIDGE, message)
+
+
+def _is_row_of_pixels(message) -> bool:
+    # cv_bridge takes a padded row for step // pixel whole pixels: where the padding leaves a rest, each of its rows
+    # would begin later than the one before, without a word.
+    dtype, channels = ENCODINGS[message.encoding]
+    return message.step % (np.dtype(dtype).itemsize * channels) == 0
 
 
 def decode_with_numpy(message) -> np.ndarray:
@@ -120,6 +130,17 @@ def to_depth(message) -> np.ndarray:
             f"depth encoding {message.encoding!r} is not supported; use one of {', '.join(DEPTH_ENCODINGS)}"
         )
     return depth_to_metres(decode_image(message), message.encoding)
+
+
+def camera_model(info) -> CameraModel:
+    """Intrinsics of a rectified image from its sensor_msgs/CameraInfo. Raises InvalidImageError.
+
+    P is the camera matrix of the rectified image, K that of the raw one. They differ where there was something to
+    rectify; drivers of cameras without distortion often fill K alone. K[0] = 0 says that there is no calibration.
+    """
+    has_projection = info.k[0] != 0 and info.p[0] > 0 and info.p[5] > 0
+    matrix = np.asarray(info.p).reshape(3, 4)[:, :3] if has_projection else info.k
+    return CameraModel.from_matrix(matrix, info.width, info.height)
 
 
 def _decompress_depth(message) -> np.ndarray:

@@ -6,7 +6,7 @@ import numpy as np
 
 from lisa_ros.errors import InvalidImageError, NoDepthError
 from lisa_ros.geometry import CameraModel, CloudOptions, CloudReport, target_cloud
-from lisa_ros.image_messages import to_depth
+from lisa_ros.image_messages import camera_model, to_depth
 from lisa_ros.nodes.queries import Query
 from lisa_ros.types import SegmentationResult
 
@@ -92,6 +92,6 @@ def _camera(bundle) -> CameraModel:
             "no camera_info has arrived for this image's frame; remap the camera's topic to `camera_info`"
         )
     try:
-        return CameraModel.from_matrix(bundle.info.k, bundle.info.width, bundle.info.height)
+        return camera_model(bundle.info)
     except InvalidImageError as error:
         raise NoDepthError(f"camera_info is not usable: {error}") from error

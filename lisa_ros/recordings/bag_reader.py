@@ -13,7 +13,7 @@ from rosbags.rosbag2 import Reader
 
 from lisa_ros.errors import InvalidImageError, RecordingError
 from lisa_ros.geometry import CameraModel
-from lisa_ros.image_messages import to_depth, to_rgb
+from lisa_ros.image_messages import camera_model, to_depth, to_rgb
 from lisa_ros.recordings import messages
 from lisa_ros.recordings.synchronizer import Synchronizer
 from lisa_ros.recordings.topics import MANIFEST, RgbdTopics, index_of_stamp
@@ -70,11 +70,10 @@ class RgbdFrame:
 
     @property
     def camera(self) -> CameraModel:
-        """Intrinsics of the colour image. Raises InvalidImageError where there are none, or unusable ones."""
+        """Intrinsics of the rectified colour image. Raises InvalidImageError where there are none, or unusable ones."""
         if "camera_info" not in self.messages:
             raise InvalidImageError(f"the bag has no camera_info near the image at {self.stamp} ns")
-        info = self.messages["camera_info"].message
-        return CameraModel.from_matrix(info.k, info.width, info.height)
+        return camera_model(self.messages["camera_info"].message)
 
 
 class RgbdBag:

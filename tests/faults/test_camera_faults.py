@@ -162,6 +162,14 @@ def test_useless_intrinsics_leave_the_mask_and_say_why(robot, name):
     assert result.targets[0].area == 1600 and not result.targets[0].has_box
 
 
+def test_the_cloud_of_a_rectified_image_is_that_of_its_projection_matrix(robot):
+    k = [150.0, 0.0, 80.0, 0.0, 150.0, 60.0, 0.0, 0.0, 1.0]  # of the raw image
+    p = [300.0, 0.0, 80.0, 0.0, 0.0, 300.0, 60.0, 0.0, 0.0, 0.0, 1.0, 0.0]
+    result = robot.ask_about("red, rectified", info={"k": k, "p": p, "d": [0.3, 0.0, 0.0, 0.0, 0.0]})
+    assert result.status == Result.OK, result.message
+    assert result.targets[0].centroid.x == pytest.approx(-0.06, abs=0.005)
+
+
 def test_a_stamp_of_zero_is_replaced_by_the_arrival_and_named(robot, node):
     assert robot.transition("deactivate") and robot.transition("activate")
     robot.repeat(lambda: robot.moment(stamp=0))

@@ -1,17 +1,18 @@
 import struct
 import zlib
 from types import SimpleNamespace
+from unittest import mock
 
 import cv2
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from sensor_msgs.msg import CompressedImage, Image
+from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 
 from lisa_ros import image_messages
 from lisa_ros.errors import InvalidImageError
-from lisa_ros.image_messages import ENCODINGS, check_image, decode_image, to_data, to_depth, to_rgb
+from lisa_ros.image_messages import ENCODINGS, camera_model, check_image, decode_image, to_data, to_depth, to_rgb
 
 pytestmark = pytest.mark.unit
 
@@ -62,6 +63,26 @@ def test_numpy_decodes_like_the_distributions_cv_bridge(picture):
     sent = message(pixels, encoding, padding, big_endian)
     bridged = image_messages._decode_with_cv_bridge(image_messages.load_cv_bridge(), sent)
     np.testing.assert_array_equal(image_messages.decode_with_numpy(sent), bridged)
+
+
+class Bridge:
+    """Reads rows as the distribution's CvBridge does."""
+
+    def imgmsg_to_cv2(self, sent, desired_encoding):
+        assert desired_encoding == "passthrough"
+        dtype, channels = ENCODINGS[sent.encoding]
+        row = int(sent.step / np.dtype(dtype).itemsize / channels)
+        dtype = np.dtype(dtype).newbyteorder(">" if sent.is_bigendian else "<")
+        pixels = np.ndarray((sent.height, row, channels), dtype, buffer=sent.data)[:, : sent.width]
+        return pixels.astype(dtype.newbyteorder("=")).reshape(sent.height, sent.width, *[channels][: channels > 1])
+
+
+@given(pictures())
+def test_padding_that_is_no_whole_pixel_does_not_skew_the_image_of_cv_bridge(picture):
+    encoding, pixels, padding, big_endian = picture
+    with mock.patch.object(image_messages, "_BRIDGE", Bridge()):
+        decoded = decode_image(message(pixels, encoding, padding, big_endian))
+    np.testing.assert_array_equal(decoded, pixels)
 
 
 @pytest.mark.parametrize("encoding", ["rgb8", "bgr8", "rgba8", "bgra8"])
@@ -207,3 +228,22 @@ def test_bad_compressed_depth_is_refused(sent, named):
 def test_messages_take_the_bytes_of_any_array():
     for pixels in (np.arange(12, dtype=np.uint8).reshape(3, 4), np.arange(12.0)[::2], np.empty((0, 3), np.float32)):
         assert to_data(pixels).tobytes() == pixels.tobytes()
+
+
+RAW = [600.0, 0.0, 320.0, 0.0, 600.0, 240.0, 0.0, 0.0, 1.0]
+RECTIFIED = [560.0, 0.0, 330.0, -28.0, 0.0, 570.0, 250.0, 0.0, 0.0, 0.0, 1.0, 0.0]  # -28: of a stereo pair's right eye
+
+
+@pytest.mark.parametrize(
+    ("projection", "expected"), [(RECTIFIED, (560, 570, 330, 250)), ([0.0] * 12, (600, 600, 320, 240))]
+)
+def test_intrinsics_are_those_of_the_rectified_image(projection, expected):
+    info = CameraInfo(width=640, height=480, distortion_model="plumb_bob", d=[0.1, -0.2, 0.0, 0.0, 0.0], k=RAW)
+    info.p = projection
+    camera = camera_model(info)
+    assert (camera.fx, camera.fy, camera.cx, camera.cy) == expected and (camera.width, camera.height) == (640, 480)
+
+
+def test_a_camera_that_says_it_is_not_calibrated_has_no_intrinsics():
+    with pytest.raises(InvalidImageError, match="calibration"):
+        camera_model(CameraInfo(width=640, height=480, k=[0.0] * 9, p=RECTIFIED))

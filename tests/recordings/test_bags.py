@@ -207,6 +207,17 @@ def test_a_bag_without_depth_and_tf_gives_images(tmp_path):
         frames[0].camera  # noqa: B018
 
 
+def test_the_camera_is_that_of_the_rectified_image(tmp_path):
+    bag = Loose(tmp_path / "bag", (IMAGE, messages.IMAGE), (INFO, messages.CAMERA_INFO))
+    info = messages.camera_info(CAMERA, 0, "eye")  # its K and P are equal
+    info.k = info.k * 1.25
+    bag.add(INFO, 0, info)
+    bag.image(IMAGE, 0, 0, np.zeros((6, 8, 3), np.uint8), "rgb8")
+    bag.close()
+    with RgbdBag(tmp_path / "bag") as bag:
+        assert next(bag.frames()).camera == CAMERA
+
+
 def test_other_topics_can_be_named(tmp_path):
     path = write(tmp_path / "bag", topics=RgbdTopics("/a", "/b", "/c", "/d"))
     with pytest.raises(RecordingError, match=r"has no topic /camera/color/image_raw or .*; it has /a/compressed, "):
