@@ -143,6 +143,8 @@ def read_config(path: Path) -> dict[str, object]:
         raise CheckpointError(f"{path} is missing: {Path(path).parent} is not a checkpoint directory") from error
     except ValueError as error:
         raise CheckpointError(f"{path} is not valid JSON: {error}") from error
+    except OSError as error:
+        raise CheckpointError(f"{path} cannot be read: {error}") from error
     if not isinstance(values, dict) or "train_mask_decoder" not in values:
         raise CheckpointError(
             f"{path} is not a LISA checkpoint's configuration: it has no key `train_mask_decoder`. "

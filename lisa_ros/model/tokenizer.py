@@ -142,20 +142,13 @@ class LisaTokenizer:
         config = _read_json(directory / "tokenizer_config.json")
         special_map = _read_json(directory / "special_tokens_map.json", optional=True)
         added = _read_json(directory / "added_tokens.json", optional=True)
-        path = directory / "tokenizer.model"
-        try:
-            model = path.read_bytes()
-            processor = sentencepiece.SentencePieceProcessor(model_proto=model)
-        except FileNotFoundError as error:
-            raise CheckpointError(f"{path} is missing: it holds the vocabulary of the checkpoint") from error
-        except RuntimeError as error:
-            raise CheckpointError(f"{path} is not a sentencepiece model: {error}") from error
+        model, processor = _read_model(directory / "tokenizer.model")
         size = processor.vocab_size()
-        for id, entry in config.get("added_tokens_decoder", {}).items():  # where newer libraries keep added tokens
-            if int(id) >= size:
-                added.setdefault(entry["content"], int(id))
+        for text, id in _added_tokens(config, directory).items():
+            if id >= size:
+                added.setdefault(text, id)
         special = [
-            _special_token(name, id, special_map.get(name, config.get(name)), name in special_map)
+            _special_token(name, id, special_map.get(name, config.get(name)), name in special_map, directory)
             for name, id in (
                 ("unk_token", processor.unk_id()),
                 ("bos_token", processor.bos_id()),
@@ -170,20 +163,64 @@ class LisaTokenizer:
     def _check(self, directory: Path, size: int) -> None:
         if -1 in (self.bos_id, self.eos_id, self.unk_id):
             raise CheckpointError(f"{directory / 'tokenizer.model'} lacks one of the tokens <unk>, <s>, </s>")
+        owners: dict[int, str] = {}
         for text, id in self.added.items():
             if not isinstance(id, int) or id < size:
                 raise CheckpointError(
                     f"{directory / 'added_tokens.json'}: {text} has id {id}; ids below {size} belong to tokenizer.model"
                 )
+            if owners.setdefault(id, text) != text:
+                raise CheckpointError(
+                    f"{directory / 'added_tokens.json'}: {owners[id]} and {text} have one id, {id}; each has its own"
+                )
+        if "" in self.added or len(set(self._special.values())) < len(self._special):
+            raise CheckpointError(f"{directory}: each special and added token must have a text, and one of its own")
         _ = self.seg_id
 
 
-def _special_token(name: str, id: int, entry: object, from_map: bool) -> FixedToken:
+def _read_model(path: Path) -> tuple[bytes, sentencepiece.SentencePieceProcessor]:
+    try:
+        model = path.read_bytes()
+        if not model:
+            raise CheckpointError(f"{path} is empty: download or copy it again")
+        return model, sentencepiece.SentencePieceProcessor(model_proto=model)
+    except FileNotFoundError as error:
+        raise CheckpointError(f"{path} is missing: it holds the vocabulary of the checkpoint") from error
+    except (RuntimeError, UnicodeDecodeError) as error:
+        raise CheckpointError(f"{path} is not a sentencepiece model: {error}") from error
+    except OSError as error:
+        raise CheckpointError(f"{path} cannot be read: {error}") from error
+
+
+def _added_tokens(config: dict, directory: Path) -> dict[str, int]:
+    """Added tokens where newer libraries keep them, in tokenizer_config.json."""
+    entries = config.get("added_tokens_decoder") or {}
+    try:
+        return {_text(entry): int(id) for id, entry in entries.items()}
+    except (AttributeError, TypeError, ValueError) as error:
+        raise CheckpointError(
+            f"{directory / 'tokenizer_config.json'}: added_tokens_decoder is not a table of ids and tokens: {error}"
+        ) from error
+
+
+def _special_token(name: str, id: int, entry: object, from_map: bool, directory: Path) -> FixedToken:
     """A plain string in special_tokens_map.json was an added token without options to transformers 4.31: stripped."""
-    if isinstance(entry, dict):
-        return FixedToken(entry["content"], id, bool(entry.get("lstrip")), bool(entry.get("rstrip")))
-    default = {"unk_token": "<unk>", "bos_token": "<s>", "eos_token": "</s>"}[name]
-    return FixedToken(entry or default, id, from_map, from_map)
+    try:
+        default = {"unk_token": "<unk>", "bos_token": "<s>", "eos_token": "</s>"}[name]
+        text = _text(entry or default) or default
+        if isinstance(entry, dict):
+            return FixedToken(text, id, bool(entry.get("lstrip")), bool(entry.get("rstrip")))
+        return FixedToken(text, id, from_map, from_map)
+    except TypeError as error:
+        file = "special_tokens_map.json" if from_map else "tokenizer_config.json"
+        raise CheckpointError(f"{directory / file}: {name} is no token: {error}") from error
+
+
+def _text(entry: object) -> str:
+    text = entry.get("content") if isinstance(entry, dict) else entry
+    if not isinstance(text, str):
+        raise TypeError(f"its text is {text!r}")
+    return text
 
 
 def _read_json(path: Path, optional: bool = False) -> dict:
@@ -195,6 +232,8 @@ def _read_json(path: Path, optional: bool = False) -> dict:
         raise CheckpointError(f"{path} is missing: the checkpoint's tokenizer is not complete") from error
     except ValueError as error:
         raise CheckpointError(f"{path} is not valid JSON: {error}") from error
+    except OSError as error:
+        raise CheckpointError(f"{path} cannot be read: {error}") from error
     if not isinstance(values, dict):
         raise CheckpointError(f"{path} must hold a JSON object, not {type(values).__name__}")
     return values

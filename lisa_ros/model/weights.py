@@ -3,6 +3,7 @@
 import json
 import pickle
 import re
+import struct
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
@@ -22,6 +23,13 @@ _LAYOUTS = (
 )
 
 
+# What torch raises for files that are not whole: its unpickler checks little of what it reads.
+_DAMAGE = (
+    *(pickle.UnpicklingError, RuntimeError, EOFError, OSError, LookupError, ValueError),
+    *(AssertionError, AttributeError, TypeError, struct.error),
+)
+
+
 def read_weights(directory: Path) -> dict[str, Tensor]:
     """All tensors of the checkpoint, on the CPU, mapped from disk where the format allows.
 
@@ -38,8 +46,10 @@ def _read_shards(index: Path) -> dict[str, Tensor]:
     try:
         files = json.loads(index.read_text(encoding="utf-8"))["weight_map"]
         names = sorted(set(files.values()))
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise CheckpointError(f"{index} is not an index of shards: {error!r}") from error
+    if not all(isinstance(name, str) for name in names):
+        raise CheckpointError(f"{index} is not an index of shards: {names[0]!r} is no file's name")
     absent = [name for name in names if Path(name).name != name or not (index.parent / name).is_file()]
     if absent:
         raise CheckpointError(
@@ -54,7 +64,8 @@ def _read_shards(index: Path) -> dict[str, Tensor]:
             raise CheckpointError(
                 f"{index.parent / name} lacks {len(lacking)} weights that {index.name} places there: {lacking[0]}"
             )
-        weights.update(shard)
+        # A shard may hold a weight that the index places in another one, as a copy from an earlier saving does.
+        weights |= {key: value for key, value in shard.items() if files.get(key, name) == name}
     return weights
 
 
@@ -63,7 +74,9 @@ def read_weight_file(path: Path) -> dict[str, Tensor]:
     if not path.is_file():
         raise CheckpointError(f"there is no file {path}")
     weights = _read_safetensors(path) if path.suffix == ".safetensors" else _read_torch(path)
-    if not isinstance(weights, Mapping) or not all(isinstance(value, Tensor) for value in weights.values()):
+    if not isinstance(weights, Mapping) or not all(
+        isinstance(key, str) and isinstance(value, Tensor) for key, value in weights.items()
+    ):
         raise CheckpointError(f"{path} is not a state dict: it must map names to tensors")
     return dict(weights)
 
@@ -71,17 +84,19 @@ def read_weight_file(path: Path) -> dict[str, Tensor]:
 def _read_safetensors(path: Path) -> dict[str, Tensor]:
     try:
         return load_file(path)
-    except SafetensorError as error:
+    except (SafetensorError, OSError) as error:
         raise CheckpointError(f"{path} is damaged or truncated: {error}. Download or copy it again") from error
 
 
 def _read_torch(path: Path) -> object:
     # Zip archives, torch's format since 1.6, can be mapped. A truncated one has lost its directory at the end.
-    with open(path, "rb") as file:
-        is_zip = file.read(4) == b"PK\x03\x04"
     try:
+        with open(path, "rb") as file:
+            is_zip = file.read(4) == b"PK\x03\x04"
         return torch.load(path, map_location="cpu", weights_only=True, mmap=is_zip)
-    except (pickle.UnpicklingError, RuntimeError, EOFError, OSError, LookupError, ValueError) as error:
+    except _DAMAGE as error:
+        if "can't allocate memory" in str(error):  # the file is whole; memory_guard says what to do
+            raise
         foreign = re.search(r"GLOBAL (\S+)", str(error))
         if isinstance(error, pickle.UnpicklingError) and foreign:
             raise CheckpointError(
@@ -96,7 +111,7 @@ def _read_torch(path: Path) -> object:
 def check_weights(
     found: Mapping[str, Tensor], expected: Mapping[str, Tensor], ignored: Iterable[str], directory: Path
 ) -> None:
-    """Raises one CheckpointError that lists missing, unexpected and wrong-shaped weights; `ignored` may be there."""
+    """Raises one CheckpointError that lists all that does not fit; weights in `ignored` may be there."""
     missing = sorted(set(expected) - set(found))
     unexpected = sorted(set(found) - set(expected) - set(ignored))
     shapes = [
@@ -104,9 +119,15 @@ def check_weights(
         for key, value in expected.items()
         if key in found and found[key].shape != value.shape
     ]
+    types = [
+        f"{key} is {found[key].dtype}, expected {'floating-point' if value.is_floating_point() else 'whole'} numbers"
+        for key, value in expected.items()
+        if key in found and found[key].is_floating_point() != value.is_floating_point()
+    ]
+    kinds = {"missing": missing, "unexpected": unexpected, "of wrong shape": shapes, "of wrong type": types}
     problems = [
         f"{len(keys)} {problem}: {', '.join(keys[:3])}{', ...' if len(keys) > 3 else ''}"
-        for problem, keys in (("missing", missing), ("unexpected", unexpected), ("of wrong shape", shapes))
+        for problem, keys in kinds.items()
         if keys
     ]
     if problems:

@@ -13,7 +13,8 @@ import torch
 from safetensors.torch import load_file, save_file
 from transformers import CLIPVisionConfig, CLIPVisionModel
 
-from lisa_ros.errors import CheckpointError
+from lisa_ros import Lisa
+from lisa_ros.errors import CheckpointError, MemoryBudgetError
 from lisa_ros.model.checkpoint import find, load, packaged_names, save_pretrained
 from lisa_ros.model.config import SHARED_TOWER, LisaConfig, parse_config
 from lisa_ros.model.network import LisaNetwork
@@ -107,6 +108,24 @@ def test_shard_without_its_weights(directory, weights):
     assert "b.bin lacks" in refusal(directory)
 
 
+def test_the_index_decides_between_two_copies(directory, weights):
+    """A shard that was not replaced when others were still holds what the index places elsewhere."""
+    names = ["a.bin", "b.bin"]
+    shard(directory, weights, names)
+    for name in names:
+        index = json.loads((directory / f"{WEIGHTS}.index.json").read_text())["weight_map"]
+        foreign = {key: torch.zeros_like(weights[key]) for key, file in index.items() if file != name}
+        torch.save({key: weights[key] for key, file in index.items() if file == name} | foreign, directory / name)
+    assert_same_weights(load_tiny(directory).network, load_tiny().network)
+
+
+@pytest.mark.parametrize("name", [5, None, ["a.bin"]])
+def test_index_without_names(directory, name):
+    (directory / WEIGHTS).rename(directory / "a.bin")
+    (directory / f"{WEIGHTS}.index.json").write_text(json.dumps({"weight_map": {"lm_head.weight": name}}))
+    assert "is not an index of shards" in refusal(directory)
+
+
 def test_index_that_points_elsewhere(directory):
     (directory / WEIGHTS).rename(directory.parent / "outside.bin")
     (directory / f"{WEIGHTS}.index.json").write_text(json.dumps({"weight_map": {"a": "../outside.bin"}}))
@@ -161,9 +180,41 @@ def test_plain_pickle_with_code(directory, tmp_path):
     assert not proof.exists()
 
 
-def test_not_a_state_dict(directory):
-    torch.save([torch.zeros(1)], directory / WEIGHTS)
-    assert "is not a state dict" in refusal(directory)
+def test_not_a_state_dict(directory, weights):
+    for content in ([torch.zeros(1)], weights | {1: torch.zeros(1)}, {"state_dict": weights}):
+        torch.save(content, directory / WEIGHTS)
+        assert "is not a state dict" in refusal(directory)
+
+
+@pytest.mark.parametrize("dtype", [torch.int8, torch.bool, torch.complex64])
+def test_weights_that_are_no_floating_point_numbers(directory, weights, dtype):
+    torch.save(weights | {"lm_head.weight": weights["lm_head.weight"].to(dtype)}, directory / WEIGHTS)
+    assert f"1 of wrong type: lm_head.weight is {dtype}, expected floating-point numbers" in refusal(directory)
+
+
+def test_damage_that_torch_does_not_check(directory):
+    """A flipped bit in the old format's table of storages."""
+    path = directory / WEIGHTS
+    torch.save({"a": torch.ones(2), "b": torch.ones(3)}, path, _use_new_zipfile_serialization=False)
+    data = path.read_bytes()
+    table = data.rindex(b"]q\x00")
+    path.write_bytes(data[: table + 10] + b"0" + data[table + 11 :])
+    assert "damaged or truncated" in refusal(directory)
+
+
+def test_too_little_memory_is_not_damage(directory, monkeypatch):
+    def fail(*_, **__):
+        raise RuntimeError("[enforce fail at alloc_cpu.cpp:117] DefaultCPUAllocator: can't allocate memory")
+
+    monkeypatch.setattr(torch, "load", fail)
+    with pytest.raises(MemoryBudgetError, match="not enough memory"):
+        Lisa.from_pretrained(directory, vision_tower=TINY / "clip_tiny", device="cpu", sam=SAM)
+
+
+def test_config_that_cannot_be_read(directory):
+    (directory / "config.json").unlink()
+    (directory / "config.json").mkdir()
+    assert "config.json cannot be read" in refusal(directory)
 
 
 def test_all_misfits_in_one_error(directory, weights):

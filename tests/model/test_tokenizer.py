@@ -1,6 +1,7 @@
 """Token ids and prompts, equal to those of the official code."""
 
 import json
+import re
 import shutil
 from pathlib import Path
 
@@ -129,10 +130,50 @@ def test_damaged_json(directory, content):
         LisaTokenizer.from_directory(directory)
 
 
-def test_damaged_model(directory):
-    (directory / "tokenizer.model").write_bytes(b"not a model")
-    with pytest.raises(CheckpointError, match="not a sentencepiece model"):
+@pytest.mark.parametrize(
+    ("name", "content", "reason"),
+    [
+        ("added_tokens.json", {"[SEG]": 440, "<im_start>": 440}, r"\[SEG\] and <im_start> have one id, 440"),
+        ("added_tokens.json", {"[SEG]": 440, "": 441}, "must have a text"),
+        ("special_tokens_map.json", {"unk_token": 5}, r"special_tokens_map\.json: unk_token .* 5"),
+        ("special_tokens_map.json", {"bos_token": {"rstrip": True}}, r"special_tokens_map\.json: bos_token .* None"),
+        ("special_tokens_map.json", {"bos_token": ["<s>"]}, r"special_tokens_map\.json: bos_token"),
+        ("special_tokens_map.json", {"bos_token": "</s>"}, "one of its own"),
+        ("tokenizer_config.json", {"unk_token": 5}, "tokenizer_config.json: unk_token"),
+        ("tokenizer_config.json", {"added_tokens_decoder": []}, None),
+        ("tokenizer_config.json", {"added_tokens_decoder": ["a"]}, "added_tokens_decoder is not a table"),
+        ("tokenizer_config.json", {"added_tokens_decoder": {"440": 7}}, "added_tokens_decoder is not a table"),
+        ("tokenizer_config.json", {"added_tokens_decoder": {"440": {}}}, "added_tokens_decoder is not a table"),
+        ("tokenizer_config.json", {"added_tokens_decoder": {"x": {"content": "x"}}}, "is not a table"),
+    ],
+)
+def test_tokens_of_another_form_are_named(directory, name, content, reason):
+    if name == "tokenizer_config.json":
+        (directory / "special_tokens_map.json").unlink()
+    (directory / name).write_text(json.dumps(content))
+    if reason is None:
         LisaTokenizer.from_directory(directory)
+        return
+    with pytest.raises(CheckpointError, match=reason):
+        LisaTokenizer.from_directory(directory)
+
+
+@pytest.mark.parametrize("name", ["tokenizer.model", "tokenizer_config.json", "added_tokens.json"])
+def test_file_that_cannot_be_read_is_named(directory, name):
+    (directory / name).unlink()
+    (directory / name).mkdir()
+    with pytest.raises(CheckpointError, match=f"{name} cannot be read"):
+        LisaTokenizer.from_directory(directory)
+
+
+def test_damaged_model(directory):
+    path = directory / "tokenizer.model"
+    # Two pieces that are the same and no UTF-8: sentencepiece's own message then cannot be decoded.
+    twice = re.sub(rb"\n\x02[a-z]{2}", b"\n\x02\xff\xfe", path.read_bytes(), count=2)
+    for content, reason in ((b"not a model", "not a sentencepiece model"), (twice, "not a"), (b"", "is empty")):
+        path.write_bytes(content)
+        with pytest.raises(CheckpointError, match=rf"tokenizer\.model.*{reason}"):
+            LisaTokenizer.from_directory(directory)
 
 
 def test_plain_template_has_no_system_sentence():
