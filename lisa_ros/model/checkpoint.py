@@ -17,7 +17,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 from transformers.models.llama.modeling_llama import LlamaRotaryEmbedding
 
-from lisa_ros.errors import CheckpointError
+from lisa_ros.errors import CheckpointError, ConfigurationError
 from lisa_ros.model.config import LisaConfig, parse_config, read_config
 from lisa_ros.model.network import LisaNetwork
 from lisa_ros.model.prompts import IM_END, IM_START
@@ -124,6 +124,7 @@ def assemble(
     if config.tie_word_embeddings:
         del expected["lm_head.weight"]
         ignored.append("lm_head.weight")
+        _check_tied_head(weights, directory)
     check_weights(weights, expected, ignored, directory)
     cast = {key: _cast(key, weights[key], config, dtype) for key in expected}
     network.load_state_dict(cast, strict=not config.tie_word_embeddings, assign=True)
@@ -152,16 +153,30 @@ def _complete_config(
         )
     sam_weights = {key.removeprefix(_SAM): value for key, value in weights.items() if key.startswith(_SAM)}
     stored = values.get("sam")
-    if stored is None:
-        sam_config = infer_sam_config(sam_weights, sam)
-    else:
-        sam_config = SamConfig.from_dict({**stored, **(sam or {})})
+    sam_config = infer_sam_config(sam_weights, sam) if stored is None else _stored_sam_config(stored, sam, path)
     if "mm_projector_type" not in values and f"{_PROJECTOR}0.weight" in weights:
         values["mm_projector_type"] = "mlp2x_gelu"
     first = weights.get(f"{_PROJECTOR}weight", weights.get(f"{_PROJECTOR}0.weight"))
     if "mm_hidden_size" not in values and first is not None:
         values["mm_hidden_size"] = first.shape[1]
     return parse_config(values, sam_config, path, conv_type=conv_type, vision_tower=vision_tower)
+
+
+def _stored_sam_config(stored: object, overrides: Mapping[str, object] | None, path: Path) -> SamConfig:
+    try:
+        config = SamConfig.from_dict(stored)
+    except ConfigurationError as error:
+        raise CheckpointError(f"{path}: {error}") from error
+    return SamConfig.from_dict({**config.to_dict(), **overrides}) if overrides else config
+
+
+def _check_tied_head(weights: Mapping[str, Tensor], directory: Path) -> None:
+    head, embedding = weights.get("lm_head.weight"), weights.get("model.embed_tokens.weight")
+    if head is not None and embedding is not None and not torch.equal(head, embedding):
+        raise CheckpointError(
+            f"{directory}: config.json says tie_word_embeddings, but the weights hold an lm_head.weight that is not "
+            "model.embed_tokens.weight; set it to false"
+        )
 
 
 def _check_vocabulary(tokenizer: LisaTokenizer, config: LisaConfig, directory: Path) -> None:

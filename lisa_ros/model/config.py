@@ -5,9 +5,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from huggingface_hub.errors import StrictDataclassError
 from transformers import LlamaConfig
+from transformers.modeling_rope_utils import ROPE_INIT_FUNCTIONS
+from transformers.models.llama.modeling_llama import LlamaRotaryEmbedding
 
 from lisa_ros.errors import CheckpointError, ConfigurationError
+from lisa_ros.model.checks import check_positive, check_switch, check_whole, check_word
 from lisa_ros.model.prompts import PHRASE_QUERY, SENTENCE_QUERY, get_template
 from lisa_ros.model.sam import SamConfig
 
@@ -50,19 +54,23 @@ class LisaConfig:
     seg_threshold: float = 0.0
 
     def __post_init__(self) -> None:
+        self._check_types()
+        self._check_language_model()
         get_template(self.conv_type)
         if self.mm_projector_type not in PROJECTORS:
             raise ConfigurationError(
                 f"mm_projector_type {self.mm_projector_type!r} is not supported; there are {', '.join(PROJECTORS)}"
             )
-        if self.mm_vision_select_layer >= 0:
+        if not isinstance(self.mm_vision_select_layer, int) or self.mm_vision_select_layer >= 0:
             raise ConfigurationError(
-                f"mm_vision_select_layer is {self.mm_vision_select_layer}; it counts from the end and must be negative"
+                f"mm_vision_select_layer is {self.mm_vision_select_layer!r}; it counts from the end and must be a "
+                "negative whole number"
             )
-        if not 0 <= self.seg_threshold < 1:
-            raise ConfigurationError(f"seg_threshold is {self.seg_threshold}; it must be in [0, 1)")
+        if not isinstance(self.seg_threshold, int | float) or not 0 <= self.seg_threshold < 1:
+            raise ConfigurationError(f"seg_threshold is {self.seg_threshold!r}; it must be in [0, 1)")
         for kind in ("phrase", "sentence"):
-            if "{text}" not in self.mask_query.get(kind, ""):
+            query = self.mask_query.get(kind) if isinstance(self.mask_query, Mapping) else None
+            if not isinstance(query, str) or "{text}" not in query:
                 raise ConfigurationError(f"mask_query must have a {kind!r} with {{text}} in it")
         shared_width = 2 * self.sam.prompt_embed_dim
         if self.shares_image_encoder and self.mm_hidden_size != shared_width:
@@ -70,6 +78,42 @@ class LisaConfig:
                 f"mm_hidden_size {self.mm_hidden_size} must be {shared_width}, twice sam.prompt_embed_dim, "
                 f"when vision_tower is {SHARED_TOWER!r}"
             )
+
+    def _check_types(self) -> None:
+        for name in (*_REQUIRED_KEYS, "max_position_embeddings", "mm_hidden_size"):
+            check_whole(name, getattr(self, name))
+        for name in ("rms_norm_eps", "rope_theta"):
+            check_positive(name, getattr(self, name))
+        for name in ("tie_word_embeddings", "mm_use_im_start_end"):
+            check_switch(name, getattr(self, name))
+        for name in ("vision_tower", "mm_projector_type", "conv_type"):
+            check_word(name, getattr(self, name))
+
+    def _check_language_model(self) -> None:
+        heads, kv_heads = self.num_attention_heads, self.num_key_value_heads
+        if self.hidden_size % (2 * heads):  # rotary embeddings turn pairs of numbers
+            raise ConfigurationError(
+                f"hidden_size {self.hidden_size} must be an even multiple of num_attention_heads {heads}"
+            )
+        if kv_heads is not None:
+            check_whole("num_key_value_heads", kv_heads)
+            if heads % kv_heads:
+                raise ConfigurationError(
+                    f"num_attention_heads {heads} must be a multiple of num_key_value_heads {kv_heads}"
+                )
+        if self.rope_scaling:
+            self._check_rope_scaling()
+
+    def _check_rope_scaling(self) -> None:
+        scaling = self.rope_scaling
+        kind = (scaling.get("type") or scaling.get("rope_type")) if isinstance(scaling, Mapping) else None
+        kinds = ("default", *ROPE_INIT_FUNCTIONS)
+        if kind not in kinds:
+            raise ConfigurationError(f"rope_scaling is {scaling!r}; its type must be one of {', '.join(kinds)}")
+        try:
+            LlamaRotaryEmbedding(self.llama())
+        except (StrictDataclassError, KeyError, TypeError, ValueError, ArithmeticError) as error:
+            raise ConfigurationError(f"rope_scaling {dict(scaling)} cannot be used: {error}") from error
 
     @property
     def shares_image_encoder(self) -> bool:
@@ -90,7 +134,7 @@ class LisaConfig:
             num_attention_heads=self.num_attention_heads,
             num_key_value_heads=self.num_key_value_heads,
             vocab_size=self.vocab_size,
-            rms_norm_eps=self.rms_norm_eps,
+            rms_norm_eps=float(self.rms_norm_eps),
             max_position_embeddings=self.max_position_embeddings,
             rope_parameters=rope,
             tie_word_embeddings=self.tie_word_embeddings,

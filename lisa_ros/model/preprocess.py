@@ -1,6 +1,7 @@
 """Images into the network's tensors, and mask logits back to the image's size, exactly as LISA was trained."""
 
 import json
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,7 +12,8 @@ import torch.nn.functional as F
 from PIL import Image
 from torch import Tensor
 
-from lisa_ros.errors import CheckpointError, InvalidImageError
+from lisa_ros.errors import CheckpointError, ConfigurationError, InvalidImageError
+from lisa_ros.model.checks import check_whole
 
 SAM_MEAN = (123.675, 116.28, 103.53)
 SAM_STD = (58.395, 57.12, 57.375)
@@ -53,13 +55,20 @@ class ClipPreprocessor:
             resize = resize["shortest_edge"] if isinstance(resize, dict) else int(resize)
             crop = crop["height"] if isinstance(crop, dict) else int(crop)
             mean, std = values.get("image_mean", CLIP_MEAN), values.get("image_std", CLIP_STD)
-        except (ValueError, KeyError, AttributeError, TypeError) as error:
+            check_whole("size", resize)
+            check_whole("crop_size", crop)
+            mean, std = _three("image_mean", mean), _three("image_std", std)
+            if min(std) <= 0:
+                raise ConfigurationError(f"image_std is {std}; it must be above 0")
+        except ConfigurationError as error:
+            raise CheckpointError(f"{path}: {error}") from error
+        except (OSError, ValueError, KeyError, AttributeError, TypeError) as error:
             raise CheckpointError(f"{path} is not a CLIP image processor's configuration: {error!r}") from error
         if crop != image_size or resize < crop:
             raise CheckpointError(
                 f"{path}: images are resized to {resize} and cropped to {crop}, but the vision tower takes {image_size}"
             )
-        return cls(resize, crop, tuple(mean), tuple(std))
+        return cls(resize, crop, mean, std)
 
     def __call__(self, image: np.ndarray) -> Tensor:
         """(H, W, 3) uint8 RGB -> (1, 3, crop, crop) float32. What lies outside the centre crop is not seen."""
@@ -73,6 +82,12 @@ class ClipPreprocessor:
         scaled = (pixels * (1 / 255)).astype(np.float32)  # in float64 first, as the original
         normalised = (scaled - np.float32(self.mean)) / np.float32(self.std)
         return torch.from_numpy(normalised.transpose(2, 0, 1)[None].copy())
+
+
+def _three(name: str, values: object) -> tuple[float, float, float]:
+    if not isinstance(values, list | tuple) or len(values) != 3 or not all(math.isfinite(value) for value in values):
+        raise ConfigurationError(f"{name} is {values!r}; it must be three numbers, of red, green and blue")
+    return tuple(values)
 
 
 def sam_resized_size(height: int, width: int, image_size: int) -> tuple[int, int]:

@@ -19,6 +19,7 @@ from segment_anything.modeling import ImageEncoderViT, MaskDecoder, PromptEncode
 from torch import Tensor, nn
 
 from lisa_ros.errors import CheckpointError, ConfigurationError
+from lisa_ros.model.checks import check_switch, check_whole, check_wholes
 
 
 @dataclass(frozen=True)
@@ -43,6 +44,7 @@ class SamConfig:
     high_res_features: bool = False
 
     def __post_init__(self) -> None:
+        self._check_types()
         if self.image_size % self.patch_size:
             raise ConfigurationError(
                 f"sam.image_size {self.image_size} is not a multiple of sam.patch_size {self.patch_size}"
@@ -60,6 +62,16 @@ class SamConfig:
                 "(strides 4, 8, 16)"
             )
 
+    def _check_types(self) -> None:
+        for field in fields(self):
+            if field.type is int:  # a window of 0: attention without windows
+                check_whole(f"sam.{field.name}", getattr(self, field.name), 0 if field.name == "window_size" else 1)
+        check_wholes("sam.global_attn_indexes", self.global_attn_indexes)
+        for name in ("stem_channels", "stem_depths"):
+            if getattr(self, name) is not None:
+                check_wholes(f"sam.{name}", getattr(self, name))
+        check_switch("sam.high_res_features", self.high_res_features)
+
     @property
     def grid_size(self) -> int:
         """Side of the square feature map."""
@@ -68,8 +80,10 @@ class SamConfig:
     @classmethod
     def from_dict(cls, values: Mapping[str, object]) -> "SamConfig":
         """Reads what `to_dict` wrote; unknown keys raise ConfigurationError."""
+        if not isinstance(values, Mapping):
+            raise ConfigurationError(f"the sam configuration is {values!r}; it must be a table of names and sizes")
         names = {field.name for field in fields(cls)}
-        unknown = sorted(set(values) - names)
+        unknown = sorted(map(str, set(values) - names))
         if unknown:
             raise ConfigurationError(f"unknown keys in the sam configuration: {', '.join(unknown)}")
         return cls(**{key: tuple(value) if isinstance(value, list) else value for key, value in values.items()})

@@ -1,10 +1,13 @@
 """CLIP's vision tower as LLaVA reads it: the patch tokens of an inner layer."""
 
+import pickle
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from huggingface_hub.errors import HFValidationError
+import torch
+from huggingface_hub.errors import HFValidationError, StrictDataclassError
+from safetensors import SafetensorError
 from torch import Tensor, nn
 from transformers import CLIPVisionConfig, CLIPVisionModel
 from transformers.utils import logging
@@ -12,6 +15,11 @@ from transformers.utils import logging
 from lisa_ros.errors import CheckpointError
 from lisa_ros.model.preprocess import ClipPreprocessor
 
+# What transformers and torch raise for a configuration or weights that are damaged or of another model.
+_UNUSABLE = (
+    *(ValueError, RuntimeError, LookupError, TypeError, AttributeError, AssertionError, ArithmeticError, EOFError),
+    *(StrictDataclassError, SafetensorError),
+)
 _REMEDY = "give its directory or hub name with vision_tower=PATH"
 
 
@@ -57,6 +65,9 @@ class ClipTower(nn.Module):
 
         Raises CheckpointError naming `vision_tower=PATH` if it is not there, damaged or of another kind.
         """
+        directory = Path(source)
+        if directory.is_dir() and not (directory / "config.json").is_file():  # transformers would assume ViT-B/32
+            raise CheckpointError(f"vision tower {source!r} has no config.json; {_REMEDY}")
         try:
             config = CLIPVisionConfig.from_pretrained(source)
             with _quiet():  # the text half of a CLIPModel is not wanted, and reported as unexpected
@@ -65,11 +76,20 @@ class ClipTower(nn.Module):
                 )
         except (OSError, HFValidationError) as error:
             raise CheckpointError(f"vision tower {source!r} not found or damaged: {error}; {_REMEDY}") from error
-        except (ValueError, RuntimeError, KeyError) as error:
-            raise CheckpointError(f"vision tower {source!r} cannot be loaded: {error}; {_REMEDY}") from error
+        except pickle.UnpicklingError as error:
+            raise CheckpointError(
+                f"vision tower {source!r}: its weights are damaged or hold code besides tensors, and are not loaded; "
+                f"save its state dict alone, best as safetensors, or {_REMEDY}"
+            ) from error
+        except _UNUSABLE as error:
+            if isinstance(error, torch.OutOfMemoryError) or "can't allocate memory" in str(error):
+                raise  # nothing is wrong with the tower; memory_guard says what to do
+            raise CheckpointError(
+                f"vision tower {source!r} cannot be loaded: {str(error) or type(error).__name__}; {_REMEDY}"
+            ) from error
         if report["missing_keys"]:
             raise CheckpointError(
                 f"vision tower {source!r} lacks {len(report['missing_keys'])} weights, "
                 f"{sorted(report['missing_keys'])[0]} among them: it is not a CLIP vision model; {_REMEDY}"
             )
-        return cls(model.eval(), select_layer, ClipPreprocessor.from_directory(Path(source), config.image_size))
+        return cls(model.eval(), select_layer, ClipPreprocessor.from_directory(directory, config.image_size))

@@ -269,13 +269,65 @@ def test_config_of_another_model(directory):
         ("mm_projector_type", "resampler"),
         ("conv_type", "vicuna"),
         ("seg_threshold", 2.0),
+        ("seg_threshold", "0.5"),
         ("mask_query", {"phrase": "x"}),
+        ("mask_query", ["{text}"]),
+        ("mask_query", {"phrase": 3, "sentence": "{text}"}),
+        ("hidden_size", 0),
+        ("hidden_size", True),
+        ("hidden_size", 45),  # heads of 9: no pairs for the rotary embedding
+        ("num_attention_heads", 0),
+        ("num_attention_heads", 3),
+        ("num_key_value_heads", 3),
+        ("num_key_value_heads", 0),
+        ("num_hidden_layers", -1),
+        ("max_position_embeddings", 0),
+        ("max_position_embeddings", "2048"),
+        ("rms_norm_eps", "1e-5"),
+        ("rms_norm_eps", -1.0),
+        ("rope_theta", 0),
+        ("rope_scaling", "linear"),
+        ("rope_scaling", {"factor": 2.0}),
+        ("rope_scaling", {"type": "su", "factor": 2.0}),
+        ("rope_scaling", {"type": "linear"}),
+        ("rope_scaling", {"type": "linear", "factor": "two"}),
+        ("tie_word_embeddings", "false"),
+        ("mm_hidden_size", "40"),
+        ("mm_vision_select_layer", "-2"),
+        ("mm_vision_select_layer", -1.5),
+        ("conv_type", ["llava_v1"]),
+        ("sam", [1]),
+        ("sam", {"image_sizes": 64}),
+        ("sam", {"image_size": "64"}),
+        ("sam", {"patch_size": 0}),
+        ("sam", {"num_heads": 0}),
+        ("sam", {"global_attn_indexes": 3}),
+        ("sam", {"stem_channels": [8, "16", 16]}),
+        ("sam", {"high_res_features": "no"}),
     ],
 )
 def test_unsupported_config(directory, key, value):
     change_config(directory, **{key: value})
     message = refusal(directory)
     assert "config.json" in message and key in message
+
+
+def test_vision_tower_must_be_text(directory):
+    change_config(directory, vision_tower=5)
+    assert "config.json: vision_tower is 5; it must be text" in refusal(directory, vision_tower=None)
+
+
+def test_whole_numbers_are_numbers(directory):
+    change_config(directory, rms_norm_eps=1, rope_theta=10000)
+    assert load_tiny(directory).network.config.rms_norm_eps == 1
+
+
+def test_tied_head_that_is_another_matrix(directory, weights):
+    """The weights were saved with a head of their own: the embeddings in its place would say something else."""
+    change_config(directory, tie_word_embeddings=True)
+    assert "lm_head.weight" in refusal(directory)
+    torch.save(weights | {"lm_head.weight": weights["model.embed_tokens.weight"]}, directory / WEIGHTS)
+    assert load_tiny(directory).network.config.tie_word_embeddings
 
 
 def test_vocabulary_smaller_than_tokenizer(directory):
@@ -303,6 +355,45 @@ def test_vision_tower_not_found():
 def test_vision_tower_without_weights(tmp_path):
     shutil.copy(TINY / "clip_tiny" / "config.json", tmp_path)
     assert "vision_tower=PATH" in refusal(TINY / "lisa_hf", vision_tower=tmp_path)
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        *({"num_attention_heads": 0}, {"num_attention_heads": 3}, {"patch_size": 0}, {"hidden_size": "x"}),
+        *({"hidden_act": "none"}, None),
+    ],
+)
+@pytest.mark.filterwarnings("ignore:Initializing zero-element tensors")
+def test_vision_tower_with_a_damaged_config(tmp_path, values):
+    tower = Path(shutil.copytree(TINY / "clip_tiny", tmp_path / "tower"))
+    if values is None:
+        (tower / "config.json").write_text("[]")
+    else:
+        change_config(tower, **values)
+    assert "vision_tower=PATH" in refusal(TINY / "lisa_hf", vision_tower=tower)
+
+
+def test_vision_tower_without_a_config(tmp_path):
+    tower = Path(shutil.copytree(TINY / "clip_tiny", tmp_path / "tower"))
+    (tower / "config.json").unlink()
+    assert "has no config.json" in refusal(TINY / "lisa_hf", vision_tower=tower)
+
+
+@pytest.mark.parametrize("kept", [0, 5000])
+def test_truncated_vision_tower(tmp_path, kept):
+    tower = Path(shutil.copytree(TINY / "clip_tiny", tmp_path / "tower"))
+    os.truncate(tower / WEIGHTS, kept)
+    assert "vision_tower=PATH" in refusal(TINY / "lisa_hf", vision_tower=tower)
+
+
+def test_vision_tower_with_code(tmp_path):
+    tower = Path(shutil.copytree(TINY / "clip_tiny", tmp_path / "tower"))
+    proof = tmp_path / "ran"
+    torch.save(torch.load(tower / WEIGHTS, weights_only=True) | {"x": Code(proof)}, tower / WEIGHTS)
+    message = refusal(TINY / "lisa_hf", vision_tower=tower)
+    assert "hold code besides tensors" in message and "weights_only" not in message
+    assert not proof.exists()
 
 
 def test_vision_tower_of_another_kind(tmp_path):

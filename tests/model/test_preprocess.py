@@ -66,7 +66,15 @@ def test_without_preprocessor_file(tmp_path):
     assert ClipPreprocessor.from_directory(tmp_path, 336) == ClipPreprocessor(336, 336)
 
 
-@pytest.mark.parametrize("values", [{"crop_size": 224, "size": 224}, {"size": {"height": 1}}, []])
+@pytest.mark.parametrize(
+    "values",
+    [
+        *({"crop_size": 224, "size": 224}, {"size": {"height": 1}}, []),
+        *({"size": {"shortest_edge": "336"}}, {"size": {"shortest_edge": 336.5}}, {"crop_size": {"height": "336"}}),
+        *({"image_mean": [0.5, 0.5]}, {"image_mean": 0.5}, {"image_mean": None}, {"image_mean": ["a", "b", "c"]}),
+        *({"image_std": [0.5, 0.5, 0]}, {"image_std": [1, 1, float("nan")]}),
+    ],
+)
 def test_preprocessor_file_of_another_tower(tmp_path, values):
     (tmp_path / "preprocessor_config.json").write_text(json.dumps(values))
     with pytest.raises(CheckpointError, match="preprocessor_config"):
