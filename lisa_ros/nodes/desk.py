@@ -3,7 +3,6 @@
 Runs in the executor's thread and never blocks; the worker's thread comes back through `post`. No rclpy.
 """
 
-import time
 import traceback
 from collections.abc import Callable
 from typing import Any
@@ -93,7 +92,6 @@ class QueryDesk:
         """Takes a query in; its result comes later, or now where it cannot be asked."""
         try:
             check_text(query.text, query.settings.max_query_length)
-            self._check_conversation(query)
         except InvalidQueryError as error:
             return self._conclude(query, refusal(query, Result.REJECTED, str(error)))
         if not self.active:
@@ -137,9 +135,8 @@ class QueryDesk:
         """Ends queries whose image does not come, and all of them where the model does not come back."""
         self._watch_model()
         self._bind_waiting()
-        for query in [query for query in self._board.pending if query.seen is None]:
-            if time.perf_counter() - query.accepted > query.settings.image_timeout:
-                self._give_up(query)
+        for query in [query for query in self._board.pending if self._finder.is_overdue(query)]:
+            self._give_up(query)
 
     def _watch_model(self):
         query = self._board.running
@@ -167,17 +164,25 @@ class QueryDesk:
         self._board.drop(query)
         self._conclude(query, refusal(query, Result.NO_IMAGE, self._finder.why_none(query)))
 
-    def _check_conversation(self, query: Query):
-        earlier = self._conversations.get(query.conversation_id)
-        if earlier and query.image_stamp not in (0, earlier.bundle.stamp):
-            raise InvalidQueryError(
-                f"conversation {query.conversation_id!r} is about the image of {earlier.bundle.stamp / SECOND:.3f} s; "
-                "ask about another image under another conversation_id"
-            )
+    def _is_elsewhere(self, query: Query, earlier: Query | None) -> bool:
+        """Whether the query names another image than its conversation is about; then it has its result."""
+        if not (earlier and query.image_stamp):
+            return False
+        if abs(query.image_stamp - earlier.bundle.stamp) <= query.settings.sync_tolerance * SECOND:
+            return False
+        self._board.drop(query)
+        reason = (
+            f"conversation {query.conversation_id!r} is about the image of {earlier.bundle.stamp / SECOND:.3f} s; "
+            "ask about another image under another conversation_id"
+        )
+        self._conclude(query, refusal(query, Result.REJECTED, reason))
+        return True
 
     def _bind(self, query: Query):
         """Freezes what the query is about: the image, and the depth, intrinsics and pose of its moment."""
         earlier = self._conversations.get(query.conversation_id)
+        if self._is_elsewhere(query, earlier):
+            return
         query.bundle = earlier.bundle if earlier else self._finder.find(query)
         if query.bundle is None:
             if self._finder.is_hopeless(query):
@@ -239,7 +244,8 @@ class QueryDesk:
 
     def _fail(self, query: Query, error: BaseException):
         status = next((status for kind, status in _STATUS.items() if isinstance(error, kind)), Result.MODEL_ERROR)
-        if status in (Result.MODEL_ERROR, Result.OUT_OF_MEMORY) and query.conversation_id:
+        # A conversation stays with its image: one about an image that cannot be read would never get an answer.
+        if status in (Result.MODEL_ERROR, Result.OUT_OF_MEMORY, Result.NO_IMAGE) and query.conversation_id:
             self._conversations.forget(query.conversation_id)
         if not isinstance(error, LisaError):
             trace = "".join(traceback.format_exception(error))

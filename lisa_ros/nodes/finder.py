@@ -33,6 +33,12 @@ class ImageFinder:
         newest = self._buffer.newest_stamp
         return 0 < query.image_stamp < (newest or 0) and self._buffer.at(query.image_stamp) is None
 
+    def is_overdue(self, query: Query) -> bool:
+        """Whether a query has waited for long enough for an image, also for one that was there and is gone again."""
+        now = time.perf_counter()
+        is_completing = query.seen is not None and now - query.seen <= _COMPLETION_WAIT
+        return query.bundle is None and not is_completing and now - query.accepted > query.settings.image_timeout
+
     def why_none(self, query: Query) -> str:
         """What to tell a person whose query found no image."""
         stamps, refusal = self._buffer.range, self._buffer.refusal("image")

@@ -109,6 +109,29 @@ def test_depth_in_the_place_of_the_image_is_no_image(robot, encoding):
     assert result.status == Result.NO_IMAGE and f"'{encoding}' is not supported" in result.message
 
 
+def test_a_conversation_does_not_stay_with_an_image_that_cannot_be_read(robot):
+    stamp = robot.fresh_stamp()
+    robot.repeat(lambda: robot.publish_image(depth_of(picture()), "16UC1", stamp=stamp))
+    first = robot.outcome(robot.send("red, unreadable", conversation_id="broken", image_stamp=stamp))[1]
+    assert first.status == Result.NO_IMAGE and "not supported" in first.message
+    robot.stream()
+    robot.plain()
+    robot.stream()
+    assert robot.outcome(robot.send("red, readable", conversation_id="broken"))[1].status == Result.OK
+    robot.trigger("forget")
+
+
+def test_an_image_that_is_too_old_before_its_depth_comes_does_not_hold_up_its_query(robot):
+    robot.plain()
+    robot.diagnosed("image age (s)", lambda age: float(age) > 0.5)
+    assert robot.set(max_image_age=0.25, image_timeout=0.5) == [(True, "")] * 2
+    for attempt in range(5):
+        robot.moment(depth=False)  # while somebody publishes depth it is waited for, 0.3 s long
+        result = robot.ask(f"red, just in time {attempt}", timeout=5.0)
+        assert result.status == Result.NO_IMAGE and "max_image_age" in result.message
+    assert robot.set(max_image_age=1.0, image_timeout=1.0) == [(True, "")] * 2
+
+
 def metres(value):
     return np.full((120, 160), value, np.float32)
 

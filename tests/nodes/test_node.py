@@ -248,6 +248,37 @@ def test_a_conversation_stays_with_its_image_until_it_is_forgotten(robot):
     assert three.answer.startswith("turn 1") and stamp_of(three.header) == newest
 
 
+def test_a_question_of_a_conversation_may_wait_longer_than_for_an_image(robot):
+    assert robot.set(image_timeout=0.5) == [(True, "")]
+    robot.ask_about(robot.show(), "red before")
+    robot.goal("red to begin with", conversation_id="patient")
+    slow = robot.send("sleep 1.5 and red")
+    _, waited = robot.goal("and the blue one", conversation_id="patient")
+    robot.wait(slow.get_result_async())
+    robot.set(image_timeout=2.0)
+    robot.trigger("forget")
+    assert waited.status == Result.OK, waited.message
+
+
+def test_a_conversation_takes_the_stamp_that_it_began_with_again_and_no_other(robot):
+    robot.set(image_timeout=10.0)
+    stamp = robot.stamp() + SECOND // 2
+    near = stamp + SECOND // 100  # within sync_tolerance
+    first = robot.send("red", conversation_id="stamped", image_stamp=near)
+    elsewhere = robot.send("red elsewhere", conversation_id="stamped", image_stamp=stamp + 2 * SECOND)
+    while stamp > robot.stamp():
+        robot.spin(0.05)
+    robot.stream(stamp=stamp)
+    first, elsewhere = (robot.wait(sent.get_result_async()).result.result for sent in (first, elsewhere))
+    robot.stop_stream()
+    again = robot.goal("blue", conversation_id="stamped", image_stamp=near)[1]
+    robot.set(image_timeout=2.0)
+    robot.trigger("forget")
+    assert first.status == again.status == Result.OK, again.message
+    assert stamp_of(first.header) == stamp_of(again.header) == stamp
+    assert elsewhere.status == Result.REJECTED and "another conversation_id" in elsewhere.message
+
+
 def test_mask_mode_answers_without_words(robot):
     assert robot.set(mode="mask") == [(True, "")]
     robot.show()
