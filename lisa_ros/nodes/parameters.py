@@ -1,5 +1,7 @@
 """The node's settings as ROS parameters."""
 
+import difflib
+
 from rcl_interfaces.msg import FloatingPointRange, IntegerRange, ParameterDescriptor, SetParametersResult
 from rclpy.node import Node
 
@@ -22,6 +24,7 @@ class Parameters:
         for setting in self._settings.values():
             node.declare_parameter(setting.name, setting.default, _descriptor(setting))
         self.current()
+        self._tell_unknown()
         node.add_on_set_parameters_callback(self._on_set)
 
     def current(self) -> Settings:
@@ -29,6 +32,14 @@ class Parameters:
         if self._current is None:
             self._current = Settings.from_values(self._values())
         return self._current
+
+    def _tell_unknown(self):
+        # rclpy says nothing about values for parameters that nobody declares, and a typo would pass for the default.
+        for name in sorted(getattr(self._node, "_parameter_overrides", {})):
+            if not self._node.has_parameter(name):
+                near = difflib.get_close_matches(name, self._settings, n=1)
+                hint = f"; did you mean {near[0]}?" if near else ""
+                self._node.get_logger().warning(f"there is no parameter {name!r}: its value is ignored{hint}")
 
     def _values(self) -> dict:
         return {name: self._node.get_parameter(name).value for name in self._settings}

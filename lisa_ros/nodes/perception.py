@@ -40,6 +40,7 @@ from lisa_ros.nodes.worker import Worker
 # Deeper than a person types, because what overflows here would end without a result.
 _QUERY_QOS = QoSProfile(depth=500)
 _RELEASE_TIME = 10.0  # s for a query that runs to notice that it is cancelled
+_END_TIME = 3.0  # s for the same at the end; launch sends SIGTERM 5 s after SIGINT, and says so as an error
 _SUCCESS, _FAILURE, _ERROR = (
     TransitionCallbackReturn.SUCCESS,
     TransitionCallbackReturn.FAILURE,
@@ -100,7 +101,7 @@ class Perception(LifecycleNode):
         self._deactivate()
         self._outputs.close()
         self._worker.submit(self._session.unload)
-        return self._worker.close(_RELEASE_TIME / 2)
+        return self._worker.close(_END_TIME)
 
     def _create_desk(self) -> QueryDesk:
         return QueryDesk(

@@ -23,10 +23,15 @@ _LAST_WORDS = 0.3  # s for results of goals, which the executor sends
 def run(create: Callable, args=None) -> int:
     """Spins create() until SIGINT or SIGTERM, then lets it say its last words: quit(), some more spinning, close().
 
-    close() says whether all threads have ended. Returns the exit status: 0, or 2 where the parameters are no good.
+    close() says whether all threads have ended. Returns the exit status: 0, or 2 where ROS' arguments or the parameters
+    are no good.
     """
-    # rclpy's own handlers end the context at once, and then the last results could not be published.
-    rclpy.init(args=args, signal_handler_options=SignalHandlerOptions.NO)
+    try:
+        # rclpy's own handlers end the context at once, and then the last results could not be published.
+        rclpy.init(args=args, signal_handler_options=SignalHandlerOptions.NO)
+    except RuntimeError as error:  # a parameter file, name or log level that ROS cannot read, a log it cannot write
+        rclpy.logging.get_logger("lisa_ros").fatal(f"ROS does not start: {' '.join(str(error).split())}")
+        return 2
     stopped: list[int] = []
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda number, frame: stopped.append(number))

@@ -152,7 +152,7 @@ def test_the_node_answers_while_it_loads_and_ends_while_it_loads(start):
     process, robot = start(active=False, model="'load=30'")
     assert robot.get("model") == "load=30" and robot.state() == "unconfigured"
     assert robot.ask("red while loading").status == Result.REJECTED
-    assert process.stop(signal.SIGTERM) == 0
+    assert process.stop(signal.SIGTERM, timeout=5) == 0  # launch's patience
 
 
 def test_the_node_answers_while_a_configure_by_hand_loads(start):
@@ -200,6 +200,27 @@ def test_bad_parameters_at_start_end_the_node_with_a_reason(start, parameters):
     process, _ = start(active=False, **parameters)
     assert process.process.wait(30) == 2
     assert next(iter(parameters)) in process.log and "Traceback" not in process.log
+
+
+BROKEN = {"syntax": "/**: [", "no section": "queue_size: 3", "not text": b"\xff\xfe\0"}
+
+
+@pytest.mark.parametrize("name", BROKEN)
+def test_a_parameter_file_that_cannot_be_read_ends_the_node_with_a_reason(start_python, tmp_path, name):
+    path = tmp_path / "broken.yaml"
+    content = BROKEN[name]
+    path.write_bytes(content if isinstance(content, bytes) else content.encode())
+    process = start_python("lisa_ros.nodes.perception", "--ros-args", "--params-file", path)
+    assert process.wait(60) == 2
+    assert "broken.yaml" in process.lines[-1] and "Traceback" not in process.output, process.output
+
+
+def test_a_parameter_that_does_not_exist_is_named_at_start(start):
+    process, robot = start(active=False, autostart=False, max_new_token=3, cloud__max_rang=2.0, seed=1)
+    assert robot.get("max_new_tokens") == 512
+    for words in ("'max_new_token': its value is ignored; did you mean max_new_tokens?", "cloud.max_range?", "'seed'"):
+        assert words in process.log
+    assert process.log.count("its value is ignored") == 3
 
 
 def test_time_that_jumps_back_drops_images_and_open_queries(start):
