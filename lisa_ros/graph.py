@@ -128,7 +128,10 @@ def _camera_preset(camera: str) -> dict[str, str]:
     if not camera:
         return {}
     path = find_config(camera, "cameras")
-    preset = yaml.safe_load(path.read_text()) or {}
+    try:
+        preset = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
+    except (OSError, ValueError, yaml.YAMLError) as error:
+        raise ConfigurationError(f"{path} cannot be read: {error}") from error
     allowed = {f"{stream}_topic" for stream in _STREAMS} | {"image_transport", "depth_transport"}
     if not (isinstance(preset, dict) and preset.keys() <= allowed and all(map(_is_word, preset.values()))):
         raise ConfigurationError(f"{path} must map some of {', '.join(sorted(allowed))} to words and nothing else")

@@ -9,6 +9,7 @@ import sys
 import tempfile
 import threading
 import time
+from contextlib import suppress
 from pathlib import Path
 
 from lisa_ros import graph
@@ -117,7 +118,10 @@ class RunningGraph:
 
     def _read(self, name: str, child: subprocess.Popen):
         for line in child.stdout:
-            self._write(name, line.rstrip("\n"))
+            # Whatever becomes of the words (a full disk, a terminal that is gone): a child blocks on a pipe that
+            # nobody empties.
+            with suppress(OSError):
+                self._write(name, line.rstrip("\n"))
 
 
 def command(process: graph.Process, folder: Path) -> list[str]:
@@ -158,4 +162,8 @@ def _end(children: list[subprocess.Popen]):
 
 
 def _print_line(name: str, line: str):
-    print(f"[{name}] {line}", flush=True)
+    encoding = sys.stdout.encoding or "utf-8"  # words of any script are logged, and a terminal may know less than UTF-8
+    try:
+        print(f"[{name}] {line}".encode(encoding, "backslashreplace").decode(encoding), flush=True)
+    except BrokenPipeError:  # `lisa-ros up | head`: the robot goes on, and Python's last flush has to find a file
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

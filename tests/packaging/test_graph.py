@@ -83,6 +83,14 @@ def test_bad_preset_is_refused(tmp_path, text):
         graph.processes({"camera": str(path)})
 
 
+@pytest.mark.parametrize("content", [b"image_topic: [", b"\xff\xfe\0", b"image_topic: \0"])
+def test_a_preset_that_is_no_yaml_is_refused(tmp_path, content):
+    path = tmp_path / "camera.yaml"
+    path.write_bytes(content)
+    with pytest.raises(ConfigurationError, match=r"camera\.yaml cannot be read"):
+        graph.processes({"camera": str(path)})
+
+
 @pytest.mark.parametrize("path", NODE_FILES, ids=lambda path: path.stem)
 def test_configurations_hold_parameters_of_the_node_within_their_limits(path):
     values = yaml.safe_load(path.read_text())["/**"]["ros__parameters"]

@@ -1,5 +1,6 @@
 """`lisa-ros up` with real node processes."""
 
+import io
 import os
 import signal
 import sys
@@ -7,6 +8,9 @@ import time
 from pathlib import Path
 
 import pytest
+
+from lisa_ros import launcher
+from lisa_ros.graph import Process
 
 pytestmark = pytest.mark.ros
 
@@ -110,6 +114,53 @@ def test_wrong_arguments_end_at_once_with_one_line(up, arguments, words):
     assert process.wait(PATIENCE) == 2
     assert len(process.lines) == 1
     assert words in process.lines[0]
+
+
+def talkative(*lines: str) -> Process:
+    """A node's process that writes lines and, once somebody has taken all of them, ends with status 7."""
+    program = f"import sys; print('\\n'.join({lines!r}), flush=True); sys.exit(7)"
+    return Process("talker", program, "talker_node", "lisa")
+
+
+@pytest.fixture
+def run_talker(monkeypatch):
+    """run_talker(lines, write) -> status, None where it still writes after a while."""
+    monkeypatch.setattr(launcher, "command", lambda process, folder: [sys.executable, "-c", process.module])
+
+    def run(lines, write):
+        with launcher.RunningGraph([talkative(*lines)], write) as running:
+            deadline = time.monotonic() + 10.0
+            while not running.ended() and time.monotonic() < deadline:
+                time.sleep(0.02)
+            return running.status("talker")
+
+    return run
+
+
+def test_nobody_blocks_on_words_that_cannot_be_written(run_talker):
+    def write(name, line):
+        raise OSError("no space left on device")
+
+    assert run_talker(["a long line " * 100] * 100, write) == 7
+
+
+def test_words_of_any_script_are_printed_on_any_terminal(run_talker, monkeypatch):
+    terminal = io.TextIOWrapper(io.BytesIO(), encoding="ascii")
+    monkeypatch.setattr(sys, "stdout", terminal)
+    assert run_talker(["где банан"], launcher._print_line) == 7
+    assert terminal.buffer.getvalue() == b"[talker] \\u0433\\u0434\\u0435 \\u0431\\u0430\\u043d\\u0430\\u043d\n"
+
+
+def test_the_graph_outlives_who_reads_its_output(start_process):
+    """As `lisa-ros up | head -1` does it."""
+    program = (
+        "import sys, time; from lisa_ros.launcher import _print_line\n"
+        "for number in range(5): _print_line('node', str(number)); time.sleep(0.2)\n"
+        "print('still there', file=sys.stderr)"
+    )
+    process = start_process(["bash", "-c", '"$0" -c "$1" | head -1; exit ${PIPESTATUS[0]}', sys.executable, program])
+    assert process.wait(PATIENCE) == 0
+    assert process.lines == ["[node] 0", "still there"]
 
 
 def test_a_parameter_out_of_its_limits_ends_the_graph(up, tmp_path):
