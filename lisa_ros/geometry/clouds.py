@@ -4,11 +4,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from lisa_ros.errors import InvalidImageError, NoDepthError
+from lisa_ros.errors import ConfigurationError, InvalidImageError, NoDepthError
 from lisa_ros.geometry.boxes import oriented_box
 from lisa_ros.geometry.camera import CameraModel
 from lisa_ros.geometry.masks import count_components, dilate, erode_parts, nearest_index, touches_border
 from lisa_ros.geometry.options import CloudOptions
+
+_MAX_VOXELS = 2**31 - 2  # along an axis: open3d counts them in 32 bits
 
 
 @dataclass(frozen=True)
@@ -51,7 +53,7 @@ def target_cloud(
     mask: (H, W) bool. depth_m: (h, w) float m along z, registered to the image, possibly of another resolution; 0, NaN
     and Inf are invalid. image_rgb: (H, W, 3) uint8 RGB. camera: that of the image. pose: (4, 4) wanted frame <- optical
     frame. Raises InvalidImageError for sizes that do not belong together, NoDepthError with the reason when no target
-    cloud can be made.
+    cloud can be made, ConfigurationError for a voxel size that is too small for the scene.
     """
     options = options or CloudOptions()
     _check(mask, depth_m, image_rgb, camera, pose)
@@ -120,6 +122,7 @@ def _check(mask, depth_m, image_rgb, camera: CameraModel, pose):
         )
     if depth_m.ndim != 2 or depth_m.size == 0 or depth_m.dtype.kind != "f":
         raise InvalidImageError(f"depth must be (h, w) float in m, got {depth_m.shape} {depth_m.dtype}")
+    camera.scaled(depth_m.shape[1], depth_m.shape[0])  # raises where the depth image shows another view
     if pose is not None and (np.shape(pose) != (4, 4) or not np.isfinite(pose).all()):
         raise InvalidImageError(f"a pose is a finite 4x4 matrix, got shape {np.shape(pose)}")
 
@@ -167,6 +170,12 @@ def _one_per_voxel(points: np.ndarray, colors: np.ndarray, size: float) -> tuple
         return points, colors
     import open3d
 
+    apart = np.ptp(points, axis=0).max()
+    if apart >= size * _MAX_VOXELS:
+        raise ConfigurationError(
+            f"cubes of {size} m are too small for points {apart:.2f} m apart; give voxel_size and scene_voxel_size in "
+            "m, or 0 for every point"
+        )
     cloud = open3d.geometry.PointCloud(open3d.utility.Vector3dVector(points))
     cloud.colors = open3d.utility.Vector3dVector(colors / 255.0)
     cloud = cloud.voxel_down_sample(size)

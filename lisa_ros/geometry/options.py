@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import dataclass, field, fields
+from numbers import Integral, Real
 
 from lisa_ros.errors import ConfigurationError
 
@@ -12,7 +13,7 @@ def _option(default: float, about: str, low: float, high: float):
 
 @dataclass(frozen=True)
 class CloudOptions:
-    """Pixels are those of the depth image; lengths are in m. Raises ConfigurationError for a value out of its limits.
+    """Pixels are those of the depth image; lengths are in m. Raises ConfigurationError for a value that does not fit.
 
     What is taken off the mask goes by the depth camera: it interpolates between object and background (flying pixels).
     """
@@ -49,6 +50,10 @@ class CloudOptions:
     def __post_init__(self):
         for option in fields(self):
             value, low, high = getattr(self, option.name), option.metadata["low"], option.metadata["high"]
+            kind = Integral if isinstance(option.default, int) else Real
+            if isinstance(value, bool) or not isinstance(value, kind):
+                words = "a whole number" if kind is Integral else "a number"
+                raise ConfigurationError(f"{option.name}={value!r} must be {words} between {low} and {high}")
             if not (math.isfinite(value) and low <= value <= high):
                 raise ConfigurationError(f"{option.name}={value} must lie between {low} and {high}")
         if self.min_range >= self.max_range:

@@ -256,8 +256,33 @@ def test_parts_that_do_not_belong_together_are_refused():
             target_cloud(*arguments)
 
 
+@pytest.mark.parametrize("nothing", ["mask", "depth"])
+def test_depth_of_another_view_is_refused_where_nothing_is_found_too(nothing):
+    """Not NoDepthError: it would send the reader to look for shiny surfaces."""
+    depth, mask = sphere((0, 0, 0.8), 0.1)
+    if nothing == "mask":
+        mask[:] = False
+    else:
+        depth[:] = 0
+    for cloud in (target_cloud, scene_cloud):
+        with pytest.raises(InvalidImageError, match="the aspects differ"):
+            cloud(mask, depth[:, :200], colours(mask), CAMERA)
+
+
+@pytest.mark.parametrize("option", ["voxel_size", "scene_voxel_size"])
+def test_voxels_too_small_to_be_counted(option):
+    depth, mask = sphere((0, 0, 0.8), 0.1)
+    with pytest.raises(ConfigurationError, match=r"cubes of 1e-12 m .* scene_voxel_size in m, or 0"):
+        cloud_of(depth, mask, options=CloudOptions(**{option: 1e-12}))
+
+
 @pytest.mark.parametrize(
-    "wrong", [{"erode_pixels": -1}, {"voxel_size": float("nan")}, {"min_range": 2, "max_range": 1}, {"min_points": 0}]
+    "wrong",
+    [
+        *({"erode_pixels": -1}, {"voxel_size": float("nan")}, {"min_range": 2, "max_range": 1}, {"min_points": 0}),
+        *({"erode_pixels": 2.5}, {"scene_margin_pixels": 1.5}, {"outlier_neighbours": 3.0}, {"erode_pixels": True}),
+        *({"voxel_size": "0.01"}, {"max_range": None}),
+    ],
 )
 def test_options_are_checked(wrong):
     with pytest.raises(ConfigurationError, match=next(iter(wrong))):
