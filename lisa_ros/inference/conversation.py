@@ -8,6 +8,7 @@ from lisa_ros.inference.answer import AnswerText
 from lisa_ros.inference.generation import Prefix, choose, prefill, probability, step
 from lisa_ros.inference.loaded import Cancelled, EncodedFrame, LoadedModel, total
 from lisa_ros.inference.queries import check_answer, check_query
+from lisa_ros.model.tokenizer import IMAGE_PLACEHOLDER
 from lisa_ros.types import Finished, MaskReady, SegmentationResult, TextDelta
 
 MAX_NEW_TOKENS = 512
@@ -84,7 +85,9 @@ class Conversation:
                 token, logits = choose(lisa.network, hidden)
         if delta := text.finish():
             yield TextDelta(delta)
-        self._turns.append((self._question(query), lisa.tokenizer.decode(said).strip()))
+        # Spelled out by the model it is a word; in the next prompt it would be the picture, a second time.
+        answer = lisa.tokenizer.decode(said).replace(IMAGE_PLACEHOLDER, "")
+        self._turns.append((self._question(query), answer.strip()))
         self._prefix = Prefix.of((ids + said)[: cache.get_seq_length()], cache)
         yield Finished(SegmentationResult(query, text.text, tuple(targets), total(seconds), truncated, score))
 

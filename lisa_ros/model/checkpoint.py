@@ -60,9 +60,9 @@ def find(source: str | Path) -> Path:
     """
     if str(source) in packaged_names():
         return Path(str(resources.files("lisa_ros") / "assets" / str(source)))
-    if Path(source).is_dir():
-        return Path(source)
     try:
+        if Path(source).is_dir():
+            return Path(source)
         patterns = ["*.json", "*.bin", "*.safetensors", "tokenizer.model"]
         return Path(snapshot_download(str(source), allow_patterns=patterns))
     except (OSError, HfHubHTTPError, HFValidationError) as error:

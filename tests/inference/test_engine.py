@@ -157,6 +157,18 @@ def test_conversation_with_history(lisa, frame):
     assert result.answer
 
 
+def test_picture_is_in_the_prompt_once(lisa, frame, monkeypatch):
+    """An answer that spells out the placeholder does not put it there again."""
+    import lisa_ros.inference.conversation as conversation
+
+    spoken = iter([*lisa.tokenizer.encode("the <image> shows it", bos=False), lisa.tokenizer.eos_id])
+    monkeypatch.setattr(conversation, "choose", lambda network, hidden: (next(spoken), torch.zeros(443)))
+    talk = lisa.conversation(frame)
+    assert talk.ask("What?").answer == "the <image> shows it"
+    ids = lisa.prompt_ids(frame, [*talk._turns, ("Why?", None)])
+    assert ids.count(IMAGE_TOKEN_ID) == frame.visual.shape[1]
+
+
 def test_conversation_reuses_what_it_said(lisa, frame):
     talk = lisa.conversation(frame)
     talk.ask(TWO_MASKS, max_new_tokens=4)

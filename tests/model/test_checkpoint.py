@@ -408,7 +408,7 @@ def test_vision_tower_of_another_width(tmp_path):
     assert "mm_hidden_size" in refusal(TINY / "lisa_hf", vision_tower=tmp_path)
 
 
-@pytest.mark.parametrize("source", ["nobody/nothing", "no such/place/at all", "tabletop-that-is-not"])
+@pytest.mark.parametrize("source", ["nobody/nothing", "no such/place/at all", "tabletop-that-is-not", "x" * 300])
 def test_unknown_source(source):
     with pytest.raises(CheckpointError, match="neither a directory nor a packaged model"):
         find(source)
