@@ -81,7 +81,7 @@ class QueryDesk:
         waiting, room = self._board.goals_waiting(), query.settings.queue_size
         if not self.active:
             reason = "the node is not active; activate it (ros2 lifecycle set NODE activate)"
-        elif not self._board.idle and waiting >= room:
+        elif not self._board.gives_way and waiting >= room:
             reason = f"the queue is full: {waiting} goals wait, queue_size is {room}; ask again later"
         else:
             return False
@@ -205,6 +205,8 @@ class QueryDesk:
 
     def _ask_standing(self):
         text = self._settings().standing_query
+        if text != self._standing_refused:
+            self._standing_refused = ""
         if not text or text == self._standing_refused or not (self.active and self._board.idle):
             return
         newest = self._finder.newest()

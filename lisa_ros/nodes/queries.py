@@ -118,6 +118,11 @@ class QueryBoard:
         """Nothing runs and nothing waits."""
         return self.running is None and not self.pending
 
+    @property
+    def gives_way(self) -> bool:
+        """Nothing runs or waits but what a goal supersedes."""
+        return all(query.source == STANDING for query in (self.running, *self.pending) if query is not None)
+
 
 def _supersedes(new: Query, old: Query) -> bool:
     if new.source == TOPIC:

@@ -301,6 +301,20 @@ def test_the_standing_query_is_asked_about_newest_images_and_gives_way(robot):
     assert len(set(stamps)) == len(stamps)
 
 
+def test_the_standing_query_takes_no_place_in_the_queue_and_is_refused_each_time_it_is_set(robot):
+    robot.stream()
+    assert robot.set(queue_size=0, standing_query="red for ever, sleep 0.5") == [(True, "")] * 2
+    assert robot.until(lambda: robot.results_of("red for ever, sleep 0.5"))
+    assert [robot.goal(f"blue {number}")[1].status for number in range(3)] == [Result.OK] * 3
+    robot.set(queue_size=8, standing_query="")
+    for count in (1, 2):
+        robot.set(standing_query="refuse")
+        assert robot.until(lambda count=count: len(robot.results_of("refuse")) == count)
+        robot.set(standing_query="")
+        robot.spin(0.3)  # an image without it
+    robot.stop_stream()
+
+
 def test_the_overlay_is_there_for_those_who_look(robot):
     seen = []
     subscription = robot.create_subscription(Image, "overlay", seen.append, LATCHED)

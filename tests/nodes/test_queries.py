@@ -44,7 +44,9 @@ def test_the_standing_query_gives_way():
     board.add(standing)
     board.start_next()
     goal = query("one", ACTION)
+    assert board.gives_way and not board.idle
     assert board.add(goal) == [standing] and standing.cancel.is_set()
+    assert not board.gives_way
 
 
 def test_a_query_without_an_image_does_not_hold_up_the_others():
