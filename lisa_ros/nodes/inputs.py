@@ -49,7 +49,7 @@ class Inputs:
             topic,
             lambda message: self._on_message(stream, message),
             SENSOR,
-            event_callbacks=self._watch.events(topic),
+            event_callbacks=self._watch.events(topic, SENSOR),
         )
 
     def _on_message(self, stream: str, message):

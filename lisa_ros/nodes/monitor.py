@@ -28,6 +28,7 @@ class Monitor:
 
     def report(self):
         """Publishes the state of this moment."""
+        self._watch.forget_gone()
         now, settings, inputs = self._node.get_clock().now(), self._parameters.current(), self._node.inputs
         values = {"state": self._node.state, "model": settings.model, "precision": settings.precision}
         values |= self._health.values() | stream_values(self._buffer, now.nanoseconds)

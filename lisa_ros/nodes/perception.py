@@ -119,7 +119,7 @@ class Perception(LifecycleNode):
         )
 
     def _create_interface(self):
-        events = self._watch.events(self.resolve_topic_name("query"))
+        events = self._watch.events(self.resolve_topic_name("query"), _QUERY_QOS)
         self.create_subscription(String, "query", self._on_query, _QUERY_QOS, event_callbacks=events)
         self._action = SegmentAction(self, self._desk)
         self.create_service(Trigger, "cancel", self._on_cancel)

@@ -303,3 +303,4 @@ def test_a_silent_camera_and_a_qos_mismatch_are_diagnosed(start):
     assert robot.diagnostics()[f"QoS mismatch {topic}"] == "RELIABILITY"
     assert f"{topic}: a publisher offers a QoS that does not fit" in process.log
     robot.destroy_publisher(publisher)
+    assert robot.until(lambda: robot.diagnostics()["message"] == "ok", 10)
