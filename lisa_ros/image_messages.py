@@ -105,6 +105,7 @@ def _decode_with_cv_bridge(bridge, message) -> np.ndarray:
 def to_rgb(message) -> np.ndarray:
     """sensor_msgs/Image or CompressedImage (JPEG, PNG) to (H, W, 3) uint8 RGB, contiguous. Raises InvalidImageError."""
     if hasattr(message, "format"):
+        _check_compressed_colour(message.format)
         return decompress_rgb(message.data, message.format)
     if message.encoding not in COLOUR_ENCODINGS:
         raise InvalidImageError(
@@ -116,6 +117,17 @@ def to_rgb(message) -> np.ndarray:
     if pixels.ndim == 2:
         return np.repeat(pixels[..., None], 3, axis=2)
     return np.ascontiguousarray(pixels[..., 2::-1] if message.encoding.startswith("bgr") else pixels[..., :3])
+
+
+def _check_compressed_colour(name: str):
+    # image_transport names the encoding before the codec. Millimetres look like an almost black picture, in which
+    # a model finds nothing.
+    encoding = name.split(";")[0].strip()
+    if encoding in ENCODINGS and encoding not in COLOUR_ENCODINGS:
+        raise InvalidImageError(
+            f"compressed image of {name!r} is not supported: {encoding!r} is no colour; remap `image` to the camera's "
+            "colour topic"
+        )
 
 
 def to_depth(message) -> np.ndarray:

@@ -169,6 +169,13 @@ def test_compressed_colour_images_are_decoded_to_rgb():
     assert np.abs(to_rgb(compressed(jpeg, "rgb8; jpeg compressed bgr8")).astype(int) - pixels).max() < 6
 
 
+@pytest.mark.parametrize("encoding", ["16UC1", "32FC1"])
+def test_compressed_depth_as_colour_is_refused(encoding):
+    png = cv2.imencode(".png", np.full((16, 24), 1200, np.uint16))[1].tobytes()
+    with pytest.raises(InvalidImageError, match=encoding):
+        to_rgb(compressed(png, f"{encoding}; png compressed "))
+
+
 @pytest.mark.parametrize("data", [b"", b"no image", cv2.imencode(".png", np.ones((9, 9), np.uint8))[1].tobytes()[:20]])
 def test_damaged_compressed_images_are_refused(data):
     with pytest.raises(InvalidImageError, match=f"{len(data)} bytes"):
