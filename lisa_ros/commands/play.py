@@ -42,7 +42,7 @@ def run(args: argparse.Namespace) -> int:
             if args.wait > 0 and not player.wait_for_subscriber(args.wait):
                 print(f"nobody listens to the images of {args.bag}")
                 return 1
-            print(f"playing {len(bag)} frames of {args.bag} on {', '.join(bag.roles)}", flush=True)
+            print(f"playing {len(bag)} frames of {args.bag} on {', '.join(player.topics)}", flush=True)
             report = player.play(args.rate, clock=not args.no_clock)
         finally:
             rclpy.try_shutdown()

@@ -58,6 +58,11 @@ class BagPlayer:
             words = ", ".join(f"{topic} ({kind})" for topic, kind in self.left_out.items())
             node.get_logger().info(f"not played, since their message packages are not installed: {words}")
 
+    @property
+    def topics(self) -> list[str]:
+        """The bag's topics that are played."""
+        return list(self._publishers)
+
     def close(self):
         """Removes the publishers."""
         for publisher in [*self._publishers.values(), *([self._clock] if self._clock else [])]:

@@ -1,5 +1,6 @@
 """Bags on real topics: in lockstep every frame with all that belongs to it, in real time with /clock."""
 
+import importlib.util
 import shlex
 import signal
 import sys
@@ -169,7 +170,9 @@ def test_command_line(bag_path, start_process, capsys):
     assert main(["play", str(bag_path), "--wait", "0.1"]) == 1
     assert "nobody listens" in capsys.readouterr().out
     assert main(["play", str(bag_path), "--wait", "0", "--rate", "4"]) == 0
-    assert "12 frames in" in capsys.readouterr().out
+    printed = capsys.readouterr().out
+    assert "12 frames in" in printed
+    assert ("/tf" in printed) == (importlib.util.find_spec("tf2_msgs") is not None), "what is left out is not named"
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
