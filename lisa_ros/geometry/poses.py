@@ -4,6 +4,8 @@ import math
 
 import numpy as np
 
+from lisa_ros.errors import NoTransformError
+
 
 def quaternion_of(rotation: np.ndarray) -> tuple[float, float, float, float]:
     """Right-handed rotation matrix (3, 3) to a unit quaternion (x, y, z, w) with w >= 0, by Shepperd's method."""
@@ -22,8 +24,16 @@ def quaternion_of(rotation: np.ndarray) -> tuple[float, float, float, float]:
 
 
 def pose_matrix(values) -> np.ndarray:
-    """x y z qx qy qz qw (m, unit quaternion) to a (4, 4) float64 transform."""
-    x, y, z, qx, qy, qz, qw = (float(value) for value in values)
+    """x y z qx qy qz qw (m, quaternion) to a (4, 4) float64 transform.
+
+    The quaternion is normalised, as tf2 does, which takes lengths that are half a percent off.
+    Raises NoTransformError for one of no length, as messages that nobody filled in have it, or of no finite one.
+    """
+    x, y, z, *turn = (float(value) for value in values)
+    length = math.hypot(*turn)
+    if not 0 < length < math.inf:
+        raise NoTransformError(f"a pose's quaternion (x, y, z, w) is {tuple(turn)}; its length must be 1")
+    qx, qy, qz, qw = (value / length for value in turn)
     matrix = np.eye(4)
     matrix[:3, :3] = [
         [1 - 2 * (qy * qy + qz * qz), 2 * (qx * qy - qz * qw), 2 * (qx * qz + qy * qw)],

@@ -251,6 +251,10 @@ def test_parts_that_do_not_belong_together_are_refused():
         (mask, depth[:0], image, CAMERA),
         (mask, depth, image, CAMERA, None, np.eye(3)),
         (mask, depth, image, CAMERA, None, np.full((4, 4), np.nan)),
+        (mask, depth, image, CAMERA, None, np.zeros((4, 4))),
+        (mask, depth, image, CAMERA, None, POSE.T),
+        (mask, depth, image, CAMERA, None, np.diag([2.0, 2, 2, 1])),
+        (mask, depth, image, CAMERA, None, np.diag([1.0, 1, -1, 1])),
     ]:
         with pytest.raises(InvalidImageError):
             target_cloud(*arguments)
