@@ -93,7 +93,8 @@ class Perception(LifecycleNode):
             self._load().add_done_callback(lambda _: self._mailbox.post(self._autostart))
 
     def quit(self):
-        """Ends all queries; their results still have to go out."""
+        """Ends all queries and takes no more; their results still have to go out."""
+        self._desk.active = False
         self._desk.cancel_all("the node shuts down")
 
     def close(self) -> bool:

@@ -10,6 +10,7 @@ import pytest
 from action_msgs.msg import GoalStatus
 from lifecycle_msgs.msg import Transition
 from lifecycle_msgs.srv import ChangeState
+from lisa_ros.action import Segment
 from lisa_ros.msg import SegmentationResult as Result
 from node_harness import LATCHED, SECOND, picture
 from rclpy.qos import QoSProfile, ReliabilityPolicy
@@ -153,6 +154,28 @@ def test_the_node_answers_while_it_loads_and_ends_while_it_loads(start):
     assert robot.get("model") == "load=30" and robot.state() == "unconfigured"
     assert robot.ask("red while loading").status == Result.REJECTED
     assert process.stop(signal.SIGTERM, timeout=5) == 0  # launch's patience
+
+
+def test_no_goal_is_taken_that_the_end_leaves_without_a_result(start):
+    process, robot = start()
+    robot.stream(rate=30)
+    results = []
+
+    def send():
+        def wait_for_result(sent):
+            if sent.result().accepted:
+                results.append(sent.result().get_result_async())
+
+        robot.action.send_goal_async(Segment.Goal(query="sleep 9 and red")).add_done_callback(wait_for_result)
+
+    send()
+    assert robot.until(lambda: results)
+    process.process.send_signal(signal.SIGTERM)
+    while process.process.poll() is None:
+        send()
+        robot.spin(0.02)
+    robot.stop_stream()
+    assert robot.until(lambda: all(result.done() for result in results), 1.0)
 
 
 def test_the_node_answers_while_a_configure_by_hand_loads(start):
