@@ -93,7 +93,8 @@ def _remove_masks(folder: Path):
 
 def _print_summary(result, report: dict, folder: Path):
     for target in report["targets"]:
-        where = folder / target["mask"] if "mask" in target else "not in the image"
+        nothing = "not in the image" if target["kind"] == "absent" else "named, but its mask is empty"
+        where = folder / target["mask"] if "mask" in target else nothing
         print(f"  {printable(target['phrase']) or '(no words)':<30} {target['area']:>8} px  {where}")
     if not result.targets:
         print("  nothing segmented")

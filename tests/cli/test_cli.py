@@ -137,6 +137,19 @@ def test_masks_of_an_earlier_question_do_not_stay(tmp_path, checkpoint):
     assert [path.name for path in tmp_path.glob("mask*")] == ["mask_of_mine.png"]
 
 
+def test_an_empty_mask_is_not_called_absence(capsys, tmp_path, checkpoint, monkeypatch):
+    from lisa_ros import Lisa
+    from lisa_ros.types import SegmentationResult, Target
+
+    empty = np.zeros((97, 160), bool)
+    found = SegmentationResult("x", "", (Target("mug", "segmented", empty), Target("cup", "absent", empty)))
+    monkeypatch.setattr(Lisa, "segment", lambda *_, **__: found)
+    model, picture = checkpoint
+    assert run("ask", picture, "x", "--mask-only", "--out", tmp_path, *model) == 0
+    mug, cup = capsys.readouterr().out.splitlines()[:2]
+    assert mug.endswith("named, but its mask is empty") and cup.endswith("not in the image")
+
+
 @pytest.mark.parametrize("name", ["answer.txt", "answer.json", "mask_1.png", "overlay.png"])
 def test_a_result_that_cannot_be_written_is_named(capsys, tmp_path, checkpoint, name):
     model, picture = checkpoint
