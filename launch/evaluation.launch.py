@@ -4,10 +4,9 @@ The evaluation starts the perception node itself, in a ROS domain of its own: mo
 the model, and without disturbing a robot in the network.
 """
 
-import sys
-
 from launch import LaunchContext, LaunchDescription, LaunchDescriptionEntity
 from launch.actions import DeclareLaunchArgument, ExecuteProcess, OpaqueFunction
+from launch_ros.substitutions import ExecutableInPackage
 
 from lisa_ros.evaluation.replay.arguments import ARGUMENTS
 
@@ -22,7 +21,8 @@ def generate_launch_description() -> LaunchDescription:
 
 
 def start(context: LaunchContext) -> list[LaunchDescriptionEntity]:
-    words = [sys.executable, "-m", "lisa_ros", "eval", "bag"]
+    # Not with the python that runs `ros2 launch`: that is the system's, and torch may lie in a virtual environment.
+    words = [ExecutableInPackage("lisa-ros", "lisa_ros"), "eval", "bag"]
     for argument in ARGUMENTS:
         value = context.launch_configurations[argument.name]
         if value:
