@@ -57,7 +57,7 @@ class Lisa(LoadedModel):
         dtype = float_type(precision, where)
         if conv_type:
             get_template(conv_type)
-        with memory_guard(where):
+        with memory_guard(where, "model"):
             checkpoint = load(source, vision_tower=vision_tower, sam=sam, conv_type=conv_type, dtype=dtype)
             checkpoint.network.requires_grad_(False)
             if precision in ("int8", "nf4"):
@@ -75,7 +75,7 @@ class Lisa(LoadedModel):
         """
         check_image(image)
         started = time.perf_counter()
-        with memory_guard(self.device), torch.inference_mode():
+        with memory_guard(self.device, "image"), torch.inference_mode():
             features, visual = self._look(image)
             ids = self.tokenizer.expand_image(self._prefix_ids(), visual.shape[1])
             cache, _ = prefill(self.network, ids, visual)

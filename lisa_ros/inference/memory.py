@@ -21,8 +21,11 @@ _SIGNS = (
 
 
 @contextmanager
-def memory_guard(device: torch.device) -> Iterator[None]:
-    """Turns running out of memory into MemoryBudgetError, after the failed query's tensors are freed."""
+def memory_guard(device: torch.device, task: str = "query") -> Iterator[None]:
+    """Turns running out of memory into MemoryBudgetError, after the failed task's tensors are freed.
+
+    task: "query", or what else was done, for the message; only a query can be made smaller.
+    """
     try:
         yield
         return
@@ -37,9 +40,10 @@ def memory_guard(device: torch.device) -> Iterator[None]:
     gc.collect()
     if device.type == "cuda":
         torch.cuda.empty_cache()
+    remedy = "Ask for fewer tokens, or load" if task == "query" else "Load"
     raise MemoryBudgetError(
-        f"{device} has not enough memory for this query: {message}. Ask for fewer tokens, or load the model with a "
-        "smaller precision (bf16, int8, nf4)"
+        f"{device} has not enough memory for this {task}: {message}. {remedy} the model with a smaller precision "
+        "(bf16, int8, nf4)"
     )
 
 

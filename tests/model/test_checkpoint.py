@@ -207,7 +207,7 @@ def test_too_little_memory_is_not_damage(directory, monkeypatch):
         raise RuntimeError("[enforce fail at alloc_cpu.cpp:117] DefaultCPUAllocator: can't allocate memory")
 
     monkeypatch.setattr(torch, "load", fail)
-    with pytest.raises(MemoryBudgetError, match="not enough memory"):
+    with pytest.raises(MemoryBudgetError, match=r"not enough memory for this model: .* Load the model with"):
         Lisa.from_pretrained(directory, vision_tower=TINY / "clip_tiny", device="cpu", sam=SAM)
 
 
