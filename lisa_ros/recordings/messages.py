@@ -8,7 +8,7 @@ import numpy as np
 from rosbags.serde import SerdeError
 from rosbags.typesys import Stores, get_typestore
 
-from lisa_ros.errors import RecordingError
+from lisa_ros.errors import NoTransformError, RecordingError
 from lisa_ros.geometry import CameraModel
 from lisa_ros.geometry.poses import pose_matrix, quaternion_of
 
@@ -69,13 +69,21 @@ def parse(data: bytes, kind: str):
 
 
 def poses_of(message, child: str) -> list[tuple[int, np.ndarray]]:
-    """(stamp in ns, (4, 4) parent <- child) of a TFMessage's transforms of one frame."""
-    found = []
-    for item in message.transforms:
-        if item.child_frame_id == child:
-            t, q = item.transform.translation, item.transform.rotation
-            found.append((stamp_of(item), pose_matrix((t.x, t.y, t.z, q.x, q.y, q.z, q.w))))
-    return found
+    """(stamp in ns, (4, 4) parent <- child) of a TFMessage's transforms of one frame, without those that are no pose.
+
+    Zeros and NaN are how some recorders say that tracking was lost.
+    """
+    found = ((stamp_of(item), _pose(item.transform)) for item in message.transforms if item.child_frame_id == child)
+    return [(stamp, pose) for stamp, pose in found if pose is not None]
+
+
+def _pose(transform) -> np.ndarray | None:
+    t, q = transform.translation, transform.rotation
+    try:
+        pose = pose_matrix((t.x, t.y, t.z, q.x, q.y, q.z, q.w))
+    except NoTransformError:
+        return None
+    return pose if np.isfinite(pose).all() else None
 
 
 def stamp_of(message) -> int:

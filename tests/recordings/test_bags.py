@@ -218,6 +218,22 @@ def test_the_camera_is_that_of_the_rectified_image(tmp_path):
         assert next(bag.frames()).camera == CAMERA
 
 
+@pytest.mark.parametrize(("name", "value"), [("rotation.w", 0.0), ("rotation.x", np.nan), ("translation.x", np.nan)])
+def test_a_transform_that_is_no_pose_leaves_its_frame_without_one(tmp_path, name, value):
+    bag = Loose(tmp_path / "bag", (IMAGE, messages.IMAGE), (INFO, messages.CAMERA_INFO), ("/tf", messages.TF))
+    bag.add(INFO, 0, messages.camera_info(CAMERA, 0, "eye"))
+    for number in range(3):
+        lost = messages.transform(pose(number), number * 33 * MS, "base", "eye")
+        if number == 1:
+            part, axis = name.split(".")
+            setattr(getattr(lost.transforms[0].transform, part), axis, value)
+        bag.add("/tf", number * 33 * MS, lost)
+        bag.image(IMAGE, number * 33 * MS, number * 33 * MS, np.zeros((6, 8, 3), np.uint8), "rgb8")
+    bag.close()
+    with RgbdBag(tmp_path / "bag") as bag:
+        assert [frame.pose is None for frame in bag.frames()] == [False, True, False]
+
+
 def test_other_topics_can_be_named(tmp_path):
     path = write(tmp_path / "bag", topics=RgbdTopics("/a", "/b", "/c", "/d"))
     with pytest.raises(RecordingError, match=r"has no topic /camera/color/image_raw or .*; it has /a/compressed, "):
