@@ -66,6 +66,7 @@ class RunningGraph:
     """Processes of a graph between __enter__ and __exit__.
 
     Each has a session of its own, so that a Ctrl-C reaches it once, through this program.
+    __enter__ raises ConfigurationError where a process cannot be started.
     write(process name, line) gets every line of output, from threads of its own.
     """
 
@@ -76,13 +77,11 @@ class RunningGraph:
         self._readers: list[threading.Thread] = []
 
     def __enter__(self) -> "RunningGraph":
-        self._folder = tempfile.TemporaryDirectory(prefix="lisa_ros_")
         try:
-            for process in self._processes:
-                self._start(process)
-        except BaseException:
-            self.__exit__()
-            raise
+            self._folder = tempfile.TemporaryDirectory(prefix="lisa_ros_")
+            self._start_all()
+        except OSError as error:  # a full disk, no process more
+            raise ConfigurationError(f"the graph cannot start: {error}") from error
         return self
 
     def __exit__(self, *_):
@@ -105,6 +104,14 @@ class RunningGraph:
         """Exit status as a shell counts it (128 + signal); None while the process runs."""
         code = self._children[name].poll()
         return 128 - code if code is not None and code < 0 else code
+
+    def _start_all(self):
+        try:
+            for process in self._processes:
+                self._start(process)
+        except BaseException:
+            self.__exit__()
+            raise
 
     def _start(self, process: graph.Process):
         child = subprocess.Popen(

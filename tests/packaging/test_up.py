@@ -1,15 +1,18 @@
 """`lisa-ros up` with real node processes."""
 
+import errno
 import io
 import os
 import signal
 import sys
+import tempfile
 import time
 from pathlib import Path
 
 import pytest
 
 from lisa_ros import launcher
+from lisa_ros.errors import ConfigurationError
 from lisa_ros.graph import Process
 
 pytestmark = pytest.mark.ros
@@ -142,6 +145,21 @@ def test_nobody_blocks_on_words_that_cannot_be_written(run_talker):
         raise OSError("no space left on device")
 
     assert run_talker(["a long line " * 100] * 100, write) == 7
+
+
+def test_a_full_disk_is_named_and_leaves_nothing_behind(monkeypatch, tmp_path):
+    def no_space(process, folder):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(launcher, "command", no_space)
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    graph = launcher.RunningGraph([talkative()], print)
+    with pytest.raises(ConfigurationError, match=r"cannot start.*No space left"), graph:
+        pass
+    assert not list(tmp_path.iterdir())
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "nowhere"))
+    with pytest.raises(ConfigurationError, match="nowhere"), graph:
+        pass
 
 
 def test_words_of_any_script_are_printed_on_any_terminal(run_talker, monkeypatch):
