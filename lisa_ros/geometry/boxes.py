@@ -5,7 +5,7 @@ import numpy as np
 
 # Spread along an axis below this is rounding or sensor quantisation, not shape.
 _FLAT = 1e-4  # m
-_DIRECTIONS = 64
+_DIRECTIONS = 128
 _REFINED_FACES = 8
 
 
