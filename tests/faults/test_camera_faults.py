@@ -145,7 +145,7 @@ DEPTHS = {
     "unknown": (np.zeros((120, 160), np.uint8), {"depth_encoding": "8UC1"}, "'8UC1' is not supported"),
     "colour": (picture(), {"depth_encoding": "rgb8"}, "depth encoding 'rgb8'"),
     "another_view": (np.full((120, 120), 1000, np.uint16), {}, "aspects differ"),
-    "one_pixel": (np.full((1, 1), 1000, np.uint16), {}, "empty at the size of the depth"),
+    "one_pixel": (np.full((1, 1), 1000, np.uint16), {}, "aspects differ"),
     "beyond": (metres(1e30), {}, "outside the range"),
 }
 
