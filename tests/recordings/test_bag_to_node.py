@@ -67,9 +67,9 @@ class Client(Node):
         goal = Segment.Goal(query="red", with_cloud=True)
         goal.image_stamp.sec, goal.image_stamp.nanosec = divmod(stamp, 1_000_000_000)
         sent = self.action.send_goal_async(goal)
-        assert self.until(sent.done, 10.0) and sent.result().accepted
+        assert self.until(sent.done) and sent.result().accepted
         result = sent.result().get_result_async()
-        assert self.until(result.done, 20.0)
+        assert self.until(result.done)
         return result.result().result.result
 
     def wait_until_heard(self, player):
