@@ -60,12 +60,13 @@ def run_tabletop(args: argparse.Namespace) -> int:
         scores = evaluate_tabletop(
             predictor, args.split, args.count, queries=args.queries, variant=args.variant, progress=True
         )
+    bad = scores.pop("bad_samples", {})
     scores = {"benchmark": args.benchmark, "model": predictor.lisa.provenance, "mode": args.mode} | scores
     print(table(scores))
     if args.json:
         write_json(args.json, scores)
         print(f"scores in {args.json}")
-    return 0
+    return 1 if bad else 0
 
 
 def _with_report(args: argparse.Namespace, predictor) -> dict:
@@ -83,7 +84,8 @@ def _with_report(args: argparse.Namespace, predictor) -> dict:
 
     dataset = TabletopDataset(args.split, args.count, args.queries, args.variant)
     summary = evaluate_sets.run_benchmark(args, dataset, predictor, args.out, extra=extra)
-    return {"split": args.split, "variant": args.variant} | summary["tabletop"]
+    known = {"split": args.split, "variant": args.variant, "bad_samples": summary["bad_samples"]}
+    return known | summary["tabletop"]
 
 
 def table(scores: dict) -> str:

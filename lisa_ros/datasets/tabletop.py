@@ -11,6 +11,7 @@ from lisa_ros.types import Sample, TruthTarget, Turn
 
 # First seed of each split; a split has room for 2**40 scenes.
 _FIRST_SEED = {"train": 0, "val": 1 << 40, "heldout": 2 << 40}
+QUERIES = 8  # questions a scene, unless said otherwise
 _WORDING = {"train": "train", "val": "train", "heldout": "heldout"}
 
 
@@ -39,14 +40,15 @@ class TabletopDataset:
     of VARIANTS. Indexing renders; the same index always gives the same `Sample`. Raises ConfigurationError.
     """
 
-    def __init__(self, split: str, count: int, queries: int = 8, variant: str = "default"):
+    def __init__(self, split: str, count: int, queries: int = QUERIES, variant: str = "default"):
         for name, value, known in (("split", split, _FIRST_SEED), ("variant", variant, VARIANTS)):
             if value not in known:
                 raise ConfigurationError(f"{name}={value!r}: choose one of {', '.join(known)}")
         if not 0 <= count <= 1 << 40:
             raise ConfigurationError(f"count={count}: must be within 0..{1 << 40}")
         self.split, self.count, self.queries, self.variant = split, count, queries, VARIANTS[variant]
-        self.source = f"tabletop/{split}/{variant}"
+        # Fewer or more questions about a scene are other questions: their scores must not be mixed.
+        self.source = f"tabletop/{split}/{variant}" + (f"/{queries} queries" if queries != QUERIES else "")
 
     def __len__(self) -> int:
         return self.count

@@ -5,13 +5,14 @@ from pathlib import Path
 
 import numpy as np
 
+from lisa_ros.errors import DatasetError
 from lisa_ros.evaluation.files import write_json
 from lisa_ros.evaluation.metrics import PRECISION_THRESHOLDS, union_truth
 from lisa_ros.evaluation.predictors import Predictor
 from lisa_ros.evaluation.published import SOURCE, published_rows
 from lisa_ros.evaluation.report import Report, percent
 from lisa_ros.evaluation.rows import Row
-from lisa_ros.evaluation.run import EvaluationDataset
+from lisa_ros.evaluation.run import BAD_SAMPLE, EvaluationDataset, ask
 from lisa_ros.evaluation.summary import already_seen, chosen_examples
 from lisa_ros.visualization import annotated_picture
 
@@ -59,7 +60,7 @@ def write_benchmark(
     report.table("95% bootstrap intervals over pictures", ("", "score", "from", "to"), _interval_rows(summary))
     _charts(report, summary, rows)
     for name, chosen in chosen_examples(rows).items():
-        report.pictures(name.capitalize(), [picture_of(row, dataset, predictor) for row in chosen])
+        _pictures(report, name.capitalize(), chosen, dataset, predictor)
     report.write(directory / "report.html")
 
 
@@ -162,14 +163,32 @@ def _score_row(name: str, scores: dict) -> tuple[str, ...]:
     return (name, str(scores["n"]), *map(percent, (scores["giou"], scores["ciou"], *precision, *shares)))
 
 
+def _pictures(
+    report: Report, title: str, rows: Sequence[Row], dataset: EvaluationDataset, predictor: Predictor
+) -> None:
+    """A sample may be gone since it was scored: its scores stand, and so do the other pictures."""
+    shown, lost = [], []
+    for row in rows:
+        try:
+            shown.append(picture_of(row, dataset, predictor))
+        except BAD_SAMPLE as error:
+            lost.append(f"{row.key} was scored, but cannot be shown: {error}")
+    report.pictures(title, shown)
+    for text in lost:
+        report.warning(text)
+
+
 def picture_of(row: Row, dataset: EvaluationDataset, predictor: Predictor) -> tuple[str, np.ndarray]:
     """Caption and sheet of one scored query, asked again."""
     index = next(i for i in range(len(dataset)) if dataset.key(i) == row.key)
     sample = dataset[index]
-    turn = sample.turns[row.turn]
-    result = predictor(predictor.lisa.encode(sample.image), turn)
+    turn = sample.turns[row.turn] if row.turn < len(sample.turns) else None
+    if turn is None or turn.question != row.text:
+        raise DatasetError(f"it is not asked {row.text!r} any more")
+    result, error = ask(predictor, predictor.lisa.encode(sample.image), turn)
     truth = union_truth(turn)
-    sheet = annotated_picture(sample.image, result, truth=truth, iou=row.iou, note=row.kind)
+    note = " · ".join(filter(None, (row.kind, error and f"not asked: {error}")))
+    sheet = annotated_picture(sample.image, result, truth=truth, iou=row.iou, note=note)
     return f"{row.key}: {row.text}", sheet
 
 

@@ -20,11 +20,14 @@ def writing(path: Path) -> Iterator[None]:
 
 
 def write_whole(path: Path, text: str) -> None:
-    """Writes a file that is never seen unfinished. Raises ConfigurationError."""
+    """Writes a file that is never seen unfinished. Raises ConfigurationError.
+
+    What UTF-8 cannot hold, half a character or a byte of a file name that is no text, is escaped as JSON does it.
+    """
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
     with writing(path):
         try:
-            temporary.write_text(text, encoding="utf-8")
+            temporary.write_text(text, encoding="utf-8", errors="backslashreplace")
             os.replace(temporary, path)
         finally:
             temporary.unlink(missing_ok=True)

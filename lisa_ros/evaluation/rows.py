@@ -206,4 +206,5 @@ def _same(path: Path, known: Identity, wanted: Identity) -> None:
 
 
 def _line(content: dict) -> bytes:
-    return json.dumps(content, ensure_ascii=False).encode() + b"\n"
+    # Half a character, as of a text that was cut, is escaped: JSON reads it back.
+    return json.dumps(content, ensure_ascii=False).encode(errors="backslashreplace") + b"\n"

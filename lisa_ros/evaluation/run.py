@@ -1,6 +1,7 @@
 """Asks a model about every sample of a data set; resumable, and shared out over processes without duplicates."""
 
 import time
+from collections import Counter
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,9 +13,10 @@ from lisa_ros.errors import ConfigurationError, DatasetError, InvalidImageError,
 from lisa_ros.evaluation.metrics import overlap_of, union_truth
 from lisa_ros.evaluation.predictors import Predictor, weights_digest
 from lisa_ros.evaluation.rows import Identity, Log, Row, RowFile, read_all
-from lisa_ros.types import Sample, SegmentationResult
+from lisa_ros.inference.loaded import EncodedFrame
+from lisa_ros.types import Sample, SegmentationResult, Turn
 
-_BAD = (DatasetError, InvalidImageError, MemoryBudgetError)  # what one sample can be the cause of
+BAD_SAMPLE = (DatasetError, InvalidImageError, MemoryBudgetError)  # what one sample can be the cause of
 
 
 class EvaluationDataset(Protocol):
@@ -61,23 +63,40 @@ def evaluate(
 
     A sample that cannot be read, or does not fit the device's memory, is noted as bad, and tried again by the next run.
     first_wording: ask the first turn of each sample only, as LISA's validation of ReasonSeg does. limit: number of
-    samples of the whole set. Raises ConfigurationError where the directory belongs to another evaluation.
+    samples of the whole set. Raises ConfigurationError where the directory belongs to another evaluation, DatasetError
+    for a data set in which two samples have the same key.
     """
     shard, lisa = shard or Shard(), predictor.lisa
     identity = Identity(
         benchmark, dataset.source, len(dataset), lisa.provenance, weights_digest(lisa.network), predictor.mode,
         predictor.max_new_tokens,
     )  # fmt: skip
+    keys = _keys(dataset)
     indices = range(shard.index, min(len(dataset), limit or len(dataset)), shard.count)
     directory.mkdir(parents=True, exist_ok=True)
     with RowFile(directory / shard.file_name, identity) as file:
-        done = {row.key for row in read_all(directory).rows}  # also by runs with another number of processes
+        log = read_all(directory)  # also of runs with another number of processes
+        done = {row.key for row in log.rows}
+        if gone := sorted((done | log.bad.keys()) - keys):
+            raise ConfigurationError(
+                f"{directory} has rows of {len(gone)} samples that {dataset.source} lacks now, as {gone[0]}: "
+                "choose another --out or remove it"
+            )
         for key, scored in score(dataset, predictor, indices, done, first_wording, progress):
             if isinstance(scored, str):
                 file.append_bad(key, scored)
             else:
                 file.append(scored)
     return read_all(directory)
+
+
+def _keys(dataset: EvaluationDataset) -> set[str]:
+    """Names of all samples. Raises DatasetError where two have the same: one would be left out of the score."""
+    counts = Counter(dataset.key(index) for index in range(len(dataset)))
+    twice = [key for key, count in counts.items() if count > 1]
+    if twice:
+        raise DatasetError(f"{len(twice)} names in {dataset.source} stand for several samples each, as {twice[0]!r}")
+    return set(counts)
 
 
 def score(
@@ -95,7 +114,7 @@ def score(
             continue
         try:  # the masks of a sample may be read as late as its turns are taken
             scored = list(score_sample(dataset[index], key, predictor, first_wording)) or "it has no question"
-        except _BAD as error:
+        except BAD_SAMPLE as error:
             scored = str(error)
         yield key, scored
 
@@ -108,10 +127,7 @@ def score_sample(sample: Sample, key: str, predictor: Predictor, first_wording: 
     for number, turn in enumerate(sample.turns[:1] if first_wording else sample.turns):
         truth = union_truth(turn, sample.ignore)
         started = time.perf_counter()
-        try:
-            result, error = predictor(frame, turn), ""
-        except InvalidQueryError as refused:
-            result, error = SegmentationResult(turn.question, "", ()), str(refused)
+        result, error = ask(predictor, frame, turn)
         seconds = time.perf_counter() - started
         overlap = overlap_of(result.union_mask, truth)
         yield Row(
@@ -133,3 +149,11 @@ def score_sample(sample: Sample, key: str, predictor: Predictor, first_wording: 
             phrases=tuple(target.phrase for target in turn.targets),
             reference=turn.answer,
         )
+
+
+def ask(predictor: Predictor, frame: EncodedFrame, turn: Turn) -> tuple[SegmentationResult, str]:
+    """The answer to a turn, and why the model could not be asked: "" if it could, else the answer is empty."""
+    try:
+        return predictor(frame, turn), ""
+    except InvalidQueryError as refused:
+        return SegmentationResult(turn.question, "", ()), str(refused)

@@ -7,7 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from lisa_ros import Lisa
 from lisa_ros.cli import main
+from lisa_ros.errors import MemoryBudgetError
 from lisa_ros.evaluation.benchmark_report import text_table, warnings
 from lisa_ros.evaluation.rows import Identity, Log, Row
 from lisa_ros.evaluation.summary import chosen_examples, summarise
@@ -120,3 +122,57 @@ def test_worst_median_and_best_are_shown():
 
 def test_nothing_scored_has_a_table():
     assert "gIoU -, cIoU -" in text_table(summarise(log([])))
+
+
+@pytest.fixture
+def data(tmp_path):
+    """A data folder of the test's own, with ReasonSeg's validation split in `folder`."""
+    folder = tmp_path / "data" / "reason_seg" / "ReasonSeg" / "val"
+    shutil.copytree(DATA / "reason_seg" / "ReasonSeg" / "val", folder, copy_function=shutil.copyfile)
+    folder.chmod(0o755)  # the original may be read-only
+    return folder
+
+
+def change(path, **values):
+    path.write_text(json.dumps(json.loads(path.read_bytes().decode("cp1252")) | values))
+
+
+@pytest.mark.parametrize("text", ["half a \ud83d character", "the [SEG] dog", "x" * 2001])
+def test_a_question_that_cannot_be_asked_is_scored_and_shown(data, text, tmp_path, capsys):
+    change(data / "v0.json", text=[text])
+    assert run("reasonseg", "--data", tmp_path / "data", "--out", tmp_path / "out", *MODEL) == 0
+    summary = json.loads((tmp_path / "out" / "summary.json").read_text())
+    assert summary["overall"]["n"] == 4 and summary["overall"]["format_failures"] == 0.25
+    assert (tmp_path / "out" / "report.html").read_text().count("data:image/jpeg") == 4
+
+
+def test_scores_of_a_sample_that_is_gone_since_are_reported(data, tmp_path, capsys):
+    asked = "reasonseg", "--data", tmp_path / "data", "--out", tmp_path / "out", *MODEL
+    assert run(*asked) == 0
+    whole = json.loads((tmp_path / "out" / "summary.json").read_text())
+    (data / "v0.jpg").write_bytes(b"")
+    change(data / "v1.json", text=["something else"])
+    assert run(*asked) == 0
+    assert json.loads((tmp_path / "out" / "summary.json").read_text()) == whole
+    page = (tmp_path / "out" / "report.html").read_text()
+    assert page.count("data:image/jpeg") == 2
+    assert "v0 was scored, but cannot be shown" in page and "v1 was scored, but cannot be shown" in page
+
+
+def test_fewer_questions_a_scene_are_another_evaluation(tmp_path, capsys):
+    asked = "tabletop", "--count", 1, "--max-new-tokens", 3, "--out", tmp_path, *MODEL
+    assert run(*asked, "--queries", 3) == 0
+    assert run(*asked, "--queries", 2) == run(*asked) == 2
+    told = capsys.readouterr().err
+    assert "source: 'tabletop/heldout/default/3 queries', now 'tabletop/heldout/default/2 queries'" in told
+    assert "now 'tabletop/heldout/default')" in told
+
+
+def test_a_scene_that_does_not_fit_changes_the_exit_status(tmp_path, monkeypatch, capsys):
+    def too_large(*_):
+        raise MemoryBudgetError("too large")
+
+    monkeypatch.setattr(Lisa, "encode", too_large)
+    asked = "tabletop", "--count", 1, "--out", tmp_path, *MODEL
+    assert run(*asked) == 1
+    assert "1 samples could not be read" in capsys.readouterr().out

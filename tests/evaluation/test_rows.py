@@ -150,3 +150,12 @@ def test_files_are_whole_or_not_there(tmp_path):
     with pytest.raises(ConfigurationError, match="cannot write"):
         write_json(tmp_path / "no" / "a.json", {})
     assert json.loads((tmp_path / "a.json").read_text()) == {"a": 1} and len(list(tmp_path.iterdir())) == 1
+
+
+def test_half_a_character_and_a_name_that_is_no_text_come_back(tmp_path):
+    halved = row("v\udcff", answer="the \ud83d dog")
+    path = written(tmp_path / "rows.jsonl", [halved])
+    path.read_bytes().decode()
+    assert read_all(tmp_path).rows == [halved]
+    write_json(tmp_path / "summary.json", {"bad_samples": {halved.key: halved.answer}})
+    assert json.loads((tmp_path / "summary.json").read_text()) == {"bad_samples": {halved.key: halved.answer}}

@@ -253,3 +253,33 @@ def test_published_rows_are_of_the_split():
     assert {row.part for row in published_rows("reasonseg", "val")} == {""}
     assert published_rows("refcoco", "testA") == (("LISA-7B", "", None, 76.5), ("LISA-7B (ft)", "", None, 79.1))
     assert published_rows("tabletop", "heldout") == published_rows("refcoco", "train") == ()
+
+
+class Named:
+    """A data set whose samples are called otherwise."""
+
+    source = "reason_seg/val"
+
+    def __init__(self, whole, names):
+        self.whole, self.names = whole, names
+
+    def __len__(self):
+        return len(self.whole)
+
+    def key(self, index):
+        return self.names[index]
+
+    def __getitem__(self, index):
+        return self.whole[index]
+
+
+def test_samples_that_share_a_name_are_told(lisa, reasonseg, tmp_path):
+    with pytest.raises(DatasetError, match="1 names in reason_seg/val stand for several samples each, as 'v0'"):
+        evaluate(Named(reasonseg, ["v0", "v0", "v2", "v3"]), TeacherForced(lisa), "reasonseg", tmp_path)
+    assert not list(tmp_path.iterdir())
+
+
+def test_scores_of_samples_that_the_set_has_no_more_are_not_mixed_in(lisa, reasonseg, tmp_path):
+    evaluate(reasonseg, TeacherForced(lisa), "reasonseg", tmp_path, first_wording=True, limit=1)
+    with pytest.raises(ConfigurationError, match="rows of 1 samples that reason_seg/val lacks now, as v0: choose"):
+        evaluate(Named(reasonseg, ["w0", "v1", "v2", "v3"]), TeacherForced(lisa), "reasonseg", tmp_path)

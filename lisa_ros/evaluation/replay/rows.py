@@ -154,7 +154,7 @@ def write_table(path: Path, rows: Sequence[ReplayRow]):
     """Writes rows as CSV, with the IoU and a column for each stage. Raises ConfigurationError."""
     stages = list(dict.fromkeys(stage for row in rows for stage in row.stages))
     plain = [item.name for item in fields(ReplayRow) if item.name != "stages"]
-    with writing(path), path.open("w", encoding="utf-8", newline="") as file:
+    with writing(path), path.open("w", encoding="utf-8", errors="backslashreplace", newline="") as file:
         table = csv.writer(file)
         table.writerow([*plain, "iou", *(f"stage {stage}" for stage in stages)])
         for row in rows:
