@@ -73,8 +73,11 @@ def run_length_mask(segmentation: Mapping, height: int, width: int) -> np.ndarra
     if size != [height, width] and size != (height, width):
         raise DatasetError(f"run lengths for an image of {size}, not of {[height, width]}")
     runs = np.array(_decompressed(counts) if isinstance(counts, (str, bytes)) else counts)
-    if runs.ndim != 1 or runs.dtype.kind not in "iu" or (runs < 0).any() or runs.sum() != height * width:
-        raise DatasetError(f"run lengths must be counts with the sum {height * width}")
+    total = height * width
+    # Each is held against the total first: a sum of huge ones could wrap around to it.
+    good = runs.ndim == 1 and runs.dtype.kind in "iu" and ((runs >= 0) & (runs <= total)).all()
+    if not good or runs.sum() != total:
+        raise DatasetError(f"run lengths must be counts from 0 with the sum {total}")
     values = np.arange(len(runs)) % 2 == 1
     return np.repeat(values, runs).reshape(width, height).T
 

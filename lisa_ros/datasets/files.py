@@ -2,21 +2,23 @@
 
 import json
 import pickle
-from collections.abc import Container, Iterator
+from collections.abc import Container, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 
 from lisa_ros.errors import DatasetError
 from lisa_ros.images import read_image
 
+Row = TypeVar("Row")
 REMEDY = "`python -m training.data check` tells what belongs there and where it comes from"
 
 
-def read_json(path: Path, encoding: str = "utf-8") -> object:
-    """The content of a JSON file. Raises DatasetError naming the file."""
+def read_json(path: Path, encoding: str = "utf-8-sig") -> object:
+    """The content of a JSON file, with or without a byte order mark. Raises DatasetError naming the file."""
     try:
         return json.loads(Path(path).read_text(encoding=encoding))
     except FileNotFoundError:
@@ -83,4 +85,13 @@ def pictures(rows: list[dict], wanted: Container[int]) -> list[Picture]:
     for one in found:
         if not isinstance(one.file_name, str):
             raise DatasetError(f"the file name of image {one.id} is {one.file_name!r}")
+    return found
+
+
+def by_id(rows: Iterable[tuple[int, Row]]) -> dict[int, Row]:
+    """Rows of an annotation file by their id. Raises DatasetError where two that differ have the same one."""
+    found: dict[int, Row] = {}
+    for number, row in rows:
+        if found.setdefault(number, row) != row:
+            raise DatasetError(f"the id {number} stands for two different rows; give each its own")
     return found

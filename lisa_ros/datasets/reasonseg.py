@@ -72,6 +72,8 @@ def read_annotation(path: Path, height: int, width: int) -> tuple[tuple[str, ...
         texts = tuple(text.strip() for text in found if text.strip()) if isinstance(found, list) else ()
         if not texts:
             raise DatasetError("text must be a list of questions, not all of them blank")
+        if content["is_sentence"] not in (True, False):
+            raise DatasetError(f"is_sentence must be true or false, not {content['is_sentence']!r}")
         return texts, bool(content["is_sentence"]), rasterise(content["shapes"], height, width)
 
 

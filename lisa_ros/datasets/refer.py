@@ -7,7 +7,7 @@ from types import MappingProxyType
 import numpy as np
 
 from lisa_ros.datasets.coco_masks import segmentation_mask
-from lisa_ros.datasets.files import format_of, pictures, read_json, read_plain_pickle
+from lisa_ros.datasets.files import by_id, format_of, pictures, read_json, read_plain_pickle
 from lisa_ros.datasets.lazy import LazyTurns
 from lisa_ros.errors import DatasetError
 from lisa_ros.types import Sample, TruthTarget, Turn
@@ -64,8 +64,10 @@ class ReferDataset:
         wanted = {number for found in phrases.values() for _, ids in found for number in ids}
         with format_of(self.instances_path, "instances"):
             content = read_json(self.instances_path)
-            self.images = sorted(pictures(content["images"], phrases), key=lambda image: image.id)
-            annotations = {row["id"]: row["segmentation"] for row in content["annotations"] if row["id"] in wanted}
+            images = by_id((image.id, image) for image in pictures(content["images"], phrases))
+            self.images = [images[number] for number in sorted(images)]
+            rows = ((row["id"], row["segmentation"]) for row in content["annotations"] if row["id"] in wanted)
+            annotations = by_id(rows)
             absent = [*(phrases.keys() - {image.id for image in self.images}), *(wanted - annotations.keys())]
             if absent:
                 raise DatasetError(f"{len(absent)} images or annotations of {self.source} are missing, as {absent[0]}")

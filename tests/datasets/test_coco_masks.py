@@ -60,3 +60,9 @@ def test_damaged_segmentations_are_refused(segmentation, message):
 
 def test_mask_is_a_plain_array():
     assert segmentation_mask([SQUARE], 8, 8).dtype == np.bool_
+
+
+def test_run_lengths_whose_sum_wraps_around_are_refused():
+    huge = {"size": [8, 8], "counts": [1 << 62, 1 << 62, 1 << 62, (1 << 62) + 64]}
+    with pytest.raises(DatasetError, match="counts from 0 with the sum 64"):
+        segmentation_mask(huge, 8, 8)

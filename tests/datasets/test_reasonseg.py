@@ -99,6 +99,7 @@ def test_texts_written_on_windows(copy_of_root):
         ("[]", "not as it should be"),
         ('{"text": "a", "is_sentence": true, "shapes": []}', "must be a list"),
         ('{"text": [" "], "is_sentence": true, "shapes": []}', "not all of them blank"),
+        ('{"text": ["a"], "is_sentence": "false", "shapes": []}', "is_sentence must be true or false, not 'false'"),
         ('{"text": ["a"], "is_sentence": true, "shapes": [{"points": [[0, 0]]}]}', "label"),
         ('{"text": ["a"], "is_sentence": true, "shapes": [{"label": "x", "points": [[0, 1e9]]}]}', "points"),
         ('{"text": ["a"], "is_sentence": true, "shapes": [{"label": "x", "points": []}]}', "points"),

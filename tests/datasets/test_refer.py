@@ -165,3 +165,24 @@ def test_missing_things_are_named(copy_of_root):
 def test_splits_are_those_of_the_papers():
     assert set(SPLITS) == {*TRAINED, "grefcoco"}
     assert {by for by, _ in SPLITS.values()} == {"unc", "umd"}
+
+
+@pytest.mark.parametrize(
+    ("table", "change"), [("images", {"file_name": "other.jpg"}), ("annotations", {"segmentation": []})]
+)
+def test_an_id_of_two_rows_is_named(copy_of_root, table, change):
+    path = copy_of_root / "refer_seg" / "refcoco" / "instances.json"
+    content = json.loads(path.read_text())
+    content[table].append(content[table][0])
+    path.write_text(json.dumps(content))
+    assert len(ReferDataset(copy_of_root, "refcoco", "train")) == 2  # the same row once more harms nobody
+    content[table][-1] = content[table][0] | change
+    path.write_text(json.dumps(content))
+    with pytest.raises(DatasetError, match=rf"instances.json.*the id {content[table][0]['id']} stands for two"):
+        ReferDataset(copy_of_root, "refcoco", "train")
+
+
+def test_a_byte_order_mark_is_no_content(copy_of_root):
+    path = copy_of_root / "refer_seg" / "refcoco" / "instances.json"
+    path.write_bytes(b"\xef\xbb\xbf" + path.read_bytes())
+    assert len(ReferDataset(copy_of_root, "refcoco", "train")) == 2
