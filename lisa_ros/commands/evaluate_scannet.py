@@ -112,6 +112,11 @@ def table(summary: dict) -> str:
         lines.append(f"{name:<24}{part['n']:>6}{shares}{percent(part['n_acc']):>16}")
     model = summary["model"] or "no model was asked"
     lines += ["", f"{model}, {len(summary['scenes'])} scenes, {summary['seconds']:.0f} s in all"]
+    lines += [
+        f"warning: {scene}: {len(frames)} damaged frames were not asked about, as {next(iter(frames))}: "
+        f"{next(iter(frames.values()))}"
+        for scene, frames in summary["damaged"].items()
+    ]
     lines += [f"FAILED: {scene}: {why}" for scene, why in summary["failed"].items()]
     return "\n".join(lines)
 

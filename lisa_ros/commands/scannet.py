@@ -4,6 +4,7 @@ import argparse
 import json
 from pathlib import Path
 
+from lisa_ros.commands.common import output_directory
 from lisa_ros.errors import ConfigurationError
 
 
@@ -41,7 +42,9 @@ def _convert(args) -> int:
     from lisa_ros.scannet.convert import convert
     from lisa_ros.scannet.scene import SceneFiles
 
-    manifest = convert(SceneFiles.find(args.sens).sens, args.out, args.storage, progress=True)
+    sens = SceneFiles.find(args.sens).sens
+    output_directory(args.out.parent)
+    manifest = convert(sens, args.out, args.storage, progress=True)
     poses = manifest["poses"]
     print(
         f"{args.out}: {manifest['written']} of {manifest['frames']} frames, {poses['written']} with a pose "
@@ -88,6 +91,7 @@ def _queries(args) -> int:
     if args.negatives < 0 or (args.step is not None and args.step < 1):
         raise ConfigurationError(f"--negatives {args.negatives} and --step {args.step} must be at least 0 and 1")
     files = SceneFiles.find(args.sens, args.labels)
+    output_directory(args.out.parent)
     with SensReader(files.sens) as reader, Annotation(files) as annotation:
         frames = range(0, len(reader), args.step or 1)
         visible = visible_objects(annotation, tqdm(frames, desc=f"checking {files.scene}", unit="frame"))

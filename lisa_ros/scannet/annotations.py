@@ -142,6 +142,8 @@ class ImageArchive:
             if self._zip.getinfo(name).file_size > _LARGEST_PNG:
                 raise RecordingError(f"{self.path}: {name} is larger than {_LARGEST_PNG >> 20} MiB")
             pixels = decompress(self._zip.read(name), cv2.IMREAD_UNCHANGED, name)
+        except RuntimeError as error:  # encrypted, or packed as Windows packs large archives (Deflate64)
+            raise RecordingError(f"{self.path}: {name} cannot be unpacked: {error}; pack it with `zip`") from error
         except (OSError, zipfile.BadZipFile, zlib.error, EOFError, InvalidImageError) as error:
             raise RecordingError(f"{self.path}: {name} is damaged: {error}") from error
         if pixels.ndim != 2 or pixels.dtype != self._dtype:
@@ -154,7 +156,7 @@ class ImageArchive:
 def read_aggregation(path: Path) -> dict[int, SceneObject]:
     """objectId -> object of `<scene>.aggregation.json`. Raises RecordingError."""
     try:
-        groups = json.loads(path.read_text(encoding="utf-8"))["segGroups"]
+        groups = json.loads(path.read_text(encoding="utf-8-sig"))["segGroups"]
         items = [SceneObject(int(group["objectId"]), str(group["label"])) for group in groups]
     except OSError as error:
         raise RecordingError(f"cannot read {path}: {error.strerror}") from error
@@ -171,7 +173,7 @@ def read_aggregation(path: Path) -> dict[int, SceneObject]:
 def read_label_table(path: Path) -> dict[str, Category]:
     """Free-text label -> row of `scannetv2-labels.combined.tsv`. Raises RecordingError."""
     try:
-        lines = path.read_text(encoding="utf-8").splitlines()
+        lines = path.read_text(encoding="utf-8-sig").splitlines()
     except (OSError, UnicodeDecodeError) as error:
         raise RecordingError(f"cannot read the label table {path}: {error}") from error
     columns = lines[0].split("\t") if lines else []

@@ -64,7 +64,7 @@ def read_queries(path: Path, annotation: Annotation | None = None) -> list[Scene
     """
     queries, seen = [], set()
     try:
-        lines = path.read_text(encoding="utf-8").split("\n")  # a text may hold other ends of lines, as U+2028
+        lines = path.read_text(encoding="utf-8-sig").split("\n")  # a text may hold other ends of lines, as U+2028
     except FileNotFoundError as error:
         raise RecordingError(f"there is no {path}; `lisa-ros scannet queries SCAN --out {path}` writes one") from error
     except (OSError, UnicodeDecodeError) as error:

@@ -23,6 +23,7 @@ RIGID_TOLERANCE = 0.01
 FARTHEST = 1000.0  # m from the origin; a scan is of a room
 _LONGEST_NAME = 4096
 _LARGEST_SIDE = 1 << 15
+_DEPTH_SHIFTS = (1.0, 1e6)  # beyond, 16 bits reach no room, or tell no two of its points apart
 FRAME_HEADER = struct.Struct("<16f4Q")  # pose, colour stamp, depth stamp, colour bytes, depth bytes
 IMU_FRAME = struct.Struct("<15dQ")
 
@@ -259,8 +260,12 @@ class SensReader:
             if not (np.isfinite(matrix).all() and matrix[0, 0] > 0 and matrix[1, 1] > 0):
                 k = matrix[:3, :3].tolist()
                 raise RecordingError(f"{self.path}: the {stream} intrinsics {k} are not a camera's")
-        if not (np.isfinite(header.depth_shift) and header.depth_shift > 0):
-            raise RecordingError(f"{self.path}: depth shift {header.depth_shift} must be positive (ScanNet's is 1000)")
+        least, most = _DEPTH_SHIFTS
+        if not least <= header.depth_shift <= most:
+            shift = f"{header.depth_shift:g}"
+            raise RecordingError(
+                f"{self.path}: depth shift {shift} must be within {least:g}..{most:g} units a metre (ScanNet's is 1000)"
+            )
         room = (self._size - self._file.tell()) // FRAME_HEADER.size
         if header.frame_count > room:
             raise RecordingError(

@@ -146,8 +146,23 @@ def test_a_damaged_scene_and_damaged_frames_are_named_and_the_others_scored(scen
     assert "truncated" in summary["failed"][first.name] and list(summary["scenes"]) == [second.name, third.name]
     assert list(summary["damaged"][second.name]) == ["0"]
     assert summary["scenes"][second.name]["n"] == 6 and summary["scenes"][third.name]["n"] == 9
-    assert f"FAILED: {first.name}" in capsys.readouterr().out
+    told = capsys.readouterr().out
+    assert f"FAILED: {first.name}" in told
+    assert f"warning: {second.name}: 1 damaged frames were not asked about, as 0: " in told
     assert "truncated" in (out / "report.html").read_text()
+
+
+def test_a_scene_without_a_frame_that_can_be_read_has_failed(scenes_file, tmp_path, capsys):
+    scan = tmp_path / scenes_file.read_text().splitlines()[1]
+    shutil.copytree(scenes_file.parent / scan.name, scan)
+    pixels = scan / f"{scan.name}.sens"
+    pixels.write_bytes(pixels.read_bytes().replace(b"\xff\xd8\xff", b"\0\0\0"))
+    scenes = tmp_path / "scenes.txt"
+    scenes.write_bytes(b"\xef\xbb\xbf" + f"{scan}\r\n".encode())  # as an editor on Windows writes it
+    assert main(["eval", "scannet", "--scenes", str(scenes), "--out", str(tmp_path / "out")]) == 1
+    failed = json.loads((tmp_path / "out" / "summary.json").read_text())["failed"][scan.name]
+    assert failed.startswith("all 3 frames that are asked about are damaged, as 0: colour")
+    assert f"FAILED: {scan.name}: all 3 frames" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(

@@ -285,3 +285,24 @@ def test_scene_files_are_found(sens, tmp_path):
     assert files.label_table == sens.parents[1] / LABELS and files.instances.name.endswith("instance-filt.zip")
     with pytest.raises(RecordingError, match="there is no"):
         SceneFiles.find(tmp_path)
+
+
+def test_archives_that_python_cannot_unpack_are_named(files, annotation):
+    data = bytearray(files.instances.read_bytes())
+    for mark, at in ((b"PK\3\4", 8), (b"PK\1\2", 10)):  # Deflate64, as Windows packs what is large
+        start = data.index(mark)
+        data[start + at : start + at + 2] = b"\x09\0"
+    files.instances.write_bytes(data)
+    with Annotation(files) as packed, pytest.raises(RecordingError, match=r"0\.png cannot be unpacked: .*supported"):
+        packed.instances(0)
+
+
+def test_files_with_a_byte_order_mark_are_read(files, annotation, tmp_path):
+    path = tmp_path / "queries.jsonl"
+    write_queries(path, generate_queries(annotation))
+    expected = read_queries(path, annotation)
+    for written in (path, files.aggregation, files.label_table):
+        written.write_bytes(b"\xef\xbb\xbf" + written.read_bytes().replace(b"\n", b"\r\n"))
+    with Annotation(files) as marked:
+        assert (marked.objects, marked.categories) == (annotation.objects, annotation.categories)
+        assert read_queries(path, marked) == expected

@@ -186,11 +186,13 @@ def test_a_bag_that_exists_is_not_touched(sens, tmp_path):
 
 
 def test_command_line(sens, tmp_path, capsys):
-    assert main(["scannet", "convert", str(sens), "--out", str(tmp_path / "bag"), "--storage", "sqlite3"]) == 0
+    bag = tmp_path / "bags" / "scene"  # whose folder is made
+    assert main(["scannet", "convert", str(sens), "--out", str(bag), "--storage", "sqlite3"]) == 0
     assert "12 of 12 frames, 10 with a pose (2 lost" in capsys.readouterr().out
     assert main(["scannet", "info", str(sens.parent)]) == 0
     assert "324x242 jpeg" in capsys.readouterr().out
-    assert main(["scannet", "queries", str(sens), "--out", str(tmp_path / "q.jsonl"), "--step", "6"]) == 0
-    assert len((tmp_path / "q.jsonl").read_text().splitlines()) == 4
+    queries = tmp_path / "queries" / "scene.jsonl"
+    assert main(["scannet", "queries", str(sens), "--out", str(queries), "--step", "6"]) == 0
+    assert len(queries.read_text().splitlines()) == 4
     assert main(["scannet", "convert", str(tmp_path / "none.sens"), "--out", str(tmp_path / "other")]) == 2
     assert "there is no" in capsys.readouterr().err

@@ -183,6 +183,8 @@ def test_a_cut_inside_a_frame_is_told_when_it_is_reached(tmp_path, header):
         (304, struct.pack("<I", 0), "colour size 0x10"),
         (312, struct.pack("<I", 1 << 31), "depth size"),
         (320, struct.pack("<f", 0.0), "depth shift"),
+        (320, struct.pack("<f", 1e-30), r"depth shift 1e-30 must be within 1\.\.1e\+06 units a metre"),
+        (320, struct.pack("<f", float("inf")), "depth shift inf"),
         (324, struct.pack("<Q", 1 << 40), "frames do not fit"),
         (324 + 8 + 80, struct.pack("<Q", 1 << 62), "colour of frame 0"),
     ],

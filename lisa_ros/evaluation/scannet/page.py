@@ -36,7 +36,11 @@ def write_page(directory: Path, summary: dict, rows: Sequence[ReplayRow]) -> Non
     )
     table = [_score_row("all", scores), *(_score_row(kind, part) for kind, part in scores["by_kind"].items())]
     aside = [_score_row(name, part) for name, part in summary["baselines"].items()]
-    report.table("Scores, in percent", _HEADER, table, aside=aside, note="In italics: baselines on the same questions.")
+    note = (
+        f"{summary['without_truth']} questions about frames that say nothing about them were not asked. In italics: "
+        "baselines on the same questions. Intervals are over scenes; of a single scene, over questions."
+    )
+    report.table("Scores, in percent", _HEADER, table, aside=aside, note=note)
     ranked = sorted(summary["scenes"].items(), key=lambda item: item[1]["giou"] or 0.0)
     report.table("Scenes, from worst to best", _HEADER, [_score_row(name, part) for name, part in ranked])
     report.histogram("IoU of each question", {OFFLINE: [row.iou for row in rows if row.protocol == OFFLINE]})

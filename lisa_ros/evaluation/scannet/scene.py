@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from lisa_ros.errors import ConfigurationError, LisaError
+from lisa_ros.errors import ConfigurationError, LisaError, RecordingError
 from lisa_ros.evaluation.replay.baselines import baselines
 from lisa_ros.evaluation.replay.offline import run_offline
 from lisa_ros.evaluation.replay.page import example_sheets
@@ -83,7 +83,7 @@ def read_scenes(
     Raises ConfigurationError that names the line.
     """
     try:
-        lines = path.read_text(encoding="utf-8").splitlines()
+        lines = path.read_text(encoding="utf-8-sig").splitlines()
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigurationError(f"cannot read {path}: {error}") from error
     scenes: dict[str, Scene] = {}
@@ -109,6 +109,9 @@ def evaluate_scene(lisa, weights: str, scene: Scene, asking: Asking) -> Outcome:
             scorer = Scorer(OFFLINE, scan, directory / "masks" / OFFLINE)
             others = {name: (make, Scorer(name, scan)) for name, make in baselines(scan).items()}
             damaged = run_offline(lisa, asking, scan, scorer, others)
+            if not scorer.rows:
+                frame, why = next(iter(damaged.items()))
+                raise RecordingError(f"all {len(damaged)} frames that are asked about are damaged, as {frame}: {why}")
             rows = [row for one in (scorer, *(other for _, other in others.values())) for row in one.rows]
             sheets = example_sheets(scorer.rows, directory, scan)
             return Outcome(
