@@ -7,7 +7,7 @@ from pathlib import Path
 from lisa_ros.commands.common import add_model_arguments, output_directory, positive, printable
 from lisa_ros.errors import ConfigurationError
 from lisa_ros.inference.conversation import MAX_NEW_TOKENS
-from lisa_ros.scannet.truth import BOUNDARY
+from lisa_ros.scannet.truth import BOUNDARY, WIDEST_BOUNDARY
 
 NAME = "scannet"
 _NODE_MODE = {"generative": "chat", "teacher_forced": "mask"}
@@ -74,8 +74,8 @@ def _options(args: argparse.Namespace):
     from lisa_ros.evaluation.scannet.run import Options
     from lisa_ros.evaluation.scannet.scene import Asking, read_scenes
 
-    if args.boundary < 0:
-        raise ConfigurationError(f"--boundary {args.boundary} must be at least 0")
+    if not 0 <= args.boundary <= WIDEST_BOUNDARY:
+        raise ConfigurationError(f"--boundary {args.boundary} must be within 0..{WIDEST_BOUNDARY} px")
     queries, labels = (path.absolute() if path else None for path in (args.queries, args.labels))
     asking = Asking(_NODE_MODE[args.mode], args.max_new_tokens)
     model = {

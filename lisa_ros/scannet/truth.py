@@ -13,6 +13,7 @@ from lisa_ros.scannet.queries import SceneQuery
 
 MIN_VISIBLE = 0.002  # share of the image below which an object is too small to be asked about
 BOUNDARY = 3  # px: annotations are projections of a mesh, a few pixels off at the edges
+WIDEST_BOUNDARY = 50  # px: the time that it takes grows with its square, and little is left to score
 
 
 @dataclass(frozen=True, eq=False)

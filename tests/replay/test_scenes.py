@@ -126,6 +126,18 @@ def test_what_is_done_is_not_asked_again_and_another_evaluation_is_refused(one_p
     assert "mode: 'generative', now 'teacher_forced'" in capsys.readouterr().err
 
 
+def test_a_first_try_that_scored_nothing_does_not_keep_the_folder(scenes_file, tmp_path, capsys):
+    scan = scenes_file.parent / scenes_file.read_text().splitlines()[1]
+    (tmp_path / "scenes.txt").write_text(f"{scan}\n")
+    asked = ["eval", "scannet", "--scenes", str(tmp_path / "scenes.txt"), "--boundary", "0", "--out", str(tmp_path)]
+    assert main([*asked, "--model", str(tmp_path / "mistyped")]) == 2
+    assert main([*asked, "--queries", str(tmp_path / "none.jsonl")]) == 1
+    assert main(asked) == 0
+    capsys.readouterr()
+    assert main([*asked, "--mode", "teacher_forced"]) == 2
+    assert "belongs to another evaluation" in capsys.readouterr().err
+
+
 def test_a_damaged_scene_and_damaged_frames_are_named_and_the_others_scored(scenes_file, tmp_path, capsys):
     first, second, third = (tmp_path / line for line in scenes_file.read_text().splitlines()[1:])
     for scan in (first, second, third):
@@ -186,7 +198,8 @@ def test_arguments_that_contradict_are_told(scenes_file, capsys):
     for more, words in (
         (["--workers", "2"], "--workers is of no use without --ray"),
         (["--ray", "local", "--device", "cuda:1"], "Ray picks the GPU"),
-        (["--boundary", "-1"], "must be at least 0"),
+        (["--boundary", "-1"], "must be within 0..50 px"),
+        (["--boundary", "999999"], "--boundary 999999 must be within 0..50 px"),
     ):
         assert main([*begin, *more]) == 2
         assert words in capsys.readouterr().err

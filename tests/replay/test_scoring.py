@@ -257,7 +257,12 @@ def test_words_become_options(paths, tmp_path):
     chosen = options({"bag": str(paths.bag), "boundary": "2", "timeout": "7.5", "model": "m", "out": str(tmp_path)})
     assert chosen.paths == ScanPaths(paths.bag, boundary=2) and chosen.timeout == 7.5
     assert chosen.values["model"] == "m" and chosen.values["params_file"] == "perception"
-    for name, word, match in [("boundary", "x", "boundary=x"), ("timeout", "0", "timeout=0"), ("sam", "x", "only sam")]:
+    for name, word, match in [
+        ("boundary", "x", "boundary=x"),
+        ("boundary", "51", r"boundary=51 must be within 0\.\.50 px"),
+        ("timeout", "0", "timeout=0"),
+        ("sam", "x", "only sam"),
+    ]:
         with pytest.raises(ConfigurationError, match=match):
             options({"bag": str(paths.bag), name: word})
     with pytest.raises(ConfigurationError, match="without a bag"):

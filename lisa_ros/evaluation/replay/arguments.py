@@ -32,7 +32,7 @@ def options(values: Mapping[str, str]):
     from lisa_ros.evaluation.replay.example import example
     from lisa_ros.evaluation.replay.run import Options
     from lisa_ros.evaluation.replay.scan import ScanPaths
-    from lisa_ros.scannet.truth import BOUNDARY
+    from lisa_ros.scannet.truth import BOUNDARY, WIDEST_BOUNDARY
 
     words = {argument.name: values.get(argument.name) or argument.default for argument in ARGUMENTS}
     out = Path(words["out"])
@@ -41,6 +41,8 @@ def options(values: Mapping[str, str]):
         raise ConfigurationError(f"only {names[0]} is given; Grounded-SAM needs grounding_dino and sam")
     timeout = _number("timeout", words["timeout"], _TIMEOUT, float)
     boundary = _number("boundary", words["boundary"], BOUNDARY, int)
+    if boundary > WIDEST_BOUNDARY:
+        raise ConfigurationError(f"boundary={boundary} must be within 0..{WIDEST_BOUNDARY} px")
     if words["bag"]:
         path = {name: Path(words[name]) if words[name] else None for name in ("queries", "scan", "labels")}
         paths = ScanPaths(Path(words["bag"]), boundary=boundary, **path)

@@ -86,10 +86,10 @@ def space_figures(rows: Sequence[ReplayRow]) -> dict:
 
 
 def stability_figures(rows: Sequence[ReplayRow]) -> dict:
-    """Pairs of answers to one query about adjacent frames, over the surface that both frames see.
+    """Pairs of answers to one query, about a frame and the one that it was asked about before: over what both see.
 
-    mean: IoU of the two answers; truth: of the two true masks; flips: share of pairs of which one alone found anything
-    that the other frame sees. adjacent: the same mean over pairs of consecutive frames.
+    mean: IoU of the two answers; truth: of the two true masks. adjacent, adjacent_truth: the same over pairs of
+    consecutive frames alone.
     """
     pairs = [row for row in rows if row.stability is not None]
     near = [row for row in pairs if row.step == 1]

@@ -110,7 +110,7 @@ def _check_arguments(options: Options) -> None:
         except ValueError as error:
             raise ConfigurationError(f"{path} cannot be read: {error}; choose another --out or remove it") from error
         differ = [name for name, value in options.arguments.items() if known.get(name) != value]
-        if differ:
+        if differ and any(map(_read, (options.out / "scenes").iterdir())):  # a mistyped model leaves nothing to mix
             what = "; ".join(f"{name}: {known.get(name)!r}, now {options.arguments[name]!r}" for name in differ)
             raise ConfigurationError(
                 f"{options.out} belongs to another evaluation ({what}): choose another --out or remove it"
