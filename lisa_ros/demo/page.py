@@ -1,6 +1,5 @@
 """The demo's report: one picture a question, clouds, summary.json, index.html."""
 
-import json
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from html import escape
@@ -10,6 +9,8 @@ import numpy as np
 
 from lisa_ros.demo.clouds import draw_cloud, write_ply
 from lisa_ros.demo.records import Record, summary
+from lisa_ros.evaluation.files import write_json, write_whole, writing
+from lisa_ros.evaluation.replay.rows import ANSWERED
 from lisa_ros.images import write_image
 from lisa_ros.types import SegmentationResult
 from lisa_ros.visualization import annotated_picture
@@ -42,14 +43,18 @@ def write_report(folder: Path, records: Sequence[Record], seconds: float, progre
     """Writes everything into a folder that exists; returns the content of summary.json. progress gets file names."""
     for record in records:
         write_image(folder / f"{record.name}.png", picture(record))
-        if record.reply is not None and record.reply.cloud is not None:
-            cloud = record.reply.cloud
-            write_ply(folder / f"{record.name}.ply", cloud.points, cloud.colors)
-            draw_cloud(folder / f"{record.name}_cloud.png", cloud, record.reply.boxes, record.scene.camera_pose)
+        ply, drawn = folder / f"{record.name}.ply", folder / f"{record.name}_cloud.png"
+        with writing(ply):
+            for earlier in (ply, drawn):  # of an earlier run, where now there may be no cloud
+                earlier.unlink(missing_ok=True)
+            if record.reply is not None and record.reply.cloud is not None:
+                cloud = record.reply.cloud
+                write_ply(ply, cloud.points, cloud.colors)
+                draw_cloud(drawn, cloud, record.reply.boxes, record.scene.camera_pose)
         progress(f"{record.name}.png")
     content = summary(records, seconds)
-    (folder / "summary.json").write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
-    (folder / "index.html").write_text(page(content), encoding="utf-8")
+    write_json(folder / "summary.json", content)
+    write_whole(folder / "index.html", page(content))
     return content
 
 
@@ -78,7 +83,7 @@ def page(content: dict) -> str:
     numbers = [
         ("mean IoU of present targets", f"{content['mean_iou_present']:.2f}"),
         ("absent targets refused", f"{content['absent_refused']} of {content['absent']}"),
-        ("questions answered", str(len(entries) - sum(entry["status"] == "NO_RESULT" for entry in entries))),
+        ("questions answered", f"{sum(entry['status'] in ANSWERED for entry in entries)} of {len(entries)}"),
         ("median time to the result", f"{times[len(times) // 2]:.2f} s" if times else "-"),
     ]
     cards = "".join(f"<div><b>{escape(value)}</b>{escape(name)}</div>" for name, value in numbers)

@@ -14,9 +14,10 @@ import pytest
 from PIL import Image
 
 from lisa_ros.demo.clouds import draw_cloud, write_ply
-from lisa_ros.demo.page import page, picture
+from lisa_ros.demo.page import page, picture, write_report
 from lisa_ros.demo.questions import choose_scenes
 from lisa_ros.demo.records import mean_iou_present, score, shortcomings, summary
+from lisa_ros.errors import ConfigurationError
 from lisa_ros.types import ABSENT, SEGMENTED, SegmentationResult, Target
 
 KINDS = {"category", "attribute", "affordance", "knowledge", "relation", "superlative", "group", "absent"}
@@ -120,6 +121,29 @@ def test_the_page_is_well_formed_and_escapes_what_others_wrote(scenes):
     assert links.open == [] and "<script" not in html and "<nothing>" not in html and "<b>that" not in html
     assert not [link for link in links.links if re.match(r"[a-z]+:|/", link)]
     assert picture(missing).shape == picture(answered(scene, query)).shape
+
+
+@pytest.mark.unit
+def test_only_what_answers_the_question_is_counted_as_an_answer(scenes):
+    scene, query, absent = scenes[0].scene, scenes[0].queries[0], scenes[0].queries[-1]
+    missing = score(4, "action", query, scene, None, "<nothing> came")
+    failed = answered(scene, query, status="MODEL_ERROR")
+    content = summary([answered(scene, query), answered(scene, absent, status="NO_TARGET"), failed, missing], 12.0)
+    assert "<b>2 of 4</b>questions answered" in page(content)
+
+
+@pytest.mark.unit
+def test_clouds_of_an_earlier_demo_do_not_stay(scenes, tmp_path):
+    record = answered(scenes[0].scene, scenes[0].queries[0])
+    for name in (f"{record.name}.ply", f"{record.name}_cloud.png"):
+        (tmp_path / name).write_bytes(b"of an earlier run")
+    content = write_report(tmp_path, [record], 1.0, lambda _: None)
+    assert content["queries"][0]["cloud"] is None
+    assert sorted(path.name for path in tmp_path.iterdir()) == [f"{record.name}.png", "index.html", "summary.json"]
+    (tmp_path / "index.html").unlink()
+    (tmp_path / "index.html").mkdir()
+    with pytest.raises(ConfigurationError, match=r"cannot write .*index\.html"):
+        write_report(tmp_path, [record], 1.0, lambda _: None)
 
 
 @pytest.mark.unit
