@@ -159,6 +159,8 @@ def _from_json(row: dict) -> SceneQuery:
     for name in ("scene", "query_id", "text", "kind"):
         if not isinstance(row.get(name), str):
             raise ConfigurationError(f"{name} must be text, not {row.get(name)!r}")
+        if any("\ud800" <= character <= "\udfff" for character in row[name]):
+            raise ConfigurationError(f"{name} {row[name]!r} has half a character (a lone surrogate); write it whole")
     numbers = {name: _whole_numbers(name, row.get(name)) for name in ("object_ids", "frames", "window")}
     if numbers["window"] is not None and len(numbers["window"]) != 2:
         raise ConfigurationError("window must be the first and the last frame")

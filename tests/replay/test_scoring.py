@@ -101,6 +101,9 @@ def test_differences_are_found_to_the_pixel(scan, tmp_path):
     assert len(differences(same, other[1:], tmp_path)) == 2, "a case that one of them lacks is a difference"
     unanswered = all_rows(scan, lambda case: Answer(NO_RESULT))
     assert len(differences(unanswered, unanswered, tmp_path)) == 9, "two silences are not equal masks"
+    refused = all_rows(scan, lambda case: Answer("REJECTED", "too long"))
+    assert differences(refused, refused, tmp_path) == [], "both refuse the question"
+    assert len(differences(refused, same, tmp_path)) == len(differences(same, refused, tmp_path)) == 9
 
 
 def test_masks_of_an_earlier_run_do_not_stay(scan, tmp_path):
@@ -204,6 +207,9 @@ def test_recordings_that_do_not_belong_together_are_refused(paths, write_lines, 
     again = write_lines([query, query | {"query_id": "b", "frames": [1]}])
     with pytest.raises(RecordingError, match="twice"):
         Scan(ScanPaths(paths.bag, again))
+    with pytest.raises(RecordingError, match="'the mug' twice"):  # a model is asked without the blanks
+        Scan(ScanPaths(paths.bag, write_lines([query, query | {"query_id": "b", "text": " the mug "}])))
+    again = write_lines([query, query | {"query_id": "b", "frames": [1]}])
     nothing = write_lines([query | {"frames": [3]}])
     with pytest.raises(RecordingError, match="nothing about"):
         Scan(ScanPaths(paths.bag, nothing))

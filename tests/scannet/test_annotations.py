@@ -255,6 +255,8 @@ def test_queries_of_other_scans_are_left_out(tmp_path, annotation):
         ({"window": [2, 1]}, "must not be behind"),
         ({"text": " "}, "must not be empty"),
         ({"text": 5}, "must be text"),
+        ({"text": "half a \ud83d"}, "half a character"),
+        ({"query_id": "\udcff"}, "half a character"),
         ({"object_id": [0]}, "keys must be among"),
     ],
 )

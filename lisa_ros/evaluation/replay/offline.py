@@ -7,7 +7,7 @@ import numpy as np
 
 from lisa_ros.errors import InvalidImageError, InvalidQueryError, MemoryBudgetError
 from lisa_ros.evaluation.replay.lockstep import cases_by_frame, question_bar
-from lisa_ros.evaluation.replay.rows import Answer
+from lisa_ros.evaluation.replay.rows import REFUSED, Answer
 from lisa_ros.evaluation.replay.scan import Case, Scan
 from lisa_ros.evaluation.replay.scoring import Scorer
 from lisa_ros.scannet.convert import check_color, depth_in_mm
@@ -58,7 +58,7 @@ def _ask(lisa, settings, encoded, text: str) -> Answer:
         else:
             result = lisa.chat(encoded, text, max_new_tokens=settings.max_new_tokens)
     except InvalidQueryError as error:
-        return Answer("REJECTED", str(error))
+        return Answer(REFUSED, str(error))
     except MemoryBudgetError as error:
         return Answer("OUT_OF_MEMORY", str(error))
     found = any(target.mask.any() for target in result.targets)

@@ -13,6 +13,7 @@ from lisa_ros.types import SegmentationResult
 
 # Results that answer the question, whether or not there is a cloud.
 ANSWERED = ("OK", "NO_TARGET", "NO_DEPTH", "NO_TRANSFORM")
+REFUSED = "REJECTED"  # the words cannot be asked
 NO_RESULT = "NO_RESULT"
 # No answer is no refusal: where nothing should have been found, it counts as one wrong pixel.
 _SILENCE = Overlap(0, 1, False, True)

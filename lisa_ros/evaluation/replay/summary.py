@@ -9,7 +9,7 @@ import numpy as np
 
 from lisa_ros.evaluation.bootstrap import ratio_intervals
 from lisa_ros.evaluation.replay.realtime import RealtimeFacts
-from lisa_ros.evaluation.replay.rows import ReplayRow
+from lisa_ros.evaluation.replay.rows import REFUSED, ReplayRow
 from lisa_ros.evaluation.replay.scoring import read_mask
 from lisa_ros.evaluation.summary import scores
 
@@ -132,13 +132,20 @@ def differences(first: Sequence[ReplayRow], second: Sequence[ReplayRow], directo
     found = []
     for row in first:
         other = others.get(row.key)
-        if other is not None and row.answered and (row.digest, row.answer) == (other.digest, other.answer):
+        if other is not None and _same(row, other):
             continue
         pixels = None if other is None else _different_pixels(row, other, directory)
         found.append({"query_id": row.query_id, "frame": row.frame, "pixels": pixels,
                       "answers": [row.answer, other.answer if other else None],
                       "statuses": [row.status, other.status if other else None]})  # fmt: skip
     return found
+
+
+def _same(row: ReplayRow, other: ReplayRow) -> bool:
+    """A question that both refuse is treated alike; two silences show nothing."""
+    if row.status == other.status == REFUSED:
+        return True
+    return row.answered and (row.digest, row.answer) == (other.digest, other.answer)
 
 
 def _different_pixels(row: ReplayRow, other: ReplayRow, directory: Path) -> int | None:
