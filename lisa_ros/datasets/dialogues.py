@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from lisa_ros.datasets.files import format_of, read_json
+from lisa_ros.datasets.files import format_of, read_json, whole_text
 from lisa_ros.errors import DatasetError
 from lisa_ros.images import read_image
 from lisa_ros.types import Sample, Turn
@@ -41,7 +41,7 @@ class DialogueDataset:
     def __getitem__(self, index: int) -> Sample:
         with format_of(self.path, f"row {index}"):
             messages = self.rows[index]["conversations"]
-            turns = _turns([(message["from"], _without_mark(message["value"])) for message in messages])
+            turns = _turns([(message["from"], whole_text(_without_mark(message["value"]))) for message in messages])
         files = self.files(index)
         return Sample(read_image(*files) if files else None, turns, self.source)
 

@@ -27,6 +27,15 @@ def read_json(path: Path, encoding: str = "utf-8-sig") -> object:
         raise DatasetError(f"{path} cannot be read as JSON: {error}") from error
 
 
+def whole_text(text: str) -> str:
+    """The text, unless it has half a character, as of an emoji that was cut: no tokenizer takes it. DatasetError."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        raise DatasetError(f"the text {text[:80]!r} has half a character (a lone surrogate)") from None
+    return text
+
+
 class _PlainUnpickler(pickle.Unpickler):
     """Unpickles numbers, texts, lists and dictionaries; whatever would have to be imported is an error."""
 

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import numpy as np
 
-from lisa_ros.datasets.files import REMEDY, format_of, read_json
+from lisa_ros.datasets.files import REMEDY, format_of, read_json, whole_text
 from lisa_ros.datasets.polygon_fill import fill_polygon
 from lisa_ros.errors import DatasetError
 from lisa_ros.images import read_image
@@ -74,6 +74,7 @@ def read_annotation(path: Path, height: int, width: int) -> tuple[tuple[str, ...
             raise DatasetError("text must be a list of questions, not all of them blank")
         if content["is_sentence"] not in (True, False):
             raise DatasetError(f"is_sentence must be true or false, not {content['is_sentence']!r}")
+        texts = tuple(map(whole_text, texts))
         return texts, bool(content["is_sentence"]), rasterise(content["shapes"], height, width)
 
 
@@ -110,4 +111,4 @@ def _corners(points: list) -> np.ndarray:
 def read_explanations(path: Path) -> dict[str, str]:
     """Explanation of the answer by file name of the picture. Raises DatasetError."""
     with format_of(path, "explanations"):
-        return {row["image"]: row["outputs"].strip() for row in read_json(path)}
+        return {row["image"]: whole_text(row["outputs"].strip()) for row in read_json(path)}

@@ -7,7 +7,7 @@ from types import MappingProxyType
 import numpy as np
 
 from lisa_ros.datasets.coco_masks import segmentation_mask
-from lisa_ros.datasets.files import by_id, format_of, pictures, read_json, read_plain_pickle
+from lisa_ros.datasets.files import by_id, format_of, pictures, read_json, read_plain_pickle, whole_text
 from lisa_ros.datasets.lazy import LazyTurns
 from lisa_ros.errors import DatasetError
 from lisa_ros.types import Sample, TruthTarget, Turn
@@ -45,7 +45,7 @@ class ReferDataset:
         self.source = f"{name}/{split}"
         self.images_folder = base / "images" / ("saiapr_tc-12" if name == "refclef" else _COCO)
         self.instances_path = base / name / "instances.json"
-        path = _references_path(base / name, name)
+        self.references_path = path = _references_path(base / name, name)
         with format_of(path, "references"):
             rows = read_json(path) if path.suffix == ".json" else read_plain_pickle(path)
             phrases: dict[int, list[tuple[str, tuple[int, ...]]]] = {}
@@ -89,6 +89,8 @@ class ReferDataset:
 
         def turn(number: int) -> Turn:
             text, ids = phrases[number]
+            with format_of(self.references_path, f"phrase {number + 1} of {self.key(index)}"):
+                whole_text(text)
             target = TruthTarget(text, self._mask(ids, *image.shape[:2]), ids[0] if len(ids) == 1 else None)
             return Turn(text, (target,), "[SEG]." if ids else "", "referring")
 

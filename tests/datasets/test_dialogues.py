@@ -49,6 +49,7 @@ def test_rows_without_picture_are_text_alone(root, tmp_path):
         ({"conversations": [HUMAN | {"value": 3}, GPT]}, "replace"),
         ({}, "conversations"),
         ("row", "not as it should be"),
+        ({"conversations": [HUMAN, GPT | {"value": "a \ud83d"}]}, "half a character"),
     ],
 )
 def test_a_row_that_is_no_dialogue_is_named(tmp_path, row, reason):

@@ -186,3 +186,13 @@ def test_a_byte_order_mark_is_no_content(copy_of_root):
     path = copy_of_root / "refer_seg" / "refcoco" / "instances.json"
     path.write_bytes(b"\xef\xbb\xbf" + path.read_bytes())
     assert len(ReferDataset(copy_of_root, "refcoco", "train")) == 2
+
+
+def test_half_a_character_is_named_with_its_phrase(copy_of_root):
+    folder = as_grefcoco(copy_of_root)
+    path = folder / "grefs(unc).json"
+    path.write_text(path.read_text().replace("a unicorn", r"a \ud83d unicorn"))
+    turns = ReferDataset(copy_of_root, "grefcoco", "val")[0].turns
+    assert turns[1].question == "both"
+    with pytest.raises(DatasetError, match=r"grefs\(unc\)\.json, phrase 3 of COCO_train2014_0+1: .*half a character"):
+        turns[2]

@@ -137,13 +137,20 @@ def change(path, **values):
     path.write_text(json.dumps(json.loads(path.read_bytes().decode("cp1252")) | values))
 
 
-@pytest.mark.parametrize("text", ["half a \ud83d character", "the [SEG] dog", "x" * 2001])
+@pytest.mark.parametrize("text", ["the [SEG] dog", "x" * 2001])
 def test_a_question_that_cannot_be_asked_is_scored_and_shown(data, text, tmp_path, capsys):
     change(data / "v0.json", text=[text])
     assert run("reasonseg", "--data", tmp_path / "data", "--out", tmp_path / "out", *MODEL) == 0
     summary = json.loads((tmp_path / "out" / "summary.json").read_text())
     assert summary["overall"]["n"] == 4 and summary["overall"]["format_failures"] == 0.25
     assert (tmp_path / "out" / "report.html").read_text().count("data:image/jpeg") == 4
+
+
+def test_a_question_with_half_a_character_is_a_bad_sample(data, tmp_path, capsys):
+    change(data / "v0.json", text=["half a \ud83d character"])
+    assert run("reasonseg", "--data", tmp_path / "data", "--out", tmp_path / "out", *MODEL) == 1
+    (reason,) = json.loads((tmp_path / "out" / "summary.json").read_text())["bad_samples"].values()
+    assert "v0.json" in reason and "half a character" in reason and (tmp_path / "out" / "report.html").is_file()
 
 
 def test_scores_of_a_sample_that_is_gone_since_are_reported(data, tmp_path, capsys):
