@@ -82,7 +82,7 @@ def rasterise(shapes: list[dict], height: int, width: int) -> np.ndarray:
     """(H, W) uint8 labels of polygons; larger ones are drawn first, so that small ones stay visible.
 
     A shape labelled "flag" is none; one whose label has "ignore" in it is undecided. Coordinates are cut to whole
-    pixels, and an outline belongs to its polygon.
+    pixels, and an outline belongs to its polygon. Raises DatasetError, KeyError or TypeError.
     """
     drawn = []
     for shape in shapes:
@@ -94,6 +94,9 @@ def rasterise(shapes: list[dict], height: int, width: int) -> np.ndarray:
         labels = np.zeros((height, width), np.uint8)
         fill_polygon(labels, corners, 1)
         areas.append(np.count_nonzero(labels))
+    targets = [area for (value, _), area in zip(drawn, areas, strict=True) if value == _TARGET]
+    if targets and not any(targets):  # or it would pass for a target that is not there
+        raise DatasetError(f"all targets lie outside the picture of {width}x{height} pixels; is it another one?")
     labels = np.zeros((height, width), np.uint8)
     for number in np.argsort(areas, kind="stable")[::-1]:
         value, corners = drawn[number]

@@ -99,6 +99,10 @@ def test_texts_written_on_windows(copy_of_root):
         ("[]", "not as it should be"),
         ('{"text": "a", "is_sentence": true, "shapes": []}', "must be a list"),
         ('{"text": ["a \\ud83d"], "is_sentence": true, "shapes": []}', "half a character"),
+        (
+            '{"text": ["a"], "is_sentence": true, "shapes": [{"label": "target", "points": [[900, 0], [990, 9]]}]}',
+            "all targets lie outside the picture of [0-9]+x[0-9]+ pixels",
+        ),
         ('{"text": [" "], "is_sentence": true, "shapes": []}', "not all of them blank"),
         ('{"text": ["a"], "is_sentence": "false", "shapes": []}', "is_sentence must be true or false, not 'false'"),
         ('{"text": ["a"], "is_sentence": true, "shapes": [{"points": [[0, 0]]}]}', "label"),
