@@ -49,9 +49,13 @@ class SamConfig:
             raise ConfigurationError(
                 f"sam.image_size {self.image_size} is not a multiple of sam.patch_size {self.patch_size}"
             )
-        for name, heads in (("embed_dim", self.num_heads), ("prompt_embed_dim", self.decoder_heads)):
-            if getattr(self, name) % heads:
-                raise ConfigurationError(f"sam.{name} {getattr(self, name)} is not a multiple of its {heads} heads")
+        if self.embed_dim % self.num_heads:
+            raise ConfigurationError(f"sam.embed_dim {self.embed_dim} is not a multiple of its {self.num_heads} heads")
+        if self.prompt_embed_dim % (2 * self.decoder_heads):  # attention between image and tokens has half the width
+            raise ConfigurationError(
+                f"sam.prompt_embed_dim {self.prompt_embed_dim} is not a multiple of "
+                f"twice its {self.decoder_heads} heads"
+            )
         if self.high_res_features and self.stem_channels is None:
             raise ConfigurationError("sam.high_res_features needs sam.stem_channels: they come from the stem")
         if self.stem_channels is not None and (

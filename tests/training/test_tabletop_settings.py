@@ -58,6 +58,7 @@ def test_the_vision_parts_may_stay_as_they_are(tmp_path):
         ("model", "stem_channels", "[8, x, 24]", "model.stem_channels[1] is 'x'; it must be of type int"),
         ("model", "stem_channels", "[8, 16, -1]", "model.stem_channels[2] is -1; it must be above 0"),
         ("model", "num_heads", "5", "sam.embed_dim 192 is not a multiple of its 5 heads"),
+        ("model", "prompt_embed_dim", "136", "sam.prompt_embed_dim 136 is not a multiple of twice its 8 heads"),
         ("model", "hidden_size", "252", "model.hidden_size is 252; it must be a multiple of 8, twice model.num_atten"),
     ],
 )
