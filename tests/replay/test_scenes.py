@@ -126,6 +126,22 @@ def test_what_is_done_is_not_asked_again_and_another_evaluation_is_refused(one_p
     assert "mode: 'generative', now 'teacher_forced'" in capsys.readouterr().err
 
 
+def test_other_questions_than_those_of_a_result_are_refused(scenes_file, tmp_path, capsys):
+    scan = tmp_path / scenes_file.read_text().splitlines()[1]
+    shutil.copytree(scenes_file.parent / scan.name, scan)
+    (tmp_path / "scenes.txt").write_text(f"{scan}\n")
+    out = tmp_path / "out"
+    asked = ["eval", "scannet", "--scenes", str(tmp_path / "scenes.txt"), "--boundary", "0", "--out", str(out)]
+    assert main(asked) == 0
+    queries = read_queries(scan / "queries.jsonl")
+    write_queries(scan / "queries.jsonl", [replace(queries[0], text="something else"), *queries[1:]])
+    assert main(asked) == 2
+    assert f"queries.jsonl has changed since {scan.name} was evaluated" in capsys.readouterr().err
+    shutil.rmtree(out / "scenes" / scan.name)
+    assert main(asked) == 0
+    assert "something else" in (out / "rows.jsonl").read_text()
+
+
 def test_a_first_try_that_scored_nothing_does_not_keep_the_folder(scenes_file, tmp_path, capsys):
     scan = scenes_file.parent / scenes_file.read_text().splitlines()[1]
     (tmp_path / "scenes.txt").write_text(f"{scan}\n")

@@ -2,7 +2,7 @@
 
 import json
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -52,6 +52,7 @@ def run_scenes(options: Options, write: Callable[[str], None]) -> dict:
     with alone_in(out):
         _check_arguments(options)
         done = {scene.name: outcome for scene in options.scenes if (outcome := _read(out / scene.name))}
+        _check_queries([scene for scene in options.scenes if scene.name in done], done, out)
         left = [scene for scene in options.scenes if scene.name not in done]
         if done:
             write(f"{len(done)} of {len(options.scenes)} scenes are done already")
@@ -116,6 +117,17 @@ def _check_arguments(options: Options) -> None:
                 f"{options.out} belongs to another evaluation ({what}): choose another --out or remove it"
             )
     write_json(path, options.arguments)
+
+
+def _check_queries(scenes: Iterable[Scene], done: Mapping[str, Outcome], out: Path) -> None:
+    """Raises ConfigurationError where a scene has been asked other questions than its file holds now."""
+    for scene in scenes:
+        asked, digest = done[scene.name].queries, scene.queries_digest
+        if asked and digest and asked != digest:  # without either there is nothing to compare
+            raise ConfigurationError(
+                f"{scene.queries_file} has changed since {scene.name} was evaluated: remove {out / scene.name} to ask "
+                "the scene again, or choose another --out"
+            )
 
 
 def _check_same(outcome: Outcome, others: Iterable[Outcome]) -> None:

@@ -1,5 +1,6 @@
 """One scene: what is asked of it, and what came out. Everything here travels between machines."""
 
+import hashlib
 import tempfile
 import traceback
 from collections.abc import Mapping
@@ -38,9 +39,23 @@ class Scene:
     boundary: int = BOUNDARY
 
     @property
+    def queries_file(self) -> Path:
+        """What is asked: `queries`, or the file in the scan's folder."""
+        folder = self.scan if self.scan.is_dir() else self.scan.parent
+        return self.queries or folder / "queries.jsonl"
+
+    @property
+    def queries_digest(self) -> str:
+        """SHA-256 of the queries file; "" where it cannot be read on this machine."""
+        try:
+            return hashlib.sha256(self.queries_file.read_bytes()).hexdigest()
+        except OSError:
+            return ""
+
+    @property
     def paths(self) -> ScanPaths:
         """For `Scan`."""
-        return ScanPaths(None, self.queries, self.scan, self.labels, self.boundary)
+        return ScanPaths(None, self.queries_file, self.scan, self.labels, self.boundary)
 
 
 @dataclass(frozen=True)
@@ -49,7 +64,8 @@ class Outcome:
 
     error: why there are no rows, "" where there are; details: the traceback of an error that nobody foresaw. rows: of
     the model and of the baselines. damaged: frame -> why it could not be asked about. model, weights: what was asked,
-    as of `lisa_ros.evaluation.rows.Identity`. sheets: pictures of the worst, median and best answer, (H, W, 3) uint8.
+    as of `lisa_ros.evaluation.rows.Identity`. queries: digest of the questions' file. sheets: pictures of the worst,
+    median and best answer, (H, W, 3) uint8.
     """
 
     scene: str
@@ -60,6 +76,7 @@ class Outcome:
     damaged: Mapping[int, str] = field(default_factory=dict)
     model: str = ""
     weights: str = ""
+    queries: str = ""
     sheets: Mapping[str, np.ndarray] = field(default_factory=dict)
 
     def as_json(self) -> dict:
@@ -104,6 +121,7 @@ def read_scenes(
 def evaluate_scene(lisa, weights: str, scene: Scene, asking: Asking) -> Outcome:
     """Asks everything about a scene, and scores it. Never raises: one scene must not take the others with it."""
     try:
+        queries = scene.queries_digest  # before they are read: an edit in between is found by the next run
         with tempfile.TemporaryDirectory() as folder, Scan(scene.paths) as scan:
             directory = Path(folder)
             scorer = Scorer(OFFLINE, scan, directory / "masks" / OFFLINE)
@@ -116,7 +134,7 @@ def evaluate_scene(lisa, weights: str, scene: Scene, asking: Asking) -> Outcome:
             sheets = example_sheets(scorer.rows, directory, scan)
             return Outcome(
                 scene.name, rows=tuple(rows), without_truth=scan.without_truth, damaged=damaged,
-                model=lisa.provenance, weights=weights, sheets=sheets,
+                model=lisa.provenance, weights=weights, queries=queries, sheets=sheets,
             )  # fmt: skip
     except LisaError as error:
         return Outcome(scene.name, error=str(error))
