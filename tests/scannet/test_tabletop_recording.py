@@ -101,7 +101,8 @@ def test_a_killed_recording_does_not_stop_the_next_one(tmp_path, start_process):
     command = [sys.executable, "-m", "lisa_ros", "record", "tabletop", "--out", tmp_path, "--frames"]
     process = start_process([*command, "1000"])
     deadline = time.monotonic() + 60.0
-    while not any(path.stat().st_size > 100_000 for path in tmp_path.rglob("*.sens")) and time.monotonic() < deadline:
+    while not any(path.stat().st_size > 100_000 for path in tmp_path.rglob("*.sens.partial")):
+        assert time.monotonic() < deadline, process.output
         time.sleep(0.1)
     process.signal(signal.SIGKILL)
     process.wait(10.0)
