@@ -23,6 +23,9 @@ LATCHED = QoSProfile(
 )
 # With a depth of 1 the next result replaces one that a reader has not received yet, so each gets this long to arrive.
 _DELIVERY = Duration(nanoseconds=50_000_000)
+# The same for the last result of a publisher that goes, and for the first one of its successor, which readers discover
+# meanwhile. Only for a reader that has died without a word is it waited to the end.
+_HANDOVER = Duration(seconds=1)
 _TOPICS = {
     "mask": Image,
     "points": PointCloud2,
@@ -39,6 +42,7 @@ class Outputs:
     def __init__(self, node: Node):
         self._node = node
         self._result = node.create_publisher(SegmentationResult, "result", LATCHED)
+        self._result_is_new = True
         self._answer = None
         self._publishers: dict = {}
 
@@ -50,12 +54,15 @@ class Outputs:
 
     def close(self):
         """Removes the topics of answers, and all that a late subscriber could take for news."""
-        for publisher in [self._answer, *self._publishers.values(), self._result]:
+        for publisher in [self._answer, *self._publishers.values()]:
             if publisher is not None:
                 publisher.wait_for_all_acked(_DELIVERY)
                 self._node.destroy_publisher(publisher)
         self._answer, self._publishers = None, {}
+        self._result.wait_for_all_acked(_HANDOVER)
+        self._node.destroy_publisher(self._result)
         self._result = self._node.create_publisher(SegmentationResult, "result", LATCHED)
+        self._result_is_new = True
 
     def overlay_wanted(self) -> bool:
         """Whether somebody subscribes to the overlay, which is drawn for nobody else."""
@@ -71,3 +78,6 @@ class Outputs:
             self._answer.publish(String(data=reply.result.answer))
         self._result.wait_for_all_acked(_DELIVERY)
         self._result.publish(reply.result)
+        if self._result_is_new:
+            self._result_is_new = False
+            self._result.wait_for_all_acked(_HANDOVER)

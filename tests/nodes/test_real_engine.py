@@ -16,6 +16,8 @@ def asked(start, reference):
     """The reference's cases, and the robot of a node that runs the reference's checkpoint."""
     _, robot = start("run_reference.py", active=False, model=reference, max_new_tokens=12)
     assert robot.until(lambda: robot.images.get_subscription_count() > 0, 90), "the node did not become active"
+    # While both ends discover each other an answer can get lost, and a goal is not asked twice.
+    assert robot.state() == "active" and robot.until(robot.action.server_is_ready)
     cases = json.loads((reference / "golden" / "evaluate.json").read_text())
     return robot, [case for case in cases if case["case"].startswith("nat_")]
 
