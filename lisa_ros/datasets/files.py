@@ -27,12 +27,19 @@ def read_json(path: Path, encoding: str = "utf-8-sig") -> object:
         raise DatasetError(f"{path} cannot be read as JSON: {error}") from error
 
 
-def whole_text(text: str) -> str:
-    """The text, unless it has half a character, as of an emoji that was cut: no tokenizer takes it. DatasetError."""
+def is_whole(text: str) -> bool:
+    """Whether a text has no half character (a lone surrogate), as of an emoji that was cut: no tokenizer takes it."""
     try:
         text.encode()
     except UnicodeEncodeError:
-        raise DatasetError(f"the text {text[:80]!r} has half a character (a lone surrogate)") from None
+        return False
+    return True
+
+
+def whole_text(text: str) -> str:
+    """The text. Raises DatasetError unless it is whole."""
+    if not is_whole(text):
+        raise DatasetError(f"the text {text[:80]!r} has half a character (a lone surrogate)")
     return text
 
 

@@ -9,8 +9,8 @@ from lisa_ros.geometry.boxes import oriented_box
 from lisa_ros.geometry.camera import CameraModel
 from lisa_ros.geometry.masks import count_components, dilate, erode_parts, nearest_index, touches_border
 from lisa_ros.geometry.options import CloudOptions
+from lisa_ros.geometry.poses import is_rotation
 
-_RIGID = 1e-2  # rotations from files are rounded, from float32 at best
 _MAX_VOXELS = 2**31 - 2  # along an axis: open3d counts them in 32 bits
 
 
@@ -126,7 +126,7 @@ def _check(mask, depth_m, image_rgb, camera: CameraModel, pose):
     camera.scaled(depth_m.shape[1], depth_m.shape[0])  # raises where the depth image shows another view
     if pose is not None and (np.shape(pose) != (4, 4) or not np.isfinite(pose).all()):
         raise InvalidImageError(f"a pose is a finite 4x4 matrix, got shape {np.shape(pose)}")
-    if pose is not None and not _is_rigid(np.asarray(pose, dtype=np.float64)):
+    if pose is not None and not _is_rigid(np.asarray(pose)):
         raise InvalidImageError(
             "a pose is a right-handed rotation and a translation in m in the last column, with 0 0 0 1 below; got "
             f"{np.round(np.asarray(pose, dtype=np.float64), 3).tolist()}"
@@ -134,9 +134,7 @@ def _check(mask, depth_m, image_rgb, camera: CameraModel, pose):
 
 
 def _is_rigid(pose: np.ndarray) -> bool:
-    rotation = pose[:3, :3]
-    orthogonal = np.abs(rotation.T @ rotation - np.eye(3)).max() < _RIGID
-    return bool(orthogonal and np.linalg.det(rotation) > 0 and (pose[3] == (0, 0, 0, 1)).all())
+    return is_rotation(pose[:3, :3]) and bool((pose[3] == (0, 0, 0, 1)).all())
 
 
 def _why_empty(mask, core, chosen, valid, depth_m, options: CloudOptions) -> str:

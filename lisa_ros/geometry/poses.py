@@ -6,6 +6,14 @@ import numpy as np
 
 from lisa_ros.errors import NoTransformError
 
+_RIGID = 1e-2  # rotations from files are rounded, from float32 at best
+
+
+def is_rotation(matrix: np.ndarray) -> bool:
+    """Whether a finite (3, 3) matrix is a right-handed rotation, but for rounding."""
+    matrix = np.asarray(matrix, dtype=np.float64)
+    return bool(np.abs(matrix.T @ matrix - np.eye(3)).max() < _RIGID and np.linalg.det(matrix) > 0)
+
 
 def quaternion_of(rotation: np.ndarray) -> tuple[float, float, float, float]:
     """Right-handed rotation matrix (3, 3) to a unit quaternion (x, y, z, w) with w >= 0, by Shepperd's method."""

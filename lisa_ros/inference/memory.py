@@ -10,14 +10,7 @@ import torch
 from torch import nn
 
 from lisa_ros.errors import MemoryBudgetError
-
-# How it is said where no OutOfMemoryError is raised: by torch's CPU allocator, and by a GPU that others have filled.
-_SIGNS = (
-    "can't allocate memory",
-    "CUDA error: out of memory",
-    "CUBLAS_STATUS_ALLOC_FAILED",
-    "CUDNN_STATUS_ALLOC_FAILED",
-)
+from lisa_ros.model.memory import is_out_of_memory
 
 
 @contextmanager
@@ -29,14 +22,11 @@ def memory_guard(device: torch.device, task: str = "query") -> Iterator[None]:
     try:
         yield
         return
-    except (torch.OutOfMemoryError, MemoryError) as error:
-        message = _first_line(error)
-        traceback.clear_frames(error.__traceback__)  # their locals hold the tensors
-    except RuntimeError as error:
-        if not any(sign in str(error) for sign in _SIGNS):
+    except (RuntimeError, MemoryError) as error:
+        if not is_out_of_memory(error):
             raise
         message = _first_line(error)
-        traceback.clear_frames(error.__traceback__)
+        traceback.clear_frames(error.__traceback__)  # their locals hold the tensors
     gc.collect()
     if device.type == "cuda":
         torch.cuda.empty_cache()

@@ -25,6 +25,12 @@ def check_positive(name: str, value: object) -> None:
         raise ConfigurationError(f"{name} is {value!r}; it must be a number above 0")
 
 
+def check_rotary_width(name: str, width: int, heads_name: str, heads: int) -> None:
+    """Raises ConfigurationError unless every head gets pairs of channels: rotary embeddings turn them in pairs."""
+    if width % (2 * heads):
+        raise ConfigurationError(f"{name} is {width}; it must be a multiple of {2 * heads}, twice {heads_name}")
+
+
 def check_switch(name: str, value: object) -> None:
     """Raises ConfigurationError unless `value` is a bool: the word "false" would count as true."""
     if not isinstance(value, bool):

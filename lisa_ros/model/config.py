@@ -11,7 +11,7 @@ from transformers.modeling_rope_utils import ROPE_INIT_FUNCTIONS
 from transformers.models.llama.modeling_llama import LlamaRotaryEmbedding
 
 from lisa_ros.errors import CheckpointError, ConfigurationError
-from lisa_ros.model.checks import check_positive, check_switch, check_whole, check_word
+from lisa_ros.model.checks import check_positive, check_rotary_width, check_switch, check_whole, check_word
 from lisa_ros.model.prompts import PHRASE_QUERY, SENTENCE_QUERY, get_template
 from lisa_ros.model.sam import SamConfig
 
@@ -91,10 +91,7 @@ class LisaConfig:
 
     def _check_language_model(self) -> None:
         heads, kv_heads = self.num_attention_heads, self.num_key_value_heads
-        if self.hidden_size % (2 * heads):  # rotary embeddings turn pairs of numbers
-            raise ConfigurationError(
-                f"hidden_size {self.hidden_size} must be an even multiple of num_attention_heads {heads}"
-            )
+        check_rotary_width("hidden_size", self.hidden_size, "num_attention_heads", heads)
         if kv_heads is not None:
             check_whole("num_key_value_heads", kv_heads)
             if heads % kv_heads:

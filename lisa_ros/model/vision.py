@@ -5,7 +5,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-import torch
 from huggingface_hub.errors import HFValidationError, StrictDataclassError
 from safetensors import SafetensorError
 from torch import Tensor, nn
@@ -13,6 +12,7 @@ from transformers import CLIPVisionConfig, CLIPVisionModel
 from transformers.utils import logging
 
 from lisa_ros.errors import CheckpointError
+from lisa_ros.model.memory import is_out_of_memory
 from lisa_ros.model.preprocess import ClipPreprocessor
 
 # What transformers and torch raise for a configuration or weights that are damaged or of another model.
@@ -82,7 +82,7 @@ class ClipTower(nn.Module):
                 f"save its state dict alone, best as safetensors, or {_REMEDY}"
             ) from error
         except _UNUSABLE as error:
-            if isinstance(error, torch.OutOfMemoryError) or "can't allocate memory" in str(error):
+            if is_out_of_memory(error):
                 raise  # nothing is wrong with the tower; memory_guard says what to do
             raise CheckpointError(
                 f"vision tower {source!r} cannot be loaded: {str(error) or type(error).__name__}; {_REMEDY}"

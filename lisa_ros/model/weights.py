@@ -13,6 +13,7 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from lisa_ros.errors import CheckpointError
+from lisa_ros.model.memory import is_out_of_memory
 
 # In the order of preference: one file, or an index that names the shards.
 _LAYOUTS = (
@@ -95,7 +96,7 @@ def _read_torch(path: Path) -> object:
             is_zip = file.read(4) == b"PK\x03\x04"
         return torch.load(path, map_location="cpu", weights_only=True, mmap=is_zip)
     except _DAMAGE as error:
-        if "can't allocate memory" in str(error):  # the file is whole; memory_guard says what to do
+        if is_out_of_memory(error):  # the file is whole; memory_guard says what to do
             raise
         foreign = re.search(r"GLOBAL (\S+)", str(error))
         if isinstance(error, pickle.UnpicklingError) and foreign:

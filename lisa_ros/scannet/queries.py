@@ -11,6 +11,7 @@ from collections.abc import Container, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
+from lisa_ros.datasets.files import is_whole
 from lisa_ros.errors import ConfigurationError, RecordingError
 from lisa_ros.scannet.annotations import Annotation, Category
 
@@ -159,7 +160,7 @@ def _from_json(row: dict) -> SceneQuery:
     for name in ("scene", "query_id", "text", "kind"):
         if not isinstance(row.get(name), str):
             raise ConfigurationError(f"{name} must be text, not {row.get(name)!r}")
-        if any("\ud800" <= character <= "\udfff" for character in row[name]):
+        if not is_whole(row[name]):
             raise ConfigurationError(f"{name} {row[name]!r} has half a character (a lone surrogate); write it whole")
     numbers = {name: _whole_numbers(name, row.get(name)) for name in ("object_ids", "frames", "window")}
     if numbers["window"] is not None and len(numbers["window"]) != 2:

@@ -13,13 +13,13 @@ from pathlib import Path
 import numpy as np
 
 from lisa_ros.errors import InvalidImageError, RecordingError
+from lisa_ros.geometry.poses import is_rotation
 from lisa_ros.images import decompress_rgb
 
 VERSION = 4
 COLOR_COMPRESSIONS = {0: "raw", 1: "png", 2: "jpeg"}
 DEPTH_COMPRESSIONS = {0: "raw", 1: "zlib", 2: "occi"}
 # A pose further than this from a rigid transform was not tracked; ScanNet's own drift from orthonormal is below 1e-3.
-RIGID_TOLERANCE = 0.01
 FARTHEST = 1000.0  # m from the origin; a scan is of a room
 _LONGEST_NAME = 4096
 _LARGEST_SIDE = 1 << 15
@@ -63,11 +63,8 @@ def pose_problem(pose: np.ndarray) -> str:
     """Why a (4, 4) pose cannot be used: "lost" (not finite), "implausible" (not rigid, far away), or ""."""
     if not np.isfinite(pose).all():
         return "lost"
-    rotation = pose[:3, :3].astype(np.float64)
-    off = np.abs(rotation.T @ rotation - np.eye(3)).max()
-    rigid = off < RIGID_TOLERANCE and np.linalg.det(rotation) > 0
     near = np.abs(pose[:3, 3]).max() < FARTHEST
-    return "" if rigid and near and np.allclose(pose[3], (0, 0, 0, 1), atol=1e-4) else "implausible"
+    return "" if is_rotation(pose[:3, :3]) and near and np.allclose(pose[3], (0, 0, 0, 1), atol=1e-4) else "implausible"
 
 
 @dataclass(frozen=True, eq=False)

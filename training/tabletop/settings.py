@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from lisa_ros.errors import ConfigurationError
+from lisa_ros.model.checks import check_rotary_width
 from lisa_ros.model.sam import SamConfig
 from training.settings import parse, read_yaml
 from training.tabletop.scenes import IMAGE_SIZE
@@ -31,12 +32,9 @@ class ModelSettings:
     def check(self) -> None:
         """Raises ConfigurationError for widths that attention cannot divide among its heads."""
         self.sam()  # has checks of its own
-        pairs = 2 * self.num_attention_heads  # rotary positions turn the channels of a head in pairs
-        if self.hidden_size % pairs:
-            raise ConfigurationError(
-                f"model.hidden_size is {self.hidden_size}; it must be a multiple of {pairs}, "
-                "twice model.num_attention_heads"
-            )
+        check_rotary_width(
+            "model.hidden_size", self.hidden_size, "model.num_attention_heads", self.num_attention_heads
+        )
 
     def sam(self) -> SamConfig:
         """The Segment Anything part."""

@@ -22,10 +22,10 @@ from lisa_ros.scannet.truth import BOUNDARY, FrameTruth, frame_truth
 class ScanPaths:
     """Where a recording lies.
 
-    bag: as `lisa-ros scannet convert` or `lisa-ros record` writes it; None to go without, which needs `scan`. queries:
-    None for queries.jsonl beside the bag, or beside the scan where there is no bag. scan: the `.sens` file or its
-    folder; None for the file that the bag was made of, beside the bag or its queries. labels: label table, None to look
-    for it. boundary: px around the truth's edges that are not scored.
+    bag: as `lisa-ros scannet convert` or `lisa-ros record` writes it; None to go without, which needs `queries` and
+    `scan`. queries: None for queries.jsonl beside the bag. scan: the `.sens` file or its folder; None for the file that
+    the bag was made of, beside the bag or its queries. labels: label table, None to look for it. boundary: px around
+    the truth's edges that are not scored.
     """
 
     bag: Path | None
@@ -122,7 +122,7 @@ class Scan:
         paths = self.paths
         if paths.bag is None:
             files = SceneFiles.find(paths.scan, paths.labels)
-            return files, paths.queries or files.sens.parent / "queries.jsonl"
+            return files, paths.queries
         beside_bag = Path(paths.bag).absolute().parent
         queries = paths.queries or beside_bag / "queries.jsonl"
         if paths.scan is not None:
