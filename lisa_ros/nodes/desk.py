@@ -20,13 +20,13 @@ from lisa_ros.msg import SegmentationResult as Result
 from lisa_ros.nodes.finder import ImageFinder
 from lisa_ros.nodes.frame_buffer import SECOND, Bundle
 from lisa_ros.nodes.health import Health
+from lisa_ros.nodes.model_manager import ModelManager
 from lisa_ros.nodes.progress import reporter, silence_of, tell
 from lisa_ros.nodes.queries import STANDING, Conversations, Query, QueryBoard, check_text
 from lisa_ros.nodes.replies import Reply, refusal, reply
 from lisa_ros.nodes.session import Session
 from lisa_ros.nodes.settings import Settings
 from lisa_ros.nodes.throttle import ThrottledLog
-from lisa_ros.nodes.worker import Worker
 
 _STATUS = {
     QueryCancelled: Result.CANCELLED,
@@ -55,16 +55,15 @@ class QueryDesk:
         find_pose: Callable[[Bundle, Settings], Any],
         overlay_wanted: Callable[[], bool],
         finder: ImageFinder,
-        worker: Worker,
-        session: Session,
+        model: ModelManager,
         health: Health,
         logger,
     ):
         self._settings, self._now, self._post, self._publish = settings, now, post, publish
         self._find_pose, self._overlay_wanted, self._finder = find_pose, overlay_wanted, finder
-        self._worker, self._session, self._health, self._log = worker, session, health, logger
-        # A standing query may end many times a second.
-        self._log_standing = ThrottledLog(lambda text: logger.info(text))
+        self._model, self._health, self._log = model, health, logger
+        # A standing query may end, and words and goals come, many times a second.
+        self._log_often = ThrottledLog(lambda text: logger.info(text))
         self._log_trace = ThrottledLog(lambda text: logger.error(text))
         self._board = QueryBoard()
         self._conversations = Conversations()
@@ -123,7 +122,7 @@ class QueryDesk:
     def forget(self) -> int:
         """Forgets all conversations; returns how many."""
         count = self._conversations.forget()
-        self._worker.submit(lambda: self._session.keep_conversations(frozenset()))
+        self._model.submit(lambda session: session.keep_conversations(frozenset()))
         return count
 
     def on_image(self):
@@ -220,20 +219,20 @@ class QueryDesk:
             return
         query.wants_overlay = self._overlay_wanted()
         kept = self._conversations.ids
-        self._worker.submit(lambda: self._work(query, kept)).add_done_callback(
+        self._model.submit(lambda session: self._work(session, query, kept)).add_done_callback(
             lambda future: self._post(lambda: self._on_worked(query, future))
         )
 
-    def _work(self, query: Query, kept: frozenset[str]) -> tuple[Reply, dict, dict]:
-        """In the worker's thread."""
-        self._session.keep_conversations(kept)
-        answer = self._session.answer(query, reporter(query, self._post))
-        return reply(query, answer, self._session.provenance), answer.seconds, self._session.memory()
+    def _work(self, session: Session, query: Query, kept: frozenset[str]) -> tuple[Reply, dict, dict]:
+        """In the model's thread."""
+        session.keep_conversations(kept)
+        answer = session.answer(query, reporter(query, self._post))
+        return reply(query, answer, session.provenance), answer.seconds, session.memory()
 
     def _on_worked(self, query: Query, future):
         self._board.worker_is_free()
         self._health.stuck = ""
-        error = future.exception()
+        error = future.exception()  # that of an abandoned thread too
         if error is None:
             answered, seconds, memory = future.result()
             self._health.note_stages(seconds)
@@ -263,17 +262,24 @@ class QueryDesk:
         if query.bundle is not None:
             _set_age(result, self._now() - query.bundle.stamp)
         self._health.count(result.status)
+        if result.status == Result.REJECTED:
+            self._health.last_rejection = result.message
         if query.source == STANDING and result.status == Result.REJECTED:
             self._standing_refused = query.text  # once is enough
-        if query.source == STANDING:
-            self._log_standing(STANDING, _summary(query, result))
-        else:
-            self._log.info(_summary(query, result))
+        self._log_result(query, result)
         try:
             self._publish(answered)
         finally:
             if query.on_done is not None:
                 query.on_done(result)
+
+    def _log_result(self, query: Query, result: Result):
+        if query.source == STANDING:
+            self._log_often(STANDING, _summary(query, result))
+        elif result.status in (Result.REJECTED, Result.CANCELLED):
+            self._log_often(f"{query.source} {result.status}", _summary(query, result))
+        else:
+            self._log.info(_summary(query, result))
 
 
 def _set_age(result: Result, age: int):

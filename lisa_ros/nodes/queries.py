@@ -19,6 +19,8 @@ TOPIC = "topic"
 ACTION = "action"
 STANDING = "standing"
 
+_MAX_CUTS = 2  # in a row: enough for a person who corrects himself, and every third query gets its answer
+
 
 @dataclass(eq=False)
 class Query:
@@ -29,8 +31,9 @@ class Query:
     pose: (4, 4) target_frame <- optical frame at the bundle's stamp; None for the optical frame.
     find_pose: looks the pose up again, or raises NoTransformError; None once it is known.
     wants_overlay: somebody looks at the overlay. on_progress, on_done: where a program waits for it.
-    accepted, seen, started, alive: perf_counter, s; seen is when an image was there first, complete or not, alive the
-    model's last sign of life.
+    accepted, waiting_since, seen, started, alive: perf_counter, s; waiting_since is earlier than accepted where the
+    query took the place of another one in line, seen is when an image was there first, complete or not, alive the
+    model's last sign of life. stage: of the action's feedback, that the model has reached.
     """
 
     text: str
@@ -47,12 +50,18 @@ class Query:
     wants_overlay: bool = False
     finished: bool = False
     accepted: float = field(default_factory=time.perf_counter)
+    waiting_since: float = field(default_factory=time.perf_counter)
     seen: float | None = None
     started: float | None = None
     alive: float | None = None
+    stage: int = 0
     cancel: threading.Event = field(default_factory=threading.Event)
     on_progress: Callable | None = None
     on_done: Callable | None = None
+
+    def asks_the_same(self, other: "Query") -> bool:
+        """Whether the other query has the same words about the same choice of image."""
+        return (self.text, self.image_stamp) == (other.text, other.image_stamp)
 
 
 def check_text(text: str, limit: int):
@@ -69,11 +78,17 @@ def check_text(text: str, limit: int):
 
 
 class QueryBoard:
-    """Newest words win on the topic; action goals wait in turn; the standing query gives way to everybody."""
+    """Newest words win on the topic; action goals wait in turn; the standing query gives way to everybody.
+
+    Words may come faster than answers, so that progress is guaranteed: the words of the running query, said again, let
+    it run, and after newer words have cut off _MAX_CUTS queries in a row the next one runs to its end. Words that wait
+    are replaced by newer ones, which take their place in line.
+    """
 
     def __init__(self):
         self.pending: list[Query] = []
         self.running: Query | None = None  # what the worker is busy with, also when its result is out already
+        self._cuts = 0  # running queries from the topic that newer words have cut off since one ran to its end
 
     def goals_waiting(self) -> int:
         """Action goals that have not started."""
@@ -81,11 +96,24 @@ class QueryBoard:
 
     def add(self, query: Query) -> list[Query]:
         """Puts a query in line. Returns those that it supersedes; they are out of line and told to stop."""
-        superseded = [other for other in self.everything() if _supersedes(query, other)]
+        superseded = [other for other in self.everything() if self._supersedes(query, other)]
+        self._cuts += self.running in superseded and query.source == self.running.source
+        replaced = next((other for other in superseded if other is not self.running and other.source == TOPIC), None)
+        if replaced is None:
+            self.pending.append(query)
+        else:
+            self.pending[self.pending.index(replaced)] = query
+            query.waiting_since, query.seen = replaced.waiting_since, replaced.seen
         for other in superseded:
             self.drop(other)
-        self.pending.append(query)
         return superseded
+
+    def _supersedes(self, new: Query, old: Query) -> bool:
+        if old.source == STANDING:
+            return True
+        if not new.source == old.source == TOPIC:
+            return False
+        return old is not self.running or (self._cuts < _MAX_CUTS and not new.asks_the_same(old))
 
     def everything(self) -> list[Query]:
         """All that still owe a result."""
@@ -111,6 +139,8 @@ class QueryBoard:
 
     def worker_is_free(self):
         """The worker has let go of the running query."""
+        if self.running is not None and self.running.source == TOPIC and not self.running.cancel.is_set():
+            self._cuts = 0
         self.running = None
 
     @property
@@ -122,12 +152,6 @@ class QueryBoard:
     def gives_way(self) -> bool:
         """Nothing runs or waits but what a goal supersedes."""
         return all(query.source == STANDING for query in (self.running, *self.pending) if query is not None)
-
-
-def _supersedes(new: Query, old: Query) -> bool:
-    if new.source == TOPIC:
-        return old.source in (TOPIC, STANDING)
-    return old.source == STANDING
 
 
 class Conversations:

@@ -9,7 +9,7 @@ import numpy as np
 from builtin_interfaces.msg import Time
 from geometry_msgs.msg import PoseStamped
 from sensor_msgs.msg import Image, PointCloud2
-from std_msgs.msg import Header
+from std_msgs.msg import Header, String
 from visualization_msgs.msg import MarkerArray
 
 from lisa_ros.msg import SegmentationResult
@@ -31,14 +31,14 @@ from lisa_ros.visualization import draw_overlay
 
 @dataclass(frozen=True)
 class Reply:
-    """The messages of one answer; all but `result` are None where the query got none.
+    """The messages of one answer; all but `result` and `markers` are None where the query got none.
 
-    box: None where nothing was located.
-
+    box: None where nothing was located. markers: without an answer those that remove the ones before.
     detections: None where vision_msgs is not installed. overlay: None where nobody looks.
     """
 
     result: SegmentationResult
+    answer: String | None = None
     mask: Image | None = None
     points: PointCloud2 | None = None
     scene_points: PointCloud2 | None = None
@@ -55,7 +55,8 @@ def time_message(nanoseconds: int) -> Time:
 
 def refusal(query: Query, status: int, message: str, provenance: str = "") -> Reply:
     """A result without an answer."""
-    return Reply(_result(query, status, message, provenance))
+    markers = None if query.bundle is None else marker_array(image_header(query.bundle), [])
+    return Reply(_result(query, status, message, provenance), markers=markers)
 
 
 def reply(query: Query, answer: Answer, provenance: str) -> Reply:
@@ -78,6 +79,7 @@ def reply(query: Query, answer: Answer, provenance: str) -> Reply:
         message.mask = image_message(header, union)
     return Reply(
         result=message,
+        answer=String(data=message.answer),
         mask=image_message(header, np.zeros(answer.image.shape[:2], bool)) if union is None else message.mask,
         points=cloud_message(located, clouds.union.points, clouds.union.colors) if clouds else empty_cloud(located),
         scene_points=cloud_message(located, clouds.union.scene_points, clouds.union.scene_colors)

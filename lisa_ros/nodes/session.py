@@ -64,6 +64,10 @@ class Session:
         if torch is not None and torch.cuda.is_available():
             torch.cuda.empty_cache()
 
+    def stop_clouds(self):
+        """Ends the process that makes clouds, for good; may be called by any thread."""
+        self._clouds.stop()
+
     def keep_conversations(self, ids: frozenset[str]):
         """Forgets all conversations but these."""
         for conversation_id in self._conversations.keys() - ids:
@@ -122,7 +126,9 @@ class Session:
     def _add_clouds(self, query: Query, answer: Answer):
         try:
             job, frame_id = cloud_job(query, answer.image, answer.result)
-            answer.clouds = replace(self._clouds.compute(job, query.cancel.is_set), frame_id=frame_id)
+            answer.clouds = replace(
+                self._clouds.compute(job, query.cancel.is_set, query.settings.cloud_timeout), frame_id=frame_id
+            )
             answer.message = "; ".join(answer.clouds.notes)
         except NoDepthError as error:
             answer.status, answer.message = Result.NO_DEPTH, str(error)

@@ -96,6 +96,18 @@ class Settings:
         low=0.0,
         high=3600.0,
     )
+    cloud_timeout: float = _setting(
+        30.0,
+        "How long, in s, the making of clouds may take before its process is replaced and the query ends as NO_DEPTH",
+        low=1.0,
+        high=3600.0,
+    )
+    load_timeout: float = _setting(
+        900.0,
+        "How long, in s, loading may take (a download included) before `configure` fails; 0: for ever",
+        low=0.0,
+        high=86400.0,
+    )
     max_query_length: int = _setting(
         2000, "Longest query, in characters; the model takes no more than 2000", low=1, high=2000
     )

@@ -231,11 +231,14 @@ class Robot(Node):
         return response.status, response.result.result
 
     def call(self, kind, name, request, timeout=20.0):
+        return self.wait(self._client(kind, name, timeout).call_async(request), timeout)
+
+    def _client(self, kind, name, timeout=20.0):
         if name not in self._named_clients:
             self._named_clients[name] = self.create_client(kind, name)
         client = self._named_clients[name]
         assert self.until(client.service_is_ready, timeout), f"no service {name}"
-        return self.wait(client.call_async(request), timeout)
+        return client
 
     def look_up(self, kind, name, request):
         """As `call`, for services that change nothing: while both ends discover each other an answer can get lost."""
@@ -250,9 +253,14 @@ class Robot(Node):
         return self.call(Trigger, name, Trigger.Request())
 
     def transition(self, label, timeout=15.0):
+        return self.wait(self.begin_transition(label), timeout).success
+
+    def begin_transition(self, label):
+        """Future of a ChangeState.Response."""
+        client = self._client(ChangeState, "perception/change_state")
         request = ChangeState.Request()
         request.transition.id = TRANSITIONS[label]
-        return self.call(ChangeState, "perception/change_state", request, timeout).success
+        return client.call_async(request)
 
     def state(self):
         return self.look_up(GetState, "perception/get_state", GetState.Request()).current_state.label
