@@ -13,6 +13,7 @@ from visualization_msgs.msg import MarkerArray
 
 from lisa_ros.msg import SegmentationResult
 from lisa_ros.nodes.detections import Detection3DArray
+from lisa_ros.nodes.planning_scene import PlanningScene, PlanningSceneDiffs
 from lisa_ros.nodes.replies import Reply
 
 LATCHED = QoSProfile(
@@ -45,15 +46,19 @@ class Outputs:
         self._result_is_new = True
         self._answer = None
         self._publishers: dict = {}
+        self._scene_diffs = PlanningSceneDiffs()
 
     def open(self):
         """Creates the topics of answers."""
         self._answer = self._node.create_publisher(String, "answer", LATCHED)
-        topics = _TOPICS if Detection3DArray is None else {**_TOPICS, "detections": Detection3DArray}
+        optional = {"detections": Detection3DArray, "planning_scene": PlanningScene}
+        topics = {**_TOPICS, **{topic: kind for topic, kind in optional.items() if kind is not None}}
         self._publishers = {topic: self._node.create_publisher(kind, topic, LATCHED) for topic, kind in topics.items()}
 
     def close(self):
         """Removes the topics of answers, and all that a late subscriber could take for news."""
+        if (removal := self._scene_diffs.next(None)) is not None:
+            self._publishers["planning_scene"].publish(removal)
         for publisher in [self._answer, *self._publishers.values()]:
             if publisher is not None:
                 publisher.wait_for_all_acked(_DELIVERY)
@@ -64,14 +69,16 @@ class Outputs:
         self._result = self._node.create_publisher(SegmentationResult, "result", LATCHED)
         self._result_is_new = True
 
-    def overlay_wanted(self) -> bool:
-        """Whether somebody subscribes to the overlay, which is drawn for nobody else."""
-        return "overlay" in self._publishers and self._publishers["overlay"].get_subscription_count() > 0
+    def is_wanted(self, topic: str) -> bool:
+        """Whether somebody subscribes to "overlay" or "scene_points", which are made for nobody else."""
+        return topic in self._publishers and self._publishers[topic].get_subscription_count() > 0
 
     def publish(self, reply: Reply):
         """Publishes what the reply has; `result` comes last, so that the rest is there when it is acted upon."""
         for topic, publisher in self._publishers.items():
             message = getattr(reply, topic)
+            if topic == "planning_scene":
+                message = self._scene_diffs.next(message)
             if message is not None:
                 publisher.publish(message)
         if reply.mask is not None and self._answer is not None:

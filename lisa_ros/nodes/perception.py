@@ -29,10 +29,11 @@ from lisa_ros.nodes.monitor import Monitor
 from lisa_ros.nodes.outputs import Outputs
 from lisa_ros.nodes.parameters import Parameters
 from lisa_ros.nodes.qos_watch import QosWatch
-from lisa_ros.nodes.queries import TOPIC
+from lisa_ros.nodes.queries import TOPIC, Query
 from lisa_ros.nodes.running import run
 from lisa_ros.nodes.segment_action import SegmentAction
 from lisa_ros.nodes.session import Session
+from lisa_ros.nodes.submit_service import SubmitService
 from lisa_ros.nodes.throttle import ThrottledLog
 from lisa_ros.nodes.transforms import CameraPoses
 from lisa_ros.nodes.worker import Worker
@@ -111,7 +112,7 @@ class Perception(LifecycleNode):
             post=self._mailbox.post,
             publish=self._outputs.publish,
             find_pose=self._poses.find,
-            overlay_wanted=self._outputs.overlay_wanted,
+            is_wanted=self._outputs.is_wanted,
             finder=ImageFinder(self.buffer, self._now, self._has_publisher),
             worker=self._worker,
             session=self._session,
@@ -122,7 +123,8 @@ class Perception(LifecycleNode):
     def _create_interface(self):
         events = self._watch.events(self.resolve_topic_name("query"), _QUERY_QOS)
         self.create_subscription(String, "query", self._on_query, _QUERY_QOS, event_callbacks=events)
-        self._action = SegmentAction(self, self._desk)
+        self._action = SegmentAction(self, self._desk, self._prepare)
+        SubmitService(self, self._desk, self._prepare)
         self.create_service(Trigger, "cancel", self._on_cancel)
         self.create_service(Trigger, "forget", self._on_forget)
         # Waiting times are real ones, also where /clock stands still.
@@ -245,6 +247,11 @@ class Perception(LifecycleNode):
 
     def _on_query(self, message: String):
         self._desk.accept(self._desk.new_query(message.data, TOPIC, self._settings.current().with_cloud))
+
+    def _prepare(self, query: Query):
+        """A query's own target_frame may need TF where the parameter does not."""
+        if self._desk.active and query.with_cloud:
+            self._poses.open(query.settings)
 
     def _on_cancel(self, request, response):
         count = self._desk.cancel_all("cancelled by the service")

@@ -13,6 +13,7 @@ from typing import Any
 
 from lisa_ros.errors import InvalidQueryError
 from lisa_ros.nodes.frame_buffer import Bundle
+from lisa_ros.nodes.regions import Region
 from lisa_ros.nodes.settings import Settings
 
 TOPIC = "topic"
@@ -28,7 +29,9 @@ class Query:
     bundle: what it is asked about, once that is known.
     pose: (4, 4) target_frame <- optical frame at the bundle's stamp; None for the optical frame.
     find_pose: looks the pose up again, or raises NoTransformError; None once it is known.
-    wants_overlay: somebody looks at the overlay. on_progress, on_done: where a program waits for it.
+    region: the part of the image that is asked about; None for all of it. invalid: why its options cannot be met.
+    wants_overlay, wants_scene: somebody looks at the overlay, at the scene cloud.
+    on_progress, on_done: where a program waits for it.
     accepted, seen, started, alive: perf_counter, s; seen is when an image was there first, complete or not, alive the
     model's last sign of life.
     """
@@ -41,10 +44,13 @@ class Query:
     conversation_id: str = ""
     image_stamp: int = 0
     query_id: str = field(default_factory=lambda: uuid.uuid4().hex[:12])
+    region: Region | None = None
+    invalid: str = ""
     bundle: Bundle | None = None
     pose: Any = None
     find_pose: Callable | None = None
     wants_overlay: bool = False
+    wants_scene: bool = False
     finished: bool = False
     accepted: float = field(default_factory=time.perf_counter)
     seen: float | None = None
