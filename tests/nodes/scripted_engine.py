@@ -2,8 +2,8 @@
 
 Words of a query: red, green, blue (a mask each, absent where the image has none of it); "sleep 1.5" (s, before the
 masks, stops when cancelled); "block 1.5" (s, deaf to cancelling); "talk 20" (so many words, before the masks); "limit"
-(says max_new_tokens); "oom", "crash", "refuse" (raise). Words of the model's name: "load=2" (s to load), "encode=0.5" (s to encode), "broken"
-(CheckpointError at load), "explode" (RuntimeError at load).
+(says max_new_tokens); "oom", "crash", "refuse" (raise). Words of the model's name: "load=2" (s to load), "encode=0.5"
+(s to encode), "broken" (CheckpointError at load), "explode" (RuntimeError at load).
 """
 
 import re
