@@ -98,7 +98,8 @@ def scene_cloud(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Points (N, 3) float32 and colours (N, 3) uint8 of all that is in range and not under the grown mask; N may be 0.
 
-    The workspace and the range of the options are of the frame that `pose` leads to. Arguments and errors as `target_cloud`, except that an empty mask, for the whole scene, is welcome.
+    The workspace and the range of the options are of the frame that `pose` leads to. Arguments and errors as
+    `target_cloud`, except that an empty mask, for the whole scene, is welcome.
     """
     options = options or CloudOptions()
     _check([mask], depth_m, image_rgb, camera, pose)
