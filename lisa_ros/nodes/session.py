@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from lisa_ros.action import Segment
-from lisa_ros.errors import NoDepthError, NoTransformError, QueryCancelled
+from lisa_ros.errors import InvalidImageError, InvalidRegionError, NoDepthError, NoTransformError, QueryCancelled
 from lisa_ros.image_messages import to_rgb
 from lisa_ros.msg import SegmentationResult as Result
 from lisa_ros.nodes.cloud_process import CloudProcess
@@ -110,7 +110,12 @@ class Session:
         # Many questions about one image share its features; the message object is the image's identity.
         if self._cached is None or self._cached[0] is not message or self._cached[1] != region:
             self._cached = None  # free the old features before the new ones need the memory
-            self._cached = (message, region, self._engine.encode(image))
+            try:
+                self._cached = (message, region, self._engine.encode(image))
+            except InvalidImageError as error:
+                if region is None:
+                    raise
+                raise InvalidRegionError(f"region {region} cannot be asked about: {error}") from error
         return self._cached[2]
 
     def _ask(self, query: Query, frame, progress: Progress) -> SegmentationResult:
