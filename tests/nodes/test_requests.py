@@ -8,6 +8,7 @@ from node_harness import SECOND, depth_of, picture
 from rclpy.parameter import Parameter
 from sensor_msgs.msg import RegionOfInterest
 
+from lisa_ros.geometry.poses import pose_matrix
 from lisa_ros.nodes.messages import read_cloud, read_point_targets
 
 pytestmark = pytest.mark.ros
@@ -29,6 +30,16 @@ def stamp_of(header):
 
 def roi_of(target):
     return target.roi.x_offset, target.roi.y_offset, target.roi.width, target.roi.height
+
+
+def vector(message):
+    return np.array([message.x, message.y, message.z])
+
+
+def axis(pose, number):
+    """Direction of an axis of a pose."""
+    turn = pose.orientation
+    return pose_matrix([0, 0, 0, turn.x, turn.y, turn.z, turn.w])[:3, number]
 
 
 def show(robot):
@@ -57,14 +68,51 @@ def test_each_point_knows_its_target(robot):
         assert np.linalg.norm(own - [centre.x, centre.y, centre.z], axis=1).max() < reach
 
 
-def test_a_target_carries_what_a_grasp_needs(robot):
-    result = robot.ask_about(robot.show(), "the red square")
+def located(robot, text, **parameters):
+    """Result of a query about a red brick before a plane, and the markers of its answer.
+
+    The parameters are taken back.
+    """
+    image, depth = np.full((120, 160, 3), 90, np.uint8), np.full((120, 160), 1000, np.uint16)
+    image[30:70, 40:60], depth[30:70, 40:60] = (220, 30, 30), 900
+    assert robot.set(**parameters) == [(True, "")] * len(parameters)
+    result = robot.ask_about(robot.show(image, depth), text)
+    robot.set(**{name: type(value)() for name, value in parameters.items()})
+    assert robot.until(
+        lambda: robot.seen["markers"] and robot.seen["markers"][-1].markers[0].header.stamp == result.header.stamp
+    )
+    return result, robot.seen["markers"][-1].markers
+
+
+@pytest.mark.parametrize(
+    "parameters",
+    [{"up": [0.0, 0.0, -1.0]}, {"target_frame": "table", "camera_pose": [0.0, 0.0, 1.0, 1.0, 0.0, 0.0, 0.0]}],
+    ids=["up", "target_frame"],
+)
+def test_seen_from_above_the_brick_lies_on_a_table(robot, parameters):
+    result, markers = located(robot, "the red one", **parameters)
     target = result.targets[0]
-    assert 0 <= target.visible_share <= 1 and target.extents_stddev.x >= 0
-    assert target.has_grasp <= target.has_support <= result.has_support
-    if not target.has_support:  # a square on a wall stands on nothing
-        assert np.isnan(target.height)
-    assert all(": " in warning for warning in target.grasp_warnings)
+    assert result.has_support and target.has_support and target.has_grasp
+    assert result.support.header == target.box.header and target.height == pytest.approx(0.1, abs=0.005)
+    # 20 columns and 40 rows at f = 150 and 0.9 m
+    assert vector(target.extents) == pytest.approx((0.24, 0.12, 0.1), abs=0.012)
+    assert target.grasp_width == pytest.approx(0.12, abs=0.012)
+    assert abs(axis(target.grasp, 1)[0]) == pytest.approx(1, abs=0.02), "the fingers close along the columns"
+    up = np.array([0.0, 0.0, -1.0]) if "up" in parameters else np.array([0.0, 0.0, 1.0])
+    np.testing.assert_allclose(axis(target.box.pose, 2), up, atol=0.02)
+    np.testing.assert_allclose(axis(target.grasp, 2), -up, atol=0.02)
+    np.testing.assert_allclose(axis(result.support.pose, 2), up, atol=0.02)
+    gap = vector(target.top_surface.position) - vector(result.support.pose.position)
+    assert gap @ up == pytest.approx(0.1, abs=0.005)
+    assert {marker.ns for marker in markers} >= {"box", "label", "closing", "approach", "support"}
+
+
+def test_seen_from_the_front_it_hangs_on_a_wall(robot):
+    result, markers = located(robot, "the red one", up=[0.0, -1.0, 0.0])
+    target = result.targets[0]
+    assert target.has_box and not result.has_support and not target.has_support and not target.has_grasp
+    assert np.isnan(target.height) and any(warning.startswith("no_support") for warning in target.grasp_warnings)
+    assert {marker.ns for marker in markers}.isdisjoint({"closing", "approach", "support"})
 
 
 def has_scene(robot, wait):
