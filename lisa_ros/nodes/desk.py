@@ -179,28 +179,12 @@ class QueryDesk:
         self._board.drop(query)
         self._conclude(query, refusal(query, Result.NO_IMAGE, self._finder.why_none(query)))
 
-    def _is_elsewhere(self, query: Query, earlier: Query | None) -> bool:
-        """Whether the query names another image or region than its conversation is about; then it has its result."""
-        if earlier is None:
-            return False
-        about = f"conversation {query.conversation_id!r} is about"
-        tolerance = query.settings.sync_tolerance * SECOND
-        if query.image_stamp and abs(query.image_stamp - earlier.bundle.stamp) > tolerance:
-            reason = f"{about} the image of {earlier.bundle.stamp / SECOND:.3f} s; ask about another image"
-        elif query.region not in (None, earlier.region):
-            reason = f"{about} {earlier.region or 'the whole image'}; ask about region {query.region}"
-        else:
-            return False
-        self._board.drop(query)
-        reason += " under another conversation_id"
-        self._conclude(query, refusal(query, Result.REJECTED, reason))
-        return True
-
     def _bind(self, query: Query):
         """Freezes what the query is about: the image, and the depth, intrinsics and pose of its moment."""
         earlier = self._conversations.get(query.conversation_id)
-        if self._is_elsewhere(query, earlier):
-            return
+        if reason := self._conversations.why_not(query):
+            self._board.drop(query)
+            return self._conclude(query, refusal(query, Result.REJECTED, reason))
         query.bundle = earlier.bundle if earlier else self._finder.find(query)
         query.region = earlier.region if earlier else query.region
         if query.bundle is None:

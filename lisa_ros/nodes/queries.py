@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from lisa_ros.errors import InvalidQueryError
-from lisa_ros.nodes.frame_buffer import Bundle
+from lisa_ros.nodes.frame_buffer import SECOND, Bundle
 from lisa_ros.nodes.regions import Region
 from lisa_ros.nodes.settings import Settings
 
@@ -145,6 +145,21 @@ class Conversations:
     def get(self, conversation_id: str) -> Query | None:
         """The last query of a conversation; None for a new one, and for no conversation at all ("")."""
         return self._last.get(conversation_id)
+
+    def why_not(self, query: Query) -> str:
+        """Why a query cannot belong to its conversation: it names another image or region; "" where it can."""
+        earlier = self._last.get(query.conversation_id)
+        if earlier is None:
+            return ""
+        about = f"conversation {query.conversation_id!r} is about"
+        tolerance = query.settings.sync_tolerance * SECOND
+        if query.image_stamp and abs(query.image_stamp - earlier.bundle.stamp) > tolerance:
+            stamp = f"the image of {earlier.bundle.stamp / SECOND:.3f} s"
+            return f"{about} {stamp}; ask about another image under another conversation_id"
+        if query.region not in (None, earlier.region):
+            region = earlier.region or "the whole image"
+            return f"{about} {region}; ask about region {query.region} under another conversation_id"
+        return ""
 
     def keep(self, query: Query, limit: int):
         """Notes that a query of a conversation was accepted."""
