@@ -21,6 +21,12 @@ def add_arguments(parser: argparse.ArgumentParser):
         "--ask-every", type=positive, default=10, metavar="N", help="ask in every Nth frame (default: %(default)s)"
     )
     tabletop.add_argument(
+        "--depth-noise",
+        default="none",
+        metavar="MODEL",
+        help="depth as of a real sensor: none, kinect or realsense (default: %(default)s)",
+    )
+    tabletop.add_argument(
         "--storage", default="mcap", choices=("mcap", "sqlite3"), help="format of the bag (default: %(default)s)"
     )
 
@@ -30,8 +36,9 @@ def run(args: argparse.Namespace) -> int:
     from lisa_ros.scannet.tabletop import record_tabletop
 
     recording = record_tabletop(
-        output_directory(args.out), args.scene, args.frames, args.queries, args.ask_every, args.storage, progress=True
-    )
+        output_directory(args.out), args.scene, args.frames, args.queries, args.ask_every, args.storage, progress=True,
+        depth_noise=args.depth_noise,
+    )  # fmt: skip
     print(
         f"{recording.files.sens.parent}: {args.frames} frames; bag in {recording.bag}, queries in {recording.queries}"
     )

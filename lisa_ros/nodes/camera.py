@@ -3,7 +3,8 @@
 Publishes `image`, `depth` (registered, same stamp), `camera_info`, `scene_time` (`sensor_msgs/TimeReference`: header of
 the image, time_ref = time of the motion) and, where tf2_msgs is installed, world -> optical frame on /tf. The truth
 behind an image is `lisa_ros.simulator.scene_at(seed, time_ref in s, motion, height, width)`; for a static scene that is
-`generate_scene(seed, height, width)`.
+`generate_scene(seed, height, width)`. With `depth_noise` the published depth is that of
+`noisy_depth(scene.depth, scene.intrinsics, depth_noise, frame_rng(seed, time_ref in s))`.
 """
 
 import sys
@@ -20,7 +21,8 @@ from std_msgs.msg import Header
 from lisa_ros.errors import ConfigurationError
 from lisa_ros.image_messages import to_data
 from lisa_ros.nodes.running import run
-from lisa_ros.simulator import SceneStream, StreamFrame
+from lisa_ros.simulator import SceneStream, StreamFrame, frame_rng, noisy_depth
+from lisa_ros.simulator.depth_noise import MODELS
 from lisa_ros.simulator.scene import MOTIONS
 
 try:
@@ -39,6 +41,7 @@ _PARAMETERS = {
     "motion_rate": (5.0, "New positions a second of a moving scene; rendering them costs processor time", (0.1, 30.0)),
     "image_encoding": ("rgb8", "Encoding of image", ("rgb8", "bgr8")),
     "depth_encoding": ("16UC1", "Encoding of depth: millimetres or metres", ("16UC1", "32FC1")),
+    "depth_noise": ("none", "Faults of the depth image: none (exact) or as of a real sensor", MODELS),
     "frame_id": ("camera_color_optical_frame", "Optical frame of the camera", None),
     "world_frame": ("world", "Parent frame on /tf", None),
     "reliability": ("reliable", "Quality of service of the image topics", tuple(_RELIABILITY)),
@@ -52,6 +55,7 @@ class Camera(Node):
         super().__init__("camera")
         value = self._declare()
         self._encodings = value["image_encoding"], value["depth_encoding"]
+        self._depth_noise = value["depth_noise"]
         self._frames = value["frame_id"], value["world_frame"]
         self._source = f"seed {value['seed']}, {value['motion']}"
         self._stream = SceneStream(
@@ -111,7 +115,7 @@ class Camera(Node):
         height, width = scene.depth.shape
         image_encoding, depth_encoding = self._encodings
         colour = scene.image if image_encoding == "rgb8" else scene.image[..., ::-1]
-        depth = scene.depth
+        depth = noisy_depth(scene.depth, scene.intrinsics, self._depth_noise, frame_rng(scene.seed, frame.time))
         if depth_encoding == "16UC1":
             depth = np.where(depth < 65.535, np.rint(depth * 1000.0), 0).astype(np.uint16)
         k = scene.intrinsics

@@ -5,15 +5,18 @@ from dataclasses import dataclass
 import numpy as np
 
 from lisa_ros.errors import InvalidImageError, NoDepthError
-from lisa_ros.geometry import CameraModel, CloudOptions, CloudReport, target_cloud
+from lisa_ros.geometry import CameraModel, CloudOptions, CloudReport, TargetClouds, target_clouds
 from lisa_ros.image_messages import camera_model, to_depth
 from lisa_ros.nodes.queries import Query
+from lisa_ros.nodes.settings import Settings
 from lisa_ros.types import SegmentationResult
+
+_OPTICAL_FRAMES = ("_optical", "_optical_frame")  # suffixes, of REP-103 and of most drivers
 
 
 @dataclass(frozen=True)
 class CloudJob:
-    """What `target_cloud` needs, for all targets of an answer. names: the targets' words, for messages."""
+    """What `target_clouds` needs for an answer. names: the targets' words, for messages. up: (3,), optical frame."""
 
     names: tuple[str, ...]
     masks: tuple[np.ndarray, ...]
@@ -22,20 +25,25 @@ class CloudJob:
     camera: CameraModel
     options: CloudOptions
     pose: np.ndarray | None
+    up: np.ndarray | None = None
+    with_scene: bool = True
 
 
 @dataclass(frozen=True)
 class Clouds:
-    """Reports of an answer.
+    """What is known in space of an answer's targets.
 
-    reports: one per target, None where the target has no cloud. union: of all targets together. notes: why single
-    targets have none. frame_id: frame of all coordinates.
+    targets: a report for each target. notes: why single targets have none. frame_id: frame of all coordinates.
     """
 
-    reports: tuple[CloudReport | None, ...]
-    union: CloudReport
+    targets: TargetClouds
     notes: tuple[str, ...] = ()
     frame_id: str = ""
+
+    @property
+    def reports(self) -> tuple[CloudReport | None, ...]:
+        """One per target, None where the target has no cloud."""
+        return self.targets.reports
 
 
 def cloud_job(query: Query, image: np.ndarray, result: SegmentationResult) -> tuple[CloudJob, str]:
@@ -46,30 +54,40 @@ def cloud_job(query: Query, image: np.ndarray, result: SegmentationResult) -> tu
     frame_id = query.bundle.image.header.frame_id if query.pose is None else query.settings.target_frame
     names = tuple(target.phrase or "target" for target in result.targets)
     masks = tuple(target.mask for target in result.targets)
-    return CloudJob(names, masks, depth, image, camera, query.settings.cloud, query.pose), frame_id
+    up, options = up_direction(query.settings, query.pose), query.settings.cloud
+    return CloudJob(names, masks, depth, image, camera, options, query.pose, up, query.wants_scene), frame_id
+
+
+def up_direction(settings: Settings, pose: np.ndarray | None) -> np.ndarray | None:
+    """(3,) unit vector against gravity in the optical frame; None where it is not known.
+
+    pose: (4, 4) target_frame <- optical frame. The parameter `up` goes before the z axis of target_frame, which is up
+    by REP-103 in all frames of a robot but the optical ones.
+    """
+    if settings.up:
+        return np.asarray(settings.up, np.float64) / np.linalg.norm(settings.up)
+    if pose is None or settings.target_frame.endswith(_OPTICAL_FRAMES):
+        return None
+    return pose[2, :3].copy()
 
 
 def compute_clouds(job: CloudJob) -> Clouds:
     """Raises NoDepthError where no target can have a cloud, with the reasons."""
-    reports, notes = [], []
-    several = sum(mask.any() for mask in job.masks) > 1  # then the rest of the scene is wanted once, beside all of them
-    for name, mask in zip(job.names, job.masks, strict=True):
-        try:
-            reports.append(_target_cloud(job, mask, with_scene=not several) if mask.any() else None)
-        except NoDepthError as error:
-            reports.append(None)
-            notes.append(f"{name}: {error}")
-        except InvalidImageError as error:  # the sizes of image, depth and camera_info do not belong together
-            raise NoDepthError(str(error)) from error
-    found = [report for report in reports if report is not None]
-    if not found:
+    try:
+        targets = target_clouds(
+            job.masks, job.depth, job.image, job.camera, job.options, job.pose, job.up, job.with_scene
+        )
+    except InvalidImageError as error:  # the sizes of image, depth and camera_info do not belong together
+        raise NoDepthError(str(error)) from error
+    # A target without a mask is one that the answer says is not there.
+    notes = [
+        f"{name}: {reason}"
+        for name, mask, reason in zip(job.names, job.masks, targets.reasons, strict=True)
+        if reason and mask.any()
+    ]
+    if all(report is None for report in targets.reports):
         raise NoDepthError("; ".join(notes))
-    union = _target_cloud(job, np.logical_or.reduce(job.masks), with_scene=True) if several else found[0]
-    return Clouds(tuple(reports), union, tuple(notes))
-
-
-def _target_cloud(job: CloudJob, mask: np.ndarray, with_scene: bool) -> CloudReport:
-    return target_cloud(mask, job.depth, job.image, job.camera, job.options, job.pose, with_scene)
+    return Clouds(targets, tuple(notes))
 
 
 def _depth(query: Query) -> np.ndarray:

@@ -9,6 +9,7 @@ from visualization_msgs.msg import MarkerArray
 from lisa_ros.msg import SegmentationResult
 from lisa_ros.nodes.detections import Detection3DArray
 from lisa_ros.nodes.latched_publisher import EventPublisher, LatchedPublisher
+from lisa_ros.nodes.planning_scene import PlanningScene, PlanningSceneDiffs
 from lisa_ros.nodes.replies import Reply
 
 _HANDOVER = 1.0  # s for the readers of `result`, where every message counts
@@ -33,22 +34,26 @@ class Outputs:
         self._result = LatchedPublisher(node, SegmentationResult, "result", _HANDOVER)
         self._passing = EventPublisher(node, SegmentationResult, "result")
         self._publishers: dict[str, LatchedPublisher] = {}
+        self._scene_diffs = PlanningSceneDiffs()
 
     def open(self):
         """Creates the topics of answers."""
-        topics = _TOPICS if Detection3DArray is None else {**_TOPICS, "detections": Detection3DArray}
+        optional = {"detections": Detection3DArray, "planning_scene": PlanningScene}
+        topics = {**_TOPICS, **{topic: kind for topic, kind in optional.items() if kind is not None}}
         self._publishers = {topic: LatchedPublisher(self._node, kind, topic) for topic, kind in topics.items()}
 
     def close(self):
         """Removes the topics of answers, and all that a late subscriber could take for news."""
+        if (removal := self._scene_diffs.next(None)) is not None:
+            self._publishers["planning_scene"].publish(removal)
         for publisher in self._publishers.values():
             publisher.close()
         self._publishers = {}
         self._result.clear()
 
-    def overlay_wanted(self) -> bool:
-        """Whether somebody subscribes to the overlay, which is drawn for nobody else."""
-        return "overlay" in self._publishers and self._publishers["overlay"].is_subscribed()
+    def is_wanted(self, topic: str) -> bool:
+        """Whether somebody subscribes to "overlay" or "scene_points", which are made for nobody else."""
+        return topic in self._publishers and self._publishers[topic].is_subscribed()
 
     def publish(self, reply: Reply):
         """Publishes what the reply has and withdraws what belongs to an earlier one.
@@ -59,11 +64,18 @@ class Outputs:
             return self._passing.publish(reply.result)
         for topic, publisher in self._publishers.items():
             message = getattr(reply, topic)
-            if message is None:
+            if topic == "planning_scene":
+                self._publish_scene(publisher, message)
+            elif message is None:
                 publisher.clear()
             else:
                 publisher.publish(message)
         self._result.publish(reply.result)
+
+    def _publish_scene(self, publisher: LatchedPublisher, message):
+        # A difference to the scene before: where there is none, the last one still holds.
+        if (difference := self._scene_diffs.next(message)) is not None:
+            publisher.publish(difference)
 
     def forget_passing(self):
         """To be called once a second: late subscribers get no old cancellations and rejections."""

@@ -27,9 +27,10 @@ from lisa_ros.nodes.monitor import Monitor
 from lisa_ros.nodes.outputs import Outputs
 from lisa_ros.nodes.parameters import Parameters
 from lisa_ros.nodes.qos_watch import QosWatch
-from lisa_ros.nodes.queries import TOPIC
+from lisa_ros.nodes.queries import TOPIC, Query
 from lisa_ros.nodes.running import run
 from lisa_ros.nodes.segment_action import SegmentAction
+from lisa_ros.nodes.submit_service import SubmitService
 from lisa_ros.nodes.throttle import ThrottledLog
 from lisa_ros.nodes.transforms import CameraPoses
 from lisa_ros.nodes.transitions import logged_transition, prepare_transitions
@@ -89,7 +90,7 @@ class Perception(LifecycleNode):
             post=self._mailbox.post,
             publish=self._outputs.publish,
             find_pose=self._poses.find,
-            overlay_wanted=self._outputs.overlay_wanted,
+            is_wanted=self._outputs.is_wanted,
             finder=ImageFinder(self.buffer, self._now, self._has_publisher),
             model=self._model,
             health=self.health,
@@ -99,7 +100,8 @@ class Perception(LifecycleNode):
     def _create_interface(self):
         events = self._watch.events(self.resolve_topic_name("query"), _QUERY_QOS)
         self.create_subscription(String, "query", self._on_query, _QUERY_QOS, event_callbacks=events)
-        self._action = SegmentAction(self, self._desk)
+        self._action = SegmentAction(self, self._desk, self._prepare)
+        SubmitService(self, self._desk, self._prepare)
         self.create_service(Trigger, "cancel", self._on_cancel)
         self.create_service(Trigger, "forget", self._on_forget)
         # Waiting times are real ones, also where /clock stands still.
@@ -250,6 +252,11 @@ class Perception(LifecycleNode):
 
     def _on_query(self, message: String):
         self._desk.accept(self._desk.new_query(message.data, TOPIC, self._settings.current().with_cloud))
+
+    def _prepare(self, query: Query):
+        """A query's own target_frame may need TF where the parameter does not."""
+        if self._desk.active and query.with_cloud:
+            self._poses.open(query.settings)
 
     def _on_cancel(self, request, response):
         count = self._desk.cancel_all("cancelled by the service")

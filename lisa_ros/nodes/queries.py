@@ -12,7 +12,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from lisa_ros.errors import InvalidQueryError
-from lisa_ros.nodes.frame_buffer import Bundle
+from lisa_ros.nodes.frame_buffer import SECOND, Bundle
+from lisa_ros.nodes.regions import Region
 from lisa_ros.nodes.settings import Settings
 
 TOPIC = "topic"
@@ -30,7 +31,9 @@ class Query:
     bundle: what it is asked about, once that is known.
     pose: (4, 4) target_frame <- optical frame at the bundle's stamp; None for the optical frame.
     find_pose: looks the pose up again, or raises NoTransformError; None once it is known.
-    wants_overlay: somebody looks at the overlay. on_progress, on_done: where a program waits for it.
+    region: the part of the image that is asked about; None for all of it. invalid: why its options cannot be met.
+    wants_overlay, wants_scene: somebody looks at the overlay, at the scene cloud.
+    on_progress, on_done: where a program waits for it.
     accepted, waiting_since, seen, started, alive: perf_counter, s; waiting_since is earlier than accepted where the
     query took the place of another one in line, seen is when an image was there first, complete or not, alive the
     model's last sign of life. stage: of the action's feedback, that the model has reached.
@@ -44,10 +47,13 @@ class Query:
     conversation_id: str = ""
     image_stamp: int = 0
     query_id: str = field(default_factory=lambda: uuid.uuid4().hex[:12])
+    region: Region | None = None
+    invalid: str = ""
     bundle: Bundle | None = None
     pose: Any = None
     find_pose: Callable | None = None
     wants_overlay: bool = False
+    wants_scene: bool = False
     finished: bool = False
     accepted: float = field(default_factory=time.perf_counter)
     waiting_since: float = field(default_factory=time.perf_counter)
@@ -60,8 +66,11 @@ class Query:
     on_done: Callable | None = None
 
     def asks_the_same(self, other: "Query") -> bool:
-        """Whether the other query has the same words about the same choice of image."""
-        return (self.text, self.image_stamp) == (other.text, other.image_stamp)
+        """Whether the other query has the same words, choice of image, and options."""
+        return self._question() == other._question()
+
+    def _question(self) -> tuple:
+        return self.text, self.image_stamp, self.region, self.with_cloud, self.settings
 
 
 def check_text(text: str, limit: int):
@@ -163,6 +172,21 @@ class Conversations:
     def get(self, conversation_id: str) -> Query | None:
         """The last query of a conversation; None for a new one, and for no conversation at all ("")."""
         return self._last.get(conversation_id)
+
+    def why_not(self, query: Query) -> str:
+        """Why a query cannot belong to its conversation: it names another image or region; "" where it can."""
+        earlier = self._last.get(query.conversation_id)
+        if earlier is None:
+            return ""
+        about = f"conversation {query.conversation_id!r} is about"
+        tolerance = query.settings.sync_tolerance * SECOND
+        if query.image_stamp and abs(query.image_stamp - earlier.bundle.stamp) > tolerance:
+            stamp = f"the image of {earlier.bundle.stamp / SECOND:.3f} s"
+            return f"{about} {stamp}; ask about another image under another conversation_id"
+        if query.region not in (None, earlier.region):
+            region = earlier.region or "the whole image"
+            return f"{about} {region}; ask about region {query.region} under another conversation_id"
+        return ""
 
     def keep(self, query: Query, limit: int):
         """Notes that a query of a conversation was accepted."""

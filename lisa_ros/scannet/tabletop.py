@@ -21,7 +21,8 @@ from lisa_ros.scannet.queries import SceneQuery, write_queries
 from lisa_ros.scannet.scene import LABELS, SceneFiles
 from lisa_ros.scannet.sens import SensHeader
 from lisa_ros.scannet.sens_writer import SensWriter
-from lisa_ros.simulator import Scene, scene_at, scene_queries
+from lisa_ros.simulator import Scene, frame_rng, noisy_depth, scene_at, scene_queries
+from lisa_ros.simulator.depth_noise import MODELS
 
 HEIGHT, WIDTH = 480, 640
 SPLIT = "heldout"  # scenes and wordings that the packaged model was not trained on
@@ -49,16 +50,20 @@ def record_tabletop(
     ask_every: int = 10,
     storage: str = "mcap",
     progress: bool = False,
+    depth_noise: str = "none",
 ) -> TabletopRecording:
     """Films scene `index` for `frames` frames at 30 a second, into the new folder `out/tabletop<index>_00`.
 
-    queries: how many questions are asked, each in every `ask_every`th frame. The same arguments give the same
-    recording. The folder appears under its name when it is whole: nothing that was interrupted or killed is there.
-    Raises ConfigurationError for a folder that exists or cannot be written, and numbers out of range.
+    queries: how many questions are asked, each in every `ask_every`th frame. depth_noise: a model of `noisy_depth`; the
+    annotation stays exact. The same arguments give the same recording. The folder appears under its name when it is
+    whole: nothing that was interrupted or killed is there. Raises ConfigurationError for a folder that exists or cannot
+    be written, numbers out of range and an unknown model.
     """
     for name, value in (("frames", frames), ("ask_every", ask_every)):
         if value < 1:
             raise ConfigurationError(f"{name}={value} must be at least 1")
+    if depth_noise not in MODELS:
+        raise ConfigurationError(f"depth_noise={depth_noise!r}: choose one of {', '.join(MODELS)}")
     seed = TabletopDataset(SPLIT, index + 1).scene(index).seed
     name = f"tabletop{index:04d}_00"
     folder = Path(out) / name
@@ -74,7 +79,7 @@ def record_tabletop(
         recording.bag.parent.mkdir()
         first = _scene(seed, 0)
         bar = tqdm(range(frames), desc=f"filming {name}", unit="frame", disable=not progress)
-        _film(recording.files, first, seed, bar)
+        _film(recording.files, first, seed, bar, depth_noise)
         write_queries(recording.queries, _queries(name, first, queries, tuple(range(0, frames, ask_every))))
         convert(recording.files.sens, recording.bag, storage, progress)
         try:
@@ -94,10 +99,15 @@ def _in_folder(folder: Path) -> TabletopRecording:
 
 
 def _scene(seed: int, frame: int) -> Scene:
-    return scene_at(seed, frame * STEP / 1e9, "camera", HEIGHT, WIDTH)
+    return scene_at(seed, _moment(frame), "camera", HEIGHT, WIDTH)
 
 
-def _film(files: SceneFiles, first: Scene, seed: int, frames):
+def _moment(frame: int) -> float:
+    """Seconds of motion before a frame."""
+    return frame * STEP / 1e9
+
+
+def _film(files: SceneFiles, first: Scene, seed: int, frames, depth_noise: str):
     objects, categories = _objects(first)
     intrinsic = np.eye(4, dtype=np.float32)
     intrinsic[:3, :3] = first.intrinsics
@@ -109,7 +119,8 @@ def _film(files: SceneFiles, first: Scene, seed: int, frames):
         for frame in frames:
             scene = _scene(seed, frame)
             lost = frame % _LOST_EVERY == _LOST_EVERY - 1
-            depth = np.where(scene.depth < 65.535, np.rint(scene.depth * 1000.0), 0).astype(np.uint16)
+            measured = noisy_depth(scene.depth, scene.intrinsics, depth_noise, frame_rng(seed, _moment(frame)))
+            depth = np.where(measured < 65.535, np.rint(measured * 1000.0), 0).astype(np.uint16)
             sens.add(scene.image, depth, None if lost else scene.camera_pose, stamp=frame * STEP // 1000)
             annotation.add(frame, np.zeros_like(scene.instances) if lost else _instances(scene))
 

@@ -1,5 +1,6 @@
 """A procedural tabletop world with exact truth: RGB-D scenes, instance masks, poses, and queries about them."""
 
+from lisa_ros.simulator.depth_noise import frame_rng, noisy_depth
 from lisa_ros.simulator.layout import SceneOptions
 from lisa_ros.simulator.queries import scene_queries
 from lisa_ros.simulator.query import TabletopQuery
@@ -13,7 +14,9 @@ __all__ = [
     "SceneStream",
     "StreamFrame",
     "TabletopQuery",
+    "frame_rng",
     "generate_scene",
+    "noisy_depth",
     "scene_at",
     "scene_queries",
 ]

@@ -14,6 +14,7 @@ from geometry_msgs.msg import PoseStamped
 from lifecycle_msgs.srv import ChangeState, GetState
 from lisa_ros.action import Segment
 from lisa_ros.msg import SegmentationResult
+from lisa_ros.srv import SubmitQuery
 from rcl_interfaces.srv import GetParameters, SetParameters
 from rclpy.action import ActionClient
 from rclpy.executors import SingleThreadedExecutor
@@ -114,8 +115,9 @@ class Robot(Node):
             "markers": MarkerArray,
             "answer": String,
         }
-        for topic, kind in kinds.items():
-            self.create_subscription(kind, topic, self.seen[topic].append, LATCHED)
+        self._kinds, self._listeners = kinds, {}
+        for topic in kinds:
+            self.listen(topic)
         self.create_subscription(DiagnosticArray, "/diagnostics", self._on_diagnostics, 10)
         self._streaming = None
         self._named_clients = {}
@@ -123,6 +125,14 @@ class Robot(Node):
     def _on_diagnostics(self, message):
         if message.status[0].name.startswith(self.get_namespace() + "/"):
             self.seen["diagnostics"].append(message.status[0])
+
+    def listen(self, topic):
+        """Subscribes to a topic, which all are from the start."""
+        listener = self.create_subscription(self._kinds[topic], topic, self.seen[topic].append, LATCHED)
+        self._listeners[topic] = listener
+
+    def stop_listening(self, topic):
+        self.destroy_subscription(self._listeners.pop(topic))
 
     # -- time
 
@@ -248,6 +258,15 @@ class Robot(Node):
             except AssertionError:
                 continue
         return self.call(kind, name, request)
+
+    def submit(self, text, **options):
+        """The response of the service `submit`."""
+        return self.call(SubmitQuery, "submit", SubmitQuery.Request(query=text, **{"with_cloud": True, **options}))
+
+    def result_with(self, query_id, timeout=20.0):
+        """The one result with an id."""
+        assert self.until(lambda: any(result.query_id == query_id for result in self.results), timeout)
+        return next(result for result in self.results if result.query_id == query_id)
 
     def trigger(self, name):
         return self.call(Trigger, name, Trigger.Request())

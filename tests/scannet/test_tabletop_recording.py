@@ -18,7 +18,7 @@ from lisa_ros.scannet.annotations import Annotation
 from lisa_ros.scannet.queries import KINDS, read_queries
 from lisa_ros.scannet.sens import SensReader
 from lisa_ros.scannet.truth import frame_truth
-from lisa_ros.simulator import scene_at
+from lisa_ros.simulator import frame_rng, noisy_depth, scene_at
 
 pytestmark = pytest.mark.unit
 
@@ -51,6 +51,22 @@ def test_frames_are_the_simulators(recording):
             if frame.pose is not None:
                 assert np.allclose(frame.pose, truth.camera_pose, atol=1e-6)
                 assert np.allclose(frame.camera.matrix, truth.intrinsics, rtol=1e-6)
+
+
+def test_depth_noise_changes_the_depth_and_nothing_else(recording, tmp_path, monkeypatch):
+    monkeypatch.setattr(tabletop, "HEIGHT", 96)
+    monkeypatch.setattr(tabletop, "WIDTH", 128)
+    noisy = tabletop.record_tabletop(tmp_path, index=2, frames=2, queries=1, depth_noise="realsense")
+    with SensReader(recording.files.sens) as exact, SensReader(noisy.files.sens) as reader:
+        for raw, clean in zip(reader, exact, strict=False):
+            truth = scene(raw.index)
+            moment = raw.index * STEP / 1e9
+            expected = noisy_depth(truth.depth, truth.intrinsics, "realsense", frame_rng(truth.seed, moment))
+            assert np.abs(raw.depth() / 1000.0 - expected).max() < 5.1e-4
+            assert (raw.depth() == 0).any() and (clean.color() == raw.color()).all()
+    with pytest.raises(ConfigurationError, match="'sonar'"):
+        tabletop.record_tabletop(tmp_path / "other", depth_noise="sonar")
+    assert not (tmp_path / "other").exists()
 
 
 def test_truth_of_queries_is_the_simulators(recording):

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from lisa_ros.simulator import generate_scene, scene_at
+from lisa_ros.simulator import frame_rng, generate_scene, noisy_depth, scene_at
 
 rclpy = pytest.importorskip("rclpy")
 
@@ -132,9 +132,37 @@ def test_moving_stream_tells_the_truth_of_every_image(listen, start_python, moti
     assert (pictures[0] != pictures[1]).any()
 
 
+@pytest.mark.parametrize("encoding", ["16UC1", "32FC1"])
+def test_depth_noise_of_a_sensor(listen, start_python, encoding):
+    listener = listen(f"/noisy_{encoding}")
+    start(
+        start_python, f"/noisy_{encoding}", seed=5, width=160, height=120, motion="camera", motion_rate=4.0,
+        depth_noise="kinect", depth_encoding=encoding,
+    )  # fmt: skip
+    listener.listen(lambda: len({seconds(s["scene_time"].time_ref) for s in listener.sets()}) >= 3)
+    for messages in listener.sets()[-2:]:
+        moment = seconds(messages["scene_time"].time_ref)
+        truth = scene_at(5, moment, "camera", 120, 160)
+        noisy = noisy_depth(truth.depth, truth.intrinsics, "kinect", frame_rng(5, moment))
+        if encoding == "16UC1":
+            depth = pixels(messages["depth"], np.uint16) / 1000.0
+            assert np.abs(depth - noisy).max() < 5.1e-4
+        else:
+            depth = pixels(messages["depth"], np.float32)
+            assert (depth == noisy).all()
+        assert ((depth == 0) == (noisy == 0)).all() and (depth == 0).any()
+        assert (pixels(messages["image"], np.uint8, 3) == truth.image).all()
+
+
 @pytest.mark.parametrize(
     ("parameters", "words"),
-    [({"motion": "wobble"}, "motion"), ({"width": 4}, "width"), ({"rate": 0.0}, "rate"), ({"seed": "many"}, "seed")],
+    [
+        ({"depth_noise": "sonar"}, "none, kinect, realsense"),
+        ({"motion": "wobble"}, "motion"),
+        ({"width": 4}, "width"),
+        ({"rate": 0.0}, "rate"),
+        ({"seed": "many"}, "seed"),
+    ],
 )
 def test_bad_parameters_end_the_node_with_a_reason(start_python, parameters, words):
     camera = start(start_python, "/bad", **parameters)
