@@ -19,31 +19,34 @@ _EVENTS = QoSProfile(
     reliability=ReliabilityPolicy.RELIABLE,
     durability=DurabilityPolicy.TRANSIENT_LOCAL,
 )
-# With a depth of 1 the next message replaces one that a reader has not received yet, so each gets this long to arrive.
-_DELIVERY = 0.05  # s
+_DELIVERY = 0.05  # s for a message to arrive before the next one replaces it
 _POLL = 0.005  # s
 
 
 class LatchedPublisher:
     """Reliable, transient local, depth 1: a late subscriber gets the last message.
 
+    lossless: each message gets a moment to arrive before the next one replaces it; without it a subscriber that is slow
+    gets the newest one.
+
     ROS has no way to take a latched message back, so `clear` replaces the DDS writer. Readers discover the new one
     within some hundredths of a second, for which its first message waits, `handover` s at most: only where a reader
     has died without a word is it waited to the end.
     """
 
-    def __init__(self, node: Node, kind: type, topic: str, handover: float = 0.2):
-        self._node, self._kind, self._topic, self._handover = node, kind, topic, handover
+    def __init__(self, node: Node, kind: type, topic: str, handover: float = 0.2, lossless: bool = False):
+        self._node, self._kind, self._topic = node, kind, topic
+        self._handover, self._lossless = handover, lossless
         self._publisher = node.create_publisher(kind, topic, LATCHED)
         self._readers_before = 0
         self._holds_message = False
 
     def publish(self, message):
-        """Publishes; gives the message before a moment to arrive."""
-        if self._holds_message:
-            self._publisher.wait_for_all_acked(_duration(_DELIVERY))
-        else:
+        """Publishes."""
+        if not self._holds_message:
             self._await_readers()
+        elif self._lossless:
+            self._publisher.wait_for_all_acked(_duration(_DELIVERY))
         self._publisher.publish(message)
         self._holds_message = True
 

@@ -31,7 +31,7 @@ class Outputs:
 
     def __init__(self, node: Node):
         self._node = node
-        self._result = LatchedPublisher(node, SegmentationResult, "result", _HANDOVER)
+        self._result = LatchedPublisher(node, SegmentationResult, "result", _HANDOVER, lossless=True)
         self._passing = EventPublisher(node, SegmentationResult, "result")
         self._publishers: dict[str, LatchedPublisher] = {}
         self._scene_diffs = PlanningSceneDiffs()
