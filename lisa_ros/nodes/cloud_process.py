@@ -1,4 +1,4 @@
-"""Clouds in a process of their own: open3d keeps Python's lock while it works, and the node has to answer meanwhile."""
+"""Clouds in a process of their own: numpy keeps Python's lock while it works, and the node has to answer meanwhile."""
 
 import multiprocessing
 import queue
@@ -15,7 +15,7 @@ from lisa_ros.errors import LisaError, NoDepthError, QueryCancelled
 from lisa_ros.nodes.clouds import CloudJob, Clouds, compute_clouds
 
 _POLL = 0.05  # s between two looks at whether the query was cancelled or the process hangs
-_START_TIMEOUT = 60.0  # s to load open3d, on a computer that is busy
+_START_TIMEOUT = 180.0  # s to compile its kernels, which it does once, on a computer that is busy
 _KILL_WAIT = 2.0  # s; longer only where the kernel itself holds the process
 
 
@@ -35,7 +35,7 @@ class CloudProcess:
         return self._child and self._child.pid
 
     def start(self):
-        """Starts the process, which goes on to load open3d."""
+        """Starts the process, which goes on to load, and the first time to compile, what clouds need."""
         self._stopped.clear()
         self._replace()
 
@@ -139,7 +139,7 @@ class _Child:
     def _serve(self):
         answer = None
         try:
-            self._pipe.recv()  # ready: open3d is loaded
+            self._pipe.recv()  # ready
             self._due_since = None
             while (item := self._jobs.get()) is not None:
                 job, answer = item
@@ -177,8 +177,9 @@ def _ended_error() -> NoDepthError:
 
 def serve(pipe: Connection):
     """The child: answers jobs until the parent is gone."""
-    import open3d  # noqa: F401 - takes seconds, which the first query should not
+    from lisa_ros.geometry.warming import warm_up  # numba, which the node itself does without
 
+    warm_up()
     with suppress(EOFError, OSError):
         pipe.send("ready")
         while True:

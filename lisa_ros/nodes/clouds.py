@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from lisa_ros.errors import InvalidImageError, NoDepthError
-from lisa_ros.geometry import CameraModel, CloudOptions, CloudReport, TargetClouds, target_clouds
+from lisa_ros.geometry import CameraModel, CloudOptions, CloudReport, TargetClouds
 from lisa_ros.image_messages import camera_model, to_depth
 from lisa_ros.nodes.queries import Query
 from lisa_ros.nodes.settings import Settings
@@ -73,6 +73,8 @@ def up_direction(settings: Settings, pose: np.ndarray | None) -> np.ndarray | No
 
 def compute_clouds(job: CloudJob) -> Clouds:
     """Raises NoDepthError where no target can have a cloud, with the reasons."""
+    from lisa_ros.geometry import target_clouds  # numba, which the node itself does without
+
     try:
         targets = target_clouds(
             job.masks, job.depth, job.image, job.camera, job.options, job.pose, job.up, job.with_scene
