@@ -43,6 +43,7 @@ os.environ.update(
     FASTDDS_DEFAULT_PROFILES_FILE=str(ROOT / "config" / "fastdds.xml"),  # as the launch file sets it
     PYTHONUNBUFFERED="1",
     OMP_NUM_THREADS="1",                        # torch's threads would only get in each other's way
+    OMP_WAIT_POLICY="PASSIVE",                  # as the package sets it, also where a test imports torch first
 )
 
 

@@ -7,6 +7,8 @@ from collections.abc import Callable
 from itertools import count
 from multiprocessing.connection import Connection
 
+import cv2
+
 from lisa_ros.errors import LisaError, NoDepthError, QueryCancelled
 from lisa_ros.nodes.clouds import CloudJob, Clouds, compute_clouds
 
@@ -68,6 +70,7 @@ class CloudProcess:
 
 def serve(pipe: Connection):
     """The child: answers jobs until the parent is gone."""
+    cv2.setNumThreads(1)  # as in running.run
     import open3d  # noqa: F401 - takes seconds, which the first query should not
 
     while True:
