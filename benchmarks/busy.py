@@ -34,8 +34,8 @@ class Model:
     def __init__(self, way: str):
         own = (WAIT_POLICY, "OMP_NUM_THREADS")
         environment = {name: value for name, value in os.environ.items() if name not in own}
-        self._child = subprocess.Popen([sys.executable, "-W", "ignore", __file__, "--serve", way], env=environment, text=True,
-                                       stdin=subprocess.PIPE, stdout=subprocess.PIPE)  # fmt: skip
+        self._child = subprocess.Popen([sys.executable, "-W", "ignore", __file__, "--serve", way], env=environment,
+                                       text=True, stdin=subprocess.PIPE, stdout=subprocess.PIPE)  # fmt: skip
 
     def __enter__(self) -> "Model":
         self.facts = json.loads(self._child.stdout.readline())
