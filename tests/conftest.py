@@ -13,6 +13,7 @@ import time
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -45,6 +46,11 @@ os.environ.update(
     OMP_NUM_THREADS="1",                        # torch's threads would only get in each other's way
     OMP_WAIT_POLICY="PASSIVE",                  # as the package sets it, also where a test imports torch first
 )
+
+
+# One profile for all property tests: on a machine that does other work too, how long an example takes says nothing.
+settings.register_profile("lisa_ros", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("lisa_ros")
 
 
 def pytest_report_header():
