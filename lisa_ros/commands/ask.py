@@ -70,7 +70,8 @@ def _write(folder: Path, image, result, model: str) -> dict:
         targets.append(facts)
     if result.targets:
         write_mask(folder / "mask.png", result.union_mask)
-    seconds = result.seconds | {"total": result.seconds["total"] + result.seconds["encode"]}  # one image, one question
+    stages = {stage: value for stage, value in result.seconds.items() if stage != "total"}
+    seconds = stages | {"total": sum(stages.values())}  # of the one image and its one question
     report = {
         "query": result.query,
         "answer": result.answer,
@@ -102,4 +103,5 @@ def _print_summary(result, report: dict, folder: Path):
     if result.truncated:
         print("  the answer was cut at its token limit; --max-new-tokens N allows more")
     seconds = report["seconds"]
-    print(f"  {seconds['total']:.2f} s, {seconds['encode']:.2f} of them for the image; pictures and answer in {folder}")
+    image = seconds.get("encode", 0.0)
+    print(f"  {seconds['total']:.2f} s, {image:.2f} of them for the image; pictures and answer in {folder}")
