@@ -1,7 +1,8 @@
 # Everything on a machine that has python3, git and make; the first call sets up what it needs. See `make help`.
 .DEFAULT_GOAL := help
 .PHONY: help setup demo evaluate test lint clean
-PYTHON ?= python3
+# Empty: that of .venv, or python3
+PYTHON ?=
 BIN := .venv/bin
 # Set by ROS wheels of another environment; inherited, it makes python load that one's libraries.
 unexport _ROS_WHEELS_BOOTSTRAP_COMPLETE

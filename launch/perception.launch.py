@@ -5,7 +5,7 @@ from launch.actions import DeclareLaunchArgument, OpaqueFunction, SetEnvironment
 from launch_ros.actions import Node
 from launch_ros.parameter_descriptions import ParameterValue
 
-from lisa_ros import graph
+from lisa_ros import cpu_threads, graph
 
 
 def generate_launch_description() -> LaunchDescription:
@@ -37,5 +37,7 @@ def node(process: graph.Process) -> Node:
         parameters=parameters,
         ros_arguments=["--log-level", process.log_level],
         output="screen",
+        # Of this node alone: what other nodes of the same launch do while they wait is not ours to say.
+        additional_env=cpu_threads.environment(),
         emulate_tty=True,
     )

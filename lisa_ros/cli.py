@@ -8,6 +8,7 @@ import argparse
 import sys
 from importlib import import_module
 
+from lisa_ros.cpu_threads import wait_passively
 from lisa_ros.errors import LisaError
 
 COMMANDS = {
@@ -28,6 +29,7 @@ def main(argv: list[str] | None = None) -> int:
     # The word decides which one module is imported: --help and wrong commands answer at once.
     chosen = argv[0] if argv and argv[0] in COMMANDS else None
     args = _parser(chosen).parse_args(argv)
+    wait_passively()  # before a command loads torch
     try:
         return import_module(COMMANDS[args.command][0]).run(args)
     except LisaError as error:

@@ -47,7 +47,7 @@ class Process:
     namespace: str
     remappings: tuple[tuple[str, str], ...] = ()
     parameter_files: tuple[Path, ...] = ()
-    parameters: Mapping[str, str | bool] = field(default_factory=dict)
+    parameters: Mapping[str, str | bool | int] = field(default_factory=dict)
     log_level: str = "info"
 
 
@@ -74,6 +74,8 @@ ARGUMENTS = (
     Argument("vision_tower", "CLIP tower: directory or hub id", parameter_of=_PERCEPTION),
     Argument("precision", "fp32, bf16, fp16, int8 or nf4", parameter_of=_PERCEPTION),
     Argument("device", "auto, cpu, cuda or cuda:N", parameter_of=_PERCEPTION),
+    Argument("threads", "Threads of the CPU for one operation of the model; 0: torch's own choice", kind=int,
+             parameter_of=_PERCEPTION),
     Argument("target_frame", "Frame of clouds and boxes", parameter_of=_PERCEPTION),
 )
 _BY_NAME = {argument.name: argument for argument in ARGUMENTS}
@@ -142,10 +144,13 @@ def _is_word(value) -> bool:
     return isinstance(value, str)
 
 
-def _read(argument: Argument, word: str) -> str | bool:
-    if argument.kind is not bool:
-        return word
+def _read(argument: Argument, word: str) -> str | bool | int:
     try:
-        return {"true": True, "false": False}[word.lower()]
-    except KeyError:
-        raise ConfigurationError(f"{argument.name}:={word} must be true or false") from None
+        return {bool: _read_bool, int: int, str: str}[argument.kind](word)
+    except (KeyError, ValueError):
+        wanted = "true or false" if argument.kind is bool else "a whole number"
+        raise ConfigurationError(f"{argument.name}:={word} must be {wanted}") from None
+
+
+def _read_bool(word: str) -> bool:
+    return {"true": True, "false": False}[word.lower()]

@@ -12,7 +12,7 @@ import time
 from contextlib import suppress
 from pathlib import Path
 
-from lisa_ros import graph
+from lisa_ros import cpu_threads, graph
 from lisa_ros.errors import ConfigurationError
 
 SHUTDOWN = ((signal.SIGINT, 10.0), (signal.SIGTERM, 5.0), (signal.SIGKILL, 5.0))  # and the patience after each, s
@@ -150,7 +150,8 @@ def command(process: graph.Process, folder: Path) -> list[str]:
 
 
 def _child_environment() -> dict[str, str]:
-    environment = {**os.environ, **graph.environment(), "PYTHONUNBUFFERED": "1", graph.PARENT: str(os.getpid())}
+    environment = {**os.environ, **graph.environment(), **cpu_threads.environment()}
+    environment |= {"PYTHONUNBUFFERED": "1", graph.PARENT: str(os.getpid())}
     if sys.stdout.isatty():
         environment.setdefault("RCUTILS_COLORIZED_OUTPUT", "1")
     if "AMENT_PREFIX_PATH" not in environment:  # ROS from wheels: packages lie in the virtual environment

@@ -13,6 +13,7 @@ import time
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -43,7 +44,13 @@ os.environ.update(
     FASTDDS_DEFAULT_PROFILES_FILE=str(ROOT / "config" / "fastdds.xml"),  # as the launch file sets it
     PYTHONUNBUFFERED="1",
     OMP_NUM_THREADS="1",                        # torch's threads would only get in each other's way
+    OMP_WAIT_POLICY="PASSIVE",                  # as the package sets it, also where a test imports torch first
 )
+
+
+# One profile for all property tests: on a machine that does other work too, how long an example takes says nothing.
+settings.register_profile("lisa_ros", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("lisa_ros")
 
 
 def pytest_report_header():

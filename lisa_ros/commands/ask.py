@@ -70,13 +70,15 @@ def _write(folder: Path, image, result, model: str) -> dict:
         targets.append(facts)
     if result.targets:
         write_mask(folder / "mask.png", result.union_mask)
+    stages = {stage: value for stage, value in result.seconds.items() if stage != "total"}
+    seconds = stages | {"total": sum(stages.values())}  # of the one image and its one question
     report = {
         "query": result.query,
         "answer": result.answer,
         "targets": targets,
         "union": "mask.png" if result.targets else None,
         "truncated": result.truncated,
-        "seconds": {stage: round(seconds, 4) for stage, seconds in result.seconds.items()},
+        "seconds": {stage: round(value, 4) for stage, value in seconds.items()},
         "model": model,
     }
     (folder / "answer.txt").write_text(result.answer + "\n", encoding="utf-8")
@@ -100,4 +102,6 @@ def _print_summary(result, report: dict, folder: Path):
         print("  nothing segmented")
     if result.truncated:
         print("  the answer was cut at its token limit; --max-new-tokens N allows more")
-    print(f"  {result.seconds.get('total', 0):.2f} s, pictures and answer in {folder}")
+    seconds = report["seconds"]
+    image = seconds.get("encode", 0.0)
+    print(f"  {seconds['total']:.2f} s, {image:.2f} of them for the image; pictures and answer in {folder}")

@@ -12,7 +12,7 @@ PACKAGED_MODEL = "tabletop"
 def add_model_arguments(
     parser: argparse.ArgumentParser, default: str | None = PACKAGED_MODEL, *, required: bool = False
 ):
-    """--model, --vision-tower, --precision, --device, --conv-type. required: a --model must be named."""
+    """--model, --vision-tower, --precision, --device, --conv-type, --threads. required: a --model must be named."""
     group = parser.add_argument_group("model")
     group.add_argument(
         "--model",
@@ -31,6 +31,13 @@ def add_model_arguments(
     )
     group.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N (default: %(default)s)")
     group.add_argument("--conv-type", metavar="T", help="conversation template, if not the checkpoint's")
+    group.add_argument(
+        "--threads",
+        type=int,
+        default=0,
+        metavar="N",
+        help="of the CPU for one operation; 0: torch's own choice, one for each core or OMP_NUM_THREADS (default: 0)",
+    )
 
 
 def load_lisa(args: argparse.Namespace):
@@ -45,6 +52,7 @@ def load_lisa(args: argparse.Namespace):
         device=args.device,
         precision=args.precision,
         conv_type=args.conv_type,
+        threads=args.threads,
     )
 
 

@@ -80,7 +80,7 @@ def _options(args: argparse.Namespace):
     asking = Asking(_NODE_MODE[args.mode], args.max_new_tokens)
     model = {
         "source": _place(args.model), "vision_tower": _place(args.vision_tower), "device": args.device,
-        "precision": args.precision, "conv_type": args.conv_type,
+        "precision": args.precision, "conv_type": args.conv_type, "threads": args.threads,
     }  # fmt: skip
     asked = {"queries": queries and str(queries), "boundary": args.boundary, "mode": args.mode,
              "max_new_tokens": args.max_new_tokens}  # fmt: skip
@@ -89,7 +89,7 @@ def _options(args: argparse.Namespace):
         out=args.out,
         load=ModelLoader(model),
         asking=asking,
-        arguments=asked | {name: value for name, value in model.items() if name != "device"},
+        arguments=asked | {name: value for name, value in model.items() if name not in ("device", "threads")},
         ray=args.ray,
         workers=args.workers,
         device=args.device,

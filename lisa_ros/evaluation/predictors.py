@@ -1,15 +1,15 @@
 """The two ways to ask a model, never mixed in one score."""
 
 import hashlib
-from typing import Protocol
-
-import torch
-from torch import nn
+from typing import TYPE_CHECKING, Protocol
 
 from lisa_ros.inference.conversation import MAX_NEW_TOKENS
 from lisa_ros.inference.engine import Lisa
 from lisa_ros.inference.loaded import EncodedFrame
 from lisa_ros.types import SegmentationResult, Turn
+
+if TYPE_CHECKING:
+    from torch import nn
 
 
 class Predictor(Protocol):
@@ -53,8 +53,10 @@ class Generative:
         return self.lisa.chat(frame, question, max_new_tokens=self.max_new_tokens)
 
 
-def weights_digest(network: nn.Module) -> str:
+def weights_digest(network: "nn.Module") -> str:
     """Tells checkpoints apart whatever they are called: a digest of a few numbers of every weight."""
+    import torch  # not above: lisa_ros.inference has to be imported before it, see cpu_threads
+
     digest = hashlib.sha256()
     for name, weight in sorted(network.named_parameters()):
         flat = weight.detach().reshape(-1)

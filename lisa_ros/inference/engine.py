@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from lisa_ros.cpu_threads import check_wait_policy, set_threads
 from lisa_ros.inference.conversation import Conversation
 from lisa_ros.inference.generation import Prefix, choose, prefill, probability
 from lisa_ros.inference.loaded import Cancelled, EncodedFrame, LoadedModel, total
@@ -43,6 +44,7 @@ class Lisa(LoadedModel):
         precision: str = "fp32",
         sam: Mapping[str, object] | None = None,
         conv_type: str | None = None,
+        threads: int = 0,
     ) -> "Lisa":
         """Loads a checkpoint: a directory in the published layout, a hub id, or the name of a packaged model.
 
@@ -50,10 +52,14 @@ class Lisa(LoadedModel):
         device: "auto" (GPU if there is one), "cpu", "cuda", "cuda:N".
         precision: "fp32", "bf16", "fp16"; "int8" or "nf4" for the language model's linear layers alone.
         sam: Segment Anything's sizes where the weights' shapes do not tell them; conv_type: the prompt template.
+        threads: torch's on the CPU, see `cpu_threads.set_threads`; 0: its own choice.
         Raises CheckpointError naming what is wrong with the files, ConfigurationError for a bad argument,
         MemoryBudgetError if the weights do not fit.
         """
         where = resolve_device(device)
+        set_threads(threads)
+        if where.type == "cpu":
+            check_wait_policy()
         dtype = float_type(precision, where)
         if conv_type:
             get_template(conv_type)

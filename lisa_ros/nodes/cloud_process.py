@@ -11,6 +11,8 @@ from concurrent.futures import Future, wait
 from contextlib import suppress
 from multiprocessing.connection import Connection
 
+import cv2
+
 from lisa_ros.errors import LisaError, NoDepthError, QueryCancelled
 from lisa_ros.nodes.clouds import CloudJob, Clouds, compute_clouds
 
@@ -178,6 +180,8 @@ def _ended_error() -> NoDepthError:
 def serve(pipe: Connection):
     """The child: answers jobs until the parent is gone."""
     from lisa_ros.geometry.warming import warm_up  # numba, which the node itself does without
+
+    cv2.setNumThreads(1)  # as in running.run
 
     warm_up()
     with suppress(EOFError, OSError):

@@ -22,6 +22,7 @@ def load_lisa(settings: Settings):
         device=settings.device,
         precision=settings.precision,
         conv_type=settings.conv_type or None,
+        threads=settings.threads,
     )
 
 

@@ -8,6 +8,7 @@ import time
 import traceback
 from collections.abc import Callable
 
+import cv2
 import rclpy
 from rclpy.exceptions import InvalidParameterTypeException, InvalidParameterValueException
 from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
@@ -26,6 +27,8 @@ def run(create: Callable, args=None) -> int:
     close() says whether all threads have ended. Returns the exit status: 0, or 2 where ROS' arguments or the parameters
     are no good.
     """
+    # Operations on a camera's image gain nothing by more, and beside busy processes one thread waits for the other.
+    cv2.setNumThreads(1)
     try:
         # rclpy's own handlers end the context at once, and then the last results could not be published.
         rclpy.init(args=args, signal_handler_options=SignalHandlerOptions.NO)

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any
 
+from lisa_ros.cpu_threads import MOST as MOST_THREADS
 from lisa_ros.errors import ConfigurationError
 from lisa_ros.geometry import CloudOptions
 
@@ -49,6 +50,14 @@ class Settings:
     device: str = _setting("auto", "Where the model runs: auto, cpu, cuda or cuda:N", at_configure=True)
     conv_type: str = _setting(
         "", "Conversation template; empty: the one that belongs to the checkpoint", at_configure=True
+    )
+    threads: int = _setting(
+        0,
+        "Threads of the CPU for one operation of the model; 0: torch's own choice, one for each core or "
+        "OMP_NUM_THREADS. See \"On a busy computer\"",
+        low=0,
+        high=MOST_THREADS,
+        at_configure=True,
     )
     autostart: bool = _setting(True, "Configure and activate at start, without a lifecycle manager", fixed=True)
 

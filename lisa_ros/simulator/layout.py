@@ -15,6 +15,7 @@ from lisa_ros.simulator.shapes import CATEGORIES, build
 MAX_OBJECTS = 15
 _GAP = 0.012  # m between footprints
 _ATTEMPTS = 80
+_DRAWS = 100
 _ELEVATION = {
     "default": (28.0, 60.0),
     "low": (17.0, 26.0),
@@ -27,7 +28,7 @@ _TEXTURES = {"seen": (0, 1, 1, 2, 3, 4, 5), "unseen": (6, 7, 8, 9)}
 class SceneOptions:
     """How scenes are drawn.
 
-    objects: fewest and most objects (1..15; fewer where no room is left).
+    objects: fewest and most objects (1..15). Where no room is left, fewer than were drawn, but never fewer than these.
     camera: elevation "default", "low", "high", or "other" (low or high).
     textures: of the grounds, "seen" (training) or "unseen".
     noise: multiplies the sensor noise. blur: added Gaussian sigma in pixels of a 256-wide image.
@@ -117,8 +118,28 @@ def camera_of(layout: Layout, height: int, width: int, swing: float = 0.0) -> Ca
 
 
 def sample_layout(seed: int, options: SceneOptions, aspect: float = 0.75) -> Layout:
-    """Draws a layout. aspect: height / width of the image that it is made for."""
-    rng = np.random.default_rng(seed)
+    """Draws a layout, and draws it anew where the objects that found a place are too few.
+
+    Args:
+        seed: Whole number of at least 0.
+        options: How it is drawn.
+        aspect: Height / width of the image that it is made for.
+
+    Raises:
+        ConfigurationError: If the fewest objects do not fit into an image of that shape, in any of many draws.
+    """
+    for draw in range(_DRAWS):
+        # The first draw of a seed is that of all versions: data sets and models name scenes by their seeds.
+        layout = _draw_layout(np.random.default_rng((seed, draw) if draw else seed), seed, options, aspect)
+        if len(layout.objects) >= options.objects[0]:
+            return layout
+    raise ConfigurationError(
+        f"no scene of seed {seed} has room for {options.objects[0]} objects in an image {aspect:.2g} times as high as "
+        "wide; ask for fewer, or for an image that is less narrow"
+    )
+
+
+def _draw_layout(rng: np.random.Generator, seed: int, options: SceneOptions, aspect: float) -> Layout:
     count = int(rng.integers(options.objects[0], options.objects[1] + 1))
     room = _sample_room(rng, options)
     camera = ("low", "high")[rng.integers(2)] if options.camera == "other" else options.camera

@@ -94,6 +94,12 @@ def test_an_output_that_cannot_be_a_directory_is_named(capsys, tmp_path):
     assert_one_line_error(capsys, "a.png")
 
 
+def test_a_number_of_threads_out_of_its_limits_is_named(capsys, tmp_path):
+    Image.new("RGB", (8, 8)).save(tmp_path / "a.png")
+    assert run("ask", tmp_path / "a.png", "the mug", "--threads", "-1", "--out", tmp_path / "out") == 2
+    assert_one_line_error(capsys, "threads=-1", "0 (torch's own choice)")
+
+
 def test_a_directory_without_a_checkpoint_is_named(capsys, tmp_path):
     Image.new("RGB", (8, 8)).save(tmp_path / "a.png")
     (tmp_path / "model").mkdir()
@@ -112,7 +118,10 @@ def test_ask_answers_and_writes_masks_overlay_and_answer(capsys, tmp_path, check
     assert run("ask", picture, "the red thing", "--out", tmp_path, "--max-new-tokens", 20, *model) == 0
     printed = capsys.readouterr().out
     report = json.loads((tmp_path / "answer.json").read_text(encoding="utf-8"))
-    assert report["query"] == "the red thing" and report["seconds"]["total"] > 0
+    assert report["query"] == "the red thing"
+    stages = [seconds for stage, seconds in report["seconds"].items() if stage != "total"]
+    assert report["seconds"]["encode"] > 0 and report["seconds"]["total"] == pytest.approx(sum(stages), abs=0.001)
+    assert f"{report['seconds']['total']:.2f} s, {report['seconds']['encode']:.2f} of them for the image" in printed
     size = Image.open(picture).size
     assert Image.open(tmp_path / "overlay.png").size == size
     assert (tmp_path / "answer.txt").read_text(encoding="utf-8") == report["answer"] + "\n"

@@ -22,6 +22,7 @@ def test_the_declared_settings_are_those_of_the_two_classes():
     [
         ({"precision": "fp8"}, "fp8"),
         ({"mode": ""}, "mode"),
+        ({"threads": 1000}, "threads=1000 must lie between 0 and 256"),
         ({"model": ""}, "model"),
         ({"queue_size": -1}, "queue_size=-1"),
         ({"image_timeout": float("nan")}, "nan"),

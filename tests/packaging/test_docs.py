@@ -20,7 +20,9 @@ def section(title: str) -> str:
 
 def parameter_row(setting: Setting) -> str:
     """A row of the table of parameters."""
-    default = {(): "[]", True: "true", False: "false"}.get(setting.default, setting.default)
+    default = setting.default
+    if isinstance(default, (bool, tuple)):
+        default = {(): "[]", True: "true", False: "false"}[default]
     if setting.choices:
         values = ", ".join(setting.choices)
     else:

@@ -36,8 +36,8 @@ def test_arguments_have_the_kind_of_the_parameters_that_they_set():
 
 
 def test_words_become_typed_parameters():
-    [process] = graph.processes({"model": "7", "autostart": "False", "use_sim_time": "true"})
-    assert process.parameters == {"model": "7", "autostart": False, "use_sim_time": True}
+    [process] = graph.processes({"model": "7", "autostart": "False", "use_sim_time": "true", "threads": "2"})
+    assert process.parameters == {"model": "7", "autostart": False, "use_sim_time": True, "threads": 2}
 
 
 @pytest.mark.parametrize("path", CAMERA_FILES, ids=lambda path: path.stem)
@@ -66,6 +66,7 @@ def test_simulator_starts_a_camera_on_the_topics_of_the_node():
 @pytest.mark.parametrize(("values", "words"), [
     ({"modle": "x"}, ("modle", "did you mean model")),
     ({"autostart": "maybe"}, ("autostart", "true or false")),
+    ({"threads": "two"}, ("threads:=two", "whole number")),
     ({"camera": "kinect"}, ("kinect", "realsense", "zed")),
     ({"params_file": "/nonexistent.yaml"}, ("/nonexistent.yaml", "rtx3090_lisa7b")),
 ])

@@ -7,6 +7,8 @@ from types import ModuleType, SimpleNamespace
 
 import pytest
 
+from lisa_ros.cpu_threads import environment
+
 pytestmark = pytest.mark.unit
 
 LAUNCH = Path(__file__).parents[2] / "launch"
@@ -56,5 +58,6 @@ def test_the_perception_node_gets_its_arguments(start):
     *_, perception, camera = start("perception.launch.py", camera="simulator", namespace="robot1/lisa", model="7")
     assert (perception.executable, camera.executable) == ("perception_node", "camera_node")
     assert perception.namespace == camera.namespace == "robot1/lisa" and perception.package == "lisa_ros"
+    assert perception.additional_env == environment()
     *_, given = perception.parameters
     assert given["model"].words == ("7",) and given["model"].value_type is str

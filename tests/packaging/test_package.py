@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 from catkin_pkg.package import parse_package
 from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
 
 from lisa_ros import resources
 
@@ -24,10 +25,15 @@ MANIFEST = parse_package(str(ROOT / "package.xml"))
 DISTRIBUTIONS = {"cv2": "opencv-python-headless", "PIL": "pillow", "yaml": "pyyaml"}
 
 
+def requirement_lines(name: str) -> list[str]:
+    """The requirements of requirements/<name>.txt."""
+    lines = [line.split("#")[0].strip() for line in (ROOT / "requirements" / f"{name}.txt").read_text().splitlines()]
+    return [line for line in lines if line]
+
+
 def pins(name: str) -> dict[str, str]:
     """Distribution -> version specifier, as requirements/<name>.txt says for this Python."""
-    lines = [line.split("#")[0].strip() for line in (ROOT / "requirements" / f"{name}.txt").read_text().splitlines()]
-    found = [Requirement(line) for line in lines if line]
+    found = [Requirement(line) for line in requirement_lines(name)]
     wanted = [requirement for requirement in found if requirement.marker is None or requirement.marker.evaluate()]
     return {requirement.name.lower().replace("_", "-"): str(requirement.specifier) for requirement in wanted}
 
@@ -125,3 +131,25 @@ def test_resources_are_found_in_an_install_prefix(tmp_path, monkeypatch):
     monkeypatch.setattr(resources, "PACKAGE", package)
     assert resources.share_directory() == share
     assert resources.version() == MANIFEST.version
+
+
+def test_constraints_name_the_version_of_everything_that_setup_installs():
+    """Those that others bring included; after a change of pins: scripts/freeze.sh."""
+    lines = (ROOT / "requirements/constraints.txt").read_text().splitlines()
+    named = {canonicalize_name(name): version for name, _, version in (line.partition("==") for line in lines)}
+    files = re.findall(r"REQUIREMENTS=\(requirements/\{(.*)\}\.txt\)", (ROOT / "scripts/setup.sh").read_text())[0]
+    waiting = [(Requirement(word), ("",)) for name in files.split(",") for word in requirement_lines(name)]
+    seen = {}
+    while waiting:
+        one, extras = waiting.pop()
+        if one.marker and not any(one.marker.evaluate({"extra": extra}) for extra in extras):
+            continue
+        asked = ("", *one.extras)
+        name = canonicalize_name(one.name)
+        if seen.get(name) == asked:
+            continue
+        seen[name] = asked
+        found = importlib.metadata.distribution(one.name)
+        assert named.get(name) == found.version, f"{found.name} {found.version}: run scripts/freeze.sh"
+        waiting += [(Requirement(word), asked) for word in found.requires or ()]
+    assert len(seen) > 150

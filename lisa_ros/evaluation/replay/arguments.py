@@ -7,7 +7,7 @@ from lisa_ros import graph
 from lisa_ros.errors import ConfigurationError
 from lisa_ros.graph import Argument
 
-_NODE = ("params_file", "model", "vision_tower", "precision", "device")
+_NODE = ("params_file", "model", "vision_tower", "precision", "device", "threads")
 _TIMEOUT = 120.0
 
 ARGUMENTS = (
