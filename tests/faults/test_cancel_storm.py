@@ -31,7 +31,7 @@ def robot(start_node):
 
 def pause(robot, chance):
     """A moment in which a query reaches one stage or another."""
-    end = robot.stamp() + round(chance.choice((0.0, 0.005, 0.02, 0.06, 0.2)) * 1e9)
+    end = robot.stamp() + round(chance.choice((0.0, 0.005, 0.02, 0.05, 0.12)) * 1e9)
     robot.until(lambda: robot.stamp() >= end)
 
 
