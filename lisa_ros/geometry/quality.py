@@ -71,8 +71,8 @@ def warnings(
         found.append(f"little_seen: about {visible_share:.0%} of the target's surface was seen")
     if standing.plane is None and standing.facing:
         found.append(
-            "no_support: the camera looks straight at a plane, which may be a table or a wall; for an upright box and a "
-            "grasp set the parameter up, or target_frame"
+            "no_support: the camera looks straight at a plane, which may be a table or a wall; for an upright box and "
+            "a grasp set the parameter up, or target_frame"
         )
     elif standing.plane is None:
         found.append("no_support: no plane was found that the target stands on, so that no grasp is suggested")
