@@ -48,7 +48,9 @@ def test_words_on_the_topic_get_one_complete_result(robot):
 
 
 def test_the_box_and_the_clouds_are_where_the_object_is(robot):
+    assert robot.set(up=[0.0, -1.0, 0.0]) == [(True, "")]  # the plane behind the squares is a wall and no table
     result = robot.ask_about(robot.show(), "the red square")
+    assert robot.set(up=[]) == [(True, "")]
     target = result.targets[0]
     # columns 40 to 80 of 160 at f = 150 px and 0.9 m: 24 cm wide, its centre 12 cm left of the axis
     assert target.has_box and target.depth_coverage == pytest.approx(1.0)
