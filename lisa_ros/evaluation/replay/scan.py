@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from lisa_ros.errors import RecordingError
+from lisa_ros.inference.queries import normalise
 from lisa_ros.recordings.bag_reader import RgbdBag
 from lisa_ros.recordings.topics import index_of_stamp, stamp_of_index
 from lisa_ros.scannet.annotations import Annotation
@@ -185,7 +186,7 @@ class Scan:
             for query in self.queries:
                 if not query.asks_about(frame):
                     continue
-                text = query.text.strip()  # as a model is asked
+                text = normalise(query.text)  # as a model is asked
                 if text in asked:
                     raise RecordingError(f"frame {frame} of {self.scene} is asked {text!r} twice; ask it once")
                 asked.add(text)
