@@ -7,7 +7,7 @@ from types import MappingProxyType
 import numpy as np
 
 from lisa_ros.datasets.coco_masks import segmentation_mask
-from lisa_ros.datasets.files import by_id, format_of, pictures, read_json, read_plain_pickle, whole_text
+from lisa_ros.datasets.files import by_id, content_digest, format_of, pictures, read_json, read_plain_pickle, whole_text
 from lisa_ros.datasets.lazy import LazyTurns
 from lisa_ros.errors import DatasetError
 from lisa_ros.types import Sample, TruthTarget, Turn
@@ -83,6 +83,12 @@ class ReferDataset:
     def files(self, index: int) -> tuple[Path, ...]:
         """The sample's picture."""
         return (self.images_folder / self.images[index].file_name,)
+
+    def digest(self, index: int) -> str:
+        """Changes with whatever the sample is made of. Raises DatasetError."""
+        phrases = self.phrases[index]
+        drawn = {number: self.segmentations[number] for _, ids in phrases for number in ids}
+        return content_digest(self.files(index), self.images[index].size, phrases, sorted(drawn.items()))
 
     def __getitem__(self, index: int) -> Sample:
         image, phrases = self.images[index].read(self.images_folder), self.phrases[index]
