@@ -82,6 +82,10 @@ class Annotation:
             self._last = frame, self._read(frame)
         return self._last[1]
 
+    def data(self, frame: int) -> tuple[bytes, bytes]:
+        """Bytes of a frame's instance and label image as they are; b"" for one that is not there or damaged."""
+        return _data(self._instances, frame), _data(self._labels, frame)
+
     def _read(self, frame: int) -> np.ndarray:
         instances, labels = self._instances.read(frame), self._labels.read(frame)
         if instances.shape != labels.shape:
@@ -109,6 +113,13 @@ class Annotation:
                 f"{self._labels.path}, frame {frame}: object {item.id} ({item.label!r}) has label {found}, the table "
                 f"says {expected}; instance and label images belong to different annotations"
             )
+
+
+def _data(archive: ImageArchive, frame: int) -> bytes:
+    try:
+        return archive.data(frame)
+    except RecordingError:
+        return b""
 
 
 def read_aggregation(path: Path) -> dict[int, SceneObject]:
