@@ -1,6 +1,5 @@
 """`lisa-ros eval` on published data sets: files, pages, tables, exit status."""
 
-import argparse
 import json
 import re
 import shutil
@@ -10,10 +9,11 @@ import pytest
 
 from lisa_ros import Lisa
 from lisa_ros.cli import main
-from lisa_ros.commands.evaluate_sets import open_dataset, open_predictor
+from lisa_ros.commands.evaluate_sets import open_dataset
 from lisa_ros.errors import MemoryBudgetError
 from lisa_ros.evaluation.benchmark_report import text_table, warnings, write_benchmark
 from lisa_ros.evaluation.digests import Digests
+from lisa_ros.evaluation.predictors import TeacherForced
 from lisa_ros.evaluation.rows import Identity, Log, Row
 from lisa_ros.evaluation.run import evaluate, read_current
 from lisa_ros.evaluation.summary import chosen_examples, summarise
@@ -188,11 +188,8 @@ def rows_of(directory):
 
 def test_pictures_that_cannot_be_shown_are_told(data, tmp_path, capsys):
     dataset = open_dataset("reasonseg", tmp_path / "data", "val")
-    args = argparse.Namespace(
-        mode="teacher_forced", max_new_tokens=None, model=TINY / "lisa_hf", vision_tower=TINY / "clip_tiny",
-        device="cpu", precision="fp32", conv_type=None,
-    )  # fmt: skip
-    predictor = open_predictor(args)
+    lisa = Lisa.from_pretrained(TINY / "lisa_hf", vision_tower=TINY / "clip_tiny", device="cpu")
+    predictor = TeacherForced(lisa)
     log = evaluate(dataset, predictor, "reasonseg", tmp_path, first_wording=True)
     (data / "v0.jpg").write_bytes(b"")
     change(data / "v1.json", text=["something else"])
