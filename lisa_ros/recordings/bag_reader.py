@@ -58,7 +58,7 @@ class RgbdFrame:
     index: the frame of the recording, read off the stamp where the bag follows the rule of `topics`, counted otherwise.
     stamp: ns, of the image. frame_id: the camera's optical frame. pose: (4, 4) float64 world <- optical frame at the
     stamp, None where the bag has none. pose_frame: which frame that world is, "" without a pose. messages: role ("tf",
-    "camera_info", "depth_info", "depth", "image") -> message.
+    "camera_info", "depth_info", "depth", "image") -> message. trust_frames: as of RgbdBag.
     """
 
     index: int
@@ -67,21 +67,42 @@ class RgbdFrame:
     pose: np.ndarray | None
     pose_frame: str
     messages: dict[str, BagMessage]
+    trust_frames: bool = False
 
     def color(self) -> np.ndarray:
         """(H, W, 3) uint8 RGB, to the pixel what the perception node decodes. Raises InvalidImageError."""
         return to_rgb(self.messages["image"].message)
 
     def depth(self) -> np.ndarray | None:
-        """(h, w) float32 m, 0 = invalid; None where no depth belongs to the image. Raises InvalidImageError."""
-        return to_depth(self.messages["depth"].message) if "depth" in self.messages else None
+        """(h, w) float32 m, 0 = invalid; None where no depth belongs to the image.
+
+        Raises InvalidImageError, also for depth of another frame than the image's: it does not lie on it.
+        """
+        if "depth" not in self.messages:
+            return None
+        self._check_frame("depth", "register it to the colour image in the driver")
+        return to_depth(self.messages["depth"].message)
 
     @property
     def camera(self) -> CameraModel:
-        """Intrinsics of the rectified colour image. Raises InvalidImageError where there are none, or unusable ones."""
+        """Intrinsics of the rectified colour image.
+
+        Raises InvalidImageError where there are none, unusable ones, or those of another frame.
+        """
         if "camera_info" not in self.messages:
             raise InvalidImageError(f"the bag has no camera_info near the image at {self.stamp} ns")
+        self._check_frame("camera_info", "name the image's own calibration (camera_info_topic)")
         return camera_model(self.messages["camera_info"].message)
+
+    def _check_frame(self, role: str, remedy: str) -> None:
+        """A frame without a name says nothing; some drivers leave it out."""
+        message = self.messages[role]
+        found, wanted = (messages.plain_frame(name) for name in (message.message.header.frame_id, self.frame_id))
+        if found and wanted and found != wanted and not self.trust_frames:
+            raise InvalidImageError(
+                f"{message.topic} is of the frame {found}, the image of {wanted}: {remedy}, or, where only the "
+                "driver's names differ, open the bag with trust_frames"
+            )
 
 
 class RgbdBag:
@@ -89,12 +110,15 @@ class RgbdBag:
 
     topics: base names; raw or compressed images are found by themselves, and one with messages goes before one without.
     world_frame: in which frames have their poses; "" for the topmost frame that is fixed by its name (REP 105: world,
-    map, odom, earth). manifest: what the converter wrote, or {}.
+    map, odom, earth). trust_frames: depth and calibration belong to the image whatever frame they name. manifest: what
+    the converter wrote, or {}.
     Raises RecordingError for a path that is no bag, is damaged, or lacks the image or camera_info topic.
     """
 
-    def __init__(self, path: Path | str, topics: RgbdTopics | None = None, world_frame: str = ""):
-        self.path, self.world_frame = Path(path), world_frame
+    def __init__(
+        self, path: Path | str, topics: RgbdTopics | None = None, world_frame: str = "", trust_frames: bool = False
+    ):
+        self.path, self.world_frame, self.trust_frames = Path(path), world_frame, trust_frames
         check_path(self.path)
         with _told(f"{self.path} is not a whole bag", "`ros2 bag reindex` or `mcap recover` repair what was cut off"):
             self._reader = Reader(self.path)
@@ -168,7 +192,8 @@ class RgbdBag:
         index = index_of_stamp(image.stamp) if self.manifest else None
         matrix, frame = (None, "") if pose is None else (pose.matrix, pose.frame)
         number = count if index is None else index
-        return RgbdFrame(number, image.stamp, image.message.header.frame_id, matrix, frame, found)
+        name = image.message.header.frame_id
+        return RgbdFrame(number, image.stamp, name, matrix, frame, found, self.trust_frames)
 
     def _poses(self) -> PoseFinder | None:
         moving, fixed = self._transforms

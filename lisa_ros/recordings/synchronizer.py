@@ -34,7 +34,8 @@ class Synchronizer:
         self._near = {"depth": deque(), "camera_info": deque(maxlen=_ROOM), "depth_info": deque(maxlen=_ROOM)}
         self._bytes = 0
         self._last: int | None = None
-        self._warned = False
+        self._warned = self._told_late = False
+        self._without_depth: deque[int] = deque(maxlen=_ROOM)  # stamps of images that were given without it
 
     def add(self, role: str, message) -> Iterator[Parts]:
         """Files a message of a role; gives the images that have waited for long enough."""
@@ -47,6 +48,7 @@ class Synchronizer:
             self._poses.add(message)
         else:
             self._near[role].append(message)
+            self._tell_late(role, message)
             self._bytes += len(message.data) if role == "depth" else 0
         while self._arrived and (message.time - self._arrived[0][1].time > PATIENCE or self._bytes > LARGEST):
             yield self._next()
@@ -69,8 +71,17 @@ class Synchronizer:
             _log.warning("%s: the image at %d ns was recorded too late to be put in order", image.topic, stamp)
         self._last = stamp
         parts = self._assemble(image)
+        if "depth" not in parts[1]:
+            self._without_depth.append(stamp)
         self._forget(image)
         return parts
+
+    def _tell_late(self, role: str, message) -> None:
+        near = (abs(message.stamp - stamp) <= DEPTH_TOLERANCE for stamp in self._without_depth)
+        if role == "depth" and any(near) and not self._told_late:
+            self._told_late = True
+            _log.warning("%s: the depth image at %d ns was recorded more than %g s after its image, which has gone "
+                         "without it", message.topic, message.stamp, PATIENCE / 1e9)  # fmt: skip
 
     def _forget(self, image) -> None:
         """What no later image can belong to; where stamps jump back, what comes later has lower ones."""

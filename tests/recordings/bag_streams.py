@@ -44,8 +44,8 @@ class Loose:
         connection = self._connections[topic]
         self._writer.write(connection, time, self._types.serialize_cdr(message, connection.msgtype))
 
-    def image(self, topic, time, stamp, pixels, encoding):
-        header = messages.camera_info(CAMERA, stamp, "eye").header
+    def image(self, topic, time, stamp, pixels, encoding, frame_id="eye"):
+        header = messages.camera_info(CAMERA, stamp, frame_id).header
         kind = self._types.types[messages.IMAGE]
         data = np.frombuffer(np.ascontiguousarray(pixels).tobytes(), np.uint8)
         self.add(topic, time, kind(header, *pixels.shape[:2], encoding, 0, len(data) // len(pixels), data))

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from bag_streams import CAMERA, DEPTH, IMAGE, INFO, MS, Loose, depth, pose, written
 
-from lisa_ros.errors import RecordingError
+from lisa_ros.errors import InvalidImageError, RecordingError
 from lisa_ros.recordings import messages
 from lisa_ros.recordings.bag_reader import RgbdBag
 from lisa_ros.recordings.topics import RgbdTopics
@@ -92,6 +92,35 @@ def test_depth_belongs_to_the_image_of_its_stamp_whenever_it_was_recorded(bag, l
         bag.later(time, lambda s=stamp, t=time, n=number: bag.image(DEPTH, t, s, depth(n + 1), "16UC1"))
     bag.close()
     assert [round(1000 * float(frame.depth()[0, 0])) for frame in frames_of(bag.path)] == list(range(1, 51))
+
+
+def test_depth_that_comes_too_late_is_told_once(bag, caplog):
+    for number in range(60):
+        stamp = T0 + number * 33 * MS
+        bag.later(stamp, lambda s=stamp: bag.image(IMAGE, s, s, RGB, "rgb8"))
+        bag.later(stamp + 1_300 * MS, lambda s=stamp: bag.image(DEPTH, s + 1_300 * MS, s, depth(), "16UC1"))
+    bag.close()
+    frames_of(bag.path)
+    (record,) = caplog.records
+    assert f"{DEPTH}: the depth image at {T0} ns was recorded more than 1 s after its image" in record.getMessage()
+
+
+@pytest.mark.parametrize("role", ["depth", "camera_info"])
+def test_what_belongs_to_another_lens_is_refused_unless_it_is_trusted(bag, role):
+    topic = {"depth": DEPTH, "camera_info": INFO}[role]
+    bag.image(IMAGE, T0, T0, RGB, "rgb8")
+    bag.image(DEPTH, T0, T0, depth(900), "16UC1", frame_id="ir_eye" if role == "depth" else "/eye")
+    if role == "camera_info":
+        bag.add(INFO, T0, messages.camera_info(CAMERA, T0 + 1, "ir_eye"))
+        bag.image(IMAGE, T0 + 1, T0 + 1, RGB, "rgb8")
+    bag.close()
+
+    def read(frame):
+        return frame.depth() if role == "depth" else frame.camera
+
+    with pytest.raises(InvalidImageError, match=f"{topic} is of the frame ir_eye, the image of eye: "):
+        read(frames_of(bag.path)[-1])
+    assert read(frames_of(bag.path, trust_frames=True)[-1]) is not None
 
 
 def test_a_part_of_a_bag_has_all_that_belongs_to_it(bag):
