@@ -122,6 +122,23 @@ def test_texts_of_python_2_that_are_no_utf_8(copy_of_root):
     assert set(texts) <= questions
 
 
+def test_a_phrase_that_is_no_text_refuses_its_own_picture_alone(copy_of_root):
+    path = copy_of_root / "refer_seg" / "refcoco" / "refs(unc).p"
+    rows = read_plain_pickle(path)
+    first = next(row for row in rows if row["split"] == "train")
+    first["sentences"][0]["sent"] = None
+    path.write_bytes(pickle.dumps(rows))
+    data = ReferDataset(copy_of_root, "refcoco", "train")
+    failed = 0
+    for sample in data:
+        try:
+            list(sample.turns)
+        except DatasetError as error:
+            failed += 1
+            assert "phrase 1 of" in str(error) and str(path) in str(error)
+    assert failed == 1 < len(data)
+
+
 def test_a_pickle_of_python_2(copy_of_root):
     path = copy_of_root / "refer_seg" / "refcoco" / "refs(unc).p"
     rows = read_plain_pickle(path)
