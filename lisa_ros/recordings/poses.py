@@ -9,7 +9,7 @@ from typing import NamedTuple
 import numpy as np
 
 from lisa_ros.geometry.poses import pose_matrix, quaternion_of
-from lisa_ros.recordings import messages
+from lisa_ros.recordings.messages import plain_frame, transforms_of
 
 TOLERANCE = 1_000_000  # ns by which a transform's stamp may differ from the image's
 LONGEST_GAP = 250_000_000  # ns between two transforms that are interpolated
@@ -17,6 +17,7 @@ LONGEST_GAP = 250_000_000  # ns between two transforms that are interpolated
 # camera's mount, a mobile robot's base_link.
 _WORLDS = frozenset(("earth", "map", "odom", "world"))
 _BASE = "base"
+_KEPT = 3_000_000_000  # ns of the bag's time that transforms are kept for at most, but for the last one
 
 Edge = tuple[str, str]  # child, parent
 _log = logging.getLogger(__name__)
@@ -41,14 +42,17 @@ class PoseFinder:
 
     def __init__(self, moving: Iterable[Edge], fixed: dict[Edge, np.ndarray], world: str, interpolate: bool) -> None:
         self._moving, self._fixed = set(moving), {e: m for e, m in fixed.items()}
-        self._world, self._interpolate = _plain(world), interpolate
+        self._world, self._interpolate = plain_frame(world), interpolate
         self._chains: dict[str, tuple[Edge, ...] | None] = {}
         self._series: dict[Edge, deque] = {edge: deque() for edge in self._moving}  # (stamp, pose or None, message)
 
     def add(self, message) -> None:
         """Files the transforms of a bag's message."""
-        for edge, stamp, pose in messages.transforms_of(message.message):
-            self._series[edge].append((stamp, pose, message))
+        for edge, stamp, pose in transforms_of(message.message):
+            series = self._series[edge]
+            series.append((stamp, pose, message))
+            while len(series) > 1 and series[1][2].time < message.time - _KEPT:  # whatever their stamps say
+                series.popleft()
 
     def forget_before(self, stamp: int, time: int) -> None:
         """Drops transforms that no image of this stamp (ns) or a later one needs, and that were recorded by `time`."""
@@ -58,7 +62,7 @@ class PoseFinder:
 
     def pose_at(self, frame: str, stamp: int) -> CameraPose | None:
         """The pose of a frame; None where it is not known at this stamp (ns)."""
-        frame = _plain(frame)
+        frame = plain_frame(frame)
         if frame not in self._chains:
             self._chains[frame] = self._chain(frame)
         chain = self._chains[frame]
@@ -133,7 +137,3 @@ def interpolated(before: np.ndarray, after: np.ndarray, share: float) -> np.ndar
     weights = (1 - share, share) if angle < 1e-6 else (np.sin((1 - share) * angle), np.sin(share * angle))
     place = (1 - share) * before[:3, 3] + share * after[:3, 3]
     return pose_matrix((*place, *(weights[0] * first + weights[1] * second)))
-
-
-def _plain(frame: str) -> str:
-    return messages.plain_frame(frame)

@@ -6,7 +6,8 @@ from bag_streams import CAMERA, DEPTH, IMAGE, INFO, MS, Loose, depth, pose, writ
 
 from lisa_ros.errors import InvalidImageError, RecordingError
 from lisa_ros.recordings import messages
-from lisa_ros.recordings.bag_reader import RgbdBag
+from lisa_ros.recordings.bag_reader import BagMessage, RgbdBag
+from lisa_ros.recordings.poses import PoseFinder, interpolated
 from lisa_ros.recordings.topics import RgbdTopics
 
 pytestmark = pytest.mark.unit
@@ -217,8 +218,6 @@ def test_transforms_of_another_rate_are_interpolated(bag):
 
 
 def test_turns_are_interpolated_on_the_shortest_arc():
-    from lisa_ros.recordings.poses import interpolated
-
     def turned(degrees):
         c, s = np.cos(np.radians(degrees)), np.sin(np.radians(degrees))
         return np.array([[c, -s, 0, degrees], [s, c, 0, 0], [0, 0, 1, 0], [0, 0, 0, 1]])
@@ -271,3 +270,15 @@ def test_what_is_no_bag_is_told_with_its_remedy(tmp_path):
             RgbdBag(tmp_path / name)
         assert words in str(raised.value)
         assert ("reindex" in str(raised.value)) == (name == "cut")
+
+
+def test_transforms_do_not_pile_up_where_no_image_comes(tmp_path):
+    """A clock far ahead, and a camera that was off: what is kept is a few seconds' worth."""
+    finder = PoseFinder({("eye", "world")}, {}, "", interpolate=True)
+    for number in range(2000):
+        time = T0 + number * 10 * MS
+        content = messages.transform(pose(number), time + 10**12, "world", "eye")
+        message = BagMessage("/tf", messages.TF, time, b"")
+        message.__dict__["message"] = content
+        finder.add(message)
+    assert len(finder._series["eye", "world"]) <= 302
