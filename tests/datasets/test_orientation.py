@@ -13,6 +13,7 @@ from lisa_ros.datasets.refer import ReferDataset
 from lisa_ros.datasets.semantic import ade20k
 from lisa_ros.errors import DatasetError
 from lisa_ros.images import read_image
+from training.data.check import PARTIAL, check
 
 pytestmark = pytest.mark.unit
 
@@ -98,6 +99,8 @@ def test_pictures_with_other_endings_are_found(copy_of_root, ending):
     assert [data.key(index) for index in range(len(data))] == before
     np.testing.assert_array_equal(data[1].image, pixels)
     assert data[1].turns and data[2].turns
+    (status,) = check(copy_of_root, ["ReasonSeg|val"], read=4)
+    assert (status.state, status.samples, status.absent) == (PARTIAL, 4, ())
 
 
 def test_an_annotation_without_a_picture_is_a_sample_that_cannot_be_read(copy_of_root):
