@@ -39,7 +39,7 @@ def _check_trained(network: LisaNetwork, settings: Settings) -> None:
     trained = trained_weights(network)
     if tower := [name for name in trained if name.startswith("vision_tower.")]:
         raise ConfigurationError(
-            f"trainable lets the vision tower learn ({tower[0]}), for which a checkpoint has no place; name other parts"
+            f"trainable lets the vision tower learn ({tower[0]}), which stays as it is here; name other parts"
         )
     if settings.cache.directory and (encoder := [name for name in trained if "image_encoder" in name]):
         raise ConfigurationError(
