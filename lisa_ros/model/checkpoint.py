@@ -25,7 +25,7 @@ from lisa_ros.model.prompts import IM_END, IM_START
 from lisa_ros.model.sam import SamConfig, infer_sam_config
 from lisa_ros.model.tokenizer import LisaTokenizer
 from lisa_ros.model.vision import ClipTower
-from lisa_ros.model.weights import check_finite, check_weights, read_weights
+from lisa_ros.model.weights import check_finite, check_weights, read_weights, weight_files
 
 _SAM = "model.visual_model."
 _PROJECTOR = "model.mm_projector."
@@ -36,6 +36,7 @@ _FLOAT32_PARTS = (
     f"{_SAM}prompt_encoder.",
     f"{_SAM}image_encoder.neck.",
 )
+SAVED_WEIGHTS = "model.safetensors"
 TOKENIZER_FILES = ("tokenizer.model", "tokenizer_config.json", "special_tokens_map.json", "added_tokens.json")
 
 
@@ -259,8 +260,13 @@ def write_checkpoint(
 ) -> None:
     """Writes a checkpoint directory from weights with the published keys, each file replaced atomically.
 
-    Raises CheckpointError if the directory cannot be written.
+    Raises CheckpointError if the directory cannot be written, or holds weights in another layout, which would stay.
     """
+    others = [name for name in weight_files(Path(out)) if name != SAVED_WEIGHTS]
+    if others:
+        raise CheckpointError(
+            f"cannot write the checkpoint {out}: it holds other weights, {others[0]}; name another folder"
+        )
     try:
         _write_checkpoint(config, weights, tokenizer_directory, Path(out))
     except (OSError, SafetensorError) as error:
@@ -277,7 +283,7 @@ def _write_checkpoint(
             write_atomically(out / name, lambda path, source=source: shutil.copyfile(source, path))
     text = json.dumps(config.to_dict(), indent=2) + "\n"
     write_atomically(out / "config.json", lambda path: path.write_text(text, encoding="utf-8"))
-    write_atomically(out / "model.safetensors", lambda path: save_file(weights, path, metadata={"format": "pt"}))
+    write_atomically(out / SAVED_WEIGHTS, lambda path: save_file(weights, path, metadata={"format": "pt"}))
 
 
 def write_atomically(path: Path, write: Callable[[Path], object]) -> None:

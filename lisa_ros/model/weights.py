@@ -56,8 +56,10 @@ def read_weights(directory: Path) -> dict[str, Tensor]:
 
 
 def weight_files(directory: Path) -> list[str]:
-    """Names of all files with weights of a network in a folder, indexes among them; [] where it has none."""
+    """Names of all files with weights of a network in a folder, indexes among them; [] where there is none."""
     directory = Path(directory)
+    if not directory.is_dir():
+        return []
     return sorted(path.name for path in directory.iterdir() if _WEIGHT_FILE.fullmatch(path.name))
 
 

@@ -11,6 +11,7 @@ from tqdm import tqdm
 
 from lisa_ros.model.checkpoint import write_atomically
 from training.errors import TrainingError
+from training.run_lock import RunLock
 from training.tabletop.distributed import average_weights, broadcast_state, start
 from training.tabletop.optimizer import optimizers_for
 
@@ -53,9 +54,13 @@ def fit(
 
     batches(step): endless iterator of this process's batches, beginning with that step's.
     losses(batch): named scalars; "loss" is minimised, the others are logged to `run_dir/log.jsonl`.
-    Raises TrainingError when the loss is not finite.
+    Raises TrainingError when the loss is not finite, or another run is in `run_dir`.
     """
     rank, _ = start()
+    run_dir.mkdir(parents=True, exist_ok=True)
+    lock = RunLock(run_dir)
+    if rank == 0:
+        lock.acquire()
     optimizers = optimizers_for(model, options.lr, options.weight_decay, lr_scale)
     checkpoint, first = run_dir / "last.pt", 0
     if checkpoint.exists():
@@ -67,7 +72,6 @@ def fit(
     broadcast_state(model)
     groups = [group for optimizer in optimizers for group in optimizer.param_groups]
     parameters = [p for group in groups for p in group["params"]]
-    run_dir.mkdir(parents=True, exist_ok=True)
     if rank == 0:
         for leftover in run_dir.glob(f".{checkpoint.name}.*"):  # of a save that was killed
             leftover.unlink()
@@ -102,3 +106,4 @@ def fit(
                 }
                 write_atomically(checkpoint, lambda path, state=state: torch.save(state, path))
     progress.close()
+    lock.release()
