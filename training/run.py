@@ -20,7 +20,7 @@ from training.lora import PREFIX, load_unmerged, merged_weights
 from training.network import RunCheckpoint, build, collator_of, trained_weights
 from training.objective import LisaObjective
 from training.settings import Settings
-from training.sources import open_items, open_validation
+from training.sources import open_items, open_validation, samples_lines
 from training.trainer import Trainer
 from training.validation import scores, validate
 
@@ -33,12 +33,11 @@ def train(settings: Settings, accepted: Sequence[str] = ()) -> None:
     accepted: differences from the saved state that are wanted (training.identity).
     """
     check_accepted(accepted)
-    trainer = Trainer(
-        settings,
-        open_items(settings.data, settings.seed),
-        open_validation(settings.validation.data, settings.data.root),
-        accepted,
-    )
+    items = open_items(settings.data, settings.seed)
+    validations = open_validation(settings.validation.data, settings.data.root)
+    about = [f"data: {line}" for line in samples_lines(settings.data, items)]
+    about += [f"validation: {name}, {len(samples)} images" for name, samples in validations.items()]
+    trainer = Trainer(settings, items, validations, accepted, about)
     progress = trainer.train()
     if trainer.main and progress.step > settings.batch.steps:
         print(f"{settings.run_dir} has {progress.step} steps already, batch.steps is {settings.batch.steps}")

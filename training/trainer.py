@@ -1,9 +1,7 @@
 """The training loop: the same for one process and for many, on the CPU, on GPUs and on several nodes."""
 
 import math
-import signal
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from pathlib import Path
 
 import torch
@@ -27,9 +25,10 @@ from training.identity import check_identity
 from training.network import build, cache_of, collator_of
 from training.objective import LisaObjective
 from training.quantized import build_optimizer, optimizer_options
-from training.report import Report
+from training.report import Report, device_line, parameters_line
 from training.schedule import learning_rate_factor
 from training.settings import Settings, dump_settings
+from training.signals import stop_requests
 from training.stream import Items, MicroBatch, MicroBatches, Position, dead_workers_told, loader
 from training.validation import scores, validate
 
@@ -40,11 +39,16 @@ class Trainer:
     """One run: goes on from `run_dir/last.pt` where that exists. Every process of the run makes one.
 
     items: the training stream. validations: named sets; the first one's gIoU decides which checkpoint is the best.
-    accepted: differences from the checkpoint that are wanted (training.identity).
+    accepted: differences from the checkpoint that are wanted (training.identity). about: lines on the data, to tell.
     """
 
     def __init__(
-        self, settings: Settings, items: Items, validations: Validations, accepted: Sequence[str] = ()
+        self,
+        settings: Settings,
+        items: Items,
+        validations: Validations,
+        accepted: Sequence[str] = (),
+        about: Sequence[str] = (),
     ) -> None:
         self.settings, self.validations = settings, validations
         self.accelerator = make_accelerator(settings)
@@ -53,7 +57,9 @@ class Trainer:
         self._on_main(self.run.prepare)
         self.progress = Progress()
         try:
+            self._tell(*about, device_line(self.accelerator, settings), f"loading {settings.model.source} ...")
             self._build(items)
+            self._tell(parameters_line(self.objective))
             self._resume(accepted)
         except BaseException:
             self.run.release()
@@ -62,6 +68,10 @@ class Trainer:
             changed = self.run.save_settings(dump_settings(settings))
             if changed and self.progress.step:
                 print(f"goes on from step {self.progress.step} with other settings: {', '.join(changed)}")
+
+    def _tell(self, *lines: str) -> None:
+        for line in lines if self.main else ():
+            print(line, flush=True)
 
     def _build(self, items: Items) -> None:
         settings, accelerator = self.settings, self.accelerator
@@ -274,21 +284,3 @@ class Trainer:
         broadcast_object_list(problem)
         if problem[0] is not None:
             raise TrainingError(problem[0])
-
-
-@contextmanager
-def stop_requests():
-    """A list that gets the number of each SIGTERM or SIGINT that comes meanwhile; a second SIGINT interrupts."""
-    received: list[int] = []
-
-    def note(number: int, frame: object) -> None:
-        if number == signal.SIGINT and number in received:
-            raise KeyboardInterrupt
-        received.append(number)
-
-    before = {number: signal.signal(number, note) for number in (signal.SIGTERM, signal.SIGINT)}
-    try:
-        yield received
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)

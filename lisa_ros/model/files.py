@@ -16,7 +16,7 @@ def expand_home(source: str | Path) -> str:
     try:
         return str(Path(source).expanduser()) if str(source).startswith("~") else str(source)
     except RuntimeError as error:
-        raise CheckpointError(f"{str(source)!r}: {error}; give the whole path") from error
+        raise CheckpointError(f"{str(source)!r}: {str(error).rstrip(chr(46))}; give the whole path") from error
 
 
 def refuse_pointer(path: Path) -> None:

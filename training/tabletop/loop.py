@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from tqdm import tqdm
 
 from lisa_ros.model.checkpoint import write_atomically
+from lisa_ros.progress import ProgressBar
 from training.errors import TrainingError
 from training.run_lock import RunLock
 from training.tabletop.distributed import average_weights, broadcast_state, start
@@ -75,7 +75,7 @@ def fit(
     if rank == 0:
         for leftover in run_dir.glob(f".{checkpoint.name}.*"):  # of a save that was killed
             leftover.unlink()
-    progress = tqdm(total=options.steps, initial=first, disable=rank > 0, mininterval=10, smoothing=0.05)
+    progress = ProgressBar(options.steps, first=first, unit="step", active=rank == 0)
     stream, began = batches(first), time.time()
     for step in range(first, options.steps):
         values = losses(next(stream))
@@ -94,8 +94,7 @@ def fit(
             average_weights(model)
         if rank == 0:
             record = {name: round(float(value.detach()), 5) for name, value in values.items()}
-            progress.set_postfix(record)
-            progress.update()
+            progress.advance(step + 1, ", ".join(f"{name} {value:.4g}" for name, value in record.items()))
             with open(run_dir / "log.jsonl", "a") as log:
                 log.write(json.dumps({"step": step, "minutes": round((time.time() - began) / 60, 2), **record}) + "\n")
             if (step + 1) % options.save_every == 0 or step + 1 == options.steps:
