@@ -76,6 +76,8 @@ class LisaConfig:
             query = self.mask_query.get(kind) if isinstance(self.mask_query, Mapping) else None
             if not isinstance(query, str) or "{text}" not in query:
                 raise ConfigurationError(f"mask_query must have a {kind!r} with {{text}} in it")
+        if self.shares_image_encoder and self.unfreeze_mm_vision_tower:
+            raise ConfigurationError(f"unfreeze_mm_vision_tower must be false when vision_tower is {SHARED_TOWER!r}")
         shared_width = 2 * self.sam.prompt_embed_dim
         if self.shares_image_encoder and self.mm_hidden_size != shared_width:
             raise ConfigurationError(

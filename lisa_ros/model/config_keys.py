@@ -105,6 +105,7 @@ _LISA = KeyRules(
         "image_aspect_ratio": ("square",),
         "image_grid_pinpoints": ([],),
         "s2": (False,),
+        "use_sliding_window": (False,),
     },
 )
 _CLIP = KeyRules(

@@ -39,7 +39,9 @@ def optional_file(name: str, file: str) -> Path | None:
 
 
 def explain_proxy() -> str:
-    """What is wrong with the environment's proxy variables; "" where nothing is known to be."""
+    """What is wrong with the environment's proxy variables; "" where nothing is known to be, or no proxy is asked."""
+    if constants.HF_HUB_OFFLINE:
+        return ""
     for name in (*_PROXY_VARIABLES, *map(str.lower, _PROXY_VARIABLES)):
         scheme = urlsplit(os.environ.get(name, "")).scheme.lower()
         if scheme in ("socks5", "socks5h") and find_spec("socksio") is None:

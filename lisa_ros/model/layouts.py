@@ -25,7 +25,7 @@ def explain_layout(values: Mapping[str, object], directory: Path) -> str:
         )
     if (directory / "latest").is_file() and list(directory.glob("global_step*")):
         return "It is DeepSpeed's state of a run. Make one file of it with its zero_to_fp32.py, then merge that"
-    if "text_config" in values:
+    if values.get("text_config") is not None:
         return (
             f"It is a {values.get('model_type', 'llava')} in the layout of transformers (as llava-hf's), whose weights "
             f"have other names. Give the original one, as {_ORIGINAL}"

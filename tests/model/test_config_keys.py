@@ -118,6 +118,7 @@ def test_keys_that_change_the_computation_are_named(directory, values, words):
         {"rope_scaling": {"rope_type": "default"}, "eos_token_id": [2], "bos_token_id": 1},
         {"pruned_heads": {}, "temperature": 0.6, "top_p": 0.9, "max_length": 4096, "dtype": "float16", "s2": False},
         {"mm_projector_lr": 2e-5, "tune_mm_vision_resampler": False, "unfreeze_mm_vision_tower": False},
+        {"text_config": None, "use_sliding_window": False, "vision_config": None},
         {"model_type": "llava_llama", "tokenizer_model_max_length": 2048, "image_grid_pinpoints": []},
     ],
 )

@@ -178,12 +178,25 @@ def test_a_home_directory_is_found_without_a_shell(tmp_path, monkeypatch):
 def test_a_proxy_that_cannot_be_used_is_told(monkeypatch, proxy, words):
     monkeypatch.setenv("HTTPS_PROXY", proxy)
     monkeypatch.setattr("lisa_ros.model.hub.find_spec", lambda name: None)
+
+    def fail(*_, **__):  # as httpx does, before it sends anything
+        raise ImportError("Using SOCKS proxy, but the 'socksio' package is not installed.")
+
+    monkeypatch.setattr("lisa_ros.model.hub.snapshot_download", fail)
+    with pytest.raises(CheckpointError, match="neither a directory") as caught:
+        find("nobody/nothing")
+    assert "HTTPS_PROXY" not in str(caught.value)  # no proxy is asked: HF_HUB_OFFLINE is set for these tests
+
+    def not_found(*_, **__):
+        raise OSError("Can't load the configuration of 'nobody/nothing'")
+
+    monkeypatch.setattr("lisa_ros.model.vision.CLIPVisionConfig.get_config_dict", not_found)
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", False)
     for give in (lambda: find("nobody/nothing"), lambda: load_tiny(vision_tower="nobody/nothing")):
         with pytest.raises(CheckpointError) as caught:
             give()
         assert "HTTPS_PROXY" in str(caught.value) and words in str(caught.value)
         assert "secret" not in str(caught.value)
-    load_tiny()  # nothing is fetched
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may write anywhere")
