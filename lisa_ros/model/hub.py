@@ -20,10 +20,20 @@ class HubError(Exception):
 
 def download(name: str) -> str:
     """Folder of a model's snapshot, downloaded on first use. Raises HubError."""
+    check_cache()
     try:
         return snapshot_download(name, allow_patterns=list(_FILES))
     except (OSError, HfHubHTTPError, HFValidationError, ImportError, ValueError) as error:
         raise HubError(explain_proxy() or _explain_cache(error) or str(error)) from error
+
+
+def check_cache() -> None:
+    """Raises HubError where the hub's cache would be a folder named "~": without HOME, for a user without an entry."""
+    if constants.HF_HUB_CACHE.startswith("~"):
+        raise HubError(
+            f"its cache would be {constants.HF_HUB_CACHE}, as this user has no home directory; set the variable "
+            "HF_HOME to a folder that can be written"
+        )
 
 
 def optional_file(name: str, file: str) -> Path | None:

@@ -16,10 +16,10 @@ from transformers.utils import logging
 from lisa_ros.errors import CheckpointError
 from lisa_ros.model.config_keys import check_clip_keys
 from lisa_ros.model.files import expand_home, refuse_pointer
-from lisa_ros.model.hub import explain_proxy, optional_file
+from lisa_ros.model.hub import HubError, check_cache, explain_proxy, optional_file
 from lisa_ros.model.memory import is_out_of_memory
 from lisa_ros.model.preprocess import PREPROCESSOR_FILE, ClipPreprocessor
-from lisa_ros.model.weights import check_finite
+from lisa_ros.model.weights import check_finite, check_layouts
 
 PUBLISHED_TOWER = "model.vision_tower.vision_tower.vision_model."  # of its keys inside a LLaVA
 _TOWER_KEY = re.compile(r"(?:base_model\.model\.)?model\.vision_tower\.(?:vision_tower\.)?(?:vision_model\.)?(.+)")
@@ -120,14 +120,17 @@ class ClipTower(nn.Module):
                 raise CheckpointError(f"vision tower {source!r} has no config.json; {_REMEDY}")
             for path in directory.iterdir():
                 refuse_pointer(path)
+            check_layouts(directory)
         try:
+            if not directory.is_dir():
+                check_cache()
             _check_config(source)
             config = CLIPVisionConfig.from_pretrained(source)
             with _quiet():  # the text half of a CLIPModel is not wanted, and reported as unexpected
                 model, report = CLIPVisionModel.from_pretrained(
                     source, config=config, attn_implementation="sdpa", output_loading_info=True
                 )
-        except (OSError, HFValidationError) as error:
+        except (OSError, HFValidationError, HubError) as error:
             reason = (not directory.is_dir() and explain_proxy()) or error
             raise CheckpointError(f"vision tower {source!r} not found or damaged: {reason}; {_REMEDY}") from error
         except pickle.UnpicklingError as error:

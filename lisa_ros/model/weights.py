@@ -24,6 +24,7 @@ _LAYOUTS = (
     "pytorch_model.bin.index.json",
 )
 _INDEX = ".index.json"
+_LEFT_OUT = ("rotary_emb.inv_freq", "embeddings.position_ids")
 _WEIGHT_FILE = re.compile(r"(model|pytorch_model)(-\d+-of-\d+)?\.(safetensors|bin)(\.index\.json)?")
 
 
@@ -53,6 +54,15 @@ def read_weights(directory: Path) -> dict[str, Tensor]:
                 f"weights, {differing[0]} among them. Move the older one, with its shards, to another folder"
             )
     return weights
+
+
+def check_layouts(directory: Path) -> None:
+    """Raises CheckpointError where another library would choose between two sets of weights that differ."""
+    layouts = _layouts(Path(directory))
+    if len(layouts) > 1:
+        read_weights(directory)
+    elif layouts:
+        _refuse_strays(Path(directory), layouts)
 
 
 def weight_files(directory: Path) -> list[str]:
@@ -89,14 +99,15 @@ def _refuse_strays(directory: Path, layouts: Sequence[str]) -> None:
 def differences(first: Mapping[str, Tensor], second: Mapping[str, Tensor]) -> list[str]:
     """Keys of weights that are not the same, byte by byte, in two state dicts.
 
-    Not counted: what libraries leave out when they save, LLaMA's rotary frequencies and a tied head's second copy.
+    Not counted: what libraries leave out when they save, LLaMA's rotary frequencies, CLIP's numbers of positions and a
+    tied head's second copy.
     """
     found = []
     for key in sorted({*first, *second}):
         if key in first and key in second:
             if not _equal(first[key], second[key]):
                 found.append(key)
-        elif not key.endswith("rotary_emb.inv_freq") and not _is_tied_copy(key, first if key in first else second):
+        elif not key.endswith(_LEFT_OUT) and not _is_tied_copy(key, first if key in first else second):
             found.append(key)
     return found
 

@@ -65,6 +65,17 @@ def test_two_layouts_that_differ_are_refused(directory, save, change):
     assert WEIGHTS in message and ("index.json" in message or SAFE in message) and "Move the older one" in message
 
 
+def test_a_vision_tower_with_two_layouts(tmp_path):
+    tower = copy_of("clip_tiny", tmp_path)
+    weights = {key: value for key, value in stored_weights(tower).items() if not key.endswith("position_ids")}
+    save_file(weights, tower / SAFE, metadata={"format": "pt"})
+    load_tiny(vision_tower=tower)
+    key = next(iter(weights))
+    save_file(weights | {key: weights[key] + 1}, tower / SAFE, metadata={"format": "pt"})
+    message = refusal(TINY / "lisa_hf", vision_tower=tower)
+    assert f"{tower} holds two sets of weights that differ" in message and key in message
+
+
 def test_a_weight_that_one_layout_lacks_is_a_difference(directory):
     weights = stored_weights()
     del weights["model.norm.weight"]
@@ -197,6 +208,14 @@ def test_a_proxy_that_cannot_be_used_is_told(monkeypatch, proxy, words):
             give()
         assert "HTTPS_PROXY" in str(caught.value) and words in str(caught.value)
         assert "secret" not in str(caught.value)
+
+
+def test_a_user_without_a_home_is_told(monkeypatch):
+    """Else a folder of the name ~ is made where the program was started."""
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", "~/.cache/huggingface/hub")
+    for give in (lambda: find("nobody/nothing"), lambda: load_tiny(vision_tower="nobody/nothing")):
+        with pytest.raises(CheckpointError, match="no home directory; set the variable HF_HOME"):
+            give()
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may write anywhere")
