@@ -113,8 +113,7 @@ def assemble(
 ) -> Checkpoint:
     """The network of config.json's `values` and of weights with the published keys; the rest as for `load`.
 
-    directory: holds the tokenizer's files. source: the folder of config.json and the weights, for messages, if it is
-    another one.
+    directory: of the tokenizer's files. source: of config.json and the weights, for messages, if it is another one.
     """
     source = source or directory
     if {IM_START, IM_END} <= tokenizer.added.keys():
@@ -264,9 +263,7 @@ def write_checkpoint(
     """
     others = [name for name in weight_files(Path(out)) if name != SAVED_WEIGHTS]
     if others:
-        raise CheckpointError(
-            f"cannot write the checkpoint {out}: it holds other weights, {others[0]}; name another folder"
-        )
+        raise CheckpointError(f"cannot write the checkpoint {out}: it holds other weights, {others[0]}")
     try:
         _write_checkpoint(config, weights, tokenizer_directory, Path(out))
     except (OSError, SafetensorError) as error:

@@ -11,7 +11,7 @@ from checkpoint_files import TINY, WEIGHTS, change_json, copy_of, load_tiny, ref
 from safetensors.torch import save_file
 
 from lisa_ros.errors import CheckpointError
-from lisa_ros.model.checkpoint import find
+from lisa_ros.model.checkpoint import find, save_pretrained
 from lisa_ros.model.weights import differences, read_weights
 
 pytestmark = pytest.mark.unit
@@ -224,3 +224,12 @@ def test_a_cache_that_cannot_be_written_is_told(tmp_path, monkeypatch):
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path / "hub"))
     with pytest.raises(CheckpointError, match=r"HF_HOME|neither a directory"):
         find("nobody/nothing")
+
+
+def test_a_checkpoint_is_not_written_beside_weights_in_another_layout(directory, tmp_path):
+    """It could not be loaded again."""
+    network = load_tiny().network
+    with pytest.raises(CheckpointError, match=r"holds other weights, pytorch_model\.bin"):
+        save_pretrained(network, TINY / "lisa_hf", directory)
+    save_pretrained(network, TINY / "lisa_hf", tmp_path / "new")
+    save_pretrained(network, TINY / "lisa_hf", tmp_path / "new")  # over what it wrote before
