@@ -14,6 +14,7 @@ from pathlib import Path
 
 from lisa_ros import cpu_threads, graph
 from lisa_ros.errors import ConfigurationError
+from lisa_ros.middleware import check_middleware
 
 SHUTDOWN = ((signal.SIGINT, 10.0), (signal.SIGTERM, 5.0), (signal.SIGKILL, 5.0))  # and the patience after each, s
 _ENDED_BY_US = (128 + signal.SIGINT, 128 + signal.SIGTERM)
@@ -77,6 +78,7 @@ class RunningGraph:
         self._readers: list[threading.Thread] = []
 
     def __enter__(self) -> "RunningGraph":
+        check_middleware()
         try:
             self._folder = tempfile.TemporaryDirectory(prefix="lisa_ros_")
             self._start_all()

@@ -1,5 +1,7 @@
 """The files that are installed beside the code: launch files, configuration, package.xml."""
 
+import subprocess
+from datetime import datetime, timezone
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -22,6 +24,32 @@ def share_directory() -> Path:
 def version() -> str:
     """The package's version; it stands in package.xml, where ROS tools look for it, and nowhere else."""
     return ElementTree.parse(share_directory() / "package.xml").findtext("version")
+
+
+def provenance() -> dict[str, str | None]:
+    """What results are marked with: `version` of the package, `commit` of its checkout, `date` of now (ISO 8601, UTC).
+
+    commit: None where the package was not run from a checkout of git; "-dirty" behind it where files were changed.
+    """
+    now = datetime.now(timezone.utc).isoformat(timespec="seconds")
+    return {"version": version(), "commit": _commit(), "date": now}
+
+
+def _commit() -> str | None:
+    root = PACKAGE.parent
+    if not (root / ".git").exists():
+        return None
+    try:
+        found = subprocess.run(
+            ["git", "-C", str(root), "describe", "--always", "--abbrev=40", "--exclude=*", "--dirty"],
+            capture_output=True,
+            text=True,
+            timeout=10,
+            check=True,
+        )
+    except (OSError, subprocess.SubprocessError):  # no git here, or the checkout is somebody else's
+        return None
+    return found.stdout.strip() or None
 
 
 def find_config(name: str, folder: str = "") -> Path:

@@ -54,6 +54,7 @@ def _parser() -> argparse.ArgumentParser:
 
     train = command("train", "trains; goes on from the last checkpoint where there is one")
     train.add_argument("--stage", choices=STAGES, help="recipe tabletop: this stage alone")
+    _add_accept(train)
     for stage in STAGES:
         command(stage, f"recipe tabletop: the same as train --stage {stage}")
     for name, description in (
@@ -65,7 +66,18 @@ def _parser() -> argparse.ArgumentParser:
         one.add_argument("--checkpoint", type=Path, help="in place of the run's best one; `base`: untrained")
         if name != "validate":
             one.add_argument("--out", type=Path, required=True, help="directory to write")
+        _add_accept(one)
     return parser
+
+
+def _add_accept(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--accept",
+        action="append",
+        default=[],
+        metavar="NAME",
+        help="recipe lora: a difference between checkpoint and configuration that is wanted, as base or lora.alpha",
+    )
 
 
 def _run(args: argparse.Namespace) -> None:
@@ -83,17 +95,19 @@ def _run(args: argparse.Namespace) -> None:
 
     settings = load_settings(args.config)
     if command == "train":
-        run.train(settings)
+        run.train(settings, args.accept)
     elif command == "validate":
-        run.validate_run(settings, args.checkpoint)
+        run.validate_run(settings, args.checkpoint, args.accept)
     else:
-        run.merge(settings, args.checkpoint, args.out)
+        run.merge(settings, args.checkpoint, args.out, args.accept)
 
 
 def _run_tabletop(args: argparse.Namespace, command: str, stage: str | None) -> None:
     from training.tabletop import joint, language, vision
     from training.tabletop.settings import load_settings
 
+    if getattr(args, "accept", None):
+        raise ConfigurationError("recipe tabletop begins with nothing: it has no base, and nothing to --accept")
     settings = load_settings(args.config)
     stages = {"vision": vision.train, "language": language.train, "tabletop": joint.train}
     if command == "train":

@@ -12,6 +12,8 @@ from torch import Tensor
 
 from lisa_ros.errors import CheckpointError, ConfigurationError
 from lisa_ros.model.checkpoint import TOKENIZER_FILES, Checkpoint, assemble, find, load, write_atomically
+from lisa_ros.model.files import expand_home, read_json
+from lisa_ros.model.layouts import check_layout
 from lisa_ros.model.prompts import IM_END, IM_START
 from lisa_ros.model.tokenizer import SEG_TOKEN, LisaTokenizer
 from lisa_ros.model.weights import read_weight_file, read_weights
@@ -41,7 +43,9 @@ def load_base(settings: ModelSettings, tokenizer_dir: Path, dtype: torch.dtype, 
     Raises CheckpointError, ConfigurationError.
     """
     directory = find(settings.source)
-    values = _read_json(directory / "config.json")
+    check_layout({}, directory)
+    values = read_json(directory / "config.json", optional=True)
+    check_layout(values, directory)
     common = {"vision_tower": settings.vision_tower, "sam": settings.sam, "conv_type": settings.conv_type}
     if "train_mask_decoder" in values or not values:
         if settings.sam_checkpoint:
@@ -56,9 +60,18 @@ def load_base(settings: ModelSettings, tokenizer_dir: Path, dtype: torch.dtype, 
             "the file of Segment Anything (sam_vit_h_4b8939.pth)"
         )
     tokenizer = extend_tokenizer(directory, tokenizer_dir)
-    weights = join(read_weights(directory), read_weight_file(Path(settings.sam_checkpoint)), len(tokenizer), seed)
+    llava = read_weights(directory)
+    if not any(key.startswith("model.mm_projector.") for key in llava):
+        raise CheckpointError(
+            f"{directory} has no weights model.mm_projector.*: it is a language model alone, or of another layout than "
+            "LLaVA's; give a LLaVA, as liuhaotian/llava-v1.5-7b"
+        )
+    sam = read_weight_file(Path(expand_home(settings.sam_checkpoint)))
+    weights = join(llava, sam, len(tokenizer), seed)
     values |= {"vocab_size": len(tokenizer), "train_mask_decoder": True, "mm_use_im_start_end": True}
-    return assemble(values, weights, tokenizer, tokenizer_dir, dtype=dtype, **common)
+    if values.get("image_aspect_ratio") == "pad":  # LLaVA-1.5; a LISA sees the square in the middle, whatever its base
+        values["image_aspect_ratio"] = "square"
+    return assemble(values, weights, tokenizer, tokenizer_dir, source=directory, dtype=dtype, **common)
 
 
 def extend_tokenizer(source: Path, out: Path) -> LisaTokenizer:
@@ -73,7 +86,7 @@ def extend_tokenizer(source: Path, out: Path) -> LisaTokenizer:
     if not (source / "tokenizer.model").is_file():
         raise CheckpointError(f"{source / 'tokenizer.model'} is missing: it holds the vocabulary of the checkpoint")
     path = source / "added_tokens.json"
-    added = _read_json(path)
+    added = read_json(path, optional=True)
     for token, number in added.items():
         if type(number) is not int:
             raise CheckpointError(f"{path}: the id of {token} is {number!r}; it must be a whole number")
@@ -86,19 +99,6 @@ def extend_tokenizer(source: Path, out: Path) -> LisaTokenizer:
     text = json.dumps(added, indent=2) + "\n"
     write_atomically(out / "added_tokens.json", lambda path: path.write_text(text, encoding="utf-8"))
     return LisaTokenizer.from_directory(out)
-
-
-def _read_json(path: Path) -> dict[str, object]:
-    """The mapping in a JSON file, an empty one where there is no file. Raises CheckpointError naming the file."""
-    if not path.is_file():
-        return {}
-    try:
-        values = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise CheckpointError(f"{path} cannot be read as JSON: {error}; fetch the checkpoint again") from error
-    if not isinstance(values, dict):
-        raise CheckpointError(f"{path} must hold a mapping, not {type(values).__name__}; fetch the checkpoint again")
-    return values
 
 
 def join(llava: Mapping[str, Tensor], sam: Mapping[str, Tensor], vocabulary: int, seed: int) -> dict[str, Tensor]:

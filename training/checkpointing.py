@@ -13,8 +13,10 @@ import yaml
 
 from lisa_ros.model.checkpoint import write_atomically
 from training.errors import TrainingError
+from training.run_lock import RunLock
 
 LAST, BEST, LOG, SETTINGS = "last.pt", "best.pt", "log.jsonl", "settings.yaml"
+VALIDATION = "validation"
 _NO_SPACE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
@@ -35,12 +37,15 @@ class Progress:
 
 @dataclass(frozen=True)
 class State:
-    """One file. weights: trained parameters by name. optimizer: its state dict, None in a file of weights alone."""
+    """One file. weights: trained parameters by name. optimizer: its state dict, None in a file of weights alone.
+    identity: what the weights belong to (training.identity), {} in files of earlier versions.
+    """  # noqa: D205
 
     progress: Progress
     weights: Mapping[str, torch.Tensor]
     optimizer: Mapping[str, object] | None = None
     metrics: Mapping[str, float] = field(default_factory=dict)
+    identity: Mapping[str, object] = field(default_factory=dict)
 
 
 class RunDirectory:
@@ -49,14 +54,23 @@ class RunDirectory:
     def __init__(self, path: Path) -> None:
         self.path = path
         self.last, self.best, self.log = path / LAST, path / BEST, path / LOG
+        self._lock = RunLock(path)
 
     def prepare(self) -> None:
-        """Makes the directory, removes what a killed save left. Raises TrainingError if it cannot be written."""
+        """Makes the directory, locks it, removes what a killed save left.
+
+        Raises TrainingError if it cannot be written, or another run is in it.
+        """
         with self._writing():
             self.path.mkdir(parents=True, exist_ok=True)
+            self._lock.acquire()
             for name in (LAST, BEST):
                 for leftover in self.path.glob(f".{name}.*"):
                     leftover.unlink()
+
+    def release(self) -> None:
+        """Lets another run in."""
+        self._lock.release()
 
     def save_settings(self, settings_yaml: str) -> list[str]:
         """Writes the resolved settings; returns what differs from the ones before, each as "key: old -> new"."""
@@ -74,6 +88,7 @@ class RunDirectory:
             "weights": dict(state.weights),
             "optimizer": state.optimizer,
             "metrics": dict(state.metrics),
+            "identity": dict(state.identity),
         }
         try:
             write_atomically(path, lambda temporary: _save(payload, temporary))
@@ -100,6 +115,14 @@ class RunDirectory:
                 file.write(reason + "\n")
         except OSError as error:
             raise TrainingError(f"cannot write in {self.path}: {error.strerror}") from error
+
+    def write_validation(self, name: str, record: Mapping[str, object]) -> Path:
+        """Writes a validation's scores; returns the file. Raises TrainingError if it cannot be written."""
+        path = self.path / VALIDATION / f"{name}.json"
+        with self._writing():
+            path.parent.mkdir(parents=True, exist_ok=True)
+            write_atomically(path, lambda temporary: temporary.write_text(json.dumps(record, indent=2) + "\n"))
+        return path
 
     def cut_log(self, progress: Progress) -> None:
         """Drops what is about to be computed again: steps and validations after `progress`, a line half written."""
@@ -156,7 +179,7 @@ def read_state(path: Path) -> State:
     try:
         values = torch.load(path, map_location="cpu", weights_only=True)
         progress = Progress(**values["progress"])
-        return State(progress, values["weights"], values["optimizer"], values["metrics"])
+        return State(progress, values["weights"], values["optimizer"], values["metrics"], values.get("identity", {}))
     except FileNotFoundError:
         raise TrainingError(f"there is no checkpoint {path}; train first") from None
     except (pickle.UnpicklingError, OSError, RuntimeError, KeyError, TypeError, ValueError, EOFError) as error:

@@ -1,7 +1,7 @@
 """LoRA on the language model's attention, the set of trained parameters, and the official checkpoint layouts."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from peft import LoraConfig, inject_adapter_in_model
@@ -97,7 +97,7 @@ def unmerged_weights(network: LisaNetwork) -> dict[str, Tensor]:
 def load_unmerged(network: LisaNetwork, weights: Mapping[str, Tensor], source: object) -> None:
     """Copies an un-merged official checkpoint into a network with adapters. Raises CheckpointError naming what differs.
 
-    The vision tower is frozen and loaded from its own files, its weights here are not read.
+    A vision tower in it that is not the one of the tower's own files, beyond rounding, takes its place.
     """
     if not any(key.startswith(PREFIX) for key in weights):
         raise CheckpointError(f"{source} is not an un-merged checkpoint: no key begins with {PREFIX}")
@@ -109,6 +109,8 @@ def load_unmerged(network: LisaNetwork, weights: Mapping[str, Tensor], source: o
     with torch.no_grad():
         for key, value in expected.items():
             value.copy_(weights[key])
+    if network.vision_tower is not None and network.vision_tower.adopt(weights, source):
+        network.config = replace(network.config, unfreeze_mm_vision_tower=True)
 
 
 def _is_tower(name: str) -> bool:
@@ -116,7 +118,7 @@ def _is_tower(name: str) -> bool:
 
 
 def merged_weights(network: LisaNetwork, dtype: torch.dtype) -> dict[str, Tensor]:
-    """Weights of the published layout: each adapter added to its layer, the vision tower left out.
+    """Weights of the published layout: each adapter added to its layer, an unchanged vision tower left out.
 
     dtype: of the language model and projector; Segment Anything and the text projection are float32, as published.
     Raises ConfigurationError for a quantised network: load its base unquantised to merge.
@@ -134,6 +136,9 @@ def merged_weights(network: LisaNetwork, dtype: torch.dtype) -> dict[str, Tensor
         kind = torch.float32 if name.startswith(_FLOAT32) else dtype
         value = value.detach().to("cpu", kind if value.is_floating_point() else None)
         weights[name.replace(".base_layer.", ".")] = value.contiguous()
+    if network.config.unfreeze_mm_vision_tower:
+        tower = network.vision_tower.published_weights()
+        weights |= {key: value.detach().to("cpu", dtype).contiguous() for key, value in tower.items()}
     return weights
 
 

@@ -1,5 +1,7 @@
 """The network of a run: base, adapters, number formats; and the collator and cache that fit it."""
 
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
@@ -10,6 +12,7 @@ from lisa_ros.model.network import LisaNetwork
 from training.base import load_base
 from training.collate import Collator
 from training.feature_cache import FeatureCache, hash_of_weights
+from training.identity import identity_of
 from training.lora import prepare
 from training.quantized import quantize_base
 from training.settings import Settings
@@ -18,11 +21,24 @@ TOKENIZER_DIR = "tokenizer"
 _DTYPES = {"bf16": torch.bfloat16, "fp32": torch.float32}
 
 
-def build(settings: Settings, device: torch.device, *, quantized: bool = True) -> Checkpoint:
-    """The run's network on the CPU with adapters, ready to train. quantized: False to merge. Raises LisaError."""
+@dataclass(frozen=True)
+class RunCheckpoint(Checkpoint):
+    """A run's network as it begins. identity: what its checkpoints belong to (training.identity)."""
+
+    identity: Mapping[str, object]
+
+
+def build(
+    settings: Settings, device: torch.device, *, quantized: bool = True, identified: bool = True
+) -> RunCheckpoint:
+    """The run's network on the CPU with adapters, ready to train. Raises LisaError.
+
+    quantized: False to merge. identified: False where `identity` is not needed, {} then.
+    """
     dtype = _DTYPES[settings.devices.precision]
     checkpoint = load_base(settings.model, settings.run_dir / TOKENIZER_DIR, dtype, settings.seed)
     network = checkpoint.network
+    identity = identity_of(checkpoint, settings) if identified else {}
     if quantized and settings.devices.quantization == "nf4":
         quantize_base(network, dtype)
     with torch.random.fork_rng(devices=[]):
@@ -32,14 +48,14 @@ def build(settings: Settings, device: torch.device, *, quantized: bool = True) -
     if settings.devices.gradient_checkpointing:
         network.model.activation_checkpointing_enable({"use_reentrant": False})
     network.set_attention("eager" if device.type == "cpu" else "sdpa")
-    return checkpoint
+    return RunCheckpoint(network, checkpoint.tokenizer, checkpoint.directory, identity)
 
 
 def _check_trained(network: LisaNetwork, settings: Settings) -> None:
     trained = trained_weights(network)
     if tower := [name for name in trained if name.startswith("vision_tower.")]:
         raise ConfigurationError(
-            f"trainable lets the vision tower learn ({tower[0]}), for which a checkpoint has no place; name other parts"
+            f"trainable lets the vision tower learn ({tower[0]}), which stays as it is here; name other parts"
         )
     if settings.cache.directory and (encoder := [name for name in trained if "image_encoder" in name]):
         raise ConfigurationError(

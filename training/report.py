@@ -1,4 +1,4 @@
-"""What a run shows while it runs: progress bar, log.jsonl, TensorBoard."""
+"""What a run shows: what it begins with, progress, log.jsonl, TensorBoard."""
 
 import resource
 import time
@@ -8,11 +8,14 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from accelerate import Accelerator
 from PIL import Image
+from torch import nn
 from torch.utils.tensorboard import SummaryWriter
-from tqdm import tqdm
 
+from lisa_ros.progress import ProgressBar
 from training.checkpointing import RunDirectory
+from training.settings import Settings
 
 
 class Report:
@@ -20,7 +23,7 @@ class Report:
 
     def __init__(self, run: RunDirectory, first: int, steps: int, active: bool) -> None:
         self.run, self.active = run, active
-        self.bar = tqdm(total=steps, initial=first, disable=not active, unit="step", dynamic_ncols=True)
+        self.bar = ProgressBar(steps, first=first, unit="step", active=active)
         self.board = SummaryWriter(str(run.path / "tensorboard"), purge_step=first + 1) if active else None
         self._time = time.monotonic()
 
@@ -35,8 +38,7 @@ class Report:
         for name, value in record.items():
             self.board.add_scalar(f"train/{name}", value, step)
         shown = {"loss": "loss", "lr": "lr", "samples_per_s": "samples/s", "memory_gb": "GB", "skipped": "skipped"}
-        self.bar.set_postfix_str(", ".join(f"{label} {record[name]:.4g}" for name, label in shown.items()))
-        self.bar.update()
+        self.bar.advance(step, ", ".join(f"{label} {record[name]:.4g}" for name, label in shown.items()))
 
     def validation(self, step: int, name: str, values: Mapping[str, float], pictures: Path) -> None:
         """One validation set's scores, and the sheets in `pictures`."""
@@ -53,7 +55,7 @@ class Report:
     def say(self, text: str) -> None:
         """A line above the progress bar."""
         if self.active:
-            self.bar.write(text)
+            self.bar.say(text)
 
     def close(self) -> None:
         """Ends bar and board."""
@@ -61,6 +63,23 @@ class Report:
         if self.board is not None:
             with suppress(OSError):  # a full disk has been told already; log.jsonl has the same numbers
                 self.board.close()
+
+
+def device_line(accelerator: Accelerator, settings: Settings) -> str:
+    """Where a run computes, in words."""
+    device, count = accelerator.device, accelerator.num_processes
+    name = torch.cuda.get_device_name(device) if device.type == "cuda" else f"{torch.get_num_threads()} threads"
+    others = f", {count} processes" if count > 1 else ""
+    batch, precision = settings.batch, settings.devices.precision
+    items = batch.batch_size * batch.accumulation * count
+    return f"device: {device} ({name}){others}, {precision}; {batch.steps} steps of {items} items"
+
+
+def parameters_line(objective: nn.Module) -> str:
+    """How many parameters learn, and of how many."""
+    sizes = [(parameter.numel(), parameter.requires_grad) for parameter in objective.parameters()]
+    trained = sum(size for size, learns in sizes if learns)
+    return f"trained parameters: {trained:,} of {sum(size for size, _ in sizes):,}"
 
 
 def memory_gb() -> float:

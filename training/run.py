@@ -2,34 +2,42 @@
 
 import json
 import sys
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import torch
+from torch import Tensor
 
 from lisa_ros.errors import ConfigurationError
-from lisa_ros.model.checkpoint import write_checkpoint
-from lisa_ros.model.weights import read_weight_file
-from training.checkpointing import BEST, LAST, read_state
+from lisa_ros.model.checkpoint import SAVED_WEIGHTS, find, write_checkpoint
+from lisa_ros.model.weights import differences, read_weight_file, weight_files
+from lisa_ros.resources import provenance
+from training.checkpointing import BEST, LAST, RunDirectory, read_state
 from training.devices import check_names, copy_weights, make_accelerator
 from training.errors import TrainingError
+from training.identity import check_accepted, check_identity
 from training.lora import PREFIX, load_unmerged, merged_weights
-from training.network import build, collator_of, trained_weights
+from training.network import RunCheckpoint, build, collator_of, trained_weights
 from training.objective import LisaObjective
 from training.settings import Settings
-from training.sources import open_items, open_validation
+from training.sources import open_items, open_validation, samples_lines
 from training.trainer import Trainer
 from training.validation import scores, validate
 
 _MERGED_DTYPES = {"bf16": torch.bfloat16, "fp32": torch.float32}
 
 
-def train(settings: Settings) -> None:
-    """Runs or resumes the run; its state is in `run_dir/last.pt`, the best one in `best.pt`."""
-    trainer = Trainer(
-        settings,
-        open_items(settings.data, settings.seed),
-        open_validation(settings.validation.data, settings.data.root),
-    )
+def train(settings: Settings, accepted: Sequence[str] = ()) -> None:
+    """Runs or resumes the run; its state is in `run_dir/last.pt`, the best one in `best.pt`.
+
+    accepted: differences from the saved state that are wanted (training.identity).
+    """
+    check_accepted(accepted)
+    items = open_items(settings.data, settings.seed)
+    validations = open_validation(settings.validation.data, settings.data.root)
+    about = [f"data: {line}" for line in samples_lines(settings.data, items)]
+    about += [f"validation: {name}, {len(samples)} images" for name, samples in validations.items()]
+    trainer = Trainer(settings, items, validations, accepted, about)
     progress = trainer.train()
     if trainer.main and progress.step > settings.batch.steps:
         print(f"{settings.run_dir} has {progress.step} steps already, batch.steps is {settings.batch.steps}")
@@ -39,13 +47,20 @@ def train(settings: Settings) -> None:
     trainer.accelerator.end_training()
 
 
-def validate_run(settings: Settings, checkpoint: Path | None) -> dict[str, dict[str, float]]:
-    """Scores a checkpoint of the run (the best one, else the last; "base" scores what the run begins with)."""
+def validate_run(
+    settings: Settings, checkpoint: Path | None, accepted: Sequence[str] = ()
+) -> dict[str, dict[str, float]]:
+    """Scores a checkpoint of the run (the best one, else the last; "base" scores what the run begins with).
+
+    The scores are printed, and written to `run_dir/validation/NAME.json` with the checkpoint's name.
+    accepted: differences from the checkpoint that are wanted (training.identity).
+    """
+    check_accepted(accepted)
     if not settings.validation.data:
         raise ConfigurationError("validation.data names no set")
     accelerator = make_accelerator(settings)
     base = build(settings, accelerator.device)
-    _load(base.network, checkpoint, settings.run_dir)
+    source = _load(base, checkpoint, settings.run_dir, accepted)
     objective = LisaObjective(base.network).to(accelerator.device)
     objective = accelerator.prepare(objective)
     collator = collator_of(base, settings, base.network.config.max_position_embeddings)
@@ -68,21 +83,46 @@ def validate_run(settings: Settings, checkpoint: Path | None) -> dict[str, dict[
                 print(f"{name}: left out: {reason}", file=sys.stderr)
     if accelerator.is_main_process:
         print(json.dumps(found, indent=2))
+        record = {"checkpoint": str(source), **provenance(), "max_images": settings.validation.max_images}
+        path = RunDirectory(settings.run_dir).write_validation(source.stem, record | {"scores": found})
+        print(f"written to {path}", file=sys.stderr)
     accelerator.end_training()
     return found
 
 
-def merge(settings: Settings, checkpoint: Path | None, out: Path) -> None:
+def merge(settings: Settings, checkpoint: Path | None, out: Path, accepted: Sequence[str] = ()) -> None:
     """Writes a checkpoint directory in the published layout, that `Lisa.from_pretrained` loads.
 
     checkpoint: of this run, or an un-merged official file (`pytorch_model.bin` of zero_to_fp32.py); None: the best
-    one, else the last; "base": what the run begins with.
+    one, else the last; "base": what the run begins with. out: a folder without other weights.
+    accepted: differences from the checkpoint that are wanted (training.identity).
     """
+    check_accepted(accepted)
+    _check_out(settings.model.source, out)
     base = build(settings, torch.device("cpu"), quantized=False)
-    source = _load(base.network, checkpoint, settings.run_dir)
+    source = _load(base, checkpoint, settings.run_dir, accepted)
     weights = merged_weights(base.network, _MERGED_DTYPES[settings.devices.precision])
+    _check_same(out, weights)
     write_checkpoint(base.network.config, weights, base.directory, out)
     print(f"{source} merged into {out}")
+    if settings.lora.r and source.suffix not in (".pt", ""):
+        lora = settings.lora
+        print(f"the file does not tell the adapters' scale: lora.alpha / lora.r is {lora.alpha} / {lora.r} here")
+
+
+def _check_out(source: str, out: Path) -> None:
+    """Raises ConfigurationError where the merged weights would take the place of the base's, or lie beside others."""
+    if out.is_dir() and out.resolve() == find(source).resolve():
+        raise ConfigurationError(f"--out {out} is the base's own folder (model.source); name another one")
+    if others := [name for name in weight_files(out) if name != SAVED_WEIGHTS]:
+        raise ConfigurationError(f"--out {out} holds other weights, {others[0]}; name another folder")
+
+
+def _check_same(out: Path, weights: Mapping[str, Tensor]) -> None:
+    """The same merge may be done again; raises ConfigurationError for weights of anything else."""
+    path = out / SAVED_WEIGHTS
+    if path.is_file() and differences(read_weight_file(path), weights):
+        raise ConfigurationError(f"--out {out} holds other weights, {path.name}; name another folder, or remove them")
 
 
 def default_checkpoint(run_dir: Path) -> Path:
@@ -93,21 +133,26 @@ def default_checkpoint(run_dir: Path) -> Path:
     raise TrainingError(f"{run_dir} has no checkpoint ({BEST}, {LAST}); train first, or name one with --checkpoint")
 
 
-def _load(network: torch.nn.Module, checkpoint: Path | None, run_dir: Path) -> Path:
+def _load(base: RunCheckpoint, checkpoint: Path | None, run_dir: Path, accepted: Sequence[str]) -> Path:
     """Loads a checkpoint as the command line names it; returns which one."""
     source = checkpoint or default_checkpoint(run_dir)
     if str(source) != "base":
-        load_trained(network, source)
+        load_trained(base, source, accepted)
     return source
 
 
-def load_trained(network: torch.nn.Module, path: Path) -> None:
-    """Puts a checkpoint of this code, or an un-merged official one, into a network with adapters."""
+def load_trained(base: RunCheckpoint, path: Path, accepted: Sequence[str] = ()) -> None:
+    """Puts a checkpoint of this code, or an un-merged official one, into a network with adapters.
+
+    Raises TrainingError for a checkpoint of another base, or of settings that make another model of its weights.
+    """
+    network = base.network
     if path.suffix == ".pt":
-        weights = read_state(path).weights
+        state = read_state(path)
         trained = trained_weights(network)
-        check_names(trained, weights)
-        copy_weights(trained, weights)
+        check_names(trained, state.weights)
+        check_identity(state.identity, base.identity, path, accepted)
+        copy_weights(trained, state.weights)
         return
     weights = read_weight_file(path)
     if not any(key.startswith(PREFIX) for key in weights):

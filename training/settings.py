@@ -254,7 +254,10 @@ def _value(kind: object, value: object, name: str) -> object:
         inner = arguments[1]
         return {key: _value(inner, one, f"{name}.{key}") if is_dataclass(inner) else one for key, one in value.items()}
     if kind is Path and isinstance(value, str):
-        return Path(value)
+        try:
+            return Path(value).expanduser()  # no shell has read the file
+        except RuntimeError as error:
+            raise ConfigurationError(f"{name} is {value!r}: {error} Give the whole path") from None
     if kind is float and isinstance(value, (int, float, str)) and not isinstance(value, bool):
         try:
             return float(value)  # YAML takes 3e-4, without a point, for text

@@ -89,9 +89,21 @@ def open_items(data: DataSettings, seed: int) -> HybridStream:
     return HybridStream(groups, Renderer(data.max_turns, data.text_answers, paraphrases), seed, data.skip_limit)
 
 
+def samples_lines(data: DataSettings, stream: HybridStream) -> list[str]:
+    """A line for each group of the stream: its share, its data sets and their samples."""
+    lines = []
+    for (name, settings), group, share in zip(data.groups.items(), stream.groups, stream.shares, strict=True):
+        sets = (f"{one} {len(reader)} samples" for one, reader in zip(settings.sets, group.readers, strict=True))
+        lines.append(f"{name} ({share:.0%}): {', '.join(sets)}")
+    return lines
+
+
 def open_validation(names: Sequence[str], root: Path) -> dict[str, Sequence[Sample]]:
     """Validation sets by name. Raises ConfigurationError for an unknown name, DatasetError for files that lack."""
-    return {name: _known(name, VALIDATION, "validation.data")(root) for name in names}
+    found = {name: _known(name, VALIDATION, "validation.data")(root) for name in names}
+    if empty := [name for name, samples in found.items() if not len(samples)]:
+        raise ConfigurationError(f"validation.data: {empty[0]} holds no samples below {root}; look at data.root")
+    return found
 
 
 def _known(name: str, table: Mapping[str, Callable], key: str) -> Callable:

@@ -1,9 +1,7 @@
 """The training loop: the same for one process and for many, on the CPU, on GPUs and on several nodes."""
 
 import math
-import signal
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 import torch
@@ -23,12 +21,14 @@ from training.devices import (
     seed_of,
 )
 from training.errors import TrainingError
+from training.identity import check_identity
 from training.network import build, cache_of, collator_of
 from training.objective import LisaObjective
 from training.quantized import build_optimizer, optimizer_options
-from training.report import Report
+from training.report import Report, device_line, parameters_line
 from training.schedule import learning_rate_factor
 from training.settings import Settings, dump_settings
+from training.signals import stop_requests
 from training.stream import Items, MicroBatch, MicroBatches, Position, dead_workers_told, loader
 from training.validation import scores, validate
 
@@ -39,28 +39,44 @@ class Trainer:
     """One run: goes on from `run_dir/last.pt` where that exists. Every process of the run makes one.
 
     items: the training stream. validations: named sets; the first one's gIoU decides which checkpoint is the best.
+    accepted: differences from the checkpoint that are wanted (training.identity). about: lines on the data, to tell.
     """
 
-    def __init__(self, settings: Settings, items: Items, validations: Validations) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        items: Items,
+        validations: Validations,
+        accepted: Sequence[str] = (),
+        about: Sequence[str] = (),
+    ) -> None:
         self.settings, self.validations = settings, validations
         self.accelerator = make_accelerator(settings)
         self.run = RunDirectory(settings.run_dir)
         self.main = self.accelerator.is_main_process
-        if self.main:
-            self.run.prepare()
-        self.accelerator.wait_for_everyone()
+        self._on_main(self.run.prepare)
         self.progress = Progress()
-        self._build(items)
-        self._resume()
+        try:
+            self._tell(*about, device_line(self.accelerator, settings), f"loading {settings.model.source} ...")
+            self._build(items)
+            self._tell(parameters_line(self.objective))
+            self._resume(accepted)
+        except BaseException:
+            self.run.release()
+            raise
         if self.main:  # not before the checkpoint fits: they are a record of how it came about
             changed = self.run.save_settings(dump_settings(settings))
             if changed and self.progress.step:
                 print(f"goes on from step {self.progress.step} with other settings: {', '.join(changed)}")
 
+    def _tell(self, *lines: str) -> None:
+        for line in lines if self.main else ():
+            print(line, flush=True)
+
     def _build(self, items: Items) -> None:
         settings, accelerator = self.settings, self.accelerator
-        checkpoint = build(settings, accelerator.device)
-        network = checkpoint.network
+        checkpoint = build(settings, accelerator.device, identified=self.main)
+        network, self.identity = checkpoint.network, checkpoint.identity
         self.config, self.tokenizer_dir = network.config, checkpoint.directory
         self.collator = collator_of(checkpoint, settings)
         self.validator = collator_of(checkpoint, settings, network.config.max_position_embeddings)
@@ -77,9 +93,11 @@ class Trainer:
         optimizer = build_optimizer(parameters, settings.optimizer, accelerator.device)
         self.objective, self.optimizer = accelerator.prepare(objective, optimizer)
 
-    def _resume(self) -> None:
+    def _resume(self, accepted: Sequence[str]) -> None:
         if self.run.last.exists():
-            self._load(read_state(self.run.last))
+            state = read_state(self.run.last)
+            self._load(state)
+            self._on_main(lambda: check_identity(state.identity, self.identity, self.run.last, accepted))
         self._began_at = self.progress.step
         for group in self.optimizer.param_groups:  # a saved state brings those of the time before
             group.update(optimizer_options(self.settings.optimizer))
@@ -129,6 +147,7 @@ class Trainer:
                         break
         finally:
             report.close()
+            self.run.release()
         return progress
 
     def _step(self, batches: Iterator[tuple[int, MicroBatch]], stop: Sequence[int]) -> tuple[dict[str, float], bool]:
@@ -222,7 +241,7 @@ class Trainer:
             if number == 0 and metrics.giou > (-1.0 if self.progress.best_giou is None else self.progress.best_giou):
                 self.progress.best_giou = metrics.giou
                 weights = gather_weights(self.accelerator, self.objective)
-                self._write(self.run.best, State(self.progress, weights, None, scores(metrics)))
+                self._write(self.run.best, State(self.progress, weights, None, scores(metrics), self.identity))
 
     def _compare_with(self, measure: str, report: Report) -> None:
         """A score is the best of its kind only: other validation data begin anew."""
@@ -246,36 +265,22 @@ class Trainer:
             optimizer = None
         else:
             optimizer = gather_optimizer(accelerator, self.objective, self.optimizer)
-        self._write(self.run.last, State(self.progress, weights, optimizer))
+        self._write(self.run.last, State(self.progress, weights, optimizer, identity=self.identity))
         if self.main and is_deepspeed(accelerator):
             drop_old_deepspeed(self.run.path, self.progress.step)
 
     def _write(self, path: Path, state: State) -> None:
         """Writes from the main process; if that fails, every process raises."""
+        self._on_main(lambda: self.run.save(path, state))
+
+    def _on_main(self, action: Callable[[], None]) -> None:
+        """Does something in the main process; all wait for it, and if it fails every process raises TrainingError."""
         problem = [None]
         if self.main:
             try:
-                self.run.save(path, state)
+                action()
             except TrainingError as error:
                 problem = [str(error)]
         broadcast_object_list(problem)
         if problem[0] is not None:
             raise TrainingError(problem[0])
-
-
-@contextmanager
-def stop_requests():
-    """A list that gets the number of each SIGTERM or SIGINT that comes meanwhile; a second SIGINT interrupts."""
-    received: list[int] = []
-
-    def note(number: int, frame: object) -> None:
-        if number == signal.SIGINT and number in received:
-            raise KeyboardInterrupt
-        received.append(number)
-
-    before = {number: signal.signal(number, note) for number in (signal.SIGTERM, signal.SIGINT)}
-    try:
-        yield received
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)

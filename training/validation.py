@@ -9,12 +9,12 @@ import torch
 from accelerate import Accelerator
 from accelerate.utils import gather_object
 from torch import nn
-from tqdm import tqdm
 
 from lisa_ros.errors import DatasetError, InvalidImageError
 from lisa_ros.evaluation.metrics import SegmentationMetrics, union_truth
 from lisa_ros.images import write_image
 from lisa_ros.model.config import LisaConfig
+from lisa_ros.progress import ProgressBar
 from lisa_ros.types import SEGMENTED, Sample, SegmentationResult, Target, Turn
 from lisa_ros.visualization import annotated_picture
 from training.collate import Batch, Collator
@@ -87,7 +87,8 @@ def validate(
     left_out: list[str] = []
     parts = _parts(samples, range(rank, count, world), collator, config, left_out)
     objective.eval()
-    with torch.no_grad(), tqdm(total=count, desc="validation", disable=rank > 0, leave=False, mininterval=1) as bar:
+    bar = ProgressBar(count, unit="image", description="validation", active=rank == 0, keep=False)
+    with torch.no_grad(), bar:
         while _somebody(part := next(parts, None), accelerator):
             # Images have different numbers of turns: a process that has run out computes for the others, whose
             # buffers are broadcast and whose sharded weights are gathered in each forward pass.
@@ -95,7 +96,7 @@ def validate(
             (logits,) = objective(batch.to(accelerator.device), predict=True)
             if part is None:
                 continue
-            bar.update(min(part.index + world, count) - bar.n)
+            bar.advance(min(part.index + world, count))
             folder = pictures if part.index < picture_count else None
             _score(metrics, part, (logits > 0).cpu().numpy(), folder)
     objective.train(was_training)
@@ -103,7 +104,12 @@ def validate(
     for theirs, why in gather_object([(metrics, left_out)]):
         total.merge(theirs)
         reasons += why
-    if len(reasons) > skip_limit or (reasons and not total.queries):
+    if reasons and not total.queries:
+        raise TrainingError(
+            f"none of {count} images can be scored, so there is no score; look at data.root and at these files, the "
+            f"last ones: {'; '.join(reasons[-3:])}"
+        )
+    if len(reasons) > skip_limit:
         raise TrainingError(
             f"{len(reasons)} of {count} images cannot be scored (data.skip_limit is {skip_limit}); "
             f"the last ones: {'; '.join(reasons[-3:])}"

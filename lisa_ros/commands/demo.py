@@ -1,11 +1,10 @@
 """`lisa-ros demo`: the whole graph at work, with a report."""
 
 import argparse
-from importlib.util import find_spec
 from pathlib import Path
 
 from lisa_ros.commands.common import add_model_arguments, output_directory, printable
-from lisa_ros.errors import ConfigurationError
+from lisa_ros.middleware import require_ros
 
 
 def add_arguments(parser: argparse.ArgumentParser):
@@ -22,8 +21,7 @@ def add_arguments(parser: argparse.ArgumentParser):
 
 def run(args: argparse.Namespace) -> int:
     """Asks, reports, and fails where a question got no answer or the masks are not good enough."""
-    if find_spec("rclpy") is None:
-        raise ConfigurationError("rclpy is not installed; `make setup` installs it, or source a ROS 2 installation")
+    require_ros()
     from lisa_ros.demo.run import run_demo
 
     folder = output_directory(args.out)

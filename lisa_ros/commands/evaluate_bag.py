@@ -1,10 +1,9 @@
 """`lisa-ros eval bag`: a recording replayed to the real node, scored, with a report."""
 
 import argparse
-from importlib.util import find_spec
 
 from lisa_ros.commands.common import output_directory, printable
-from lisa_ros.errors import ConfigurationError
+from lisa_ros.middleware import require_ros
 
 NAME = "bag"
 
@@ -25,8 +24,7 @@ def add_parser(benchmarks) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Evaluates. Exit status 1 where the path changes what it carries, or questions got no answer."""
-    if find_spec("rclpy") is None:
-        raise ConfigurationError("rclpy is not installed; `make setup` installs it, or source a ROS 2 installation")
+    require_ros()
     from lisa_ros.evaluation.replay.arguments import ARGUMENTS, options
     from lisa_ros.evaluation.replay.run import run_replay
 

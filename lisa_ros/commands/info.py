@@ -7,7 +7,9 @@ from importlib import metadata
 from importlib.util import find_spec
 
 from lisa_ros.commands.common import add_model_arguments, load_lisa
+from lisa_ros.errors import ConfigurationError
 from lisa_ros.graph import fastdds_variable
+from lisa_ros.middleware import check_middleware
 
 _LIBRARIES = ("torch", "transformers", "segment-anything", "open3d", "numpy", "opencv-python-headless", "bitsandbytes")
 # module, what is lost without it
@@ -80,6 +82,10 @@ def _ros():
         _line(f"  {module}", "there" if _has(module) else f"missing: {loss}")
     for name in ("RMW_IMPLEMENTATION", "ROS_DOMAIN_ID", fastdds_variable()):
         _line(f"  {name}", os.environ.get(name, "not set"))
+    try:
+        check_middleware()
+    except ConfigurationError as error:
+        _line("  middleware", str(error))
 
 
 def _has(module: str) -> bool:

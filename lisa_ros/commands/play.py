@@ -7,6 +7,7 @@ from pathlib import Path
 
 from lisa_ros import graph
 from lisa_ros.errors import ConfigurationError
+from lisa_ros.middleware import check_middleware
 from lisa_ros.recordings.topics import TOPIC_WORDS, RgbdTopics
 
 
@@ -29,6 +30,7 @@ def add_arguments(parser: argparse.ArgumentParser):
 
 def run(args: argparse.Namespace) -> int:
     """Plays. Exit status 1 where nobody listened in time."""
+    check_middleware()
     os.environ.update(graph.environment())  # before the middleware is loaded: large images need its shared memory
     try:
         import rclpy

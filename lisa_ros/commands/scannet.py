@@ -85,8 +85,7 @@ def _info(args) -> int:
 
 
 def _queries(args) -> int:
-    from tqdm import tqdm
-
+    from lisa_ros.progress import track
     from lisa_ros.scannet.annotations import Annotation
     from lisa_ros.scannet.queries import generate_queries, write_queries
     from lisa_ros.scannet.scene import SceneFiles
@@ -99,7 +98,7 @@ def _queries(args) -> int:
     output_directory(args.out.parent)
     with SensReader(files.sens) as reader, Annotation(files) as annotation:
         frames = range(0, len(reader), args.step or 1)
-        visible = visible_objects(annotation, tqdm(frames, desc=f"checking {files.scene}", unit="frame"))
+        visible = visible_objects(annotation, track(frames, description=f"checking {files.scene}", unit="frame"))
         queries = generate_queries(annotation, args.negatives, frames if args.step else None, visible)
     write_queries(args.out, queries)
     print(f"{args.out}: {len(queries)} queries about {files.scene}")

@@ -9,7 +9,7 @@ import numpy as np
 
 from lisa_ros.demo.clouds import draw_cloud, write_ply
 from lisa_ros.demo.records import Record, summary
-from lisa_ros.evaluation.files import write_json, write_whole, writing
+from lisa_ros.evaluation.files import write_summary, write_whole, writing
 from lisa_ros.evaluation.replay.rows import ANSWERED
 from lisa_ros.images import write_image
 from lisa_ros.types import SegmentationResult
@@ -53,7 +53,7 @@ def write_report(folder: Path, records: Sequence[Record], seconds: float, progre
                 draw_cloud(drawn, cloud, record.reply.boxes, record.scene.camera_pose)
         progress(f"{record.name}.png")
     content = summary(records, seconds)
-    write_json(folder / "summary.json", content)
+    write_summary(folder / "summary.json", content)
     write_whole(folder / "index.html", page(content))
     return content
 

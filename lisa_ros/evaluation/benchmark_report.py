@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from lisa_ros.errors import DatasetError
-from lisa_ros.evaluation.files import write_json
+from lisa_ros.evaluation.files import write_summary
 from lisa_ros.evaluation.metrics import PRECISION_THRESHOLDS, union_truth
 from lisa_ros.evaluation.predictors import Predictor
 from lisa_ros.evaluation.published import SOURCE, published_rows
@@ -44,7 +44,7 @@ def write_benchmark(
 
     The pictures' answers are asked again: masks of thousands of queries are not kept.
     """
-    write_json(directory / "summary.json", summary)
+    write_summary(directory / "summary.json", summary)
     report = Report(f"{summary['source']}: {summary['model']}", _MODE[summary["mode"]])
     for warning in warnings(summary):
         report.warning(warning)

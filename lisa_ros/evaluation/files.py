@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from lisa_ros.errors import ConfigurationError
+from lisa_ros.resources import provenance
 
 
 @contextmanager
@@ -36,6 +37,26 @@ def write_whole(path: Path, text: str) -> None:
 def write_json(path: Path, content: dict) -> None:
     """Writes JSON, never seen unfinished. Raises ConfigurationError."""
     write_whole(path, json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
+
+
+def write_summary(path: Path, summary: dict) -> None:
+    """Writes a summary.json with the package's version, its commit and the date beside the figures.
+
+    Where the same figures stand there already they are not marked anew: the date is that of their coming about.
+    Raises ConfigurationError.
+    """
+    marks = provenance()
+    marked = marks | summary
+    try:
+        before = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        before = {}
+    if isinstance(before, dict):
+        kept = {key: before[key] for key in marks if key in before}
+        as_written = json.loads(json.dumps(marked))
+        if as_written | kept == before:
+            marked |= kept
+    write_json(path, marked)
 
 
 @contextmanager

@@ -7,14 +7,13 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Protocol
 
-from tqdm import tqdm
-
 from lisa_ros.errors import ConfigurationError, DatasetError, InvalidImageError, InvalidQueryError, MemoryBudgetError
 from lisa_ros.evaluation.digests import Digests, sample_digest
 from lisa_ros.evaluation.metrics import overlap_of, union_truth
 from lisa_ros.evaluation.predictors import Predictor, weights_digest
 from lisa_ros.evaluation.rows import Identity, Log, Row, RowFile, read_all
 from lisa_ros.inference.loaded import EncodedFrame
+from lisa_ros.progress import track
 from lisa_ros.types import Sample, SegmentationResult, Turn
 
 BAD_SAMPLE = (DatasetError, InvalidImageError, MemoryBudgetError)  # what one sample can be the cause of
@@ -125,7 +124,7 @@ def score(
 ) -> Iterator[tuple[str, list[Row] | str]]:
     """Key and rows of each sample that is not done, or why it could not be read."""
     digests = digests or Digests(dataset)
-    for index in tqdm(indices, desc=f"{dataset.source} {predictor.mode}", unit="image", disable=not progress):
+    for index in track(indices, description=f"{dataset.source} {predictor.mode}", unit="image", active=progress):
         key = dataset.key(index)
         if key in done:
             continue

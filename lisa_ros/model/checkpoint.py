@@ -5,13 +5,11 @@ import os
 import shutil
 import tempfile
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib import resources
 from pathlib import Path
 
 import torch
-from huggingface_hub import snapshot_download
-from huggingface_hub.errors import HfHubHTTPError, HFValidationError
 from safetensors import SafetensorError
 from safetensors.torch import save_file
 from torch import Tensor
@@ -19,12 +17,15 @@ from transformers.models.llama.modeling_llama import LlamaRotaryEmbedding
 
 from lisa_ros.errors import CheckpointError, ConfigurationError
 from lisa_ros.model.config import LisaConfig, parse_config, read_config
+from lisa_ros.model.config_keys import check_token_ids
+from lisa_ros.model.files import expand_home
+from lisa_ros.model.hub import HubError, download
 from lisa_ros.model.network import LisaNetwork
 from lisa_ros.model.prompts import IM_END, IM_START
 from lisa_ros.model.sam import SamConfig, infer_sam_config
 from lisa_ros.model.tokenizer import LisaTokenizer
 from lisa_ros.model.vision import ClipTower
-from lisa_ros.model.weights import check_weights, read_weights
+from lisa_ros.model.weights import check_finite, check_weights, read_weights, weight_files
 
 _SAM = "model.visual_model."
 _PROJECTOR = "model.mm_projector."
@@ -35,6 +36,7 @@ _FLOAT32_PARTS = (
     f"{_SAM}prompt_encoder.",
     f"{_SAM}image_encoder.neck.",
 )
+SAVED_WEIGHTS = "model.safetensors"
 TOKENIZER_FILES = ("tokenizer.model", "tokenizer_config.json", "special_tokens_map.json", "added_tokens.json")
 
 
@@ -60,12 +62,12 @@ def find(source: str | Path) -> Path:
     """
     if str(source) in packaged_names():
         return Path(str(resources.files("lisa_ros") / "assets" / str(source)))
+    source = expand_home(source)
     try:
         if Path(source).is_dir():
             return Path(source)
-        patterns = ["*.json", "*.bin", "*.safetensors", "tokenizer.model"]
-        return Path(snapshot_download(str(source), allow_patterns=patterns))
-    except (OSError, HfHubHTTPError, HFValidationError) as error:
+        return Path(download(source))
+    except (OSError, HubError) as error:
         raise CheckpointError(
             f"checkpoint {str(source)!r} is neither a directory nor a packaged model "
             f"({', '.join(packaged_names()) or 'none is installed'}), and the hub did not give it: {error}"
@@ -103,6 +105,7 @@ def assemble(
     tokenizer: LisaTokenizer,
     directory: Path,
     *,
+    source: Path | None = None,
     vision_tower: str | Path | None = None,
     sam: Mapping[str, object] | None = None,
     conv_type: str | None = None,
@@ -110,29 +113,38 @@ def assemble(
 ) -> Checkpoint:
     """The network of config.json's `values` and of weights with the published keys; the rest as for `load`.
 
-    directory: holds the tokenizer's files; named in messages.
+    directory: of the tokenizer's files. source: of config.json and the weights, for messages, if it is another one.
     """
+    source = source or directory
     if {IM_START, IM_END} <= tokenizer.added.keys():
         # a LISA that has the tokens was trained with them, whatever its base says
         values = {**values, "mm_use_im_start_end": True}
-    config = _complete_config(values, weights, directory, vision_tower, sam, conv_type)
+    config = _complete_config(values, weights, source, vision_tower, sam, conv_type)
     _check_vocabulary(tokenizer, config, directory)
+    check_token_ids(directory, values, tokenizer.bos_id, tokenizer.eos_id)
+    tower = None if config.shares_image_encoder else _load_tower(config)
+    if tower is not None and tower.adopt(weights, source, tuned=_says_tuned(values)):
+        config = replace(config, unfreeze_mm_vision_tower=True)
     with torch.device("meta"):
         network = LisaNetwork(config)
     expected = network.state_dict()
-    ignored = [key for key in weights if key.endswith("rotary_emb.inv_freq") or "vision_tower." in key]
+    ignored = [key for key in weights if key.endswith("rotary_emb.inv_freq")]
+    if tower is not None:
+        ignored += [key for key in weights if key.startswith("model.vision_tower.")]
     if config.tie_word_embeddings:
         del expected["lm_head.weight"]
         ignored.append("lm_head.weight")
-        _check_tied_head(weights, directory)
-    check_weights(weights, expected, ignored, directory)
+        _check_tied_head(weights, source)
+    check_weights(weights, expected, ignored, source)
+    check_finite({key: weights[key] for key in expected}, source)
     cast = {key: _cast(key, weights[key], config, dtype) for key in expected}
+    _check_cast(cast, dtype, source)
     network.load_state_dict(cast, strict=not config.tie_word_embeddings, assign=True)
     if config.tie_word_embeddings:
         network.lm_head.weight = network.model.embed_tokens.weight
     network.model.rotary_emb = LlamaRotaryEmbedding(network.model.config)  # its frequencies are in no checkpoint
-    if not config.shares_image_encoder:
-        network.vision_tower = _load_tower(config).to(dtype)
+    if tower is not None:
+        network.vision_tower = tower.to(dtype)
     return Checkpoint(network.eval(), tokenizer, directory)
 
 
@@ -196,6 +208,22 @@ def _cast(key: str, value: Tensor, config: LisaConfig, dtype: torch.dtype) -> Te
     return value.to(torch.float32 if keep else dtype)
 
 
+def _check_cast(weights: Mapping[str, Tensor], dtype: torch.dtype, directory: Path) -> None:
+    if dtype != torch.float16:  # the one type with a smaller range than published weights have
+        return
+    try:
+        check_finite(weights, directory)
+    except CheckpointError as error:
+        raise CheckpointError(
+            f"{directory}: weights are too large for float16; load the checkpoint with precision bf16 or fp32"
+        ) from error
+
+
+def _says_tuned(values: Mapping[str, object]) -> bool:
+    """Whether config.json says that the vision tower was trained: LLaVA's key, or that of LLaVA-NeXT."""
+    return bool(values.get("unfreeze_mm_vision_tower")) or "mm_vision_tower" in str(values.get("mm_tunable_parts"))
+
+
 def _load_tower(config: LisaConfig) -> ClipTower:
     tower = ClipTower.from_pretrained(config.vision_tower, config.mm_vision_select_layer)
     if tower.hidden_size != config.mm_hidden_size:
@@ -220,6 +248,9 @@ def save_pretrained(
             continue
         matrix = key in parameters and value.ndim > 1
         weights[key] = value.detach().to("cpu", dtype if matrix else None).contiguous()
+    if network.config.unfreeze_mm_vision_tower:
+        tower = network.vision_tower.published_weights()
+        weights |= {key: value.detach().cpu().contiguous() for key, value in tower.items()}
     write_checkpoint(network.config, weights, tokenizer_directory, out)
 
 
@@ -228,8 +259,11 @@ def write_checkpoint(
 ) -> None:
     """Writes a checkpoint directory from weights with the published keys, each file replaced atomically.
 
-    Raises CheckpointError if the directory cannot be written.
+    Raises CheckpointError if the directory cannot be written, or holds weights in another layout, which would stay.
     """
+    others = [name for name in weight_files(Path(out)) if name != SAVED_WEIGHTS]
+    if others:
+        raise CheckpointError(f"cannot write the checkpoint {out}: it holds other weights, {others[0]}")
     try:
         _write_checkpoint(config, weights, tokenizer_directory, Path(out))
     except (OSError, SafetensorError) as error:
@@ -246,7 +280,7 @@ def _write_checkpoint(
             write_atomically(out / name, lambda path, source=source: shutil.copyfile(source, path))
     text = json.dumps(config.to_dict(), indent=2) + "\n"
     write_atomically(out / "config.json", lambda path: path.write_text(text, encoding="utf-8"))
-    write_atomically(out / "model.safetensors", lambda path: save_file(weights, path, metadata={"format": "pt"}))
+    write_atomically(out / SAVED_WEIGHTS, lambda path: save_file(weights, path, metadata={"format": "pt"}))
 
 
 def write_atomically(path: Path, write: Callable[[Path], object]) -> None:

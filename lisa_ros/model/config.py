@@ -1,18 +1,20 @@
 """config.json of a LISA checkpoint, typed: the published keys, and those that this project adds."""
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from huggingface_hub.errors import StrictDataclassError
 from transformers import LlamaConfig
-from transformers.modeling_rope_utils import ROPE_INIT_FUNCTIONS
 from transformers.models.llama.modeling_llama import LlamaRotaryEmbedding
 
 from lisa_ros.errors import CheckpointError, ConfigurationError
 from lisa_ros.model.checks import check_positive, check_rotary_width, check_switch, check_whole, check_word
+from lisa_ros.model.config_keys import check_lisa_keys
+from lisa_ros.model.files import read_json
+from lisa_ros.model.layouts import check_layout
 from lisa_ros.model.prompts import PHRASE_QUERY, SENTENCE_QUERY, get_template
+from lisa_ros.model.rope import check_rope_scaling, read_rope
 from lisa_ros.model.sam import SamConfig
 
 SHARED_TOWER = "sam_image_encoder"
@@ -28,6 +30,7 @@ class LisaConfig:
         are then SAM's image embedding beside its positional encoding, cell by cell in row-major order, and there is no
         second encoder.
     mm_hidden_size: width of the visual tokens before the projector. mm_vision_select_layer: the CLIP layer read.
+    unfreeze_mm_vision_tower: the vision tower was trained too, and its weights are the checkpoint's own.
     mask_query: the question of the mask-only mode for a "phrase" and for a "sentence", with `{text}` for the words.
     seg_threshold: mask-only mode answers "not there" where the probability of [SEG] is below it; 0 never refuses.
     """
@@ -49,6 +52,7 @@ class LisaConfig:
     mm_vision_select_layer: int = -2
     mm_projector_type: str = "linear"
     mm_use_im_start_end: bool = True
+    unfreeze_mm_vision_tower: bool = False
     conv_type: str = "llava_v1"
     mask_query: Mapping[str, str] = field(default_factory=lambda: {"phrase": PHRASE_QUERY, "sentence": SENTENCE_QUERY})
     seg_threshold: float = 0.0
@@ -72,6 +76,8 @@ class LisaConfig:
             query = self.mask_query.get(kind) if isinstance(self.mask_query, Mapping) else None
             if not isinstance(query, str) or "{text}" not in query:
                 raise ConfigurationError(f"mask_query must have a {kind!r} with {{text}} in it")
+        if self.shares_image_encoder and self.unfreeze_mm_vision_tower:
+            raise ConfigurationError(f"unfreeze_mm_vision_tower must be false when vision_tower is {SHARED_TOWER!r}")
         shared_width = 2 * self.sam.prompt_embed_dim
         if self.shares_image_encoder and self.mm_hidden_size != shared_width:
             raise ConfigurationError(
@@ -84,7 +90,7 @@ class LisaConfig:
             check_whole(name, getattr(self, name))
         for name in ("rms_norm_eps", "rope_theta"):
             check_positive(name, getattr(self, name))
-        for name in ("tie_word_embeddings", "mm_use_im_start_end"):
+        for name in ("tie_word_embeddings", "mm_use_im_start_end", "unfreeze_mm_vision_tower"):
             check_switch(name, getattr(self, name))
         for name in ("vision_tower", "mm_projector_type", "conv_type"):
             check_word(name, getattr(self, name))
@@ -102,15 +108,11 @@ class LisaConfig:
             self._check_rope_scaling()
 
     def _check_rope_scaling(self) -> None:
-        scaling = self.rope_scaling
-        kind = (scaling.get("type") or scaling.get("rope_type")) if isinstance(scaling, Mapping) else None
-        kinds = ("default", *ROPE_INIT_FUNCTIONS)
-        if kind not in kinds:
-            raise ConfigurationError(f"rope_scaling is {scaling!r}; its type must be one of {', '.join(kinds)}")
+        check_rope_scaling(self.rope_scaling)
         try:
             LlamaRotaryEmbedding(self.llama())
         except (StrictDataclassError, KeyError, TypeError, ValueError, ArithmeticError) as error:
-            raise ConfigurationError(f"rope_scaling {dict(scaling)} cannot be used: {error}") from error
+            raise ConfigurationError(f"rope_scaling {dict(self.rope_scaling)} cannot be used: {error}") from error
 
     @property
     def shares_image_encoder(self) -> bool:
@@ -169,31 +171,28 @@ _PLAIN_KEYS = (
     "mm_vision_select_layer",
     "mm_projector_type",
     "mm_use_im_start_end",
+    "unfreeze_mm_vision_tower",
     "conv_type",
     "seg_threshold",
 )
-# What a published LISA has and what no other value was trained with.
-_FIXED = {"hidden_act": "silu", "mm_vision_select_feature": "patch"}
+# Read beside the plain ones.
+_OTHER_KEYS = (
+    *("sam", "mask_query", "rope_scaling", "rope_parameters", "head_dim", "out_dim", "train_mask_decoder"),
+    *("bos_token_id", "eos_token_id", "mm_tunable_parts"),
+)
 
 
 def read_config(path: Path) -> dict[str, object]:
     """The values of a LISA checkpoint's config.json; raises CheckpointError if it is none."""
-    try:
-        values = json.loads(Path(path).read_text(encoding="utf-8"))
-    except FileNotFoundError as error:
-        raise CheckpointError(f"{path} is missing: {Path(path).parent} is not a checkpoint directory") from error
-    except ValueError as error:
-        raise CheckpointError(f"{path} is not valid JSON: {error}") from error
-    except OSError as error:
-        raise CheckpointError(f"{path} cannot be read: {error}") from error
-    if not isinstance(values, dict) or "train_mask_decoder" not in values:
+    path = Path(path)
+    check_layout({}, path.parent)  # an adapter's folder may have no config.json
+    values = read_json(path)
+    check_layout(values, path.parent)
+    if "train_mask_decoder" not in values:
         raise CheckpointError(
             f"{path} is not a LISA checkpoint's configuration: it has no key `train_mask_decoder`. "
             "Give a merged LISA checkpoint, not its language model or an adapter"
         )
-    for key, expected in _FIXED.items():
-        if values.get(key, expected) != expected:
-            raise CheckpointError(f"{path}: `{key}` is {values[key]!r}; only {expected!r} is supported")
     return values
 
 
@@ -202,13 +201,14 @@ def parse_config(
 ) -> LisaConfig:
     """LisaConfig of config.json's `values`; `conv_type` and `vision_tower` replace what the file says.
 
-    Raises CheckpointError naming what is wrong in the file.
+    Raises CheckpointError naming what is wrong in the file: also every key that would change the computation.
     """
+    check_lisa_keys(values, (*_PLAIN_KEYS, *_OTHER_KEYS), path)
     for key in _REQUIRED_KEYS:
         if not isinstance(values.get(key), int):
             raise CheckpointError(f"{path}: `{key}` is {values.get(key)!r}, it must be a whole number")
     given = {key: values[key] for key in _PLAIN_KEYS if values.get(key) is not None}
-    given |= {key: values[key] for key in ("mask_query", "rope_scaling") if values.get(key)}
+    given |= {key: values[key] for key in ("mask_query",) if values.get(key)}
     if "vision_tower" not in given and values.get("mm_vision_tower"):
         given["vision_tower"] = values["mm_vision_tower"]
     if conv_type:
@@ -218,6 +218,19 @@ def parse_config(
     if given.get("vision_tower") == SHARED_TOWER:
         given.setdefault("mm_hidden_size", 2 * sam.prompt_embed_dim)
     try:
-        return LisaConfig(sam=sam, **given)
+        given.pop("rope_theta", None)
+        config = LisaConfig(sam=sam, **(given | read_rope(values)))
+        _check_derived(values, config)
+        return config
     except ConfigurationError as error:
         raise CheckpointError(f"{path}: {error}") from error
+
+
+def _check_derived(values: Mapping[str, object], config: LisaConfig) -> None:
+    """Sizes that follow from others: a file that says otherwise describes another network."""
+    for key, expected, source in (
+        ("head_dim", config.hidden_size // config.num_attention_heads, "hidden_size / num_attention_heads"),
+        ("out_dim", config.sam.prompt_embed_dim, "the width of Segment Anything's prompts"),
+    ):
+        if values.get(key) is not None and values[key] != expected:
+            raise ConfigurationError(f"{key} is {values[key]!r}; only {source}, {expected}, is supported")

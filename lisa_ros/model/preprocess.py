@@ -1,6 +1,5 @@
 """Images into the network's tensors, and mask logits back to the image's size, exactly as LISA was trained."""
 
-import json
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -14,12 +13,15 @@ from torch import Tensor
 
 from lisa_ros.errors import CheckpointError, ConfigurationError, InvalidImageError
 from lisa_ros.model.checks import check_whole
+from lisa_ros.model.config_keys import check_preprocessor_keys
+from lisa_ros.model.files import read_json
 
 SAM_MEAN = (123.675, 116.28, 103.53)
 SAM_STD = (58.395, 57.12, 57.375)
 CLIP_MEAN = (0.48145466, 0.4578275, 0.40821073)
 CLIP_STD = (0.26862954, 0.26130258, 0.27577711)
 MAX_ASPECT_RATIO = 100
+PREPROCESSOR_FILE = "preprocessor_config.json"
 
 
 def check_image(image: np.ndarray) -> None:
@@ -46,13 +48,16 @@ class ClipPreprocessor:
     @classmethod
     def from_directory(cls, directory: Path, image_size: int) -> "ClipPreprocessor":
         """Reads preprocessor_config.json; without that file, CLIP's published values at the tower's image size."""
-        path = Path(directory) / "preprocessor_config.json"
+        path = Path(directory) / PREPROCESSOR_FILE
         if not path.is_file():
             return cls(image_size, image_size)
         try:
-            values = json.loads(path.read_text(encoding="utf-8"))
+            values = read_json(path)
+            check_preprocessor_keys(values, path)
             resize, crop = values.get("size", image_size), values.get("crop_size", image_size)
             resize = resize["shortest_edge"] if isinstance(resize, dict) else int(resize)
+            if isinstance(crop, dict) and crop["height"] != crop["width"]:
+                raise ConfigurationError(f"crop_size is {crop}; its sides must be equal")
             crop = crop["height"] if isinstance(crop, dict) else int(crop)
             mean, std = values.get("image_mean", CLIP_MEAN), values.get("image_std", CLIP_STD)
             check_whole("size", resize)

@@ -10,9 +10,9 @@ on a token that the weights never saw. So the rules are restated here:
 * `<s>` is put in front, `</s>` never appended.
 """
 
-import json
+import logging
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -20,7 +20,9 @@ from pathlib import Path
 import sentencepiece
 
 from lisa_ros.errors import CheckpointError
+from lisa_ros.model.files import read_json, refuse_pointer
 
+_LOG = logging.getLogger(__name__)
 IMAGE_PLACEHOLDER = "<image>"
 IMAGE_TOKEN_ID = -200
 SEG_TOKEN = "[SEG]"
@@ -139,9 +141,11 @@ class LisaTokenizer:
         Raises CheckpointError naming the file that is missing or damaged.
         """
         directory = Path(directory)
-        config = _read_json(directory / "tokenizer_config.json")
-        special_map = _read_json(directory / "special_tokens_map.json", optional=True)
-        added = _read_json(directory / "added_tokens.json", optional=True)
+        _check_vocabulary_file(directory)
+        config = read_json(directory / "tokenizer_config.json")
+        _check_options(config, directory / "tokenizer_config.json")
+        special_map = read_json(directory / "special_tokens_map.json", optional=True)
+        added = read_json(directory / "added_tokens.json", optional=True)
         model, processor = _read_model(directory / "tokenizer.model")
         size = processor.vocab_size()
         for text, id in _added_tokens(config, directory).items():
@@ -178,7 +182,29 @@ class LisaTokenizer:
         _ = self.seg_id
 
 
+def _check_vocabulary_file(directory: Path) -> None:
+    """tokenizer.json holds the same vocabulary for a tokenizer that gives other ids for the same text."""
+    if not (directory / "tokenizer.model").exists() and (directory / "tokenizer.json").is_file():
+        raise CheckpointError(
+            f"{directory / 'tokenizer.model'} is missing; tokenizer.json beside it is not read, it splits text "
+            "otherwise than in LISA's training. Copy tokenizer.model from the language model that the checkpoint was "
+            "made from (the same file in all of LLaMA 1 and 2, Vicuna and LLaVA up to 1.5), as liuhaotian/llava-v1.5-7b"
+        )
+
+
+def _check_options(config: Mapping[str, object], path: Path) -> None:
+    """Options of a LlamaTokenizer under which other ids would have been trained. Raises CheckpointError."""
+    for key, expected in (("add_bos_token", True), ("add_eos_token", False), ("add_prefix_space", True)):
+        if config.get(key, expected) not in (expected, None):
+            raise CheckpointError(f"{path}: `{key}` is {config[key]!r}; only {expected!r} is supported")
+    if config.get("sp_model_kwargs"):
+        raise CheckpointError(f"{path}: `sp_model_kwargs` is {config['sp_model_kwargs']!r}; only {{}} is supported")
+    if config.get("legacy") is False:
+        _LOG.warning("%s: `legacy` false is not followed, text is split as in LISA's own training (legacy true)", path)
+
+
 def _read_model(path: Path) -> tuple[bytes, sentencepiece.SentencePieceProcessor]:
+    refuse_pointer(path)
     try:
         model = path.read_bytes()
         if not model:
@@ -221,19 +247,3 @@ def _text(entry: object) -> str:
     if not isinstance(text, str):
         raise TypeError(f"its text is {text!r}")
     return text
-
-
-def _read_json(path: Path, optional: bool = False) -> dict:
-    try:
-        values = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError as error:
-        if optional:
-            return {}
-        raise CheckpointError(f"{path} is missing: the checkpoint's tokenizer is not complete") from error
-    except ValueError as error:
-        raise CheckpointError(f"{path} is not valid JSON: {error}") from error
-    except OSError as error:
-        raise CheckpointError(f"{path} cannot be read: {error}") from error
-    if not isinstance(values, dict):
-        raise CheckpointError(f"{path} must hold a JSON object, not {type(values).__name__}")
-    return values

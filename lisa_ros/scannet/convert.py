@@ -6,11 +6,11 @@ from pathlib import Path
 import cv2
 import numpy as np
 from PIL import Image, UnidentifiedImageError
-from tqdm import tqdm
 
 from lisa_ros.errors import InvalidImageError, RecordingError
 from lisa_ros.geometry import CameraModel
 from lisa_ros.images import decompress
+from lisa_ros.progress import track
 from lisa_ros.recordings.bag_writer import RgbdBagWriter
 from lisa_ros.recordings.topics import OPTICAL_FRAME, START, STEP, WORLD_FRAME, RgbdTopics, stamp_of_index
 from lisa_ros.resources import version
@@ -40,7 +40,7 @@ def convert(sens: Path | str, bag: Path | str, storage: str = "mcap", progress: 
         scene = Path(sens).stem
         custom = {"scene": scene, "written_by": f"lisa_ros {version()}"}
         with RgbdBagWriter(bag, color, depth, storage, topics, custom) as writer:
-            for frame in tqdm(reader, total=len(reader), desc=scene, unit="frame", disable=not progress):
+            for frame in track(reader, total=len(reader), description=scene, unit="frame", active=progress):
                 _write(writer, frame, tally, source, depth)
             if not tally.written:
                 raise RecordingError(f"{sens} has no frame that can be converted; the first: {tally.first_reason}")

@@ -9,10 +9,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from tqdm import tqdm
 
 from lisa_ros.datasets.tabletop import TabletopDataset
 from lisa_ros.errors import ConfigurationError
+from lisa_ros.progress import track
 from lisa_ros.recordings.topics import STEP
 from lisa_ros.scannet.annotation_writer import AnnotationWriter
 from lisa_ros.scannet.annotations import Category, SceneObject
@@ -78,7 +78,7 @@ def record_tabletop(
         recording = _in_folder(Path(work.name) / name)
         recording.bag.parent.mkdir()
         first = _scene(seed, 0)
-        bar = tqdm(range(frames), desc=f"filming {name}", unit="frame", disable=not progress)
+        bar = track(range(frames), description=f"filming {name}", unit="frame", active=progress)
         _film(recording.files, first, seed, bar, depth_noise)
         write_queries(recording.queries, _queries(name, first, queries, tuple(range(0, frames, ask_every))))
         convert(recording.files.sens, recording.bag, storage, progress)

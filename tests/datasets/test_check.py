@@ -1,16 +1,21 @@
 """`python -m training.data check`: what is there, what is missing, where it comes from."""
 
 import json
+import shutil
+from pathlib import Path
 
 import pytest
 
-from lisa_ros.errors import ConfigurationError
+from lisa_ros.errors import ConfigurationError, DatasetError
+from lisa_ros.images import read_image
+from lisa_ros.types import Sample
 from training.data.__main__ import main
 from training.data.catalogue import CATALOGUE
 from training.data.check import COMPLETE, DAMAGED, MISSING, PARTIAL, check, table
 from training.sources import TRAINING, VALIDATION
 
 pytestmark = pytest.mark.unit
+ROOT = Path(__file__).resolve().parents[2]
 
 
 def test_the_miniatures_are_whole_but_smaller_than_published(root):
@@ -108,6 +113,65 @@ def test_the_command(root, capsys):
     assert main(["check", str(root), "imagenet"]) == 2
     error = capsys.readouterr().err
     assert "imagenet: no such data set" in error and "refcoco|unc|val" in error and "tabletop" in error
+
+
+class Registered:
+    """A data set that somebody has added to the table of sources."""
+
+    source = "mine"
+
+    def __init__(self, paths):
+        self.paths = paths
+
+    def __len__(self):
+        return len(self.paths)
+
+    def __getitem__(self, index):
+        return Sample(read_image(self.paths[index]), (), "mine")
+
+    def files(self, index):
+        return (self.paths[index],)
+
+    def key(self, index):
+        return str(index)
+
+
+def test_a_registered_data_set_is_complete_only_with_its_files(copy_of_root, monkeypatch):
+    picture = copy_of_root / "ade20k" / "images" / "training" / "ADE_train_00000001.jpg"
+    absent = copy_of_root / "no.jpg"
+    here = {"mine": [picture], "half": [picture, absent], "none": [absent], "empty": []}
+    for name, paths in here.items():
+        monkeypatch.setitem(TRAINING, name, lambda root, paths=paths: Registered(paths))
+
+    def unopened(root):
+        raise DatasetError(f"{root / 'mine.json'} is not there")
+
+    monkeypatch.setitem(TRAINING, "unopened", unopened)
+    statuses = check(copy_of_root, [*here, "unopened"])
+    assert [one.state for one in statuses] == [COMPLETE, PARTIAL, MISSING, MISSING, MISSING]
+    assert "mine.json is not there" in table(statuses) and "holds no samples" in table(statuses)
+
+
+def test_sets_that_nobody_asked_for_are_not_listed(copy_of_root, tmp_path, capsys):
+    for folder in ("refer_seg", "vlpart", "llava_dataset", "mapillary", "cocostuff", "ade20k"):
+        shutil.rmtree(copy_of_root / folder)
+    (copy_of_root / "reason_seg" / "ReasonSeg" / "explanatory" / "train.json").unlink()
+    assert main(["check", str(copy_of_root)]) == 0
+    listed, rest = capsys.readouterr().out.split("nothing there of: ")
+    partial = [line.split()[0] for line in listed.splitlines() if " partial " in line]
+    assert partial == ["ReasonSeg|train", "ReasonSeg|val"]
+    assert "missing" not in listed and "refcoco+" in rest and "ReasonSeg|train|explanatory" in rest
+    assert main(["check", str(tmp_path / "empty")]) == 2
+    (tmp_path / "empty").mkdir()
+    assert main(["check", str(tmp_path / "empty")]) == 1
+    assert "no file of a known data set" in capsys.readouterr().out
+
+
+def test_the_sets_of_a_run(copy_of_root, capsys):
+    config = ROOT / "config" / "training" / "lisa_reasonseg.yaml"
+    assert main(["check", str(copy_of_root), "--config", str(config)]) == 0
+    names = [line.split()[0] for line in capsys.readouterr().out.splitlines()[1:3]]
+    assert names == ["ReasonSeg|train|explanatory", "ReasonSeg|val"]
 
 
 def test_a_folder_that_is_not_there():

@@ -2,12 +2,14 @@
 
 import json
 import os
+import sys
 from functools import cached_property
 from pathlib import Path
 
 import numpy as np
 from PIL import Image
 
+sys.path.insert(0, str(Path(__file__).parent))
 ROOT = Path(__file__).resolve().parents[2]
 
 

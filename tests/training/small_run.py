@@ -83,9 +83,9 @@ def validation_samples() -> list[Sample]:
     return samples
 
 
-def train(run: Settings, items=None, validations=None):
+def train(run: Settings, items=None, validations=None, accepted=()):
     """Trains in this process; returns the Progress."""
-    trainer = Trainer(run, items or GoldenItems(), validations or {})
+    trainer = Trainer(run, items or GoldenItems(), validations or {}, accepted)
     try:
         return trainer.train()
     finally:

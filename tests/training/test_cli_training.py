@@ -52,6 +52,10 @@ def exit_with(code):
 def test_train_validate_merge(tmp_path, capfd):
     config, run_dir = write_config(tmp_path / "run.yaml", tmp_path / "run"), tmp_path / "run"
     assert run("train", "--config", config) == 0
+    begun = capfd.readouterr().out.splitlines()
+    assert begun[0].startswith("data: tabletop (100%): tabletop ") and "validation: tabletop|val, 200 images" in begun
+    assert any(line.startswith("device: cpu (") for line in begun)
+    assert any(line.startswith("trained parameters: ") for line in begun)
     assert {"last.pt", "best.pt", "log.jsonl", "settings.yaml", "samples", "tensorboard"} <= {
         path.name for path in run_dir.iterdir()
     }

@@ -3,6 +3,7 @@
 import errno
 import os
 import resource
+import shutil
 import signal
 import sys
 from dataclasses import replace
@@ -10,9 +11,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from golden_training import TINY
 from small_run import GoldenItems, golden_items, losses, reset_accelerate, settings, start, train
 
-from lisa_ros.errors import ConfigurationError, InvalidImageError
+from lisa_ros.errors import CheckpointError, ConfigurationError, InvalidImageError
 from training.checkpointing import Progress, RunDirectory, State, read_state
 from training.errors import TrainingError
 
@@ -49,6 +51,18 @@ def test_a_loss_that_is_not_finite_stops_and_keeps_what_was_saved(tmp_path, monk
     assert all(torch.isfinite(value).all() for value in state.weights.values())
     train(settings(tmp_path))
     assert len(losses(tmp_path)) == 6
+
+
+def test_a_base_that_is_not_finite_is_told_as_what_it_is(tmp_path):
+    """Not as an item, nor as a learning rate."""
+    base = shutil.copytree(TINY.directory / "lisa_hf", tmp_path / "base")
+    weights = torch.load(base / "pytorch_model.bin", weights_only=True)
+    name = "model.layers.1.mlp.up_proj.weight"
+    weights[name][3, 4] = float("nan")
+    torch.save(weights, base / "pytorch_model.bin")
+    run = settings(tmp_path / "run")
+    with pytest.raises(CheckpointError, match=rf"base: 1 weights hold values that are not finite, {name} among them"):
+        train(replace(run, model=replace(run.model, source=str(base))))
 
 
 def test_a_gradient_that_is_not_finite_names_all_items_of_the_step(tmp_path, monkeypatch):

@@ -107,14 +107,19 @@ def miniature_llava(directory):
     return weights, sam
 
 
-def test_a_new_lisa_from_llava_and_segment_anything(tmp_path):
-    weights, sam = miniature_llava(tmp_path / "llava")
-    settings = ModelSettings(
-        str(tmp_path / "llava"),
+def new_lisa(place) -> ModelSettings:
+    """Settings that join what `miniature_llava` wrote."""
+    return ModelSettings(
+        str(place / "llava"),
         vision_tower=str(TINY.directory / "clip_tiny"),
-        sam_checkpoint=str(tmp_path / "sam.pth"),
+        sam_checkpoint=str(place / "sam.pth"),
         sam=TINY.meta["sam"],
     )
+
+
+def test_a_new_lisa_from_llava_and_segment_anything(tmp_path):
+    weights, sam = miniature_llava(tmp_path / "llava")
+    settings = new_lisa(tmp_path)
     made = load_base(settings, tmp_path / "tokenizer", torch.float32, seed=1)
     state = made.network.state_dict()
     assert len(made.tokenizer) == made.network.config.vocab_size == TINY.meta["vocab_size"]
@@ -129,6 +134,81 @@ def test_a_new_lisa_from_llava_and_segment_anything(tmp_path):
     assert all(torch.equal(state[key], again[key]) for key in state)
     with pytest.raises(ConfigurationError, match=r"is not a LISA checkpoint; .* give model"):
         load_base(ModelSettings(str(tmp_path / "llava")), tmp_path / "t", torch.float32, 0)
+
+
+def change_config(directory, **values):
+    path = directory / "config.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | values))
+
+
+@pytest.mark.parametrize(
+    ("values", "file", "words"),
+    [
+        ({"text_config": {}, "vision_config": {}}, None, "layout of transformers"),
+        ({"model_type": "llava_qwen"}, None, "'llava_qwen', whose language model is not LLaMA"),
+        ({"model_type": "llava_next"}, None, "'llava_next'"),
+        ({"mm_patch_merge_type": "spatial_unpad", "image_aspect_ratio": "anyres"}, None, "`mm_patch_merge_type`"),
+        ({}, "pytorch_model-text_hidden_fcs.bin", "LISA v0"),
+        ({}, "adapter_model.bin", "holds an adapter"),
+    ],
+)
+def test_a_base_of_another_layout_is_told(tmp_path, values, file, words):
+    miniature_llava(tmp_path / "llava")
+    change_config(tmp_path / "llava", **values)
+    if file:
+        (tmp_path / "llava" / file).write_bytes(b"")
+    with pytest.raises(CheckpointError) as caught:
+        load_base(new_lisa(tmp_path), tmp_path / "t", torch.float32, 0)
+    assert words in str(caught.value) and str(tmp_path / "llava") in str(caught.value)
+
+
+def test_a_language_model_without_projector_is_told(tmp_path):
+    weights, _ = miniature_llava(tmp_path / "llava")
+    plain = {key: value.contiguous() for key, value in weights.items() if "mm_projector" not in key}
+    save_file(plain, tmp_path / "llava" / "model.safetensors")
+    with pytest.raises(CheckpointError, match=r"no weights model\.mm_projector.*language model alone"):
+        load_base(new_lisa(tmp_path), tmp_path / "t", torch.float32, 0)
+
+
+def test_a_base_that_pads_its_images_makes_a_lisa_that_does_not(tmp_path):
+    """LLaVA-1.5; LISA's own code sets the key to square, whatever its base says."""
+    miniature_llava(tmp_path / "llava")
+    change_config(tmp_path / "llava", image_aspect_ratio="pad")
+    made = load_base(new_lisa(tmp_path), tmp_path / "t", torch.float32, 0)
+    assert made.network.vision_tower is not None
+
+
+def test_a_tuned_tower_of_the_base_reaches_the_merged_lisa(tmp_path):
+    """A base whose vision tower was trained, adapters on it, merged, loaded: the tower is still the trained one."""
+    weights, _ = miniature_llava(tmp_path / "llava")
+    plain = torch.load(TINY.directory / "clip_tiny" / "pytorch_model.bin", weights_only=True)
+    prefix = "model.vision_tower.vision_tower.vision_model."
+    own = {prefix + key.removeprefix("vision_model."): value for key, value in plain.items()}
+    own = {key: value * 1.01 if value.is_floating_point() else value for key, value in own.items()}
+    save_file(
+        {key: value.contiguous() for key, value in (weights | own).items()}, tmp_path / "llava" / "model.safetensors"
+    )
+    made = load_base(new_lisa(tmp_path), tmp_path / "t", torch.float32, 0)
+    prepare(made.network, LoraSettings(), ())
+    write_checkpoint(made.network.config, merged_weights(made.network, torch.float32), made.directory, tmp_path / "out")
+    again = load(tmp_path / "out", vision_tower=TINY.directory / "clip_tiny").network
+    name = "vision_tower.model.embeddings.class_embedding"
+    expected = own[f"{prefix}embeddings.class_embedding"]
+    assert torch.equal(again.state_dict()[name], expected)
+
+
+@pytest.mark.parametrize("factor", [1.0, 1.01])
+def test_the_tower_in_an_unmerged_file_is_compared_with_the_one_that_is_loaded(factor):
+    checkpoint = TINY.checkpoint()
+    prepare(checkpoint.network, TINY.lora(), TRAINABLE)
+    plain = torch.load(TINY.directory / "clip_tiny" / "pytorch_model.bin", weights_only=True)
+    prefix = "base_model.model.model.vision_tower.vision_tower."
+    tower = {prefix + key: value * factor for key, value in plain.items() if value.is_floating_point()}
+    weights = TINY.unmerged() | {key: value.bfloat16() for key, value in tower.items()}
+    load_unmerged(checkpoint.network, weights, "golden")
+    assert checkpoint.network.config.unfreeze_mm_vision_tower == (factor != 1)
+    merged = merged_weights(checkpoint.network, torch.bfloat16)
+    assert any("vision_tower" in key for key in merged) == (factor != 1)
 
 
 def test_fine_tuning_a_lisa_keeps_its_decoder_and_projection(tmp_path):

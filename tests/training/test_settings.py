@@ -125,3 +125,13 @@ def test_accelerate_reads_its_files(path):
 
     kinds = {"ddp": "MULTI_GPU", "two_nodes": "MULTI_GPU", "fsdp2": "FSDP", "zero2": "DEEPSPEED"}
     assert load_config_from_file(str(path)).distributed_type == kinds[path.stem]
+
+
+def test_a_home_directory_needs_no_shell(tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", "/home/somebody")
+    path = tmp_path / "run.yaml"
+    write(path, {**SMALL, "run_dir": "~/runs/one"})
+    assert load_settings(path).run_dir == Path("/home/somebody/runs/one")
+    write(path, {**SMALL, "run_dir": "~nobody-of-this-name/runs"})
+    with pytest.raises(ConfigurationError, match=r"run_dir is '~nobody-of-this-name/runs': .* Give the whole path"):
+        load_settings(path)

@@ -106,3 +106,18 @@ def test_an_image_that_cannot_be_read_is_left_out_and_named():
     assert scored.left_out == ("1.jpg cannot be read as an image",)
     with pytest.raises(TrainingError, match=r"1 of 3 images cannot be scored \(data.skip_limit is 0\).*1\.jpg"):
         validate(*arguments)
+
+
+class AllBroken(WithABrokenOne):
+    """No image can be read: a wrong folder, as a rule."""
+
+    def __getitem__(self, index):
+        raise InvalidImageError(f"{index}.jpg cannot be read as an image")
+
+
+def test_that_no_image_can_be_read_is_told_as_what_it_is():
+    """Not as a limit that could be raised: whatever the limit, there is no score."""
+    objective, collator, config = ready(TINY)
+    with pytest.raises(TrainingError, match=r"none of 3 images can be scored.*data\.root.*2\.jpg") as caught:
+        validate(objective, AllBroken(), collator, config, Accelerator(cpu=True), skip_limit=100)
+    assert "skip_limit" not in str(caught.value)

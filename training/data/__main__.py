@@ -24,8 +24,9 @@ def _parser() -> argparse.ArgumentParser:
     one = commands.add_parser("check", help=text, description=text)
     one.add_argument("root", type=Path, metavar="DIR", help="folder of the data sets, `data.root` of a run's YAML")
     one.add_argument(
-        "names", nargs="*", metavar="NAME", help="data sets as a run's YAML names them; without, all that have files"
+        "names", nargs="*", metavar="NAME", help="data sets as a run's YAML names them; without, those that have files"
     )
+    one.add_argument("--config", type=Path, metavar="FILE", help="YAML of a run: the data sets that it names")
     one.add_argument("--read", type=int, default=3, help="samples to read of each (%(default)s)")
     text = "writes prompts for a language model that gives further wordings of ReasonSeg's training questions"
     one = commands.add_parser("paraphrase-prompts", help=text, description=text)
@@ -36,10 +37,19 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _check(args: argparse.Namespace) -> int:
-    from training.data.check import DAMAGED, MISSING, check, table
+    from training.data.catalogue import CATALOGUE
+    from training.data.check import DAMAGED, MISSING, check, names_of_run, names_with_files, table
 
-    statuses = check(args.root, args.names, args.read)
+    asked = [*args.names, *(names_of_run(args.config) if args.config else ())]
+    names = asked or names_with_files(args.root)
+    if not names:
+        check(args.root, ("tabletop",), args.read)  # the folder itself
+        print(f"no file of a known data set is below {args.root}; there could be {', '.join(CATALOGUE)}")
+        return 1
+    statuses = check(args.root, names, args.read)
     print(table(statuses))
+    if not asked and (absent := [name for name in CATALOGUE if name not in names]):
+        print(f"\nnothing there of: {', '.join(absent)} (name one to see what it needs)")
     return int(any(status.state in (MISSING, DAMAGED) for status in statuses))
 
 

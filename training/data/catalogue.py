@@ -5,7 +5,9 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Entry:
-    """files: glob patterns with the count of the published data set, None where it does not matter. home: its page."""
+    """files: glob patterns with the count of the published data set, None where it does not matter; the first one is of
+    the data set alone, while pictures may be shared. home: its page.
+    """  # noqa: D205
 
     files: tuple[tuple[str, int | None], ...]
     home: str
@@ -83,14 +85,16 @@ CATALOGUE = {
     ),
     "ReasonSeg|train": Entry(_reasonseg("train", 239), _LISA),
     "ReasonSeg|train|explanatory": Entry(
-        (*_reasonseg("train", 239), ("reason_seg/ReasonSeg/explanatory/train.json", None)), _LISA
+        (("reason_seg/ReasonSeg/explanatory/train.json", None), *_reasonseg("train", 239)), _LISA
     ),
     "ReasonSeg|val": Entry(_reasonseg("val", 200), _LISA),
     "ReasonSeg|test": Entry(_reasonseg("test", 779), _LISA),
 }
-_DRAWN = Entry((), "drawn by this package")  # the tabletop world
+DRAWN = Entry((), "drawn by this package")  # the tabletop world
+UNLISTED = Entry((), "its files are not listed in training/data/catalogue.py")
 
 
 def entry(name: str) -> Entry:
-    """The entry of a data set by any name of training.sources, as `refcoco|unc|val` or `tabletop`."""
-    return CATALOGUE.get(name) or CATALOGUE.get(name.split("|")[0], _DRAWN)
+    """The entry of a data set by any name of training.sources, as `refcoco|unc|val` or `tabletop`; else UNLISTED."""
+    family = name.split("|")[0]
+    return CATALOGUE.get(name) or CATALOGUE.get(family) or (DRAWN if family == "tabletop" else UNLISTED)

@@ -6,10 +6,12 @@ from functools import cache
 from pathlib import Path
 
 import numpy as np
-from tqdm import tqdm
 
 from lisa_ros.errors import ConfigurationError, LisaError
-from training.data.catalogue import CATALOGUE, entry
+from lisa_ros.progress import track
+from training.data.catalogue import CATALOGUE, DRAWN, entry
+from training.data.hybrid import Reader
+from training.settings import load_settings
 from training.sources import TRAINING, VALIDATION
 
 COMPLETE, PARTIAL, MISSING, DAMAGED = "complete", "partial", "missing", "damaged"
@@ -19,9 +21,10 @@ _SHOWN = 3  # absent files, and samples that cannot be read, that the table name
 @dataclass(frozen=True)
 class Status:
     """state: COMPLETE; PARTIAL, fewer files than published or than the samples are read from, the rest can be used;
-    MISSING, a needed file is not there; DAMAGED, it cannot be opened (error says why) or a sample that was read is
-    broken. samples: None where the data set cannot be opened, or needs no files. files: glob pattern, count found,
-    count published or None. absent: files of samples that are not there. broken: why samples cannot be read, each one.
+    MISSING, a needed file is not there, or no sample has all of its own; DAMAGED, it cannot be opened (error says why)
+    or a sample that was read is broken. samples: None where the data set cannot be opened, or needs no files. files:
+    glob pattern, count found, count published or None. absent: files of samples that are not there. broken: why
+    samples cannot be read, each one.
     """  # noqa: D205
 
     name: str
@@ -47,12 +50,24 @@ def check(root: Path, names: Sequence[str] = (), read: int = 3) -> list[Status]:
     unknown = sorted(set(names) - known.keys())
     if unknown:
         raise ConfigurationError(f"{', '.join(unknown)}: no such data set; there are {', '.join(known)}")
-    return [_status(Path(root), name, read) for name in tqdm(names or tuple(CATALOGUE), unit="set", leave=False)]
+    return [_status(Path(root), name, read) for name in track(names or tuple(CATALOGUE), unit="set", keep=False)]
+
+
+def names_with_files(root: Path) -> list[str]:
+    """The data sets of which at least one file of their own is below `root`; pictures that are shared do not count."""
+    return [name for name, one in CATALOGUE.items() if any(True for _ in Path(root).glob(one.files[0][0]))]
+
+
+def names_of_run(config: Path) -> list[str]:
+    """The data sets that a run's YAML names, those of its validation too. Raises ConfigurationError."""
+    settings = load_settings(config)
+    names = [name for group in settings.data.groups.values() for name in group.sets]
+    return list(dict.fromkeys([*names, *settings.validation.data]))
 
 
 def _status(root: Path, name: str, read: int) -> Status:
     patterns = entry(name).files
-    if not patterns:
+    if entry(name) == DRAWN:
         return Status(name, COMPLETE, None, ())
     files = tuple((pattern, sum(1 for _ in root.glob(pattern)), published) for pattern, published in patterns)
     if not all(found for _, found, _ in files):
@@ -60,12 +75,14 @@ def _status(root: Path, name: str, read: int) -> Status:
     try:
         reader = (TRAINING | VALIDATION)[name](root)
     except LisaError as error:
-        return Status(name, DAMAGED, None, files, error=str(error))
+        return Status(name, DAMAGED if files else MISSING, None, files, error=str(error))
+    if not len(reader):
+        return Status(name, MISSING, 0, files, error="it holds no samples")
     exists = cache(Path.exists)
     lacking, whole, broken = set(), [], []
     for index in range(len(reader)):
         try:
-            paths = [path for path in reader.files(index) if not exists(path)]
+            paths = [path for path in _files_of(reader, index) if not exists(path)]
         except LisaError as error:  # an annotation that does not even tell its files
             broken.append(str(error))
             continue
@@ -79,8 +96,13 @@ def _status(root: Path, name: str, read: int) -> Status:
             broken.append(str(error))
     absent = tuple(sorted(lacking))
     complete = not absent and all(published is None or found >= published for _, found, published in files)
-    state = DAMAGED if broken else COMPLETE if complete else PARTIAL
+    state = DAMAGED if broken else COMPLETE if complete else PARTIAL if whole else MISSING
     return Status(name, state, len(reader), files, absent, broken=tuple(broken))
+
+
+def _files_of(reader: Reader, index: int) -> Sequence[Path]:
+    """What a sample is read from; a data set that was registered need not tell it."""
+    return reader.files(index) if hasattr(reader, "files") else ()
 
 
 def table(statuses: Sequence[Status]) -> str:

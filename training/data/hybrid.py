@@ -51,6 +51,8 @@ class HybridStream:
         for name, group in groups.items():
             if not group.readers:
                 raise ConfigurationError(f"{name} of the mixture has no data set")
+            if empty := [reader.source for reader in group.readers if not len(reader)]:
+                raise ConfigurationError(f"{name} of the mixture: {empty[0]} holds no samples; look at data.root")
         self.groups, self.shares = tuple(groups.values()), weights / weights.sum()
         self.renderer, self.seed, self.skip_limit = renderer, seed, skip_limit
         self.failed: dict[tuple[str, str], str] = {}

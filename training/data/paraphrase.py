@@ -4,11 +4,10 @@ import json
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from tqdm import tqdm
-
 from lisa_ros.datasets.reasonseg import ReasonSegDataset
 from lisa_ros.errors import ConfigurationError, DatasetError, InvalidQueryError
 from lisa_ros.inference.queries import check_query
+from lisa_ros.progress import track
 
 _PROMPT = """\
 Below is {what} that points at one thing, or one kind of thing, in a photograph that you cannot see. Give {count} \
@@ -38,7 +37,7 @@ def write_prompts(root: Path, out: Path, count: int = 5) -> int:
 
 
 def _prompts(data: ReasonSegDataset, count: int) -> Iterator[dict[str, str]]:
-    for index in tqdm(range(len(data)), unit="image", leave=False):
+    for index in track(range(len(data)), unit="image", keep=False):
         for number, turn in enumerate(data[index].turns):
             what = "a question or instruction" if turn.is_sentence else "a phrase"
             prompt = _PROMPT.format(what=what, count=count, text=turn.question)

@@ -7,10 +7,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from tqdm import tqdm
 
 from lisa_ros.model.checkpoint import write_atomically
+from lisa_ros.progress import ProgressBar
 from training.errors import TrainingError
+from training.run_lock import RunLock
 from training.tabletop.distributed import average_weights, broadcast_state, start
 from training.tabletop.optimizer import optimizers_for
 
@@ -53,9 +54,13 @@ def fit(
 
     batches(step): endless iterator of this process's batches, beginning with that step's.
     losses(batch): named scalars; "loss" is minimised, the others are logged to `run_dir/log.jsonl`.
-    Raises TrainingError when the loss is not finite.
+    Raises TrainingError when the loss is not finite, or another run is in `run_dir`.
     """
     rank, _ = start()
+    run_dir.mkdir(parents=True, exist_ok=True)
+    lock = RunLock(run_dir)
+    if rank == 0:
+        lock.acquire()
     optimizers = optimizers_for(model, options.lr, options.weight_decay, lr_scale)
     checkpoint, first = run_dir / "last.pt", 0
     if checkpoint.exists():
@@ -67,11 +72,10 @@ def fit(
     broadcast_state(model)
     groups = [group for optimizer in optimizers for group in optimizer.param_groups]
     parameters = [p for group in groups for p in group["params"]]
-    run_dir.mkdir(parents=True, exist_ok=True)
     if rank == 0:
         for leftover in run_dir.glob(f".{checkpoint.name}.*"):  # of a save that was killed
             leftover.unlink()
-    progress = tqdm(total=options.steps, initial=first, disable=rank > 0, mininterval=10, smoothing=0.05)
+    progress = ProgressBar(options.steps, first=first, unit="step", active=rank == 0)
     stream, began = batches(first), time.time()
     for step in range(first, options.steps):
         values = losses(next(stream))
@@ -90,8 +94,7 @@ def fit(
             average_weights(model)
         if rank == 0:
             record = {name: round(float(value.detach()), 5) for name, value in values.items()}
-            progress.set_postfix(record)
-            progress.update()
+            progress.advance(step + 1, ", ".join(f"{name} {value:.4g}" for name, value in record.items()))
             with open(run_dir / "log.jsonl", "a") as log:
                 log.write(json.dumps({"step": step, "minutes": round((time.time() - began) / 60, 2), **record}) + "\n")
             if (step + 1) % options.save_every == 0 or step + 1 == options.steps:
@@ -102,3 +105,4 @@ def fit(
                 }
                 write_atomically(checkpoint, lambda path, state=state: torch.save(state, path))
     progress.close()
+    lock.release()

@@ -5,7 +5,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
-from tqdm import tqdm
 
 from lisa_ros.datasets.tabletop import TabletopDataset
 from lisa_ros.errors import NoDepthError
@@ -15,6 +14,7 @@ from lisa_ros.evaluation.geometry.plain import plain_box
 from lisa_ros.evaluation.geometry.truth import true_boxes
 from lisa_ros.geometry import CameraModel, target_clouds
 from lisa_ros.inference.engine import Lisa
+from lisa_ros.progress import track
 from lisa_ros.simulator import Scene, SceneObject, generate_scene, scene_queries
 from lisa_ros.simulator.depth_noise import frame_rng, noisy_depth
 
@@ -64,7 +64,7 @@ def evaluate_geometry(
     size: (width, height) in pixels. noise: model of `noisy_depth`. lisa: asked for masks; None: true masks only.
     Gravity is not told: the support has to be found.
     """
-    for number in tqdm(numbers, desc="scenes", unit="scene", disable=not progress):
+    for number in track(numbers, description="scenes", unit="scene", active=progress):
         seed = TabletopDataset(SPLIT, number + 1).scene(number).seed
         scene = generate_scene(seed, size[1], size[0])
         truth = true_boxes(scene)

@@ -2,11 +2,10 @@
 
 from collections import defaultdict
 
-from tqdm import tqdm
-
 from lisa_ros.evaluation.replay.rows import NO_RESULT, Answer
 from lisa_ros.evaluation.replay.scan import Case, Scan
 from lisa_ros.evaluation.replay.scoring import Frame, Scorer
+from lisa_ros.progress import ProgressBar
 
 
 def run_lockstep(client, scan: Scan, scorer: Scorer, timeout: float) -> str:
@@ -52,9 +51,9 @@ def cases_by_frame(scan: Scan) -> dict[int, list[Case]]:
     return dict(cases)
 
 
-def question_bar(scan: Scan, name: str) -> tqdm:
+def question_bar(scan: Scan, name: str) -> ProgressBar:
     """Progress over all cases, on stderr."""
-    return tqdm(total=len(scan.cases), desc=f"{scan.scene} {name}", unit="question", mininterval=1.0)
+    return ProgressBar(len(scan.cases), description=f"{scan.scene} {name}", unit="question")
 
 
 def _ask(client, rgbd, case: Case, timeout: float) -> Answer:

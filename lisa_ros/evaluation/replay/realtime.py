@@ -90,7 +90,9 @@ class _Playing:
 
     def __enter__(self) -> "_Playing":
         self._begin = time.perf_counter()
-        self._bar = tqdm(total=(self._last - self._first) / _SECOND, desc="real time", unit="s", bar_format=_BAR)
+        self._bar = tqdm(
+            total=(self._last - self._first) / _SECOND, desc="real time", unit="s", bar_format=_BAR, disable=None
+        )
         self._thread.start()
         return self
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import yaml
 
 from lisa_ros import graph
-from lisa_ros.evaluation.files import write_json
+from lisa_ros.evaluation.files import write_summary
 from lisa_ros.evaluation.replay.baselines import baselines
 from lisa_ros.evaluation.replay.lockstep import run_lockstep
 from lisa_ros.evaluation.replay.offline import Baseline, run_offline
@@ -88,7 +88,7 @@ def run_replay(options: Options, write: Callable[[str], None]) -> dict:
         rows = [row for scorer in scorers.values() for row in scorer.rows]
         write_rows(options.out / "rows.jsonl", rows)
         write_table(options.out / "rows.csv", rows)
-        write_json(options.out / "summary.json", summary)
+        write_summary(options.out / "summary.json", summary)
         write_page(options.out, summary, scan, rows)
     return summary
 

@@ -7,15 +7,15 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import cv2
-from tqdm import tqdm
 
 from lisa_ros.errors import ConfigurationError, RecordingError
-from lisa_ros.evaluation.files import alone_in, write_json, writing
+from lisa_ros.evaluation.files import alone_in, write_json, write_summary, writing
 from lisa_ros.evaluation.replay.rows import write_rows, write_table
 from lisa_ros.evaluation.replay.summary import OFFLINE, score_figures
 from lisa_ros.evaluation.scannet.page import write_page
 from lisa_ros.evaluation.scannet.ray_workers import evaluate_with_ray
 from lisa_ros.evaluation.scannet.scene import Asking, Outcome, Scene, evaluate_scene
+from lisa_ros.progress import track
 
 _ARGUMENTS, _RESULT = "evaluation.json", "result.json"
 
@@ -57,7 +57,8 @@ def run_scenes(options: Options, write: Callable[[str], None]) -> dict:
         if done:
             write(f"{len(done)} of {len(options.scenes)} scenes are done already")
         outcomes = _outcomes(options, left, done, write)
-        for outcome in tqdm(outcomes, desc="scenes", total=len(options.scenes), initial=len(done), unit="scene"):
+        scenes, before = len(options.scenes), len(done)
+        for outcome in track(outcomes, description="scenes", total=scenes, first=before, unit="scene"):
             if outcome.error:
                 write(f"{outcome.scene}: {outcome.error}\n{outcome.details}".strip())
             else:
@@ -192,5 +193,5 @@ def _write_all(out: Path, outcomes: Sequence[Outcome], summary: dict) -> None:
     with writing(out):
         write_rows(out / "rows.jsonl", rows)
         write_table(out / "rows.csv", rows)
-    write_json(out / "summary.json", summary)
+    write_summary(out / "summary.json", summary)
     write_page(out, summary, rows)
