@@ -1,5 +1,6 @@
 """A procedural tabletop world with exact truth: RGB-D scenes, instance masks, poses, and queries about them."""
 
+from lisa_ros.simulator import numba_cache  # noqa: F401 - first of all
 from lisa_ros.simulator.layout import SceneOptions
 from lisa_ros.simulator.queries import scene_queries
 from lisa_ros.simulator.query import TabletopQuery
