@@ -102,10 +102,10 @@ def test_colours_go_to_terminals_alone(tmp_path, capsys):
 def test_the_simulator_works_from_a_read_only_checkout_without_a_home(temporary):
     """numba keeps what it compiles in private, and refuses to import the code where it has no place."""
     program = (
-        "import pathlib, tempfile, lisa_ros.writable_folders as w; tempfile.tempdir = r'{}'\n"
+        f"import pathlib, tempfile, lisa_ros.writable_folders as w; tempfile.tempdir = r'{temporary}'\n"
         "w.can_write = lambda folder: False\n"
         "import lisa_ros.simulator, os, numba; print(os.environ['NUMBA_CACHE_DIR'], numba.config.CACHE_DIR)"
-    ).format(temporary)
+    )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=True)
     assert done.stdout.split() == [str(temporary / f"lisa_ros-{os.getuid()}" / "numba")] * 2
 
