@@ -3,6 +3,7 @@
 import argparse
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -15,8 +16,11 @@ from pathlib import Path
 from lisa_ros import cpu_threads, graph
 from lisa_ros.errors import ConfigurationError
 from lisa_ros.middleware import check_middleware
+from lisa_ros.shared_memory import shared_memory_note
+from lisa_ros.writable_folders import ensure_ros_log
 
 SHUTDOWN = ((signal.SIGINT, 10.0), (signal.SIGTERM, 5.0), (signal.SIGKILL, 5.0))  # and the patience after each, s
+_COLOUR = re.compile(r"\x1b\[[0-9;]*m")
 _ENDED_BY_US = (128 + signal.SIGINT, 128 + signal.SIGTERM)
 
 
@@ -34,7 +38,9 @@ def run(args: argparse.Namespace) -> int:
     Exit status: that of the process which ended by itself. After a signal 0, unless a process crashed or had to be
     killed. Raises ConfigurationError for arguments that are no good.
     """
-    running = RunningGraph(graph.processes(parse_words(args.arguments)), write=_print_line)
+    processes = graph.processes(parse_words(args.arguments))
+    prepare_machine(len(processes), lambda line: _print_line("up", line))
+    running = RunningGraph(processes, write=_print_line)
     stop = threading.Event()
     signals = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
     before = {number: signal.signal(number, lambda *_: stop.set()) for number in signals}
@@ -171,7 +177,21 @@ def _end(children: list[subprocess.Popen]):
             time.sleep(0.05)
 
 
+def prepare_machine(processes: int, write) -> None:
+    """Lets ROS write its log, and tells write(line) what a person should know before so many processes start."""
+    for note in (ensure_ros_log(), shared_memory_note(processes)):
+        if note:
+            write(note)
+
+
+def without_colours(line: str) -> str:
+    """A line without a terminal's colour codes, which Fast DDS writes wherever its output goes."""
+    return _COLOUR.sub("", line)
+
+
 def _print_line(name: str, line: str):
+    if not sys.stdout.isatty():
+        line = without_colours(line)
     encoding = sys.stdout.encoding or "utf-8"  # words of any script are logged, and a terminal may know less than UTF-8
     try:
         print(f"[{name}] {line}".encode(encoding, "backslashreplace").decode(encoding), flush=True)

@@ -11,21 +11,28 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from lisa_ros import graph
-from lisa_ros.launcher import RunningGraph
+from lisa_ros.errors import ConfigurationError
+from lisa_ros.launcher import RunningGraph, without_colours
 
 
 class Log:
-    """What the processes write: into a file, and the last lines at hand for error messages. Used from any thread."""
+    """What the processes write: into a file, and the last lines at hand for error messages. Used from any thread.
+
+    Raises ConfigurationError where the file cannot be written.
+    """
 
     def __init__(self, path: Path):
-        self._file = path.open("w", encoding="utf-8")
+        try:
+            self._file = path.open("w", encoding="utf-8")
+        except OSError as error:
+            raise ConfigurationError(f"cannot write to {path}: {error.strerror}") from error
         self._lock = threading.Lock()
         self.last: deque[str] = deque(maxlen=8)
 
     def write(self, name: str, line: str):
         """One line of a process."""
         with self._lock:
-            self.last.append(f"[{name}] {line}")
+            self.last.append(f"[{name}] {without_colours(line)}")
             if not self._file.closed:
                 self._file.write(self.last[-1] + "\n")
                 self._file.flush()

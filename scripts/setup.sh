@@ -29,7 +29,6 @@ check_machine() {
         fail "$("$PYTHON" --version) is too old: torch needs 3.11 or newer. Name another one: make PYTHON=python3.12 ..."
     [[ $(uname -sm) == "Linux x86_64" ]] ||
         fail "$(uname -sm): PyPI has ROS wheels for Linux x86_64 only. Build on a ROS 2 install: docs/installation.md."
-    [[ -w . ]] || fail "$PWD cannot be written to by $(id -un 2>/dev/null || id -u). Clone it to a folder of your own."
 }
 
 version_of() { "$1" -c 'import sys; print("%d.%d" % sys.version_info[:2])' 2>/dev/null; }
@@ -87,7 +86,8 @@ apt_get() {
 timed() {
     local words=$1 started=$SECONDS status=0
     say "$words"
-    mkdir -p out
+    mkdir -p out 2>/dev/null && : 2>/dev/null >>"$LOG" ||
+        fail "$PWD/out cannot be written to by $(id -un 2>/dev/null || id -u). Clone to a folder of your own, or change its owner."
     printf '\n== %s\n' "$words" >>"$LOG"
     goes_on "$started" &
     WATCH=$!

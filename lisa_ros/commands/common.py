@@ -5,6 +5,7 @@ import sys
 from pathlib import Path
 
 from lisa_ros.errors import ConfigurationError
+from lisa_ros.writable_folders import can_write
 
 PACKAGED_MODEL = "tabletop"
 
@@ -62,7 +63,19 @@ def output_directory(path: Path) -> Path:
         path.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise ConfigurationError(f"cannot write to {path}: {error.strerror}") from error
+    if not can_write(path):
+        raise ConfigurationError(
+            f"cannot write to {path}: it belongs to {_owner(path)}, or its file system is read-only or full; name "
+            "another folder (--out), or remove it"
+        )
     return path
+
+
+def _owner(path: Path) -> str:
+    try:
+        return f"user {path.owner()}"
+    except KeyError:  # a number without an entry in this machine's list
+        return f"user {path.stat().st_uid}"
 
 
 def printable(text: str) -> str:

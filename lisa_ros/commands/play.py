@@ -41,10 +41,13 @@ def run(args: argparse.Namespace) -> int:
         raise ConfigurationError(f"playing needs ROS 2: {error}; see docs/installation.md") from error
     from lisa_ros.private_graph import signals_as_interrupt
     from lisa_ros.recordings.bag_reader import RgbdBag
+    from lisa_ros.writable_folders import ensure_ros_log
 
     check_rate(args.rate)  # before anybody is waited for
     # SIGTERM ends it as well, and so does Ctrl-C in a background job, which begins with SIGINT ignored.
     with signals_as_interrupt(), RgbdBag(args.bag, RgbdTopics.named(vars(args))) as bag:
+        if note := ensure_ros_log():
+            print(note, flush=True)
         rclpy.init(args=[], signal_handler_options=SignalHandlerOptions.NO)  # signals are ours
         try:
             node = rclpy.create_node("player")

@@ -10,10 +10,11 @@ from lisa_ros import graph
 from lisa_ros.demo.page import write_report
 from lisa_ros.demo.questions import HEIGHT, WIDTH, DemoScene, choose_scenes
 from lisa_ros.demo.records import Record, score
-from lisa_ros.launcher import RunningGraph
+from lisa_ros.launcher import RunningGraph, prepare_machine
 from lisa_ros.private_graph import Log, check_running, isolate, signals_as_interrupt
 from lisa_ros.simulator import scene_at
 
+_PROCESSES = 3  # of ROS: perception, camera, this one
 _START_TIMEOUT = 300.0  # s; the first start on a machine compiles the ray-caster and reads the weights from disk
 _CAMERA_TIMEOUT = 120.0
 _QUERY_TIMEOUT = 120.0
@@ -38,6 +39,7 @@ def run_demo(
     perception = replace(perception, parameters={**perception.parameters, **parameters, "autostart": False})
     with signals_as_interrupt():
         isolate()
+        prepare_machine(_PROCESSES, write)
         log = Log(folder / "log.txt")
         try:
             records = _ask_all(perception, camera, scenes or choose_scenes(), log, write)

@@ -1,5 +1,6 @@
 """Mask and depth to clouds and boxes. No torch, no rclpy, no open3d; numba, slow to load, at the first cloud."""
 
+from lisa_ros import numba_cache  # noqa: F401 - first of all
 from lisa_ros.geometry.camera import CameraModel
 from lisa_ros.geometry.depth import depth_to_metres
 from lisa_ros.geometry.masks import count_components, touches_border

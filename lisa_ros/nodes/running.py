@@ -16,6 +16,7 @@ from rclpy.signals import SignalHandlerOptions
 
 from lisa_ros.errors import ConfigurationError
 from lisa_ros.graph import PARENT
+from lisa_ros.writable_folders import ensure_ros_log
 
 _PR_SET_PDEATHSIG = 1  # of linux/prctl.h
 _LAST_WORDS = 0.3  # s for results of goals, which the executor sends
@@ -29,12 +30,15 @@ def run(create: Callable, args=None) -> int:
     """
     # Operations on a camera's image gain nothing by more, and beside busy processes one thread waits for the other.
     cv2.setNumThreads(1)
+    log_note = ensure_ros_log()
     try:
         # rclpy's own handlers end the context at once, and then the last results could not be published.
         rclpy.init(args=args, signal_handler_options=SignalHandlerOptions.NO)
     except RuntimeError as error:  # a parameter file, name or log level that ROS cannot read, a log it cannot write
         rclpy.logging.get_logger("lisa_ros").fatal(f"ROS does not start: {' '.join(str(error).split())}")
         return 2
+    if log_note:
+        rclpy.logging.get_logger("lisa_ros").warning(log_note)
     stopped: list[int] = []
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda number, frame: stopped.append(number))

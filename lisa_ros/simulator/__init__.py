@@ -1,5 +1,6 @@
 """A procedural tabletop world with exact truth: RGB-D scenes, instance masks, poses, and queries about them."""
 
+from lisa_ros import numba_cache  # noqa: F401 - first of all
 from lisa_ros.simulator.depth_noise import frame_rng, noisy_depth
 from lisa_ros.simulator.layout import SceneOptions
 from lisa_ros.simulator.queries import scene_queries

@@ -113,6 +113,13 @@ def test_profile_is_set_unless_the_user_has_one(monkeypatch):
     assert os.environ[name] == "/own.xml"
 
 
+def test_nodes_wait_passively_unless_the_user_says_otherwise(monkeypatch):
+    monkeypatch.delenv("OMP_WAIT_POLICY", raising=False)
+    assert launcher._child_environment()["OMP_WAIT_POLICY"] == "PASSIVE"
+    monkeypatch.setenv("OMP_WAIT_POLICY", "ACTIVE")
+    assert launcher._child_environment()["OMP_WAIT_POLICY"] == "ACTIVE"
+
+
 @pytest.mark.parametrize(("namespace", "node"), [
     ("lisa", "/lisa/perception"), ("/robot1/lisa", "/robot1/lisa/perception"), ("/", "/perception"),
 ])

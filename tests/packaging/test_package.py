@@ -122,6 +122,14 @@ def test_import_is_light():
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 
+def test_the_cloud_process_loads_neither_the_model_nor_ros():
+    """It would take half a GB more, beside a node that holds them already."""
+    heavy = "{'torch', 'torchvision', 'transformers', 'rclpy', 'matplotlib'}"
+    code = f"import lisa_ros.nodes.cloud_process, sys; sys.exit(str({heavy} & set(sys.modules) or ''))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.stderr.strip() == ""
+
+
 def test_resources_are_found_in_an_install_prefix(tmp_path, monkeypatch):
     package = tmp_path / "prefix/local/lib/python3.10/dist-packages/lisa_ros"
     share = tmp_path / "prefix/share/lisa_ros"

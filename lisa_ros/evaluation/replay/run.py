@@ -31,13 +31,14 @@ from lisa_ros.evaluation.replay.summary import (
     score_figures,
 )
 from lisa_ros.evaluation.replay.truth_engine import write_paths
-from lisa_ros.launcher import RunningGraph
+from lisa_ros.launcher import RunningGraph, prepare_machine
 from lisa_ros.nodes.settings import Settings, all_settings
 from lisa_ros.private_graph import Log, check_running, isolate, signals_as_interrupt
 from lisa_ros.recordings.bag_reader import RgbdBag
 
 _START_TIMEOUT = 600.0  # s; LISA-13B from a slow disk
 _HEARD_TIMEOUT = 60.0
+_PROCESSES = 2  # of ROS at a time: perception, this one
 _TRUTH_NODE = "lisa_ros.evaluation.replay.truth_node"
 
 
@@ -69,6 +70,7 @@ def run_replay(options: Options, write: Callable[[str], None]) -> dict:
     masks = options.out / "masks"
     with signals_as_interrupt(), Scan(options.paths) as scan:
         isolate()
+        prepare_machine(_PROCESSES, write)
         write(f"{scan.scene}: {len(scan.cases)} questions about {len(scan.frames)} of {len(scan.bag)} frames")
         process = perception_process(scan.bag, options)
         settings = settings_of(process)
