@@ -1,18 +1,23 @@
 """Mask and depth to clouds and boxes. No torch, no rclpy; open3d, slow to load, is imported at the first cloud."""
 
 from lisa_ros.geometry.camera import CameraModel
-from lisa_ros.geometry.clouds import CloudReport, scene_cloud, target_cloud
+from lisa_ros.geometry.clouds import scene_cloud, target_cloud, target_clouds
 from lisa_ros.geometry.depth import depth_to_metres
 from lisa_ros.geometry.masks import count_components, touches_border
 from lisa_ros.geometry.options import CloudOptions
+from lisa_ros.geometry.report import CloudReport, SupportPlane, TargetClouds, TopGrasp
 
 __all__ = [
     "CameraModel",
     "CloudOptions",
     "CloudReport",
+    "SupportPlane",
+    "TargetClouds",
+    "TopGrasp",
     "count_components",
     "depth_to_metres",
     "scene_cloud",
     "target_cloud",
+    "target_clouds",
     "touches_border",
 ]

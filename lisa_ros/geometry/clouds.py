@@ -1,6 +1,6 @@
 """Target and scene clouds for grasping, from a mask, a registered depth image and a camera model."""
 
-from dataclasses import dataclass
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -10,34 +10,9 @@ from lisa_ros.geometry.camera import CameraModel
 from lisa_ros.geometry.masks import count_components, dilate, erode_parts, nearest_index, touches_border
 from lisa_ros.geometry.options import CloudOptions
 from lisa_ros.geometry.poses import is_rotation
+from lisa_ros.geometry.report import CloudReport, TargetClouds
 
 _MAX_VOXELS = 2**31 - 2  # along an axis: open3d counts them in 32 bits
-
-
-@dataclass(frozen=True)
-class CloudReport:
-    """A target's cloud and what it is worth. Coordinates in m, in the optical frame or the frame that `pose` leads to.
-
-    points (N, 3) float32, colors (N, 3) uint8 RGB: the cleaned target. scene_points, scene_colors: all else in range.
-    centroid (3,) float64: mean of the target's points, which lie on the visible side only.
-    box_center (3,), box_rotation (3, 3) right-handed with the axes as columns, extents (3,) full lengths, longest
-    first: the smallest box around the target's points.
-    depth_coverage: share of the mask's pixels with valid depth, 0 to 1, before cleaning. point_count: N.
-    components: connected parts of the mask. touches_border: the object may go on outside the image.
-    """
-
-    points: np.ndarray
-    colors: np.ndarray
-    scene_points: np.ndarray
-    scene_colors: np.ndarray
-    centroid: np.ndarray
-    box_center: np.ndarray
-    box_rotation: np.ndarray
-    extents: np.ndarray
-    depth_coverage: float
-    point_count: int
-    components: int
-    touches_border: bool
 
 
 def target_cloud(
@@ -48,6 +23,7 @@ def target_cloud(
     options: CloudOptions | None = None,
     pose: np.ndarray | None = None,
     with_scene: bool = True,
+    up: np.ndarray | None = None,
 ) -> CloudReport:
     """Clouds of the masked object and, if `with_scene`, of the rest of the scene.
 
@@ -89,7 +65,46 @@ def target_cloud(
         point_count=len(points),
         components=count_components(mask),
         touches_border=touches_border(mask),
+        support=None,
+        completed=False,
+        visible_share=0.5,
+        center_stddev=extents / 4,
+        extents_stddev=extents / 4,
+        height=float("nan"),
+        grasp=None,
+        warnings=("no_support: no plane was found that the target stands on",),
     )
+
+
+def target_clouds(
+    masks: Sequence[np.ndarray],
+    depth_m: np.ndarray,
+    image_rgb: np.ndarray,
+    camera: CameraModel,
+    options: CloudOptions | None = None,
+    pose: np.ndarray | None = None,
+    up: np.ndarray | None = None,
+    with_scene: bool = True,
+) -> TargetClouds:
+    """Clouds of all targets of an answer, and once for all of them the support and, if `with_scene`, the scene cloud.
+
+    masks: each (H, W) bool. Other arguments as of `target_cloud`. Where a target can have no cloud its report is None
+    and the reason is told. Raises InvalidImageError and ConfigurationError as `target_cloud` does.
+    """
+    options = options or CloudOptions()
+    reports, reasons = [], []
+    for mask in masks:
+        try:
+            reports.append(target_cloud(mask, depth_m, image_rgb, camera, options, pose, with_scene=False, up=up))
+            reasons.append("")
+        except NoDepthError as error:
+            reports.append(None)
+            reasons.append(str(error))
+    scene = None, None
+    if with_scene:
+        union = np.logical_or.reduce(masks) if len(masks) else np.zeros(image_rgb.shape[:2], bool)
+        scene = scene_cloud(union, depth_m, image_rgb, camera, options, pose)
+    return TargetClouds(tuple(reports), tuple(reasons), *scene, support=None)
 
 
 def scene_cloud(

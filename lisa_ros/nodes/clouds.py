@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from lisa_ros.errors import InvalidImageError, NoDepthError
-from lisa_ros.geometry import CameraModel, CloudOptions, CloudReport, target_cloud
+from lisa_ros.geometry import CameraModel, CloudOptions, CloudReport, TargetClouds, target_clouds
 from lisa_ros.image_messages import camera_model, to_depth
 from lisa_ros.nodes.queries import Query
 from lisa_ros.types import SegmentationResult
@@ -13,7 +13,7 @@ from lisa_ros.types import SegmentationResult
 
 @dataclass(frozen=True)
 class CloudJob:
-    """What `target_cloud` needs, for all targets of an answer. names: the targets' words, for messages."""
+    """What `target_clouds` needs for an answer. names: the targets' words, for messages. up: (3,), optical frame."""
 
     names: tuple[str, ...]
     masks: tuple[np.ndarray, ...]
@@ -22,54 +22,65 @@ class CloudJob:
     camera: CameraModel
     options: CloudOptions
     pose: np.ndarray | None
+    up: np.ndarray | None = None
+    with_scene: bool = True
 
 
 @dataclass(frozen=True)
 class Clouds:
-    """Reports of an answer.
+    """What is known in space of an answer's targets.
 
-    reports: one per target, None where the target has no cloud. union: of all targets together. notes: why single
-    targets have none. frame_id: frame of all coordinates.
+    targets: a report for each target. notes: why single targets have none. frame_id: frame of all coordinates.
     """
 
-    reports: tuple[CloudReport | None, ...]
-    union: CloudReport
+    targets: TargetClouds
     notes: tuple[str, ...] = ()
     frame_id: str = ""
 
+    @property
+    def reports(self) -> tuple[CloudReport | None, ...]:
+        """One per target, None where the target has no cloud."""
+        return self.targets.reports
 
-def cloud_job(query: Query, image: np.ndarray, result: SegmentationResult) -> tuple[CloudJob, str]:
-    """The job and the frame of its coordinates. Raises NoDepthError and NoTransformError with the reason."""
+
+def cloud_job(
+    query: Query,
+    image: np.ndarray,
+    result: SegmentationResult,
+    *,
+    up: np.ndarray | None = None,
+    with_scene: bool = True,
+) -> tuple[CloudJob, str]:
+    """The job and the frame of its coordinates. up, with_scene: as of `target_clouds`.
+
+    Raises NoDepthError and NoTransformError with the reason.
+    """
     camera, depth = _camera(query.bundle), _depth(query)
     if query.find_pose is not None:
         query.pose, query.find_pose = query.find_pose(), None
     frame_id = query.bundle.image.header.frame_id if query.pose is None else query.settings.target_frame
     names = tuple(target.phrase or "target" for target in result.targets)
     masks = tuple(target.mask for target in result.targets)
-    return CloudJob(names, masks, depth, image, camera, query.settings.cloud, query.pose), frame_id
+    return CloudJob(names, masks, depth, image, camera, query.settings.cloud, query.pose, up, with_scene), frame_id
 
 
 def compute_clouds(job: CloudJob) -> Clouds:
     """Raises NoDepthError where no target can have a cloud, with the reasons."""
-    reports, notes = [], []
-    several = sum(mask.any() for mask in job.masks) > 1  # then the rest of the scene is wanted once, beside all of them
-    for name, mask in zip(job.names, job.masks, strict=True):
-        try:
-            reports.append(_target_cloud(job, mask, with_scene=not several) if mask.any() else None)
-        except NoDepthError as error:
-            reports.append(None)
-            notes.append(f"{name}: {error}")
-        except InvalidImageError as error:  # the sizes of image, depth and camera_info do not belong together
-            raise NoDepthError(str(error)) from error
-    found = [report for report in reports if report is not None]
-    if not found:
+    try:
+        targets = target_clouds(
+            job.masks, job.depth, job.image, job.camera, job.options, job.pose, job.up, job.with_scene
+        )
+    except InvalidImageError as error:  # the sizes of image, depth and camera_info do not belong together
+        raise NoDepthError(str(error)) from error
+    # A target without a mask is one that the answer says is not there.
+    notes = [
+        f"{name}: {reason}"
+        for name, mask, reason in zip(job.names, job.masks, targets.reasons, strict=True)
+        if reason and mask.any()
+    ]
+    if all(report is None for report in targets.reports):
         raise NoDepthError("; ".join(notes))
-    union = _target_cloud(job, np.logical_or.reduce(job.masks), with_scene=True) if several else found[0]
-    return Clouds(tuple(reports), union, tuple(notes))
-
-
-def _target_cloud(job: CloudJob, mask: np.ndarray, with_scene: bool) -> CloudReport:
-    return target_cloud(mask, job.depth, job.image, job.camera, job.options, job.pose, with_scene)
+    return Clouds(targets, tuple(notes))
 
 
 def _depth(query: Query) -> np.ndarray:

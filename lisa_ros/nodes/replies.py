@@ -79,8 +79,10 @@ def reply(query: Query, answer: Answer, provenance: str) -> Reply:
     return Reply(
         result=message,
         mask=image_message(header, np.zeros(answer.image.shape[:2], bool)) if union is None else message.mask,
-        points=cloud_message(located, clouds.union.points, clouds.union.colors) if clouds else empty_cloud(located),
-        scene_points=cloud_message(located, clouds.union.scene_points, clouds.union.scene_colors)
+        points=cloud_message(located, clouds.targets.points, clouds.targets.colors)
+        if clouds
+        else empty_cloud(located),
+        scene_points=cloud_message(located, clouds.targets.scene_points, clouds.targets.scene_colors)
         if clouds
         else empty_cloud(located),
         box=_largest_box(located, reports),
