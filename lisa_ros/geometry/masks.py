@@ -26,24 +26,28 @@ def nearest_index(size: int, source: int) -> np.ndarray:
     return ((np.arange(size) + 0.5) * source / size).astype(np.intp)
 
 
-def erode_parts(mask: np.ndarray, radius: int, min_kept: float, min_part: float) -> np.ndarray:
-    """(H, W) bool mask without a rim of `radius` pixels and without small parts.
-
-    A part smaller than `min_part` of the largest one is dropped. A part that would keep less than `min_kept` of its
-    pixels is eroded less, down to not at all, so that a knife three pixels wide survives. The image's border is no rim.
-    """
-    count, labels, stats, _ = cv2.connectedComponentsWithStats(mask.astype(np.uint8), connectivity=8)
+def large_parts(mask: np.ndarray, min_part: float) -> np.ndarray:
+    """(H, W) bool mask without its 8-connected parts that are smaller than `min_part` of the largest one."""
+    _, labels, stats, _ = cv2.connectedComponentsWithStats(mask.astype(np.uint8), connectivity=8)
     areas = stats[:, cv2.CC_STAT_AREA].copy()
     areas[0] = 0
-    # One pixel of padding keeps OpenCV from treating a mask that fills the image as a special case.
-    distance = cv2.distanceTransform(np.pad(mask, 1, mode="edge").astype(np.uint8), cv2.DIST_L2, 3)[1:-1, 1:-1]
-    wanted = np.flatnonzero(areas >= max(1, min_part * areas.max()))
-    kept = np.isin(labels, wanted) & mask
-    limits = np.zeros(count, dtype=np.float32)
-    for step in range(1, radius + 1):
-        left = np.bincount(labels[kept & (distance > step)], minlength=count)
-        limits[left >= np.maximum(1, min_kept * areas)] = step
-    return kept & (distance > limits[labels])
+    return (areas >= max(1, min_part * areas.max()))[labels] & mask
+
+
+def at_size(mask: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
+    """A mask (H, W) bool sampled at the centres of the pixels of another size (h, w)."""
+    if mask.shape == shape:
+        return mask
+    return mask[np.ix_(nearest_index(shape[0], mask.shape[0]), nearest_index(shape[1], mask.shape[1]))]
+
+
+def bounding_box(mask: np.ndarray, margin: int = 0) -> tuple[slice, slice]:
+    """Rows and columns of the pixels of a mask (H, W) bool that has some, and `margin` pixels around them."""
+    rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
+    return (
+        slice(max(0, int(rows[0]) - margin), int(rows[-1]) + margin + 1),
+        slice(max(0, int(columns[0]) - margin), int(columns[-1]) + margin + 1),
+    )
 
 
 def dilate(mask: np.ndarray, radius: int) -> np.ndarray:

@@ -4,17 +4,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from lisa_ros.errors import NoDepthError
 from lisa_ros.evaluation.metrics import Overlap
-from lisa_ros.geometry import CameraModel, CloudOptions, target_cloud
-from lisa_ros.geometry.masks import nearest_index
+from lisa_ros.geometry import CameraModel
+from lisa_ros.geometry.masks import at_size
 
 DISTANCES = (0.02, 0.05)  # m
 _SAME_SURFACE = 0.02  # m along the ray by which a point may miss the other frame's depth and still be what it sees
-# Every pixel of the true mask as it was measured: no erosion, no voxels, no filter.
-_AS_MEASURED = CloudOptions(
-    erode_pixels=0, min_component_share=0, voxel_size=0, outlier_neighbours=0, min_points=1, min_range=0, max_range=1000
-)
 
 
 @dataclass(frozen=True)
@@ -51,13 +46,12 @@ class View:
 
 def true_points(mask: np.ndarray, view: View) -> np.ndarray | None:
     """(N, 3) float32 m in the optical frame: what the depth camera saw of a mask (H, W) bool; None for nothing."""
-    if not mask.any():
+    height, width = view.depth.shape
+    rows, columns = np.nonzero(at_size(mask, view.depth.shape) & (view.depth > 0) & (view.depth < np.inf))
+    if not len(rows):
         return None
-    try:
-        cloud = target_cloud(mask, view.depth, view.image, view.camera, _AS_MEASURED, with_scene=False)
-    except NoDepthError:
-        return None
-    return cloud.points
+    points = view.camera.scaled(width, height).back_project(rows, columns, view.depth[rows, columns])
+    return points.astype(np.float32)
 
 
 def score_cloud(points: np.ndarray, truth: np.ndarray) -> CloudScore:
@@ -85,8 +79,8 @@ def agreement(first: np.ndarray, before: View, second: np.ndarray, after: View) 
     there, seen = _pixels(points, after)
     if not seen.any():
         return None
-    chosen = _at(first, before.depth.shape)[rows[seen], columns[seen]]
-    chosen_there = _at(second, after.depth.shape)[there[:, 1], there[:, 0]]
+    chosen = at_size(first, before.depth.shape)[rows[seen], columns[seen]]
+    chosen_there = at_size(second, after.depth.shape)[there[:, 1], there[:, 0]]
     both, either = np.count_nonzero(chosen & chosen_there), np.count_nonzero(chosen | chosen_there)
     return Overlap(int(both), int(either), bool(chosen.any()), bool(chosen_there.any()))
 
@@ -102,12 +96,6 @@ def _pixels(points: np.ndarray, view: View) -> tuple[np.ndarray, np.ndarray]:
     near = np.abs(view.depth[pixels[:, 1], pixels[:, 0]] - points[seen, 2]) <= _SAME_SURFACE
     seen[seen] = near
     return pixels[near], seen
-
-
-def _at(mask: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
-    if mask.shape == shape:
-        return mask
-    return mask[np.ix_(nearest_index(shape[0], mask.shape[0]), nearest_index(shape[1], mask.shape[1]))]
 
 
 def _distances(points: np.ndarray, others: np.ndarray) -> np.ndarray:

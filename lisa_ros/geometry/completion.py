@@ -1,0 +1,142 @@
+"""The horizontal axes of a target on a support, and its hidden back, by symmetry.
+
+An object that looks the same turned about a vertical axis gets the box of the whole turn. Otherwise the mirror plane
+with most evidence gives the direction of the box and what it hides, where it is better than the smallest rectangle.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from lisa_ros.geometry.symmetry import CONFLICT, HIDDEN, MATCH, Evidence, mirrors, rotations
+from lisa_ros.geometry.upright import plane_axes, rectangle_angle
+
+_ANGLES = 36  # over half a turn
+_OFFSETS = np.linspace(-0.16, 0.16, 7)  # of the width across the mirror plane, from its middle
+_FINE_ANGLES, _FINE_OFFSETS = np.radians(np.arange(-4.0, 4.1, 1.0)), np.linspace(-0.04, 0.04, 5)
+_DEPTHS = np.linspace(-0.10, 0.50, 16)  # of the visible length along the line of sight, from its middle
+_SIDES = (-0.06, 0.0, 0.06)  # of the visible width across it
+_MIRROR_CONFLICTS, _ROTATION_CONFLICTS = 0.06, 0.03
+_ROTATION_MATCHES = 0.35
+_RADIUS = 0.995  # share of the points within the circle around an axis of rotation
+_BETTER = 0.08  # by which a mirror plane must beat the smallest rectangle's own
+
+
+@dataclass(frozen=True)
+class Outline:
+    """horizontal: (3, 2) unit axes across the support's normal. low, high: (2,) m, the target's ends along them.
+
+    points: (N, 3) m, seen and added. completed: some are added.
+    """
+
+    horizontal: np.ndarray
+    low: np.ndarray
+    high: np.ndarray
+    points: np.ndarray
+    completed: bool
+
+    @classmethod
+    def around(cls, horizontal: np.ndarray, points: np.ndarray, completed: bool) -> "Outline":
+        """The one that holds points (N, 3)."""
+        along = points @ horizontal
+        return cls(horizontal, along.min(axis=0), along.max(axis=0), points, completed)
+
+
+def outline(points: np.ndarray, up: np.ndarray, evidence: Evidence) -> Outline:
+    """points: (N, 3) m of the target, seen. up: (3,) normal of the support."""
+    axis = rotation_axis(points, up, evidence)
+    if axis is not None:
+        return _turned(points, up, axis)
+    plane = plane_axes(up)
+    angle = rectangle_angle(points @ plane)
+    normal, offset = _mirror_plane(points, plane, angle, evidence)
+    if normal is None:
+        return Outline.around(_axes_at(plane, angle), points, False)
+    turns, shifts = mirrors(normal[None], np.array([offset]))
+    added = points @ turns[0].T + shifts[0]
+    added = added[evidence.allowed(added)]
+    horizontal = np.column_stack([np.cross(normal, up), normal])
+    everything = np.concatenate([points, added])
+    grown = np.ptp(everything @ horizontal, axis=0) - np.ptp(points @ horizontal, axis=0)
+    return Outline.around(horizontal, everything, bool(grown.max() > evidence.tolerance))
+
+
+def rotation_axis(points: np.ndarray, up: np.ndarray, evidence: Evidence) -> np.ndarray | None:
+    """(3,) m on a vertical axis about which a target may be turned; None where what was seen forbids it."""
+    away = points.mean(axis=0)
+    away = away - up * (up @ away)
+    if np.linalg.norm(away) < 1e-6:
+        return None
+    away /= np.linalg.norm(away)
+    side = np.cross(up, away)
+    along, across = points @ away, points @ side
+    middle, length = (along.min() + along.max()) / 2, np.ptp(along)
+    center, width = (across.min() + across.max()) / 2, np.ptp(across)
+    depths, sides = np.meshgrid(middle + _DEPTHS * length, center + np.array(_SIDES) * width, indexing="ij")
+    centers = depths.reshape(-1, 1) * away + sides.reshape(-1, 1) * side
+    best = _best_axis(centers, up, evidence)
+    if best is None:
+        return None
+    steps = np.linspace(-0.03, 0.03, 5)
+    depths, sides = np.meshgrid(steps * length, steps * width, indexing="ij")
+    return _best_axis(best + depths.reshape(-1, 1) * away + sides.reshape(-1, 1) * side, up, evidence)
+
+
+def _best_axis(centers, up, evidence: Evidence) -> np.ndarray | None:
+    shares = [evidence.judge(*rotations(up, centers, angle)) for angle in (np.pi / 2, -np.pi / 2, np.pi)]
+    worst = np.max([share[:, CONFLICT] for share in shares], axis=0)
+    match = np.mean([share[:, MATCH] for share in shares[:2]], axis=0)
+    good = (worst <= _ROTATION_CONFLICTS) & (match >= _ROTATION_MATCHES)
+    if not good.any():
+        return None
+    return centers[int(np.where(good, match - 2 * worst, -np.inf).argmax())]
+
+
+def _turned(points, up, axis) -> Outline:
+    """All of the turn: points at every quarter of it, and the circle that holds them."""
+    away = points.mean(axis=0) - axis
+    away = away - up * (up @ away)
+    second = np.cross(up, away / np.linalg.norm(away))  # fingers close on both sides that were seen
+    horizontal = np.column_stack([np.cross(second, up), second])
+    offset = points - axis
+    radius = float(np.quantile(np.linalg.norm(offset @ horizontal, axis=1), _RADIUS))
+    turns, shifts = zip(*(rotations(up, axis[None], quarter * np.pi / 2) for quarter in range(4)), strict=True)
+    everything = np.concatenate([points @ turn[0].T + shift[0] for turn, shift in zip(turns, shifts, strict=True)])
+    middle = axis @ horizontal
+    return Outline(horizontal, middle - radius, middle + radius, everything, True)
+
+
+def _mirror_plane(points, plane, rectangle: float, evidence: Evidence) -> tuple[np.ndarray | None, float]:
+    """Normal and offset of the vertical mirror plane with most evidence; None where there is none to speak of."""
+    angles = rectangle + np.arange(_ANGLES) * np.pi / _ANGLES  # the rectangle's own sides are among them
+    normals, offsets, scores = _scores(points, plane, angles, _OFFSETS, evidence)
+    best = int(scores.argmax())
+    own = max(scores.reshape(_ANGLES, -1)[[0, _ANGLES // 2]].max(), -1.0)
+    if not np.isfinite(scores[best]):
+        return None, 0.0
+    if scores[best] > own + _BETTER:
+        angle = angles[best // len(_OFFSETS)]
+        start = offsets[best]
+        normals, offsets, fine = _scores(points, plane, angle + _FINE_ANGLES, _FINE_OFFSETS, evidence, start)
+        best = int(fine.argmax())
+        if np.isfinite(fine[best]):
+            return normals[best], float(offsets[best])
+        return None, 0.0
+    return None, 0.0
+
+
+def _scores(points, plane, angles, fractions, evidence: Evidence, start: float | None = None):
+    """Normals (K, 3), offsets (K,) and scores (K,) of mirror planes at all angles and offsets."""
+    normals = np.column_stack([np.cos(angles), np.sin(angles)]) @ plane.T
+    along = points @ normals.T
+    low, high = along.min(axis=0), along.max(axis=0)
+    middle = (low + high) / 2 if start is None else np.full(len(angles), start)
+    offsets = (middle[:, None] + (high - low)[:, None] * fractions).ravel()
+    normals = np.repeat(normals, len(fractions), axis=0)
+    shares = evidence.judge(*mirrors(normals, offsets))
+    scores = shares[:, MATCH] + 0.5 * shares[:, HIDDEN] - 3 * shares[:, CONFLICT]
+    return normals, offsets, np.where(shares[:, CONFLICT] <= _MIRROR_CONFLICTS, scores, -np.inf)
+
+
+def _axes_at(plane: np.ndarray, angle: float) -> np.ndarray:
+    return plane @ np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])

@@ -1,0 +1,63 @@
+"""A grasp from above for a parallel gripper, and why it should not be tried blindly."""
+
+import numpy as np
+
+from lisa_ros.geometry.report import SupportPlane, TopGrasp
+from lisa_ros.geometry.upright import UprightBox
+
+_FINGER = 0.012  # m, half the breadth of what the fingers touch along the longer axis
+_PLACES = 15  # where along the longer axis the fingers may close
+_REACH = 0.3  # of the length to either side of the middle
+_OFF_CENTER = 0.35  # m of width that a grasp gives away for each m nearer to the object's middle
+_DEPTHS = (0.02, 0.028, 0.036, 0.044, 0.052)  # m below the top where the fingertips may close
+_DEPTH_SHARE = 0.75  # of the height, if that is less
+_STEEP = 0.004, 0.008  # m: fingers hold where the object gets no wider than the first within the second further down
+_CLEARANCE = 0.003  # m that the fingertips stay above the support
+_SAMPLES = 3000
+_MIN_POINTS = 4
+
+
+def top_grasp(points: np.ndarray, box: UprightBox, support: SupportPlane, margin: float) -> TopGrasp:
+    """The grasp whose fingers close along the box's shorter axis, where the object is narrow and near its middle.
+
+    What is below the fingertips does not count: a bottle is held at its neck. The tips go down to where the sides no
+    longer fall away, so that they do not slip off a ball.
+    points: (N, 3) m, seen and added ones. margin: m that the object reaches beyond its outermost points.
+    """
+    points = points[:: max(1, len(points) // _SAMPLES)]
+    local = (points - box.center) @ box.rotation + [0.0, 0.0, box.extents[2] / 2]  # heights above the object's bottom
+    length = float(box.extents[0])
+    half = min(_FINGER, length / 2)
+    best = None
+    for place in np.linspace(-_REACH, _REACH, _PLACES) * length:
+        near = local[np.abs(local[:, 0] - place) <= half + 1e-9]
+        if len(near) < _MIN_POINTS:
+            continue
+        held = _held(near[:, 1], near[:, 2])
+        cost = held[1] - held[0] + _OFF_CENTER * abs(place)
+        if best is None or cost < best[0]:
+            best = cost, place, *held
+    if best is None:
+        side, height = float(box.extents[1]) / 2, float(box.extents[2])
+        best = 0.0, 0.0, -side, side, max(_CLEARANCE, (1 - _DEPTH_SHARE) * height), height
+    _, place, low, high, tip, top = best
+    base = box.center + box.rotation @ [place, (low + high) / 2, -box.extents[2] / 2]
+    rotation = np.column_stack([-box.rotation[:, 0], box.rotation[:, 1], -support.normal])
+    return TopGrasp(base + support.normal * tip, rotation, high - low + 2 * margin, base + support.normal * top)
+
+
+def _held(across: np.ndarray, heights: np.ndarray) -> tuple[float, float, float, float]:
+    """Ends of what is between the fingers, height of the tips and of the top, all in m, for points (N,), (N,)."""
+    top = float(heights.max())
+    deepest = min(_DEPTHS[-1], _DEPTH_SHARE * top)
+    tips = [top - min(depth, deepest) for depth in _DEPTHS]
+    for tip in tips:
+        low, high = _ends(across, heights >= tip)
+        below = _ends(across, heights >= tip - _STEEP[1])
+        if (below[1] - below[0]) - (high - low) <= _STEEP[0]:
+            break
+    return low, high, max(tip, _CLEARANCE), top
+
+
+def _ends(across: np.ndarray, chosen: np.ndarray) -> tuple[float, float]:
+    return float(across[chosen].min()), float(across[chosen].max())

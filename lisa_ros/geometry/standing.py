@@ -1,0 +1,184 @@
+"""What each target stands on: a plane of the scene, found in the targets' surroundings.
+
+A plane supports a target that lies on its upper side, comes near to it, and is surrounded by it in the image. Where
+gravity is not known, a plane must look like a table to a camera that a robot carries.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import cv2
+import numpy as np
+
+from lisa_ros.geometry.cleaning import CleanTarget, View
+from lisa_ros.geometry.masks import bounding_box
+from lisa_ros.geometry.planes import FoundPlane, distance_limit, find_planes
+from lisa_ros.geometry.report import SupportPlane
+
+_SAMPLES = 2500
+_PARALLEL = np.cos(np.radians(8.0))
+_MIN_RING = 0.12  # share of a target's surroundings that is to lie on its support
+_LOWEST = 0.005  # share of the target's points below what counts as its lowest one
+_FAR = 0.05, 1.0  # m, and sizes of the target, by which a plane may be below it and still be taken for its support
+_HIDES = 0.01, 0.02  # m, and share of the depth, by which something is nearer that hides a part of the target
+_CAMERA_DOWN = np.array([0.0, 1.0, 0.0])
+
+
+@dataclass(frozen=True)
+class Standing:
+    """How a target relates to its support.
+
+    plane: the support. on_plane: the target stands on it; otherwise on something else, or it is held. occluded: share
+    of the target's outline behind which something nearer begins.
+    """
+
+    plane: SupportPlane | None
+    on_plane: bool
+    occluded: float
+
+
+@dataclass(frozen=True)
+class _Ring:
+    """Pixels around a target.
+
+    points: (N, 3) m. hides: (N,) bool, nearer than the target beside it.
+    """
+
+    points: np.ndarray
+    hides: np.ndarray
+
+
+@dataclass(frozen=True)
+class _Match:
+    found: FoundPlane
+    score: float
+
+
+def find_standing(
+    targets: Sequence[CleanTarget | None], view: View, up: np.ndarray | None
+) -> tuple[list[Standing | None], SupportPlane | None]:
+    """What each target stands on, None where the target is None, and the plane on which most of them stand."""
+    found = [target for target in targets if target is not None]
+    if not found:
+        return [None] * len(targets), None
+    planes = _level_planes(_surroundings([target.mask for target in found], view), view.noise, up)
+    union = np.logical_or.reduce([target.mask for target in found])
+    points = [view.points(target.kept, target.depth)[0] for target in found]
+    rings = [_ring(target.mask, union, view) for target in found]
+    matches = [_best(p, ring, planes, view.noise) for p, ring in zip(points, rings, strict=True)]
+    common = _common(matches)
+    standings = []
+    if common is not None:
+        planes = [one for one in planes if one.plane.normal @ common.normal > _PARALLEL]
+        matches = [_best(p, ring, planes, view.noise) for p, ring in zip(points, rings, strict=True)]
+    for target, p, ring, match in zip(found, points, rings, matches, strict=True):
+        standings.append(_standing(target, p, ring, match.found.plane if match else common, match is not None, view))
+    answers = iter(standings)
+    return [None if target is None else next(answers) for target in targets], common
+
+
+def _surroundings(masks, view: View) -> np.ndarray:
+    """(N, 3) m: some points around the masks (h, w) bool, outside of them."""
+    union = np.logical_or.reduce(masks)
+    tight = bounding_box(union)
+    grow = int(0.6 * max(part.stop - part.start for part in tight)) + union.shape[0] // 8
+    rows, columns = bounding_box(union, margin=grow)
+    bottom, right = min(rows.stop, union.shape[0]), min(columns.stop, union.shape[1])
+    step = max(1, int(np.sqrt((bottom - rows.start) * (right - columns.start) / _SAMPLES)))
+    v, u = np.meshgrid(np.arange(rows.start, bottom, step), np.arange(columns.start, right, step), indexing="ij")
+    free = view.usable[v, u] & ~union[v, u]
+    return view.camera.back_project(v[free], u[free], view.depth[v[free], u[free]])
+
+
+def _level_planes(points: np.ndarray, noise: float, up: np.ndarray | None) -> list[FoundPlane]:
+    planes = find_planes(points, noise, up)
+    if up is None:
+        planes = [replace(found, likelihood=level_likelihood(found.plane)) for found in planes]
+    return [found for found in planes if found.likelihood > 0]
+
+
+def level_likelihood(plane: SupportPlane) -> float:
+    """0 to 1: whether a plane that a camera of unknown attitude sees may be level.
+
+    A camera that is held upright, whatever its pitch, sees the normal of a table point up in the image or, from
+    straight above, towards itself. It sees that of a wall towards itself too, when it looks along the horizon: such a
+    plane counts half, so that it is taken where no other one is there. A normal that points down in the image is that
+    of a wall seen from above, or of a ceiling.
+    """
+    rise = -float(plane.normal @ _CAMERA_DOWN)
+    return float(np.clip(0.5 + (rise if rise > 0 else 3 * rise), 0.0, 1.0))
+
+
+def _ring(mask: np.ndarray, targets: np.ndarray, view: View) -> _Ring:
+    """targets: (h, w) bool, pixels of all targets, which are no surroundings."""
+    inner, width = 2, max(3, int(0.12 * np.sqrt(mask.sum())))
+    box = bounding_box(mask, margin=inner + width)
+    near, usable, depth = mask[box], view.usable[box], view.depth[box]
+    distance, labels = cv2.distanceTransformWithLabels(
+        (~near).astype(np.uint8), cv2.DIST_L2, 3, labelType=cv2.DIST_LABEL_PIXEL
+    )
+    v, u = np.nonzero((distance > inner) & (distance <= inner + width) & usable & ~targets[box])
+    # Depth of the mask's pixel that is nearest to each pixel of the ring.
+    beside = np.full(labels.max() + 1, -np.inf, np.float32)
+    beside[labels[near & usable]] = depth[near & usable]
+    beside = beside[labels[v, u]]
+    z = depth[v, u]
+    points = view.camera.back_project(v + box[0].start, u + box[1].start, z)
+    return _Ring(points, z < beside - _HIDES[0] - _HIDES[1] * z)
+
+
+def _best(points: np.ndarray, ring: _Ring, planes: list[FoundPlane], noise: float) -> _Match | None:
+    """The plane that supports points (N, 3) of a target best; None where none does."""
+    best = None
+    background = ring.points[~ring.hides]
+    size = float(np.linalg.norm(np.ptp(points, axis=0)))
+    limit = distance_limit(float(np.median(points[:, 2])), noise)
+    for found in planes:
+        heights = found.plane.height(points)
+        if np.mean(heights > -2 * limit) < 0.9 or not len(background):
+            continue
+        share = float((np.abs(found.plane.height(background)) < 1.5 * distance_limit(background[:, 2], noise)).mean())
+        if share < _MIN_RING:
+            continue
+        gap = max(0.0, float(np.quantile(heights, _LOWEST)) - limit)
+        if gap > _FAR[0] + _FAR[1] * size:
+            continue
+        score = share * found.likelihood / (1 + gap / (0.25 * size + 0.01))
+        if best is None or score > best.score:
+            best = _Match(found, score)
+    return best
+
+
+def _common(matches: list[_Match | None]) -> SupportPlane | None:
+    totals: dict[int, float] = {}
+    planes = {}
+    for match in matches:
+        if match is not None:
+            key = id(match.found)
+            planes[key] = match.found.plane
+            totals[key] = totals.get(key, 0.0) + match.score
+    return planes[max(totals, key=totals.get)] if totals else None
+
+
+def _standing(target: CleanTarget, points, ring: _Ring, plane, matched: bool, view: View) -> Standing:
+    occluded = float(ring.hides.mean()) if len(ring.hides) else 0.0
+    if plane is None:
+        return Standing(None, False, occluded)
+    heights = plane.height(points)
+    lowest = float(np.quantile(heights, _LOWEST))
+    # A round object hides where it touches the plane: seen at this sine of elevation, up to (1 - cos) of its radius.
+    away = -points.mean(axis=0)
+    sine = float(np.clip(plane.normal @ away / np.linalg.norm(away), 0.0, 1.0))
+    flat = points - heights[:, None] * plane.normal
+    spread = float(np.linalg.norm(np.ptp(flat, axis=0))) / np.sqrt(2)
+    hidden = 0.8 * spread * (1 - np.sqrt(1 - sine**2))
+    tolerance = 0.010 + distance_limit(float(np.median(points[:, 2])), view.noise)
+    stands = matched and lowest <= hidden + tolerance
+    if not stands and matched:
+        stands = _hidden_below(target, ring, plane, heights, lowest)
+    return Standing(plane, bool(stands), occluded)
+
+
+def _hidden_below(target: CleanTarget, ring: _Ring, plane: SupportPlane, heights: np.ndarray, lowest: float) -> bool:
+    """Whether the lower end of a target is behind something that stands in front of it, or outside of the image."""
+    return bool(target.mask[-1].any()) or (ring.hides.any() and float(ring.hides.mean()) > 0.1)

@@ -1,0 +1,83 @@
+"""The report of one target: its cloud, its box on the support, and what they are worth."""
+
+import numpy as np
+
+from lisa_ros.errors import NoDepthError
+from lisa_ros.geometry.boxes import oriented_box
+from lisa_ros.geometry.cleaning import CleanTarget, View
+from lisa_ros.geometry.completion import outline
+from lisa_ros.geometry.grasps import top_grasp
+from lisa_ros.geometry.masks import count_components, touches_border
+from lisa_ros.geometry.options import CloudOptions
+from lisa_ros.geometry.quality import trust, warnings
+from lisa_ros.geometry.report import CloudReport, SupportPlane
+from lisa_ros.geometry.standing import Standing
+from lisa_ros.geometry.symmetry import Evidence
+from lisa_ros.geometry.upright import upright_box
+from lisa_ros.geometry.voxels import one_per_voxel
+
+_ON_SUPPORT = 0.002, 2.0  # m, and standard deviations of the depth: what is lower is the support's, not the target's
+_KEPT = 0.4  # share of the points that must be left without those; a sheet of paper is all of them
+
+
+def describe(
+    mask: np.ndarray,
+    target: CleanTarget,
+    standing: Standing,
+    view: View,
+    options: CloudOptions,
+    up: np.ndarray | None,
+) -> CloudReport:
+    """In the optical frame. mask: (H, W) bool at the image's size. up: (3,) unit vector against gravity, if known.
+
+    Raises NoDepthError where too little is left.
+    """
+    points, colors = view.points(target.kept, target.depth)
+    plane = standing.plane
+    if plane is not None:
+        floor = _ON_SUPPORT[0] + _ON_SUPPORT[1] * view.noise * np.square(points[:, 2])
+        above = plane.height(points) > floor
+        if above.mean() > _KEPT:
+            points, colors = points[above], colors[above]
+    cloud, cloud_colors = one_per_voxel(points, colors, options.voxel_size)
+    if len(cloud) < options.min_points:
+        raise NoDepthError(f"only {len(cloud)} points are left after filtering, below min_points={options.min_points}")
+    completed, height, grasp = False, float("nan"), None
+    level = plane if plane is not None or up is None else SupportPlane(up, 0.0)
+    if level is None:
+        center, rotation, extents = oriented_box(cloud)
+    else:
+        margin = 0.5 * view.footprint * float(np.median(points[:, 2]))
+        shape = outline(points, level.normal, Evidence.of(target, points, view))
+        heights = level.height(points)
+        bottom = 0.0 if standing.on_plane else float(heights.min())
+        top = max(bottom, float(heights.max()))
+        box = upright_box(shape.horizontal, shape.low - margin, shape.high + margin, level, bottom, top)
+        center, rotation, extents = box.center, box.rotation, box.extents
+        completed = shape.completed
+        if plane is not None:
+            height, grasp = top, top_grasp(shape.points, box, plane, margin)
+    worth = trust(points, center, rotation, extents, standing, completed, view)
+    border = touches_border(mask)
+    return CloudReport(
+        points=cloud.astype(np.float32),
+        colors=cloud_colors,
+        scene_points=np.zeros((0, 3), np.float32),
+        scene_colors=np.zeros((0, 3), np.uint8),
+        centroid=cloud.mean(axis=0),
+        box_center=center,
+        box_rotation=rotation,
+        extents=extents,
+        depth_coverage=target.coverage,
+        point_count=len(cloud),
+        components=count_components(mask),
+        touches_border=border,
+        support=plane,
+        completed=completed,
+        visible_share=worth.visible_share,
+        center_stddev=worth.center_stddev,
+        extents_stddev=worth.extents_stddev,
+        height=height,
+        grasp=grasp,
+        warnings=warnings(standing, grasp, height, target.coverage, border, worth.visible_share, options),
+    )
