@@ -15,8 +15,7 @@ class Gripper:
     of the fingers, along it. finger_length: from the palm to the fingertips. palm: half sizes, (across, along) the
     closing direction and along the fingers. force: of each finger. friction: of the pads' rubber on things.
     spare: free space on both sides together that an object must leave to fit. preshape: how far the pads stand off
-    each side of the width that was proposed, before they close. tip: how far fingertips reach below the point that is
-    grasped. table_gap, palm_gap: least distances of fingertips and table, palm and object.
+    each side of the width that was proposed, before they close. table_gap, palm_gap: least distances of fingertips and table, palm and object.
     """
 
     opening: float = 0.085
@@ -28,7 +27,6 @@ class Gripper:
     friction: float = 0.9
     spare: float = 0.010
     preshape: float = 0.015
-    tip: float = 0.008
     table_gap: float = 0.003
     palm_gap: float = 0.005
 
@@ -47,13 +45,13 @@ class Approach:
 def plan(grasp: TopGrasp, gripper: Gripper) -> Approach:
     """How the gripper carries out a grasp in the world (z up, table at z = 0), as wide open as it can be at most.
 
-    The fingertips go `tip` past the grasp's position, but not so deep that the palm meets the top, and not into the
-    table. The point to grasp is moved along the approach only.
+    The fingertips go to the grasp's position, but not so deep that the palm meets the top, and not into the table: the
+    position is moved along the approach only.
     """
     rotation = np.asarray(grasp.rotation, np.float64)
     down = rotation[:, 2]
     depth_of_top = float((grasp.top - grasp.position) @ down)  # negative: the top is nearer to the hand
-    reach = min(gripper.tip, depth_of_top + gripper.finger_length - gripper.palm_gap)
+    reach = min(0.0, depth_of_top + gripper.finger_length - gripper.palm_gap)
     tips = grasp.position + reach * down
     if tips[2] < gripper.table_gap:
         tips = tips + down * (gripper.table_gap - tips[2]) / min(down[2], -0.5)

@@ -12,6 +12,7 @@ from lisa_ros.simulator.layout import Placed
 RECIPES = ("lisa", "plain")
 _DOWN = np.array([0.0, 0.0, -1.0])
 _NEIGHBOURS, _DEVIATIONS = 20, 2.0  # of the plain recipe's outlier removal, Open3D's tutorial
+_PAST_CENTRE = 0.008  # m that fingertips reach below the middle of a box: hands are led by the middle of their pads
 _FEWEST = 10  # points that a plain box is made of
 
 
@@ -61,7 +62,7 @@ def box_grasp(centre: np.ndarray, axes: np.ndarray, extents: np.ndarray) -> TopG
     closing /= np.linalg.norm(closing)
     rotation = np.column_stack([np.cross(closing, _DOWN), closing, _DOWN])
     top = float(np.abs(axes[2]) @ extents) / 2.0
-    return TopGrasp(centre.copy(), rotation, float(extents[short]), centre - top * _DOWN)
+    return TopGrasp(centre + _PAST_CENTRE * _DOWN, rotation, float(extents[short]), centre - top * _DOWN)
 
 
 def true_grasp(placed: Placed, gripper: Gripper) -> tuple[TopGrasp, float]:
