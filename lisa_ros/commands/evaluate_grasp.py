@@ -27,9 +27,11 @@ def add_parser(benchmarks) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Runs the trials, prints a table and writes the scores."""
-    from lisa_ros.evaluation.files import write_json, write_whole
+    from PIL import Image
+
+    from lisa_ros.evaluation.files import write_json, write_whole, writing
     from lisa_ros.evaluation.grasp.hand import load_mujoco
-    from lisa_ros.evaluation.grasp.run import run_trials
+    from lisa_ros.evaluation.grasp.run import film, run_trials
     from lisa_ros.evaluation.grasp.summary import rows, summarise, table
     from lisa_ros.evaluation.predictors import Generative
 
@@ -50,4 +52,9 @@ def run(args: argparse.Namespace) -> int:
     if args.out:
         write_whole(args.out / "trials.jsonl", "".join(json.dumps(row) + "\n" for row in rows(trials)))
         print(f"trials in {args.out / 'trials.jsonl'}")
+        strips = film(trials, args.noise, predictor)
+        if strips is not None:
+            with writing(args.out / "film.png"):
+                Image.fromarray(strips).save(args.out / "film.png")
+            print(f"film strips in {args.out / 'film.png'}")
     return 0

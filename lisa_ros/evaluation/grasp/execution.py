@@ -13,6 +13,7 @@ _SPEED, _CLOSING_SPEED, _LIFT_SPEED = 0.4, 0.12, 0.2  # m/s
 _PAUSE = 0.15  # s after moving
 _PROTECTIVE_STOP = 20.0  # N along the approach at which the arm stops, as collaborative arms do
 _START = 0.02  # m above the highest thing, where the fingertips come from
+_NEARLY_THERE = 0.06  # m before the grasp, where a film shows the approach
 _SHUT = -0.005  # m, where the fingers are sent to close
 
 
@@ -50,9 +51,8 @@ class Execution:
         start = data.xipos[self._world.bodies, 2].copy()
         opening = self._approach.opening / 2.0
         if not self._descend():
-            self._show("approach")
+            self._show("collision")
             return Outcome(False, "collision", 0.0, self._force, tuple(self._frames))
-        self._show("approach")
         self._ramp("fingers", opening, _SHUT, _CLOSING_SPEED)
         self._wait(_PAUSE)
         self._show("close")
@@ -100,6 +100,8 @@ class Execution:
     def _descend(self) -> bool:
         """Moves down. Returns False where something stopped the hand."""
         for value in _profile(-self._above, 0.0, _SPEED, self._step):
+            if value >= -_NEARLY_THERE and not self._frames:
+                self._show("approach")
             self._command("arm", value)
             self._mujoco.mj_step(self._model, self._data)
             self._force = max(self._force, self._resistance())

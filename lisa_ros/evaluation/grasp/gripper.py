@@ -15,7 +15,8 @@ class Gripper:
     of the fingers, along it. finger_length: from the palm to the fingertips. palm: half sizes, (across, along) the
     closing direction and along the fingers. force: of each finger. friction: of the pads' rubber on things.
     spare: free space on both sides together that an object must leave to fit. preshape: how far the pads stand off
-    each side of the width that was proposed, before they close. table_gap, palm_gap: least distances of fingertips and table, palm and object.
+    each side of the width that was proposed, before they close. table_gap, palm_gap: least distances of fingertips and
+    table, palm and object.
     """
 
     opening: float = 0.085

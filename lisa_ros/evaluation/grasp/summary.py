@@ -4,8 +4,9 @@ import math
 from collections import Counter
 from collections.abc import Iterable, Sequence
 
+from lisa_ros.evaluation.grasp.attempts import SUCCESS
 from lisa_ros.evaluation.grasp.proposals import RECIPES
-from lisa_ros.evaluation.grasp.run import CASES, NOT_TRIED, SUCCESS, TRUE_BOX, Trial
+from lisa_ros.evaluation.grasp.run import CASES, NOT_TRIED, TRUE_BOX, Trial
 
 _NORMAL_95 = 1.959964
 
