@@ -101,6 +101,6 @@ build_messages() {
 check_machine
 install_system_packages
 make_environment
-REQUIREMENTS=(requirements/{build,ros,runtime,training,ray,dev}.txt)
+REQUIREMENTS=(requirements/{build,ros,runtime,training,ray,grasp,dev}.txt)
 step wheels "$(hash_of "${REQUIREMENTS[@]}")" install_wheels
 step messages "$(hash_of requirements/{build,ros}.txt CMakeLists.txt package.xml setup.* msg/* action/*)" build_messages
