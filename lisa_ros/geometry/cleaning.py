@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+import cv2
 import numpy as np
 
 from lisa_ros.errors import NoDepthError
@@ -21,6 +22,9 @@ from lisa_ros.geometry.surfaces import (
 _NOISE_FLOOR = 0.0007  # m at 1 m: no depth camera is better
 _SMOOTHING = 2  # pixels to every side
 _SMOOTHED_FROM = 0.5  # footprints of noise
+_MARGIN = 2  # pixels around the mask, which tell where its surface ends
+_AROUND = np.ones((3, 3), np.uint8)
+_SAMPLES = 3000  # pixels from which shapes are found
 _LEAKING = 0.5  # share of a small surface's rim over which it goes on outside of the mask
 
 
@@ -46,7 +50,7 @@ class View:
         # NaN compares false; max_range is finite, so Inf does too.
         valid = (depth > 0) & (depth < np.inf)
         usable = valid & (depth >= options.min_range) & (depth <= options.max_range)
-        noise = max(_NOISE_FLOOR, noise_of(depth, usable))
+        noise = max(_NOISE_FLOOR, noise_of(depth))
         return cls(depth, image_rgb, camera.scaled(depth.shape[1], depth.shape[0]), valid, usable, noise)
 
     @property
@@ -54,61 +58,78 @@ class View:
         """Size of a pixel at 1 m, in m."""
         return 1.0 / self.camera.fx
 
-    def points(self, chosen: np.ndarray, depth_m: np.ndarray | None = None) -> tuple[np.ndarray, np.ndarray]:
-        """Points (N, 3) float64 m and colours (N, 3) uint8 of the pixels `chosen` (h, w) bool.
+    def points(self, rows: np.ndarray, columns: np.ndarray, depth_m: np.ndarray) -> np.ndarray:
+        """(N, 3) float64 m of pixels (N,), (N,) with depth (N,)."""
+        return self.camera.back_project(rows, columns, depth_m)
 
-        depth_m: (h, w), to be taken instead of the view's.
-        """
+    def colors(self, rows: np.ndarray, columns: np.ndarray) -> np.ndarray:
+        """(N, 3) uint8 RGB of pixels (N,), (N,)."""
         height, width = self.depth.shape
-        rows, columns = np.nonzero(chosen)
-        depth = (self.depth if depth_m is None else depth_m)[rows, columns]
-        image_rows, image_columns = (
-            nearest_index(height, self.image.shape[0]),
-            nearest_index(width, self.image.shape[1]),
-        )
-        points = self.camera.back_project(rows, columns, depth)
-        return points, self.image[image_rows[rows], image_columns[columns]]
+        if self.image.shape[:2] != (height, width):
+            rows = nearest_index(height, self.image.shape[0])[rows]
+            columns = nearest_index(width, self.image.shape[1])[columns]
+        return self.image[rows, columns]
 
 
 @dataclass(frozen=True)
 class CleanTarget:
     """The pixels of a target that were measured well.
 
-    mask: (h, w) bool, the target's pixels at the size of the depth image. kept: (h, w) bool, those of them with good
-    depth. depth: (h, w) float32 m, of the pixels kept, with less noise. coverage: share of the mask that has depth.
+    box: rows and columns of the depth image that the arrays are cut from, with some margin around the target.
+    mask: (h, w) bool, the target's pixels. kept: (h, w) bool, those with good depth. depth: (h, w) float32 m, of the
+    pixels kept, with less noise. coverage: share of the mask that has depth.
     """
 
+    box: tuple[slice, slice]
     mask: np.ndarray
     kept: np.ndarray
     depth: np.ndarray
     coverage: float
 
+    def pixels(self, chosen: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Rows and columns in the depth image and depth, each (N,), of the pixels `chosen` (h, w) bool."""
+        rows, columns = np.nonzero(chosen)
+        return rows + self.box[0].start, columns + self.box[1].start, self.depth[rows, columns]
+
+    def shape(self, view: View) -> np.ndarray:
+        """(N, 3) m: some of the points, evenly spread, and those at the outline, which decide about size."""
+        step = int(np.ceil(np.sqrt(max(1, int(self.kept.sum())) / _SAMPLES)))
+        if step == 1:
+            return view.points(*self.pixels(self.kept))
+        whole = cv2.morphologyEx(self.kept.view(np.uint8), cv2.MORPH_CLOSE, _AROUND)  # without holes of the sensor
+        chosen = cv2.erode(whole, _AROUND, borderType=cv2.BORDER_CONSTANT, borderValue=0) == 0
+        chosen[::step, ::step] = True
+        return view.points(*self.pixels(chosen & self.kept))
+
 
 def clean_target(mask: np.ndarray, view: View, options: CloudOptions) -> CleanTarget:
     """The good pixels of a mask (H, W) bool. Raises NoDepthError with the reason where they are too few."""
-    mask = at_size(mask, view.depth.shape)
-    chosen = large_parts(mask, options.min_component_share) & view.usable
-    kept, depth = np.zeros_like(chosen), np.zeros_like(view.depth)
+    mask = np.ascontiguousarray(at_size(mask, view.depth.shape))
+    box = bounding_box(mask, _MARGIN)
+    mask, valid, usable, depth = (
+        np.ascontiguousarray(part[box]) for part in (mask, view.valid, view.usable, view.depth)
+    )
+    chosen = large_parts(mask, options.min_component_share) & usable
+    kept, smooth = np.zeros_like(chosen), np.zeros_like(depth)
     if chosen.sum() >= options.min_points:
-        box = bounding_box(chosen, margin=2)
-        kept[box], depth[box] = _surface(mask[box], chosen[box], view, box, options)
+        kept, smooth = _surface(mask, chosen, depth, valid, view, options)
     if kept.sum() < options.min_points:
-        raise NoDepthError(_why_empty(mask, chosen, kept, view, options))
-    return CleanTarget(mask, kept, depth, float(view.valid[mask].mean()))
+        raise NoDepthError(_why_empty(mask, chosen, kept, valid, usable, depth, view, options))
+    return CleanTarget(box, mask, kept, smooth, float(valid[mask].mean()))
 
 
-def _surface(mask, chosen, view: View, box, options: CloudOptions) -> tuple[np.ndarray, np.ndarray]:
-    depth, valid = np.ascontiguousarray(view.depth[box]), np.ascontiguousarray(view.valid[box])
-    chosen = np.ascontiguousarray(chosen)
+def _surface(mask, chosen, depth, valid, view: View, options: CloudOptions) -> tuple[np.ndarray, np.ndarray]:
     slope = (options.jump_footprints or np.inf) * view.footprint
     spread = JUMP_SIGMAS * view.noise
     kept = chosen & ~flying_pixels(depth, valid, chosen, slope, spread)
     labels = label_surfaces(depth, kept, slope, spread)
-    kept &= ~_leaks(depth, valid, np.ascontiguousarray(mask), labels, slope, spread)[labels]
+    kept &= ~_leaks(depth, valid, mask, labels, slope, spread)[labels]
     if options.outlier_neighbours:
-        kept &= ~stray_pixels(depth, kept, view.footprint, options.outlier_neighbours, options.outlier_radius)
+        kept &= ~stray_pixels(
+            depth, kept, view.footprint, view.noise, options.outlier_neighbours, options.outlier_radius
+        )
     if not kept.any() or view.noise * np.median(depth[kept]) < _SMOOTHED_FROM * view.footprint:
-        return kept, np.where(kept, depth, np.float32(0))
+        return kept, depth
     return kept, smoothed(depth, np.where(kept, labels, 0), slope, spread, _SMOOTHING)
 
 
@@ -122,17 +143,17 @@ def _leaks(depth, valid, mask, labels, slope, spread) -> np.ndarray:
     return leaks
 
 
-def _why_empty(mask, chosen, kept, view: View, options: CloudOptions) -> str:
+def _why_empty(mask, chosen, kept, valid, usable, depth, view: View, options: CloudOptions) -> str:
     if not mask.any():
         return "the mask is empty at the size of the depth image"
     if not view.valid.any():
         return "the depth image has no valid pixel"
-    seen = view.valid & mask
+    seen = valid & mask
     if not seen.any():
         return f"none of the target's {int(mask.sum())} pixels has valid depth (too near, shiny, transparent, shadow)"
-    if not (view.usable & mask).any():
+    if not (usable & mask).any():
         return (
-            f"the target's depth starts at {float(view.depth[seen].min()):.2f} m, outside the range "
+            f"the target's depth starts at {float(depth[seen].min()):.2f} m, outside the range "
             f"{options.min_range:g} to {options.max_range:g} m; change min_range or max_range"
         )
     return (

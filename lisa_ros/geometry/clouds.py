@@ -72,14 +72,15 @@ def target_clouds(
         except NoDepthError as error:
             targets.append(None)
             reasons.append(str(error))
-    standings, support = find_standing(targets, view, up)
+    shapes = [None if target is None else target.shape(view) for target in targets]
+    standings, support = find_standing(targets, shapes, view, up)
     reports = []
     # Everything happens in the optical frame, so that another target frame changes coordinates and nothing else.
-    for i, (mask, target, standing) in enumerate(zip(masks, targets, standings, strict=True)):
+    for i, (mask, target, shape, standing) in enumerate(zip(masks, targets, shapes, standings, strict=True)):
         report = None
         if target is not None:
             try:
-                report = describe(mask, target, standing, view, options, up)
+                report = describe(mask, target, shape, standing, view, options, up)
             except NoDepthError as error:
                 reasons[i] = str(error)
         reports.append(report if report is None or pose is None else report.moved(pose))
@@ -112,7 +113,9 @@ def _scene_cloud(masks, view: View, options: CloudOptions, pose) -> tuple[np.nda
     if len(masks):
         union = np.logical_or.reduce([at_size(mask, rest.shape) for mask in masks])
         rest &= ~dilate(union, options.scene_margin_pixels)
-    points, colors = one_per_voxel(*view.points(rest), options.scene_voxel_size)
+    rows, columns = np.nonzero(rest)
+    points = view.points(rows, columns, view.depth[rows, columns])
+    points, colors = one_per_voxel(points, view.colors(rows, columns), options.scene_voxel_size)
     if pose is not None:
         points = points @ pose[:3, :3].T + pose[:3, 3]
     low, high = options.workspace

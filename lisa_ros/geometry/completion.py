@@ -83,9 +83,15 @@ def rotation_axis(points: np.ndarray, up: np.ndarray, evidence: Evidence) -> np.
 
 
 def _best_axis(centers, up, evidence: Evidence) -> np.ndarray | None:
-    shares = [evidence.judge(*rotations(up, centers, angle)) for angle in (np.pi / 2, -np.pi / 2, np.pi)]
-    worst = np.max([share[:, CONFLICT] for share in shares], axis=0)
-    match = np.mean([share[:, MATCH] for share in shares[:2]], axis=0)
+    match, worst = np.zeros(len(centers)), np.zeros(len(centers))
+    for angle in (np.pi / 2, -np.pi / 2, np.pi):
+        possible = worst <= _ROTATION_CONFLICTS
+        if not possible.any():
+            return None
+        shares = evidence.judge(*rotations(up, centers[possible], angle))
+        worst[possible] = np.maximum(worst[possible], shares[:, CONFLICT])
+        if angle != np.pi:
+            match[possible] += shares[:, MATCH] / 2
     good = (worst <= _ROTATION_CONFLICTS) & (match >= _ROTATION_MATCHES)
     if not good.any():
         return None

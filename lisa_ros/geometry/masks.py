@@ -43,10 +43,11 @@ def at_size(mask: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
 
 def bounding_box(mask: np.ndarray, margin: int = 0) -> tuple[slice, slice]:
     """Rows and columns of the pixels of a mask (H, W) bool that has some, and `margin` pixels around them."""
-    rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
+    height, width = mask.shape
+    left, top, columns, rows = cv2.boundingRect(mask.view(np.uint8))
     return (
-        slice(max(0, int(rows[0]) - margin), int(rows[-1]) + margin + 1),
-        slice(max(0, int(columns[0]) - margin), int(columns[-1]) + margin + 1),
+        slice(max(0, top - margin), min(height, top + rows + margin)),
+        slice(max(0, left - margin), min(width, left + columns + margin)),
     )
 
 

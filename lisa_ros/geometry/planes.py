@@ -7,7 +7,8 @@ import numpy as np
 from lisa_ros.geometry.report import SupportPlane
 
 _HYPOTHESES = 160
-_SCORED = 1200  # points on which hypotheses are compared
+_POOL, _NEAR = 100, 12
+_SCORED = 1000  # points on which hypotheses are compared
 _MIN_SHARE = 0.04  # of the points: fewer are no plane
 _MAX_PLANES = 5
 _GRAVITY = np.cos(np.radians(15.0))  # TF and a robot's calibration may be off by some degrees
@@ -76,16 +77,15 @@ def _best_plane(points, limits, rng, up) -> SupportPlane | None:
 
 def _hypotheses(points, rng, up) -> tuple[np.ndarray, np.ndarray]:
     """Normals (M, 3) towards the camera and offsets (M,) of planes through three points each, near and far ones."""
-    first = rng.integers(len(points), size=_HYPOTHESES)
-    pool = rng.permutation(len(points))[:200]
-    others = rng.integers(len(points), size=(_HYPOTHESES, 2))
-    if len(pool) >= 20:  # small planes are hit by points that are near each other
-        distance = np.square(points[first, None] - points[None, pool]).sum(-1)
-        near = np.argpartition(distance, 16, axis=1)[:, :17]
+    first, second, third = rng.integers(len(points), size=(3, _HYPOTHESES))
+    pool = rng.permutation(len(points))[:_POOL]
+    if len(pool) == _POOL:  # small planes are hit by points that are near each other
         half = _HYPOTHESES // 2
-        pick = rng.integers(17, size=(half, 2))
-        others[:half] = pool[np.take_along_axis(near[:half], pick, axis=1)]
-    a, b, c = points[first], points[others[:, 0]], points[others[:, 1]]
+        distance = np.square(points[first[:half], None] - points[None, pool]).sum(axis=-1)
+        near = pool[np.argpartition(distance, _NEAR, axis=1)[:, :_NEAR]]
+        pick = rng.integers(_NEAR, size=(2, half))
+        second[:half], third[:half] = (near[np.arange(half), one] for one in pick)
+    a, b, c = points[first], points[second], points[third]
     normals = np.cross(b - a, c - a)
     length = np.linalg.norm(normals, axis=1)
     proper = length > 1e-9

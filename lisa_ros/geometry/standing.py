@@ -16,6 +16,7 @@ from lisa_ros.geometry.planes import FoundPlane, distance_limit, find_planes
 from lisa_ros.geometry.report import SupportPlane
 
 _SAMPLES = 2500
+_RING_SAMPLES = 2000
 _PARALLEL = np.cos(np.radians(8.0))
 _MIN_RING = 0.12  # share of a target's surroundings that is to lie on its support
 _LOWEST = 0.005  # share of the target's points below what counts as its lowest one
@@ -55,16 +56,21 @@ class _Match:
 
 
 def find_standing(
-    targets: Sequence[CleanTarget | None], view: View, up: np.ndarray | None
+    targets: Sequence[CleanTarget | None], shapes: Sequence[np.ndarray | None], view: View, up: np.ndarray | None
 ) -> tuple[list[Standing | None], SupportPlane | None]:
-    """What each target stands on, None where the target is None, and the plane on which most of them stand."""
+    """What each target stands on, None where the target is None, and the plane on which most of them stand.
+
+    shapes: (N, 3) m, some points of each target.
+    """
     found = [target for target in targets if target is not None]
     if not found:
         return [None] * len(targets), None
-    planes = _level_planes(_surroundings([target.mask for target in found], view), view.noise, up)
-    union = np.logical_or.reduce([target.mask for target in found])
-    points = [view.points(target.kept, target.depth)[0] for target in found]
-    rings = [_ring(target.mask, union, view) for target in found]
+    union = np.zeros(view.depth.shape, bool)
+    for target in found:
+        union[target.box] |= target.mask
+    planes = _level_planes(_surroundings(union, view), view.noise, up)
+    points = [shape for shape in shapes if shape is not None]
+    rings = [_ring(target, union, view) for target in found]
     matches = [_best(p, ring, planes, view.noise) for p, ring in zip(points, rings, strict=True)]
     common = _common(matches)
     standings = []
@@ -77,17 +83,16 @@ def find_standing(
     return [None if target is None else next(answers) for target in targets], common
 
 
-def _surroundings(masks, view: View) -> np.ndarray:
-    """(N, 3) m: some points around the masks (h, w) bool, outside of them."""
-    union = np.logical_or.reduce(masks)
+def _surroundings(union: np.ndarray, view: View) -> np.ndarray:
+    """(N, 3) m: some points around the targets' pixels (h, w) bool, outside of them."""
     tight = bounding_box(union)
     grow = int(0.6 * max(part.stop - part.start for part in tight)) + union.shape[0] // 8
     rows, columns = bounding_box(union, margin=grow)
-    bottom, right = min(rows.stop, union.shape[0]), min(columns.stop, union.shape[1])
-    step = max(1, int(np.sqrt((bottom - rows.start) * (right - columns.start) / _SAMPLES)))
-    v, u = np.meshgrid(np.arange(rows.start, bottom, step), np.arange(columns.start, right, step), indexing="ij")
-    free = view.usable[v, u] & ~union[v, u]
-    return view.camera.back_project(v[free], u[free], view.depth[v[free], u[free]])
+    step = max(1, int(np.sqrt((rows.stop - rows.start) * (columns.stop - columns.start) / _SAMPLES)))
+    some = slice(rows.start, rows.stop, step), slice(columns.start, columns.stop, step)
+    v, u = np.nonzero(view.usable[some] & ~union[some])
+    v, u = rows.start + step * v, columns.start + step * u
+    return view.points(v, u, view.depth[v, u])
 
 
 def _level_planes(points: np.ndarray, noise: float, up: np.ndarray | None) -> list[FoundPlane]:
@@ -109,22 +114,30 @@ def level_likelihood(plane: SupportPlane) -> float:
     return float(np.clip(0.5 + (rise if rise > 0 else 3 * rise), 0.0, 1.0))
 
 
-def _ring(mask: np.ndarray, targets: np.ndarray, view: View) -> _Ring:
-    """targets: (h, w) bool, pixels of all targets, which are no surroundings."""
-    inner, width = 2, max(3, int(0.12 * np.sqrt(mask.sum())))
-    box = bounding_box(mask, margin=inner + width)
-    near, usable, depth = mask[box], view.usable[box], view.depth[box]
+def _ring(target: CleanTarget, union: np.ndarray, view: View) -> _Ring:
+    """union: (h, w) bool, pixels of all targets, which are no surroundings."""
+    area = int(target.mask.sum())
+    inner, width = 2, max(3, int(0.12 * np.sqrt(area)))
+    grow = inner + width
+    rows, columns = target.box
+    rows = slice(max(0, rows.start - grow), min(union.shape[0], rows.stop + grow))
+    columns = slice(max(0, columns.start - grow), min(union.shape[1], columns.stop + grow))
+    near = np.zeros((rows.stop - rows.start, columns.stop - columns.start), bool)
+    top, left = target.box[0].start - rows.start, target.box[1].start - columns.start
+    near[top : top + target.mask.shape[0], left : left + target.mask.shape[1]] = target.mask
+    usable, depth = view.usable[rows, columns], view.depth[rows, columns]
     distance, labels = cv2.distanceTransformWithLabels(
-        (~near).astype(np.uint8), cv2.DIST_L2, 3, labelType=cv2.DIST_LABEL_PIXEL
+        (~near).view(np.uint8), cv2.DIST_L2, 3, labelType=cv2.DIST_LABEL_PIXEL
     )
-    v, u = np.nonzero((distance > inner) & (distance <= inner + width) & usable & ~targets[box])
+    v, u = np.nonzero((distance > inner) & (distance <= grow) & usable & ~union[rows, columns])
+    some = max(1, len(v) // _RING_SAMPLES)
+    v, u = v[::some], u[::some]
     # Depth of the mask's pixel that is nearest to each pixel of the ring.
     beside = np.full(labels.max() + 1, -np.inf, np.float32)
     beside[labels[near & usable]] = depth[near & usable]
-    beside = beside[labels[v, u]]
     z = depth[v, u]
-    points = view.camera.back_project(v + box[0].start, u + box[1].start, z)
-    return _Ring(points, z < beside - _HIDES[0] - _HIDES[1] * z)
+    hides = z < beside[labels[v, u]] - _HIDES[0] - _HIDES[1] * z
+    return _Ring(view.points(v + rows.start, u + columns.start, z), hides)
 
 
 def _best(points: np.ndarray, ring: _Ring, planes: list[FoundPlane], noise: float) -> _Match | None:

@@ -15,18 +15,17 @@ _JIT = {"cache": True, "nogil": True, "error_model": "numpy"}
 JUMP_SIGMAS = 5.0
 
 
-def noise_of(depth_m: np.ndarray, usable: np.ndarray) -> float:
+def noise_of(depth_m: np.ndarray) -> float:
     """Noise of the depth as a standard deviation in m at 1 m; it grows with the square of the distance.
 
-    From second differences of inverse depth along rows, which vanish on planes, over pixels `usable` (h, w) bool that
-    have depth; the median is not moved by edges. Neighbours in a stereo image err alike, so that this is a lower bound.
-    0 without pixels.
+    depth_m: (h, w) m, 0 or NaN where there is none. From second differences of inverse depth along some rows, which
+    vanish on planes; the median is not moved by edges. Neighbours in a stereo image err alike, so that this is a lower
+    bound. 0 without pixels.
     """
-    rows = slice(0, None, 2)
-    with np.errstate(divide="ignore"):
-        inverse = 1.0 / np.where(usable[rows], depth_m[rows], np.nan)
-    bend = np.abs(inverse[:, :-8:3] + inverse[:, 8::3] - 2 * inverse[:, 4:-4:3]).ravel()
-    bend = bend[np.isfinite(bend)]
+    rows = depth_m[:: max(1, depth_m.shape[0] // 60)]
+    before, middle, after = rows[:, :-8:3], rows[:, 4:-4:3], rows[:, 8::3]
+    usable = (before > 0) & (middle > 0) & (after > 0)
+    bend = np.abs(1 / before[usable] + 1 / after[usable] - 2 / middle[usable])
     return float(np.median(bend) / (0.6745 * np.sqrt(6))) if bend.size else 0.0
 
 
@@ -142,9 +141,10 @@ def surface_facts(depth, valid, inside, labels, count, slope, spread):
 
 
 @njit(**_JIT)
-def stray_pixels(depth, chosen, footprint, neighbours, radius):
+def stray_pixels(depth, chosen, footprint, noise, neighbours, radius):
     """(h, w) bool: pixels of `chosen` with fewer than `neighbours` others of them within `radius` footprints in space.
 
+    footprint: of a pixel, noise: standard deviation, by which neighbours may differ as well, both in m at 1 m.
     Neighbours are looked for in a window of the image, as nothing within the radius can be seen outside of it.
     """
     height, width = depth.shape
@@ -152,56 +152,69 @@ def stray_pixels(depth, chosen, footprint, neighbours, radius):
     reach = int(np.ceil(radius))
     for v in range(height):
         for u in range(width):
-            if not chosen[v, u]:
-                continue
-            z = depth[v, u]
-            size = footprint * z
-            limit = radius * radius * size * size
-            found = 0
-            for ring in range(1, reach + 1):
-                for dv in range(-ring, ring + 1):
-                    if v + dv < 0 or v + dv >= height:
-                        continue
-                    step = 1 if abs(dv) == ring else 2 * ring
-                    for du in range(-ring, ring + 1, step):
-                        if u + du < 0 or u + du >= width or not chosen[v + dv, u + du]:
-                            continue
-                        dz = depth[v + dv, u + du] - z
-                        if dz * dz + (dv * dv + du * du) * size * size <= limit:
-                            found += 1
-                if found >= neighbours:
-                    break
-            stray[v, u] = found < neighbours
+            if chosen[v, u]:
+                stray[v, u] = _is_stray(depth, chosen, v, u, footprint, noise, neighbours, radius, reach)
     return stray
+
+
+@njit(**_JIT)
+def _is_stray(depth, chosen, v, u, footprint, noise, neighbours, radius, reach):
+    height, width = depth.shape
+    z = depth[v, u]
+    size = footprint * z
+    limit = (radius * size) ** 2 + (noise * z * z) ** 2
+    found = 0
+    for ring in range(1, reach + 1):  # the nearest ones decide almost always
+        for dv in range(-ring, ring + 1):
+            if v + dv < 0 or v + dv >= height:
+                continue
+            step = 1 if abs(dv) == ring else 2 * ring
+            for du in range(-ring, ring + 1, step):
+                if u + du < 0 or u + du >= width or not chosen[v + dv, u + du]:
+                    continue
+                dz = depth[v + dv, u + du] - z
+                if dz * dz + (dv * dv + du * du) * size * size <= limit:
+                    found += 1
+                    if found >= neighbours:
+                        return False
+    return True
 
 
 @njit(**_JIT)
 def smoothed(depth, labels, slope, spread, reach):
     """(h, w) float32 m: means over windows of (2 * reach + 1)² pixels of the same surface, 0 where `labels` is 0.
 
-    Inverse depth is averaged, which is linear over a plane.
+    Inverse depth is averaged, which is linear over a plane, and over pairs of opposite pixels, so that the mean at a
+    rim is not drawn to the inside.
     """
     height, width = depth.shape
     result = np.zeros((height, width), np.float32)
+    inverse = np.zeros((height, width), np.float32)
+    for v in range(height):
+        for u in range(width):
+            if labels[v, u] > 0:
+                inverse[v, u] = 1.0 / depth[v, u]
     for v in range(height):
         for u in range(width):
             label = labels[v, u]
             if label == 0:
                 continue
             z = depth[v, u]
-            limit = max(reach * slope * z, spread * z * z)
-            total, count = 0.0, 0
-            for dv in range(-reach, reach + 1):
-                for du in range(-reach, reach + 1):
-                    # pairs of opposite pixels, so that the mean at a rim is not drawn to the inside
-                    if not (0 <= v - dv < height and 0 <= u - du < width):
-                        continue
-                    if not (0 <= v + dv < height and 0 <= u + du < width):
+            limit = max(reach * slope * z, spread * z * z) / (z * z)  # of inverse depth
+            own = inverse[v, u]
+            total, count = own, 1
+            inner = reach <= v < height - reach and reach <= u < width - reach
+            for dv in range(reach + 1):
+                for du in range(-reach if dv > 0 else 1, reach + 1):
+                    if not inner and not (
+                        v - dv >= 0 and v + dv < height and 0 <= u - du < width and 0 <= u + du < width
+                    ):
                         continue
                     if labels[v + dv, u + du] != label or labels[v - dv, u - du] != label:
                         continue
-                    if abs(depth[v + dv, u + du] - z) <= limit and abs(depth[v - dv, u - du] - z) <= limit:
-                        total += 1.0 / depth[v + dv, u + du]
-                        count += 1
+                    first, second = inverse[v + dv, u + du], inverse[v - dv, u - du]
+                    if abs(first - own) <= limit and abs(second - own) <= limit:
+                        total += first + second
+                        count += 2
             result[v, u] = count / total
     return result

@@ -11,7 +11,6 @@ import numpy as np
 from numba import njit
 
 from lisa_ros.geometry.cleaning import CleanTarget, View
-from lisa_ros.geometry.masks import bounding_box
 from lisa_ros.geometry.planes import distance_limit
 
 _SAMPLES = 300
@@ -37,17 +36,24 @@ class Evidence:
     def of(cls, target: CleanTarget, points: np.ndarray, view: View) -> "Evidence":
         """points: (M, 3) m, of the target."""
         margin = 8 + int(0.5 * np.sqrt(target.mask.sum()))
-        rows, columns = bounding_box(target.mask, margin=margin)
-        box = rows, columns
-        depth = np.where(view.valid[box], view.depth[box], np.float32(0))
-        kept = target.kept[box]
-        depth[kept] = target.depth[box][kept]
-        inside = cv2.dilate(target.mask[box].astype(np.uint8), np.ones((3, 3), np.uint8)).astype(bool)
+        height, width = view.depth.shape
+        rows, columns = target.box
+        rows = slice(max(0, rows.start - margin), min(height, rows.stop + margin))
+        columns = slice(max(0, columns.start - margin), min(width, columns.stop + margin))
+        own = (
+            slice(target.box[0].start - rows.start, target.box[0].stop - rows.start),
+            slice(target.box[1].start - columns.start, target.box[1].stop - columns.start),
+        )
+        depth = np.where(view.valid[rows, columns], view.depth[rows, columns], np.float32(0))
+        depth[own][target.kept] = target.depth[target.kept]
+        inside = np.zeros(depth.shape, np.uint8)
+        inside[own] = target.mask
+        inside = cv2.dilate(inside, np.ones((3, 3), np.uint8)).astype(bool)
         model = view.camera
         camera = (model.fx, model.fy, model.cx - columns.start, model.cy - rows.start)
-        some = points[:: max(1, len(points) // _SAMPLES)]
+        some = np.random.default_rng(0).permutation(len(points))[:_SAMPLES]
         z = float(np.median(points[:, 2]))
-        return cls(depth, inside, camera, np.ascontiguousarray(some), float(distance_limit(z, view.noise)))
+        return cls(depth, inside, camera, points[some], float(distance_limit(z, view.noise)))
 
     def judge(self, turns: np.ndarray, shifts: np.ndarray) -> np.ndarray:
         """(K, 4) shares of the points that match, are hidden, conflict and are unknown, moved by each of K motions.

@@ -7,7 +7,7 @@ from lisa_ros.geometry.boxes import oriented_box
 from lisa_ros.geometry.cleaning import CleanTarget, View
 from lisa_ros.geometry.completion import outline
 from lisa_ros.geometry.grasps import top_grasp
-from lisa_ros.geometry.masks import count_components, touches_border
+from lisa_ros.geometry.masks import bounding_box, count_components, touches_border
 from lisa_ros.geometry.options import CloudOptions
 from lisa_ros.geometry.quality import trust, warnings
 from lisa_ros.geometry.report import CloudReport, SupportPlane
@@ -23,23 +23,25 @@ _KEPT = 0.4  # share of the points that must be left without those; a sheet of p
 def describe(
     mask: np.ndarray,
     target: CleanTarget,
+    shape: np.ndarray,
     standing: Standing,
     view: View,
     options: CloudOptions,
     up: np.ndarray | None,
 ) -> CloudReport:
-    """In the optical frame. mask: (H, W) bool at the image's size. up: (3,) unit vector against gravity, if known.
+    """In the optical frame.
 
-    Raises NoDepthError where too little is left.
+    mask: (H, W) bool at the image's size. shape: (N, 3) m, some of the target's points. up: (3,) unit vector against
+    gravity, if known. Raises NoDepthError where too little is left.
     """
-    points, colors = view.points(target.kept, target.depth)
+    rows, columns, depth = target.pixels(target.kept)
+    points = view.points(rows, columns, depth)
     plane = standing.plane
     if plane is not None:
-        floor = _ON_SUPPORT[0] + _ON_SUPPORT[1] * view.noise * np.square(points[:, 2])
-        above = plane.height(points) > floor
-        if above.mean() > _KEPT:
-            points, colors = points[above], colors[above]
-    cloud, cloud_colors = one_per_voxel(points, colors, options.voxel_size)
+        above, shape_above = (_above(plane, p, view.noise) for p in (points, shape))
+        if shape_above.mean() > _KEPT:
+            points, rows, columns, shape = points[above], rows[above], columns[above], shape[shape_above]
+    cloud, cloud_colors = one_per_voxel(points, view.colors(rows, columns), options.voxel_size)
     if len(cloud) < options.min_points:
         raise NoDepthError(f"only {len(cloud)} points are left after filtering, below min_points={options.min_points}")
     completed, height, grasp = False, float("nan"), None
@@ -47,17 +49,17 @@ def describe(
     if level is None:
         center, rotation, extents = oriented_box(cloud)
     else:
-        margin = 0.5 * view.footprint * float(np.median(points[:, 2]))
-        shape = outline(points, level.normal, Evidence.of(target, points, view))
-        heights = level.height(points)
+        margin = 0.5 * view.footprint * float(np.median(shape[:, 2]))
+        found = outline(shape, level.normal, Evidence.of(target, shape, view))
+        heights = level.height(shape)
         bottom = 0.0 if standing.on_plane else float(heights.min())
         top = max(bottom, float(heights.max()))
-        box = upright_box(shape.horizontal, shape.low - margin, shape.high + margin, level, bottom, top)
+        box = upright_box(found.horizontal, found.low - margin, found.high + margin, level, bottom, top)
         center, rotation, extents = box.center, box.rotation, box.extents
-        completed = shape.completed
+        completed = found.completed
         if plane is not None:
-            height, grasp = top, top_grasp(shape.points, box, plane, margin)
-    worth = trust(points, center, rotation, extents, standing, completed, view)
+            height, grasp = top, top_grasp(found.points, box, plane, margin)
+    worth = trust(shape, center, rotation, extents, standing, completed, view)
     border = touches_border(mask)
     return CloudReport(
         points=cloud.astype(np.float32),
@@ -70,7 +72,7 @@ def describe(
         extents=extents,
         depth_coverage=target.coverage,
         point_count=len(cloud),
-        components=count_components(mask),
+        components=count_components(mask[bounding_box(mask)]),
         touches_border=border,
         support=plane,
         completed=completed,
@@ -81,3 +83,7 @@ def describe(
         grasp=grasp,
         warnings=warnings(standing, grasp, height, target.coverage, border, worth.visible_share, options),
     )
+
+
+def _above(plane: SupportPlane, points: np.ndarray, noise: float) -> np.ndarray:
+    return plane.height(points) > _ON_SUPPORT[0] + _ON_SUPPORT[1] * noise * np.square(points[:, 2])

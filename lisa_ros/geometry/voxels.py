@@ -16,8 +16,8 @@ def one_per_voxel(points: np.ndarray, colors: np.ndarray, size: float) -> tuple[
     """
     if size == 0 or not len(points):
         return points, colors
-    low = points.min(axis=0)
-    apart = float((points.max(axis=0) - low).max())
+    low, high = _bounds(points)
+    apart = float((high - low).max())
     if apart >= size * _MAX_VOXELS:
         raise ConfigurationError(
             f"cubes of {size} m are too small for points {apart:.2f} m apart; give voxel_size and scene_voxel_size in "
@@ -28,26 +28,37 @@ def one_per_voxel(points: np.ndarray, colors: np.ndarray, size: float) -> tuple[
 
 
 @njit(cache=True, nogil=True)
+def _bounds(points):
+    low, high = points[0].copy(), points[0].copy()
+    for i in range(len(points)):
+        for k in range(3):
+            low[k] = min(low[k], points[i, k])
+            high[k] = max(high[k], points[i, k])
+    return low, high
+
+
+@njit(cache=True, nogil=True)
 def _merge(points, colors, low, scale, slots):
     keys = np.full(slots, _EMPTY, np.int64)
     where = np.zeros(slots, np.int32)
     sums = np.zeros((len(points), 6), np.float64)
     counts = np.zeros(len(points), np.int32)
-    used = 0
+    used, last, j = 0, _EMPTY, 0
     for i in range(len(points)):
         x = np.int64((points[i, 0] - low[0]) * scale)
         y = np.int64((points[i, 1] - low[1]) * scale)
         z = np.int64((points[i, 2] - low[2]) * scale)
         key = (x << 40) | (y << 20) | z
-        slot = (key * np.int64(-7046029254386353131) >> 20) & (slots - 1)
-        while keys[slot] != key:
-            if keys[slot] == _EMPTY:
-                keys[slot] = key
-                where[slot] = used
-                used += 1
-                break
-            slot = (slot + 1) & (slots - 1)
-        j = where[slot]
+        if key != last:  # neighbours in the image share cubes
+            slot = (x ^ (y * 73856093) ^ (z * 19349663)) & (slots - 1)  # cubes along x are neighbours in memory
+            while keys[slot] != key:
+                if keys[slot] == _EMPTY:
+                    keys[slot] = key
+                    where[slot] = used
+                    used += 1
+                    break
+                slot = (slot + 1) & (slots - 1)
+            j, last = where[slot], key
         counts[j] += 1
         for k in range(3):
             sums[j, k] += points[i, k]
