@@ -17,8 +17,8 @@ MASS = {  # kg, of common things of these kinds
 }  # fmt: skip
 _STEEL = (METAL, darker(METAL, 0.8))
 _ROUND = 20  # corners of a circle
-_SECTORS = 16  # of the wall of a hollow thing
-_SHELL_LEVELS = 3  # rings of the wall of a bowl
+_SECTORS = 20  # of the wall of a hollow thing
+_SHELL_LEVELS = 4  # rings of the wall of a bowl
 _ARC_STEP = math.radians(15.0)
 _LEAST = 4e-4  # m, half thickness below which contacts would be missed
 
@@ -125,7 +125,8 @@ def _vessel(outer: Part, inner: Part) -> list[Piece]:
     levels = _SHELL_LEVELS if outer.kind == SPHERE else 1
     base = np.concatenate([_section(outer, z) for z in np.linspace(bottom, floor, levels + 1)])
     pieces = [Piece("hull", vertices=base, density=density)]
-    edges = np.linspace(floor, top, levels + 1)
+    # closer together at the top of a round wall, where it is steep
+    edges = top - (top - floor) * np.cos(np.linspace(0.0, math.pi / 2.0, levels + 1))
     for low, high in itertools.pairwise(edges):
         rings = [_section(part, z) for part in (outer, inner) for z in (low, high)]
         for k in range(_SECTORS):

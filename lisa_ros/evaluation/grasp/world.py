@@ -29,7 +29,7 @@ class GraspWorld:
     def __init__(self, layout: Layout, gripper: Gripper | None = None):
         self._mujoco = load_mujoco()
         self.gripper = gripper or Gripper()
-        self.names = [placed.category for placed in layout.objects]
+        self.layout, self.names = layout, [placed.category for placed in layout.objects]
         self.top = max((float(placed.corners[..., 2].max()) for placed in layout.objects), default=0.0)
         self.model = self._build(layout)
         self.data = self._mujoco.MjData(self.model)
