@@ -3,7 +3,7 @@
 import argparse
 from pathlib import Path
 
-from lisa_ros.commands import evaluate_bag, evaluate_grasp, evaluate_scannet, evaluate_sets
+from lisa_ros.commands import evaluate_bag, evaluate_geometry, evaluate_grasp, evaluate_scannet, evaluate_sets
 from lisa_ros.commands.common import add_model_arguments, output_directory, positive
 from lisa_ros.errors import ConfigurationError
 
@@ -31,6 +31,7 @@ def add_arguments(parser: argparse.ArgumentParser):
     evaluate_sets.add_run_arguments(tabletop, mode="generative")
     add_model_arguments(tabletop)
     evaluate_bag.add_parser(benchmarks)
+    evaluate_geometry.add_parser(benchmarks)
     evaluate_grasp.add_parser(benchmarks)
     evaluate_scannet.add_parser(benchmarks)
     evaluate_sets.add_parsers(benchmarks)
@@ -40,6 +41,8 @@ def run(args: argparse.Namespace) -> int:
     """Evaluates, prints a table and writes the scores."""
     if args.benchmark == evaluate_bag.NAME:
         return evaluate_bag.run(args)
+    if args.benchmark == evaluate_geometry.NAME:
+        return evaluate_geometry.run(args)
     if args.benchmark == evaluate_grasp.NAME:
         return evaluate_grasp.run(args)
     if args.benchmark == evaluate_scannet.NAME:

@@ -17,6 +17,8 @@ _FINE_ANGLES, _FINE_OFFSETS = np.radians(np.arange(-4.0, 4.1, 1.0)), np.linspace
 _DEPTHS = np.linspace(-0.10, 0.50, 16)  # of the visible length along the line of sight, from its middle
 _SIDES = (-0.06, 0.0, 0.06)  # of the visible width across it
 _MIRROR_CONFLICTS, _ROTATION_CONFLICTS = 0.06, 0.03
+_BACKS = np.linspace(0.0, 0.4, 9)  # of the visible length, from its middle
+_BACK_CONFLICTS, _BACK_KNOWN = 0.02, 0.95
 _ROTATION_MATCHES = 0.35
 _RADIUS = 0.995  # share of the points within the circle around an axis of rotation
 _BETTER = 0.08  # by which a mirror plane must beat the smallest rectangle's own
@@ -34,6 +36,7 @@ class Outline:
     high: np.ndarray
     points: np.ndarray
     completed: bool
+    axis: np.ndarray | None = None
 
     @classmethod
     def around(cls, horizontal: np.ndarray, points: np.ndarray, completed: bool) -> "Outline":
@@ -50,15 +53,36 @@ def outline(points: np.ndarray, up: np.ndarray, evidence: Evidence) -> Outline:
     plane = plane_axes(up)
     angle = rectangle_angle(points @ plane)
     normal, offset = _mirror_plane(points, plane, angle, evidence)
+    everything = points
     if normal is None:
-        return Outline.around(_axes_at(plane, angle), points, False)
-    turns, shifts = mirrors(normal[None], np.array([offset]))
-    added = points @ turns[0].T + shifts[0]
-    added = added[evidence.allowed(added)]
-    horizontal = np.column_stack([np.cross(normal, up), normal])
-    everything = np.concatenate([points, added])
+        horizontal = _axes_at(plane, angle)
+    else:
+        horizontal = np.column_stack([np.cross(normal, up), normal])
+        everything = _with_mirrored(points, normal, offset, evidence)
+    for axis in horizontal.T:
+        everything = _with_back(everything, axis, evidence)
     grown = np.ptp(everything @ horizontal, axis=0) - np.ptp(points @ horizontal, axis=0)
     return Outline.around(horizontal, everything, bool(grown.max() > evidence.tolerance))
+
+
+def _with_mirrored(points, normal, offset, evidence: Evidence) -> np.ndarray:
+    turns, shifts = mirrors(normal[None], np.array([offset]))
+    added = points @ turns[0].T + shifts[0]
+    return np.concatenate([points, added[evidence.allowed(added)]])
+
+
+def _with_back(points, axis, evidence: Evidence) -> np.ndarray:
+    """The points and what lies behind the mirror plane across `axis` that fits best, if one fits."""
+    along = points @ axis
+    low, high = along.min(), along.max()
+    if (low + high) < 0:  # away from the camera
+        axis, low, high = -axis, -high, -low
+    offsets = (low + high) / 2 + _BACKS * (high - low)
+    shares = evidence.judge(*mirrors(np.repeat(axis[None], len(offsets), axis=0), offsets))
+    fits = (shares[:, CONFLICT] <= _BACK_CONFLICTS) & (shares[:, MATCH] + shares[:, HIDDEN] >= _BACK_KNOWN)
+    scores = np.where(fits, _score(shares), -np.inf)
+    best = int(scores.argmax())
+    return _with_mirrored(points, axis, offsets[best], evidence) if fits[best] else points
 
 
 def rotation_axis(points: np.ndarray, up: np.ndarray, evidence: Evidence) -> np.ndarray | None:
@@ -109,39 +133,38 @@ def _turned(points, up, axis) -> Outline:
     turns, shifts = zip(*(rotations(up, axis[None], quarter * np.pi / 2) for quarter in range(4)), strict=True)
     everything = np.concatenate([points @ turn[0].T + shift[0] for turn, shift in zip(turns, shifts, strict=True)])
     middle = axis @ horizontal
-    return Outline(horizontal, middle - radius, middle + radius, everything, True)
+    return Outline(horizontal, middle - radius, middle + radius, everything, True, axis)
 
 
 def _mirror_plane(points, plane, rectangle: float, evidence: Evidence) -> tuple[np.ndarray | None, float]:
     """Normal and offset of the vertical mirror plane with most evidence; None where there is none to speak of."""
     angles = rectangle + np.arange(_ANGLES) * np.pi / _ANGLES  # the rectangle's own sides are among them
-    normals, offsets, scores = _scores(points, plane, angles, _OFFSETS, evidence)
+    normals, offsets, shares = _shares(points, plane, angles, _OFFSETS, evidence)
+    scores = _score(shares)
+    sides = scores.reshape(_ANGLES, -1)[[0, _ANGLES // 2]]
     best = int(scores.argmax())
-    own = max(scores.reshape(_ANGLES, -1)[[0, _ANGLES // 2]].max(), -1.0)
-    if not np.isfinite(scores[best]):
+    fine_angles = angles[best // len(_OFFSETS)] + _FINE_ANGLES
+    normals, offsets, shares = _shares(points, plane, fine_angles, _FINE_OFFSETS, evidence, offsets[best])
+    scores = np.where(shares[:, CONFLICT] <= _MIRROR_CONFLICTS, _score(shares), -np.inf)
+    best = int(scores.argmax())
+    if scores[best] < sides.max() + _BETTER:
         return None, 0.0
-    if scores[best] > own + _BETTER:
-        angle = angles[best // len(_OFFSETS)]
-        start = offsets[best]
-        normals, offsets, fine = _scores(points, plane, angle + _FINE_ANGLES, _FINE_OFFSETS, evidence, start)
-        best = int(fine.argmax())
-        if np.isfinite(fine[best]):
-            return normals[best], float(offsets[best])
-        return None, 0.0
-    return None, 0.0
+    return normals[best], float(offsets[best])
 
 
-def _scores(points, plane, angles, fractions, evidence: Evidence, start: float | None = None):
-    """Normals (K, 3), offsets (K,) and scores (K,) of mirror planes at all angles and offsets."""
+def _shares(points, plane, angles, fractions, evidence: Evidence, start: float | None = None):
+    """Normals (K, 3), offsets (K,) and shares (K, 4) of `Evidence.judge` of mirror planes at all angles and offsets."""
     normals = np.column_stack([np.cos(angles), np.sin(angles)]) @ plane.T
     along = points @ normals.T
     low, high = along.min(axis=0), along.max(axis=0)
     middle = (low + high) / 2 if start is None else np.full(len(angles), start)
     offsets = (middle[:, None] + (high - low)[:, None] * fractions).ravel()
     normals = np.repeat(normals, len(fractions), axis=0)
-    shares = evidence.judge(*mirrors(normals, offsets))
-    scores = shares[:, MATCH] + 0.5 * shares[:, HIDDEN] - 3 * shares[:, CONFLICT]
-    return normals, offsets, np.where(shares[:, CONFLICT] <= _MIRROR_CONFLICTS, scores, -np.inf)
+    return normals, offsets, evidence.judge(*mirrors(normals, offsets))
+
+
+def _score(shares: np.ndarray) -> np.ndarray:
+    return shares[:, MATCH] + 0.5 * shares[:, HIDDEN] - 3 * shares[:, CONFLICT]
 
 
 def _axes_at(plane: np.ndarray, angle: float) -> np.ndarray:

@@ -8,7 +8,8 @@ from lisa_ros.geometry.upright import UprightBox
 _FINGER = 0.012  # m, half the breadth of what the fingers touch along the longer axis
 _PLACES = 15  # where along the longer axis the fingers may close
 _REACH = 0.3  # of the length to either side of the middle
-_OFF_CENTER = 0.35  # m of width that a grasp gives away for each m nearer to the object's middle
+_LONG = 1.5  # times the width: of shorter things only the middle is held, as a round one is narrow at its edge
+_OFF_CENTER = 1.0  # m of width that a grasp gives away for each m nearer to the object's middle
 _DEPTHS = (0.02, 0.028, 0.036, 0.044, 0.052)  # m below the top where the fingertips may close
 _DEPTH_SHARE = 0.75  # of the height, if that is less
 _STEEP = 0.004, 0.008  # m: fingers hold where the object gets no wider than the first within the second further down
@@ -29,7 +30,8 @@ def top_grasp(points: np.ndarray, box: UprightBox, support: SupportPlane, margin
     length = float(box.extents[0])
     half = min(_FINGER, length / 2)
     best = None
-    for place in np.linspace(-_REACH, _REACH, _PLACES) * length:
+    reach = _REACH * length if length > _LONG * box.extents[1] else 0.0
+    for place in np.linspace(-reach, reach, _PLACES if reach else 1):
         near = local[np.abs(local[:, 0] - place) <= half + 1e-9]
         if len(near) < _MIN_POINTS:
             continue

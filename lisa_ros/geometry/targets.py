@@ -17,6 +17,7 @@ from lisa_ros.geometry.upright import upright_box
 from lisa_ros.geometry.voxels import one_per_voxel
 
 _ON_SUPPORT = 0.002, 2.0  # m, and standard deviations of the depth: what is lower is the support's, not the target's
+_RIM_NOISE = 0.4  # standard deviations by which a noisy camera's pixels at a rim lie too far out
 _KEPT = 0.4  # share of the points that must be left without those; a sheet of paper is all of them
 
 
@@ -49,7 +50,8 @@ def describe(
     if level is None:
         center, rotation, extents = oriented_box(cloud)
     else:
-        margin = 0.5 * view.footprint * float(np.median(shape[:, 2]))
+        z = float(np.median(shape[:, 2]))
+        margin = 0.5 * view.footprint * z - _RIM_NOISE * view.noise * z * z
         found = outline(shape, level.normal, Evidence.of(target, shape, view))
         heights = level.height(shape)
         bottom = 0.0 if standing.on_plane else float(heights.min())
