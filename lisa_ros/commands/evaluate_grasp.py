@@ -5,7 +5,7 @@ import json
 import time
 from pathlib import Path
 
-from lisa_ros.commands.common import add_model_arguments, load_lisa, output_directory, positive, printable
+from lisa_ros.commands.common import add_model_arguments, load_lisa, output_directory, positive, printable, scene_number
 
 NAME = "grasp"
 
@@ -15,7 +15,7 @@ def add_parser(benchmarks) -> None:
     about = "simulated grasps in MuJoCo of what questions mean, by the published boxes and by a plain recipe"
     parser = benchmarks.add_parser(NAME, help=about, description=about[0].upper() + about[1:] + ".")
     parser.add_argument("--scenes", type=positive, default=40, metavar="N", help="scenes (default: %(default)s)")
-    parser.add_argument("--seed", type=int, default=0, metavar="S", help="number of the first held-out scene "
+    parser.add_argument("--seed", type=scene_number, default=0, metavar="S", help="number of the first held-out scene "
                         "(default: %(default)s)")  # fmt: skip
     parser.add_argument("--noise", default="kinect", choices=("kinect", "realsense"),
                         help="sensor of the noisy depth (default: %(default)s)")  # fmt: skip

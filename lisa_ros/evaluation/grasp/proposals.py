@@ -2,6 +2,8 @@
 
 import numpy as np
 
+from lisa_ros.errors import NoDepthError
+from lisa_ros.evaluation.geometry.plain import plain_box
 from lisa_ros.evaluation.grasp.bodies import surface_points
 from lisa_ros.evaluation.grasp.gripper import Gripper, plan
 from lisa_ros.geometry import CameraModel, target_clouds
@@ -11,17 +13,14 @@ from lisa_ros.simulator.layout import Placed
 
 RECIPES = ("lisa", "plain")
 _DOWN = np.array([0.0, 0.0, -1.0])
-_NEIGHBOURS, _DEVIATIONS = 20, 2.0  # of the plain recipe's outlier removal, Open3D's tutorial
 _PAST_CENTRE = 0.008  # m that fingertips reach below the middle of a box: hands are led by the middle of their pads
-_FEWEST = 10  # points that a plain box is made of
 
 
 def propose(recipe: str, scene: Scene, mask: np.ndarray, depth: np.ndarray) -> TopGrasp | str:
     """A grasp in the world for the object under a mask (H, W) bool, or why there is none.
 
     depth: (H, W) float32 m, as measured. The camera's pose, and so gravity and the table's height, is known, as of any
-    robot that is to act on what it sees. "lisa" is the grasp of the published report; "plain" is made of the points
-    under the mask, statistical outlier removal, and Open3D's box by principal axes.
+    robot that is to act on what it sees. "lisa" is the grasp of the published report; "plain" that of `plain_box`.
     """
     return (_of_report if recipe == "lisa" else _of_plain_box)(scene, mask, depth)
 
@@ -36,19 +35,12 @@ def _of_report(scene: Scene, mask: np.ndarray, depth: np.ndarray) -> TopGrasp | 
 
 
 def _of_plain_box(scene: Scene, mask: np.ndarray, depth: np.ndarray) -> TopGrasp | str:
-    import open3d
-
-    rows, columns = np.nonzero(mask & (depth > 0))
-    points = _camera(scene).back_project(rows, columns, depth[rows, columns])
-    cloud = open3d.geometry.PointCloud(open3d.utility.Vector3dVector(points))
-    cloud, _ = cloud.remove_statistical_outlier(_NEIGHBOURS, _DEVIATIONS)
-    if len(cloud.points) < _FEWEST:
-        return "no cloud"
     try:
-        box = cloud.transform(scene.camera_pose).get_oriented_bounding_box()
-    except RuntimeError:  # Qhull refuses flat sets
+        box, _ = plain_box(mask, depth, _camera(scene))
+    except NoDepthError:
         return "no cloud"
-    return box_grasp(np.asarray(box.center), np.asarray(box.R), np.asarray(box.extent))
+    pose = scene.camera_pose
+    return box_grasp(pose[:3, :3] @ box.center + pose[:3, 3], pose[:3, :3] @ box.axes, box.extents)
 
 
 def box_grasp(centre: np.ndarray, axes: np.ndarray, extents: np.ndarray) -> TopGrasp:
