@@ -67,7 +67,7 @@ def test_hands_keep_clear_of_the_table_and_of_the_object_under_the_palm(z, top, 
 
 def test_what_fits_is_decided_between_the_pads():
     widths = {}
-    for seed in range(60):
+    for seed in range(24):
         for item in sample_layout(seed, SceneOptions()).objects:
             grasp, width = true_grasp(item, GRIPPER)
             assert 0.0 < width <= grasp.width + 1e-9
@@ -79,7 +79,7 @@ def test_what_fits_is_decided_between_the_pads():
 
 
 def test_pieces_reach_as_far_as_the_surface():
-    for seed in range(12):
+    for seed in range(5):
         for item in sample_layout(seed, SceneOptions()).objects:
             points = surface_points(item.parts)
             assert (points.min(0) > item.corners.min((0, 1)) - 1e-9).all()
