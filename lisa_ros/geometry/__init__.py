@@ -1,4 +1,4 @@
-"""Mask and depth to clouds and boxes. No torch, no rclpy; open3d, slow to load, is imported at the first cloud."""
+"""Mask and depth to clouds and boxes. No torch, no rclpy, no open3d."""
 
 from lisa_ros.geometry.camera import CameraModel
 from lisa_ros.geometry.clouds import scene_cloud, target_cloud, target_clouds

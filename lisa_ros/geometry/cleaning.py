@@ -25,6 +25,7 @@ _SMOOTHED_FROM = 0.5  # footprints of noise
 _MARGIN = 2  # pixels around the mask, which tell where its surface ends
 _AROUND = np.ones((3, 3), np.uint8)
 _SAMPLES = 3000  # pixels from which shapes are found
+_THIN = 0.4  # steps from a surface to the outside of the mask for each of its pixels: a strip along the outline
 _LEAKING = 0.5  # share of a small surface's rim over which it goes on outside of the mask
 
 
@@ -134,12 +135,13 @@ def _surface(mask, chosen, depth, valid, view: View, options: CloudOptions) -> t
 
 
 def _leaks(depth, valid, mask, labels, slope, spread) -> np.ndarray:
-    """(count + 1,) bool: surfaces that are another's, which goes on outside of the mask; the largest is never one."""
+    """(count + 1,) bool: thin surfaces that are another's, which goes on outside of the mask; never most."""
     count = int(labels.max())
     facts = surface_facts(depth, valid, mask, labels, count, slope, spread)
-    leaks = (facts[:, 2] > _LEAKING * np.maximum(1, facts[:, 1])) & (facts[:, 1] > facts[:, 0])
-    if count:
-        leaks[1 + int(facts[1:, 0].argmax())] = False
+    leaks = (facts[:, 2] > _LEAKING * np.maximum(1, facts[:, 1])) & (facts[:, 1] > _THIN * facts[:, 0])
+    largest = int(facts[:, 0].argmax())
+    if leaks[1:].all() or facts[largest, 0] > facts[:, 0].sum() / 2:
+        leaks[largest] = False
     return leaks
 
 

@@ -21,6 +21,9 @@ _PARALLEL = np.cos(np.radians(8.0))
 _MIN_RING = 0.12  # share of a target's surroundings that is to lie on its support
 _LOWEST = 0.005  # share of the target's points below what counts as its lowest one
 _FAR = 0.05, 1.0  # m, and sizes of the target, by which a plane may be below it and still be taken for its support
+_ABOVE = 0.5  # share of the target's points above its support; others are what is seen past a thin thing
+_SIZE = 0.25  # exponent by which large planes are preferred
+_LEVEL, _TILTED = 2.0, 15.0  # degrees from which on a plane is less likely level, and not at all
 _HIDES = 0.01, 0.02  # m, and share of the depth, by which something is nearer that hides a part of the target
 _CAMERA_DOWN = np.array([0.0, 1.0, 0.0])
 
@@ -97,19 +100,21 @@ def _surroundings(union: np.ndarray, view: View) -> np.ndarray:
 
 def _level_planes(points: np.ndarray, noise: float, up: np.ndarray | None) -> list[FoundPlane]:
     planes = find_planes(points, noise, up)
-    if up is None:
-        planes = [replace(found, likelihood=level_likelihood(found.plane)) for found in planes]
+    planes = [replace(found, likelihood=level_likelihood(found.plane, up)) for found in planes]
     return [found for found in planes if found.likelihood > 0]
 
 
-def level_likelihood(plane: SupportPlane) -> float:
-    """0 to 1: whether a plane that a camera of unknown attitude sees may be level.
+def level_likelihood(plane: SupportPlane, up: np.ndarray | None) -> float:
+    """0 to 1: whether a plane is level; up: (3,) unit vector against gravity, if known, to a few degrees.
 
-    A camera that is held upright, whatever its pitch, sees the normal of a table point up in the image or, from
-    straight above, towards itself. It sees that of a wall towards itself too, when it looks along the horizon: such a
-    plane counts half, so that it is taken where no other one is there. A normal that points down in the image is that
-    of a wall seen from above, or of a ceiling.
+    Otherwise, a camera that is held upright, whatever its pitch, sees the normal of a table point up in the image or,
+    from straight above, towards itself. It sees that of a wall towards itself too, when it looks along the horizon:
+    such a plane counts half, so that it is taken where no other one is there. A normal that points down in the image is
+    that of a wall seen from above, or of a ceiling.
     """
+    if up is not None:
+        angle = float(np.degrees(np.arccos(np.clip(plane.normal @ up, -1.0, 1.0))))
+        return float(np.clip((_TILTED - angle) / (_TILTED - _LEVEL), 0.0, 1.0))
     rise = -float(plane.normal @ _CAMERA_DOWN)
     return float(np.clip(0.5 + (rise if rise > 0 else 3 * rise), 0.0, 1.0))
 
@@ -148,15 +153,16 @@ def _best(points: np.ndarray, ring: _Ring, planes: list[FoundPlane], noise: floa
     limit = distance_limit(float(np.median(points[:, 2])), noise)
     for found in planes:
         heights = found.plane.height(points)
-        if np.mean(heights > -2 * limit) < 0.9 or not len(background):
+        above = float(np.mean(heights > -2 * limit))
+        if above < _ABOVE or not len(background):
             continue
         share = float((np.abs(found.plane.height(background)) < 1.5 * distance_limit(background[:, 2], noise)).mean())
         if share < _MIN_RING:
             continue
-        gap = max(0.0, float(np.quantile(heights, _LOWEST)) - limit)
+        gap = max(0.0, float(np.quantile(heights[heights > -2 * limit], _LOWEST)) - limit)
         if gap > _FAR[0] + _FAR[1] * size:
             continue
-        score = share * found.likelihood / (1 + gap / (0.25 * size + 0.01))
+        score = above * share * found.likelihood * found.share**_SIZE / (1 + gap / (0.25 * size + 0.01))
         if best is None or score > best.score:
             best = _Match(found, score)
     return best
@@ -178,7 +184,7 @@ def _standing(target: CleanTarget, points, ring: _Ring, plane, matched: bool, vi
     if plane is None:
         return Standing(None, False, occluded)
     heights = plane.height(points)
-    lowest = float(np.quantile(heights, _LOWEST))
+    lowest = float(np.quantile(np.maximum(heights, 0.0), _LOWEST))
     # A round object hides where it touches the plane: seen at this sine of elevation, up to (1 - cos) of its radius.
     away = -points.mean(axis=0)
     sine = float(np.clip(plane.normal @ away / np.linalg.norm(away), 0.0, 1.0))

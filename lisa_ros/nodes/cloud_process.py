@@ -1,4 +1,4 @@
-"""Clouds in a process of their own: open3d keeps Python's lock while it works, and the node has to answer meanwhile."""
+"""Clouds in a process of their own: numpy keeps Python's lock while it works, and the node has to answer meanwhile."""
 
 import multiprocessing
 import subprocess
@@ -8,6 +8,7 @@ from itertools import count
 from multiprocessing.connection import Connection
 
 from lisa_ros.errors import LisaError, NoDepthError, QueryCancelled
+from lisa_ros.geometry.warming import warm_up
 from lisa_ros.nodes.clouds import CloudJob, Clouds, compute_clouds
 
 _LOOK_UP = 0.05  # s between two looks at whether the query was cancelled
@@ -25,7 +26,7 @@ class CloudProcess:
         self._numbers = count()
 
     def start(self):
-        """Starts the process, which goes on to load open3d."""
+        """Starts the process, which goes on to load what clouds need."""
         self.stop()
         self._pipe, theirs = multiprocessing.Pipe()
         command = [sys.executable, "-m", __name__, str(theirs.fileno())]
@@ -68,8 +69,7 @@ class CloudProcess:
 
 def serve(pipe: Connection):
     """The child: answers jobs until the parent is gone."""
-    import open3d  # noqa: F401 - takes seconds, which the first query should not
-
+    warm_up()
     while True:
         try:
             number, job = pipe.recv()
