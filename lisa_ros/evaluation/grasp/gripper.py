@@ -27,7 +27,7 @@ class Gripper:
     force: float = 30.0
     friction: float = 0.9
     spare: float = 0.010
-    preshape: float = 0.015
+    preshape: float = 0.020
     table_gap: float = 0.003
     palm_gap: float = 0.005
 
