@@ -19,8 +19,10 @@ _SIDES = (-0.06, 0.0, 0.06)  # of the visible width across it
 _MIRROR_CONFLICTS, _ROTATION_CONFLICTS = 0.06, 0.03
 _BACKS = np.linspace(0.0, 0.4, 9)  # of the visible length, from its middle
 _BACK_CONFLICTS, _BACK_KNOWN = 0.02, 0.95
+_TURNS = np.pi / 2, -np.pi / 2, np.pi, np.pi / 4, -np.pi / 4  # a cube allows quarters, but no eighths
 _ROTATION_MATCHES = 0.35
 _RADIUS = 0.995  # share of the points within the circle around an axis of rotation
+_LARGER = 1.25  # times the smallest rectangle, up to which a mirror plane may give the direction of the box
 _BETTER = 0.08  # by which a mirror plane must beat the smallest rectangle's own
 
 
@@ -108,13 +110,13 @@ def rotation_axis(points: np.ndarray, up: np.ndarray, evidence: Evidence) -> np.
 
 def _best_axis(centers, up, evidence: Evidence) -> np.ndarray | None:
     match, worst = np.zeros(len(centers)), np.zeros(len(centers))
-    for angle in (np.pi / 2, -np.pi / 2, np.pi):
+    for angle in _TURNS:
         possible = worst <= _ROTATION_CONFLICTS
         if not possible.any():
             return None
         shares = evidence.judge(*rotations(up, centers[possible], angle))
         worst[possible] = np.maximum(worst[possible], shares[:, CONFLICT])
-        if angle != np.pi:
+        if abs(angle) == np.pi / 2:
             match[possible] += shares[:, MATCH] / 2
     good = (worst <= _ROTATION_CONFLICTS) & (match >= _ROTATION_MATCHES)
     if not good.any():
@@ -140,9 +142,12 @@ def _mirror_plane(points, plane, rectangle: float, evidence: Evidence) -> tuple[
     """Normal and offset of the vertical mirror plane with most evidence; None where there is none to speak of."""
     angles = rectangle + np.arange(_ANGLES) * np.pi / _ANGLES  # the rectangle's own sides are among them
     normals, offsets, shares = _shares(points, plane, angles, _OFFSETS, evidence)
-    scores = _score(shares)
-    sides = scores.reshape(_ANGLES, -1)[[0, _ANGLES // 2]]
-    best = int(scores.argmax())
+    scores = _score(shares).reshape(_ANGLES, -1)
+    sides = scores[[0, _ANGLES // 2]]
+    # The diagonal of a cube is a mirror plane too, but no side of its box.
+    widths = np.ptp(points @ normals[:: len(_OFFSETS)].T, axis=0)
+    areas = widths * np.roll(widths, _ANGLES // 2)
+    best = int(np.where(areas[:, None] <= _LARGER * areas.min(), scores, -np.inf).argmax())
     fine_angles = angles[best // len(_OFFSETS)] + _FINE_ANGLES
     normals, offsets, shares = _shares(points, plane, fine_angles, _FINE_OFFSETS, evidence, offsets[best])
     scores = np.where(shares[:, CONFLICT] <= _MIRROR_CONFLICTS, _score(shares), -np.inf)

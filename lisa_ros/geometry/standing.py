@@ -24,6 +24,7 @@ _FAR = 0.05, 1.0  # m, and sizes of the target, by which a plane may be below it
 _ABOVE = 0.5  # share of the target's points above its support; others are what is seen past a thin thing
 _SIZE = 0.25  # exponent by which large planes are preferred
 _LEVEL, _TILTED = 2.0, 15.0  # degrees from which on a plane is less likely level, and not at all
+_HIDDEN_BELOW = 0.1  # share of the surroundings that are nearer, from which they may hide the lower end
 _HIDES = 0.01, 0.02  # m, and share of the depth, by which something is nearer that hides a part of the target
 _CAMERA_DOWN = np.array([0.0, 1.0, 0.0])
 
@@ -186,18 +187,22 @@ def _standing(target: CleanTarget, points, ring: _Ring, plane, matched: bool, vi
     heights = plane.height(points)
     lowest = float(np.quantile(np.maximum(heights, 0.0), _LOWEST))
     # A round object hides where it touches the plane: seen at this sine of elevation, up to (1 - cos) of its radius.
+    # From straight above nothing but the top is seen of any object.
     away = -points.mean(axis=0)
     sine = float(np.clip(plane.normal @ away / np.linalg.norm(away), 0.0, 1.0))
     flat = points - heights[:, None] * plane.normal
     spread = float(np.linalg.norm(np.ptp(flat, axis=0))) / np.sqrt(2)
     hidden = 0.8 * spread * (1 - np.sqrt(1 - sine**2))
+    if np.linalg.norm(away) * np.sqrt(1 - sine**2) < spread:
+        hidden = lowest
     tolerance = 0.010 + distance_limit(float(np.median(points[:, 2])), view.noise)
     stands = matched and lowest <= hidden + tolerance
     if not stands and matched:
-        stands = _hidden_below(target, ring, plane, heights, lowest)
+        stands = _hidden_below(target, ring, view)
     return Standing(plane, bool(stands), occluded)
 
 
-def _hidden_below(target: CleanTarget, ring: _Ring, plane: SupportPlane, heights: np.ndarray, lowest: float) -> bool:
+def _hidden_below(target: CleanTarget, ring: _Ring, view: View) -> bool:
     """Whether the lower end of a target is behind something that stands in front of it, or outside of the image."""
-    return bool(target.mask[-1].any()) or (ring.hides.any() and float(ring.hides.mean()) > 0.1)
+    at_edge = target.box[0].stop == view.depth.shape[0] and bool(target.mask[-1].any())
+    return at_edge or float(ring.hides.mean()) > _HIDDEN_BELOW

@@ -11,7 +11,7 @@ _STRETCH = 1.6  # so that the object has mirror planes and may not be turned
 
 
 def warm_up() -> None:
-    """Makes a cloud of a small scene, a lemon on a table, which takes every path of a query but the one without a table.
+    """Makes a cloud of a small scene, a lemon on a table, which takes every path of a query that is compiled.
 
     Called where queries are answered, before the first one comes. Compiled code is kept beside the package, or where
     that cannot be written to in NUMBA_CACHE_DIR or the user's cache.
