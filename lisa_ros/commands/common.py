@@ -89,3 +89,11 @@ def positive(word: str) -> int:
     if number < 1:
         raise argparse.ArgumentTypeError(f"{number} is not at least 1")
     return number
+
+
+def scene_number(word: str) -> int:
+    """argparse type: the number of a simulated scene, from 0."""
+    number = int(word)
+    if not 0 <= number < 1 << 32:
+        raise argparse.ArgumentTypeError(f"{number} is not between 0 and 2^32")
+    return number

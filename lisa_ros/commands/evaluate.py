@@ -3,7 +3,7 @@
 import argparse
 from pathlib import Path
 
-from lisa_ros.commands import evaluate_bag, evaluate_geometry, evaluate_scannet, evaluate_sets
+from lisa_ros.commands import evaluate_bag, evaluate_geometry, evaluate_grasp, evaluate_scannet, evaluate_sets
 from lisa_ros.commands.common import add_model_arguments, output_directory, positive
 from lisa_ros.errors import ConfigurationError
 
@@ -32,6 +32,7 @@ def add_arguments(parser: argparse.ArgumentParser):
     add_model_arguments(tabletop)
     evaluate_bag.add_parser(benchmarks)
     evaluate_geometry.add_parser(benchmarks)
+    evaluate_grasp.add_parser(benchmarks)
     evaluate_scannet.add_parser(benchmarks)
     evaluate_sets.add_parsers(benchmarks)
 
@@ -42,6 +43,8 @@ def run(args: argparse.Namespace) -> int:
         return evaluate_bag.run(args)
     if args.benchmark == evaluate_geometry.NAME:
         return evaluate_geometry.run(args)
+    if args.benchmark == evaluate_grasp.NAME:
+        return evaluate_grasp.run(args)
     if args.benchmark == evaluate_scannet.NAME:
         return evaluate_scannet.run(args)
     return run_tabletop(args) if args.benchmark == "tabletop" else evaluate_sets.run(args)

@@ -4,13 +4,12 @@ import math
 from dataclasses import dataclass
 from functools import lru_cache
 
-import cv2
 import numpy as np
 from numba import njit
 
 from lisa_ros.errors import ConfigurationError
-from lisa_ros.simulator import raycast
 from lisa_ros.simulator.layout import Camera, Layout, SceneOptions, camera_of, sample_layout
+from lisa_ros.simulator.rendering import Body, render
 
 MOTIONS = ("static", "camera", "objects")
 _MIN_PIXELS = 60 / (256 * 192)  # share of the image
@@ -103,92 +102,16 @@ def _turned(placed, pivot, angle):
 
 def _render(layout: Layout, camera: Camera, height: int, width: int, turn: float, frame: int) -> Scene:
     poses = [_turned(placed, layout.look_at, turn) for placed in layout.objects]
-    prims, corners, first = _primitives(layout.objects, poses)
-    boxes = _pixel_boxes(corners, camera, height, width)
-    spheres = _bounding_spheres(corners, first)
-    rotation, origin = np.ascontiguousarray(camera.pose[:3, :3]), camera.pose[:3, 3].copy()
-    k = camera.intrinsics
-    intrinsics = (k[0, 0], k[1, 1], k[0, 2], k[1, 2])
-    depth = np.empty((height, width))
-    owner = np.empty((height, width), np.int32)
-    normals = np.empty((height, width, 3), np.float32)
-    full_area = np.zeros(len(poses) + 1, np.int64)
-    stamp = np.zeros((height, width), np.uint8)
-    raycast.cast_ground(rotation, origin, intrinsics, layout.table, depth, owner, normals)
-    raycast.cast(prims, boxes, rotation, origin, intrinsics, depth, owner, normals, full_area, stamp)
-    image = np.empty((height, width, 3), np.float32)
-    raycast.shade(
-        prims, spheres, first, rotation, origin, intrinsics, layout.light, layout.grounds, depth, owner, normals, image
-    )
-    if layout.blur > 0.0:
-        image = cv2.GaussianBlur(image, (0, 0), layout.blur * width / 256)
-    noise = np.random.default_rng((layout.seed, frame)).standard_normal((height, width, 3), dtype=np.float32)
-    pixels = np.empty((height, width, 3), np.uint8)
-    _develop(image, noise, layout.exposure, layout.noise, _gamma_table(), pixels)
-    parts = np.array([0, *prims[:, raycast.OBJECT]], np.uint8)
-    instances = parts[np.maximum(owner, -1) + 1]
-    objects = _truth(layout.objects, poses, corners, first, instances, full_area)
-    return Scene(layout.seed, pixels, depth.astype(np.float32), instances, objects, camera.intrinsics, camera.pose)
-
-
-def _primitives(objects, poses):
-    """(P, COLUMNS) rows, (P, 8, 3) corners of their bounds in the world, (objects + 1,) first row of each object."""
-    rows, corners, first = [], [], [0]
-    for index, (placed, (x, y, yaw)) in enumerate(zip(objects, poses, strict=True)):
-        c, s = math.cos(yaw), math.sin(yaw)
-        spin = np.array([[c, -s, 0.0], [s, c, 0.0], [0.0, 0.0, 1.0]])
-        for part in placed.parts:
-            (px, py, pz), (sx, sy, sz) = part.centre, part.scale
-            (ax, ay, az), (bx, by, bz), (cx, cy, cz) = ((spin @ part.rotation).T).tolist()
-            low, high = part.local_bounds()
-            reach = [max(-a, b) for a, b in zip(low, high, strict=True)]
-            bound = (reach[0] * sx) ** 2 + (reach[1] * sy) ** 2 + (reach[2] * sz) ** 2
-            rows.append((
-                part.kind, index + 1, part.texture, part.gloss, *part.shape, *part.colour, *part.colour2,
-                ax / sx, ay / sx, az / sx, bx / sy, by / sy, bz / sy, cx / sz, cy / sz, cz / sz,
-                c * px - s * py + x, s * px + c * py + y, pz, bound,
-            ))  # fmt: skip
-        corners.append(placed.corners @ spin.T + (x, y, 0.0))
-        first.append(len(rows))
-    if not rows:
-        return np.zeros((0, raycast.COLUMNS)), np.zeros((0, 8, 3)), np.array(first)
-    return np.array(rows), np.concatenate(corners), np.array(first)
-
-
-def _pixel_boxes(corners, camera, height, width):
-    local = (corners - camera.pose[:3, 3]) @ camera.pose[:3, :3]
-    k = camera.intrinsics
-    u = local[..., 0] / local[..., 2] * k[0, 0] + k[0, 2]
-    v = local[..., 1] / local[..., 2] * k[1, 1] + k[1, 2]
-    bounds = np.stack([u.min(1), v.min(1), u.max(1) + 1.0, v.max(1) + 1.0], 1) if len(corners) else np.zeros((0, 4))
-    return np.clip(np.floor(bounds) + (0, 0, 1, 1), 0, (width, height, width, height)).astype(np.int64)
-
-
-def _bounding_spheres(corners, first):
-    """(objects, 4): centre and radius."""
-    spheres = np.zeros((len(first) - 1, 4))
-    for i in range(len(first) - 1):
-        points = corners[first[i] : first[i + 1]].reshape(-1, 3)
-        centre = (points.min(0) + points.max(0)) / 2
-        spheres[i] = [*centre, np.sqrt(((points - centre) ** 2).sum(1).max())]
-    return spheres
-
-
-@lru_cache(maxsize=1)
-def _gamma_table():
-    return (255.0 * np.linspace(0.0, 1.0, 4097) ** (1 / 2.2)).astype(np.float32)
-
-
-@njit(cache=True, nogil=True, error_model="numpy")
-def _develop(linear, noise, exposure, amount, gamma, pixels):
-    """Linear light to 8 bit: exposure, gamma, then noise that grows towards the dark as a sensor's does."""
-    height, width, _ = linear.shape
-    for v in range(height):
-        for u in range(width):
-            for c in range(3):
-                light = min(max(linear[v, u, c] * exposure, 0.0), 1.0)
-                value = gamma[int(light * 4096.0)] + 255.0 * amount * (1.3 - 0.6 * light) * noise[v, u, c]
-                pixels[v, u, c] = int(min(max(value, 0.0), 255.0) + 0.5)
+    bodies = [
+        Body(placed.parts, placed.corners, _spin(yaw), (x, y, 0.0))
+        for placed, (x, y, yaw) in zip(layout.objects, poses, strict=True)
+    ]
+    shown = render(bodies, layout, camera, height, width, frame)
+    objects = _truth(layout.objects, poses, shown.corners, shown.first, shown.instances, shown.full_area)
+    return Scene(
+        layout.seed, shown.image, shown.depth.astype(np.float32), shown.instances, objects, camera.intrinsics,
+        camera.pose,
+    )  # fmt: skip
 
 
 @njit(cache=True, nogil=True)
@@ -202,14 +125,19 @@ def _measure(instances, sums):
             sums[i, 2] += v
 
 
+def _spin(yaw):
+    """Rotation about the world's z axis."""
+    c, s = math.cos(yaw), math.sin(yaw)
+    return np.array([[c, -s, 0.0], [s, c, 0.0], [0.0, 0.0, 1.0]])
+
+
 def _truth(objects, poses, corners, first, instances, full_area):
     sums = np.zeros((len(objects) + 1, 3), np.int64)
     _measure(instances, sums)
     truth = []
     for i, (placed, (x, y, yaw)) in enumerate(zip(objects, poses, strict=True)):
         pixels = int(sums[i + 1, 0])
-        c, s = math.cos(yaw), math.sin(yaw)
-        spin = np.array([[c, -s, 0.0], [s, c, 0.0], [0.0, 0.0, 1.0]])
+        spin = _spin(yaw)
         own = (corners[first[i] : first[i + 1]].reshape(-1, 3) - (x, y, 0.0)) @ spin
         low, high = own.min(0), own.max(0)
         visible = pixels / max(1, int(full_area[i + 1]))
