@@ -26,7 +26,7 @@ def requirements(name: str) -> list[str]:
 
 
 class BuildInterfaces(Command):
-    """Adds lisa_ros.msg and .action, their shared libraries, share/ and the package's data to the wheel."""
+    """Adds lisa_ros.msg, .srv and .action, their shared libraries, share/ and the package's data to the wheel."""
 
     user_options = []
     editable_mode = False
@@ -38,7 +38,7 @@ class BuildInterfaces(Command):
         self.set_undefined_options("build", ("build_lib", "build_lib"), ("build_temp", "build_temp"))
 
     def get_source_files(self):
-        folders = ("msg", "action", "launch", "config", "requirements")
+        folders = ("msg", "srv", "action", "launch", "config", "requirements")
         files = [path for folder in folders for path in (ROOT / folder).rglob("*") if path.is_file()]
         return [str(path.relative_to(ROOT)) for path in files] + ["CMakeLists.txt", "package.xml"]
 

@@ -8,7 +8,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Lisa"]
 
-# lisa_ros.msg and lisa_ros.action are generated and may lie in another directory (install space, site-packages)
+# lisa_ros.msg, .srv and .action are generated and may lie in another directory (install space, site-packages)
 # than this source tree.
 __path__ = extend_path(__path__, __name__)
 

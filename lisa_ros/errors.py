@@ -17,6 +17,10 @@ class InvalidQueryError(LisaError):
     """A query that cannot be asked: empty, too long, with control characters or tokens of the prompt template."""
 
 
+class InvalidRegionError(InvalidQueryError):
+    """A region of interest without pixels, or one that reaches out of its image."""
+
+
 class InvalidImageError(LisaError):
     """An image, depth image or camera model has a wrong shape, dtype, encoding or length."""
 

@@ -95,7 +95,7 @@ install_wheels() {
 build_messages() {
     say "messages and the lisa_ros package (about half a minute)"
     "$VENV/bin/python" -m pip install --quiet --no-build-isolation --no-deps --editable .
-    "$VENV/bin/python" -c 'from lisa_ros.action import Segment; from lisa_ros.msg import SegmentationResult'
+    "$VENV/bin/python" -c 'from lisa_ros.action import Segment; from lisa_ros.msg import SegmentationResult; from lisa_ros.srv import SubmitQuery'
 }
 
 check_machine
@@ -103,4 +103,4 @@ install_system_packages
 make_environment
 REQUIREMENTS=(requirements/{build,ros,runtime,training,ray,grasp,dev}.txt)
 step wheels "$(hash_of "${REQUIREMENTS[@]}")" install_wheels
-step messages "$(hash_of requirements/{build,ros}.txt CMakeLists.txt package.xml setup.* msg/* action/*)" build_messages
+step messages "$(hash_of requirements/{build,ros}.txt CMakeLists.txt package.xml setup.* {msg,srv,action}/*)" build_messages

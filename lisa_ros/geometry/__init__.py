@@ -1,7 +1,6 @@
-"""Mask and depth to clouds and boxes. No torch, no rclpy, no open3d."""
+"""Mask and depth to clouds and boxes. No torch, no rclpy, no open3d; numba, slow to load, at the first cloud."""
 
 from lisa_ros.geometry.camera import CameraModel
-from lisa_ros.geometry.clouds import scene_cloud, target_cloud, target_clouds
 from lisa_ros.geometry.depth import depth_to_metres
 from lisa_ros.geometry.masks import count_components, touches_border
 from lisa_ros.geometry.options import CloudOptions
@@ -21,3 +20,13 @@ __all__ = [
     "target_clouds",
     "touches_border",
 ]
+
+_CLOUDS = ("scene_cloud", "target_cloud", "target_clouds")
+
+
+def __getattr__(name: str):
+    if name not in _CLOUDS:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from lisa_ros.geometry import clouds
+
+    return getattr(clouds, name)

@@ -9,7 +9,7 @@ _FINGER = 0.012  # m, half the breadth of what the fingers touch along the longe
 _PLACES = 15  # where along the longer axis the fingers may close
 _REACH = 0.3  # of the length to either side of the middle
 _LONG = 1.5  # times the width: of shorter things only the middle is held, as a round one is narrow at its edge
-_OFF_CENTER = 1.0  # m of width that a grasp gives away for each m nearer to the object's middle
+_EASY = 0.85  # of the gripper's opening: what is not wider than that is held nearest to the object's middle
 _DEPTHS = (0.02, 0.028, 0.036, 0.044, 0.052)  # m below the top where the fingertips may close
 _DEPTH_SHARE = 0.75  # of the height, if that is less
 _STEEP = 0.004, 0.008  # m: fingers hold where the object gets no wider than the first within the second further down
@@ -18,12 +18,13 @@ _SAMPLES = 3000
 _MIN_POINTS = 4
 
 
-def top_grasp(points: np.ndarray, box: UprightBox, support: SupportPlane, margin: float) -> TopGrasp:
-    """The grasp whose fingers close along the box's shorter axis, where the object is narrow and near its middle.
+def top_grasp(points: np.ndarray, box: UprightBox, support: SupportPlane, margin: float, opening: float) -> TopGrasp:
+    """The grasp whose fingers close along the box's shorter axis, nearest to the object's middle where it is narrow.
 
     What is below the fingertips does not count: a bottle is held at its neck. The tips go down to where the sides no
     longer fall away, so that they do not slip off a ball.
     points: (N, 3) m, seen and added ones. margin: m that the object reaches beyond its outermost points.
+    opening: m, of the gripper.
     """
     points = points[:: max(1, len(points) // _SAMPLES)]
     local = (points - box.center) @ box.rotation + [0.0, 0.0, box.extents[2] / 2]  # heights above the object's bottom
@@ -36,12 +37,12 @@ def top_grasp(points: np.ndarray, box: UprightBox, support: SupportPlane, margin
         if len(near) < _MIN_POINTS:
             continue
         held = _held(near[:, 1], near[:, 2])
-        cost = held[1] - held[0] + _OFF_CENTER * abs(place)
+        cost = max(held[1] - held[0] + 2 * margin - _EASY * opening, 0.0), abs(place)
         if best is None or cost < best[0]:
             best = cost, place, *held
     if best is None:
         side, height = float(box.extents[1]) / 2, float(box.extents[2])
-        best = 0.0, 0.0, -side, side, max(_CLEARANCE, (1 - _DEPTH_SHARE) * height), height
+        best = None, 0.0, -side, side, max(_CLEARANCE, (1 - _DEPTH_SHARE) * height), height
     _, place, low, high, tip, top = best
     base = box.center + box.rotation @ [place, (low + high) / 2, -box.extents[2] / 2]
     rotation = np.column_stack([-box.rotation[:, 0], box.rotation[:, 1], -support.normal])

@@ -69,7 +69,12 @@ def warnings(
         found.append(f"occluded: something nearer hides the target along {standing.occluded:.0%} of its outline")
     if visible_share < _LITTLE_SEEN:
         found.append(f"little_seen: about {visible_share:.0%} of the target's surface was seen")
-    if standing.plane is None:
+    if standing.plane is None and standing.facing:
+        found.append(
+            "no_support: the camera looks straight at a plane, which may be a table or a wall; for an upright box and "
+            "a grasp set the parameter up, or target_frame"
+        )
+    elif standing.plane is None:
         found.append("no_support: no plane was found that the target stands on, so that no grasp is suggested")
     elif not standing.on_plane:
         found.append("off_support: the target does not stand on the plane; its lower end was not seen")

@@ -23,7 +23,9 @@ _LOWEST = 0.005  # share of the target's points below what counts as its lowest 
 _FAR = 0.05, 1.0  # m, and sizes of the target, by which a plane may be below it and still be taken for its support
 _ABOVE = 0.5  # share of the target's points above its support; others are what is seen past a thin thing
 _SIZE = 0.25  # exponent by which large planes are preferred
+_RISE = np.sin(np.radians(7.0))  # of a table's normal in the image, at least, where gravity is not known
 _LEVEL, _TILTED = 2.0, 15.0  # degrees from which on a plane is less likely level, and not at all
+_STEEP = np.sin(np.radians(12.0))  # of the angle between the view and the vertical, below which sides are not seen
 _HIDDEN_BELOW = 0.1  # share of the surroundings that are nearer, from which they may hide the lower end
 _HIDES = 0.01, 0.02  # m, and share of the depth, by which something is nearer that hides a part of the target
 _CAMERA_DOWN = np.array([0.0, 1.0, 0.0])
@@ -34,12 +36,14 @@ class Standing:
     """How a target relates to its support.
 
     plane: the support. on_plane: the target stands on it; otherwise on something else, or it is held. occluded: share
-    of the target's outline behind which something nearer begins.
+    of the target's outline behind which something nearer begins. facing: the camera looks straight at a plane that may
+    be the support or a wall.
     """
 
     plane: SupportPlane | None
     on_plane: bool
     occluded: float
+    facing: bool = False
 
 
 @dataclass(frozen=True)
@@ -72,7 +76,9 @@ def find_standing(
     union = np.zeros(view.depth.shape, bool)
     for target in found:
         union[target.box] |= target.mask
-    planes = _level_planes(_surroundings(union, view), view.noise, up)
+    planes = _judged_planes(_surroundings(union, view), view.noise, up)
+    facing = up is None and any(faces_camera(one.plane) for one in planes)
+    planes = [one for one in planes if one.likelihood > 0]
     points = [shape for shape in shapes if shape is not None]
     rings = [_ring(target, union, view) for target in found]
     matches = [_best(p, ring, planes, view.noise) for p, ring in zip(points, rings, strict=True)]
@@ -82,7 +88,9 @@ def find_standing(
         planes = [one for one in planes if one.plane.normal @ common.normal > _PARALLEL]
         matches = [_best(p, ring, planes, view.noise) for p, ring in zip(points, rings, strict=True)]
     for target, p, ring, match in zip(found, points, rings, matches, strict=True):
-        standings.append(_standing(target, p, ring, match.found.plane if match else common, match is not None, view))
+        standings.append(
+            _standing(target, p, ring, match.found.plane if match else common, match is not None, facing, view)
+        )
     answers = iter(standings)
     return [None if target is None else next(answers) for target in targets], common
 
@@ -99,25 +107,28 @@ def _surroundings(union: np.ndarray, view: View) -> np.ndarray:
     return view.points(v, u, view.depth[v, u])
 
 
-def _level_planes(points: np.ndarray, noise: float, up: np.ndarray | None) -> list[FoundPlane]:
+def _judged_planes(points: np.ndarray, noise: float, up: np.ndarray | None) -> list[FoundPlane]:
     planes = find_planes(points, noise, up)
-    planes = [replace(found, likelihood=level_likelihood(found.plane, up)) for found in planes]
-    return [found for found in planes if found.likelihood > 0]
+    return [replace(found, likelihood=level_likelihood(found.plane, up)) for found in planes]
 
 
 def level_likelihood(plane: SupportPlane, up: np.ndarray | None) -> float:
     """0 to 1: whether a plane is level; up: (3,) unit vector against gravity, if known, to a few degrees.
 
-    Otherwise, a camera that is held upright, whatever its pitch, sees the normal of a table point up in the image or,
-    from straight above, towards itself. It sees that of a wall towards itself too, when it looks along the horizon:
-    such a plane counts half, so that it is taken where no other one is there. A normal that points down in the image is
-    that of a wall seen from above, or of a ceiling.
+    Otherwise, a camera that is held upright, whatever its pitch, sees the normal of a table rise in the image, and that
+    of a wall seen from above fall. A plane that the camera looks straight at is a table or a wall: nobody can tell, and
+    it is not taken.
     """
     if up is not None:
         angle = float(np.degrees(np.arccos(np.clip(plane.normal @ up, -1.0, 1.0))))
         return float(np.clip((_TILTED - angle) / (_TILTED - _LEVEL), 0.0, 1.0))
     rise = -float(plane.normal @ _CAMERA_DOWN)
-    return float(np.clip(0.5 + (rise if rise > 0 else 3 * rise), 0.0, 1.0))
+    return float(np.clip(0.5 + rise, 0.0, 1.0)) if rise > _RISE else 0.0
+
+
+def faces_camera(plane: SupportPlane) -> bool:
+    """Whether the camera looks straight at a plane, from above or along the horizon."""
+    return float(-plane.normal[2]) > np.sqrt(1 - _RISE**2)
 
 
 def _ring(target: CleanTarget, union: np.ndarray, view: View) -> _Ring:
@@ -180,26 +191,25 @@ def _common(matches: list[_Match | None]) -> SupportPlane | None:
     return planes[max(totals, key=totals.get)] if totals else None
 
 
-def _standing(target: CleanTarget, points, ring: _Ring, plane, matched: bool, view: View) -> Standing:
+def _standing(target: CleanTarget, points, ring: _Ring, plane, matched: bool, facing: bool, view: View) -> Standing:
     occluded = float(ring.hides.mean()) if len(ring.hides) else 0.0
     if plane is None:
-        return Standing(None, False, occluded)
+        return Standing(None, False, occluded, facing)
     heights = plane.height(points)
     lowest = float(np.quantile(np.maximum(heights, 0.0), _LOWEST))
     # A round object hides where it touches the plane: seen at this sine of elevation, up to (1 - cos) of its radius.
-    # From straight above nothing but the top is seen of any object.
+    # From straight above nothing is seen of any object's sides, and too little to be measured from nearly there.
     away = -points.mean(axis=0)
     sine = float(np.clip(plane.normal @ away / np.linalg.norm(away), 0.0, 1.0))
     flat = points - heights[:, None] * plane.normal
     spread = float(np.linalg.norm(np.ptp(flat, axis=0))) / np.sqrt(2)
-    hidden = 0.8 * spread * (1 - np.sqrt(1 - sine**2))
-    if np.linalg.norm(away) * np.sqrt(1 - sine**2) < spread:
-        hidden = lowest
+    cosine = np.sqrt(1 - sine**2)
+    hidden = 0.8 * spread * (1 - cosine) if cosine > max(_STEEP, spread / np.linalg.norm(away)) else lowest
     tolerance = 0.010 + distance_limit(float(np.median(points[:, 2])), view.noise)
     stands = matched and lowest <= hidden + tolerance
     if not stands and matched:
         stands = _hidden_below(target, ring, view)
-    return Standing(plane, bool(stands), occluded)
+    return Standing(plane, bool(stands), occluded, facing)
 
 
 def _hidden_below(target: CleanTarget, ring: _Ring, view: View) -> bool:

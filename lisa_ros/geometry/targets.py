@@ -60,7 +60,7 @@ def describe(
         center, rotation, extents = box.center, box.rotation, box.extents
         completed = found.completed
         if plane is not None:
-            height, grasp = top, top_grasp(found.points, box, plane, margin)
+            height, grasp = top, top_grasp(found.points, box, plane, margin, options.gripper_opening)
     worth = trust(shape, center, rotation, extents, standing, completed, view)
     border = touches_border(mask)
     return CloudReport(

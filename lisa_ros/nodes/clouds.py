@@ -5,10 +5,13 @@ from dataclasses import dataclass
 import numpy as np
 
 from lisa_ros.errors import InvalidImageError, NoDepthError
-from lisa_ros.geometry import CameraModel, CloudOptions, CloudReport, TargetClouds, target_clouds
+from lisa_ros.geometry import CameraModel, CloudOptions, CloudReport, TargetClouds
 from lisa_ros.image_messages import camera_model, to_depth
 from lisa_ros.nodes.queries import Query
+from lisa_ros.nodes.settings import Settings
 from lisa_ros.types import SegmentationResult
+
+_OPTICAL_FRAMES = ("_optical", "_optical_frame")  # suffixes, of REP-103 and of most drivers
 
 
 @dataclass(frozen=True)
@@ -43,29 +46,35 @@ class Clouds:
         return self.targets.reports
 
 
-def cloud_job(
-    query: Query,
-    image: np.ndarray,
-    result: SegmentationResult,
-    *,
-    up: np.ndarray | None = None,
-    with_scene: bool = True,
-) -> tuple[CloudJob, str]:
-    """The job and the frame of its coordinates. up, with_scene: as of `target_clouds`.
-
-    Raises NoDepthError and NoTransformError with the reason.
-    """
+def cloud_job(query: Query, image: np.ndarray, result: SegmentationResult) -> tuple[CloudJob, str]:
+    """The job and the frame of its coordinates. Raises NoDepthError and NoTransformError with the reason."""
     camera, depth = _camera(query.bundle), _depth(query)
     if query.find_pose is not None:
         query.pose, query.find_pose = query.find_pose(), None
     frame_id = query.bundle.image.header.frame_id if query.pose is None else query.settings.target_frame
     names = tuple(target.phrase or "target" for target in result.targets)
     masks = tuple(target.mask for target in result.targets)
-    return CloudJob(names, masks, depth, image, camera, query.settings.cloud, query.pose, up, with_scene), frame_id
+    up, options = up_direction(query.settings, query.pose), query.settings.cloud
+    return CloudJob(names, masks, depth, image, camera, options, query.pose, up, query.wants_scene), frame_id
+
+
+def up_direction(settings: Settings, pose: np.ndarray | None) -> np.ndarray | None:
+    """(3,) unit vector against gravity in the optical frame; None where it is not known.
+
+    pose: (4, 4) target_frame <- optical frame. The parameter `up` goes before the z axis of target_frame, which is up
+    by REP-103 in all frames of a robot but the optical ones.
+    """
+    if settings.up:
+        return np.asarray(settings.up, np.float64) / np.linalg.norm(settings.up)
+    if pose is None or settings.target_frame.endswith(_OPTICAL_FRAMES):
+        return None
+    return pose[2, :3].copy()
 
 
 def compute_clouds(job: CloudJob) -> Clouds:
     """Raises NoDepthError where no target can have a cloud, with the reasons."""
+    from lisa_ros.geometry import target_clouds  # numba, which the node itself does without
+
     try:
         targets = target_clouds(
             job.masks, job.depth, job.image, job.camera, job.options, job.pose, job.up, job.with_scene

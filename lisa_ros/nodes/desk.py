@@ -11,6 +11,7 @@ from lisa_ros.action import Segment
 from lisa_ros.errors import (
     InvalidImageError,
     InvalidQueryError,
+    InvalidRegionError,
     LisaError,
     MemoryBudgetError,
     NoTransformError,
@@ -20,13 +21,13 @@ from lisa_ros.msg import SegmentationResult as Result
 from lisa_ros.nodes.finder import ImageFinder
 from lisa_ros.nodes.frame_buffer import SECOND, Bundle
 from lisa_ros.nodes.health import Health
+from lisa_ros.nodes.model_manager import ModelManager
 from lisa_ros.nodes.progress import reporter, silence_of, tell
 from lisa_ros.nodes.queries import STANDING, Conversations, Query, QueryBoard, check_text
 from lisa_ros.nodes.replies import Reply, refusal, reply
 from lisa_ros.nodes.session import Session
 from lisa_ros.nodes.settings import Settings
 from lisa_ros.nodes.throttle import ThrottledLog
-from lisa_ros.nodes.worker import Worker
 
 _STATUS = {
     QueryCancelled: Result.CANCELLED,
@@ -42,7 +43,7 @@ class QueryDesk:
 
     settings() gives the settings of the moment, now() the node clock in ns; publish(reply) says a result to the world;
     find_pose(bundle, settings) as `CameraPoses.find`; post(call) runs a call in the executor's thread soon;
-    overlay_wanted() as in `Outputs`.
+    is_wanted(topic) as in `Outputs`.
     """
 
     def __init__(
@@ -53,18 +54,17 @@ class QueryDesk:
         post: Callable[[Callable], None],
         publish: Callable[[Reply], None],
         find_pose: Callable[[Bundle, Settings], Any],
-        overlay_wanted: Callable[[], bool],
+        is_wanted: Callable[[str], bool],
         finder: ImageFinder,
-        worker: Worker,
-        session: Session,
+        model: ModelManager,
         health: Health,
         logger,
     ):
         self._settings, self._now, self._post, self._publish = settings, now, post, publish
-        self._find_pose, self._overlay_wanted, self._finder = find_pose, overlay_wanted, finder
-        self._worker, self._session, self._health, self._log = worker, session, health, logger
-        # A standing query may end many times a second.
-        self._log_standing = ThrottledLog(lambda text: logger.info(text))
+        self._find_pose, self._is_wanted, self._finder = find_pose, is_wanted, finder
+        self._model, self._health, self._log = model, health, logger
+        # A standing query may end, and words and goals come, many times a second.
+        self._log_often = ThrottledLog(lambda text: logger.info(text))
         self._log_trace = ThrottledLog(lambda text: logger.error(text))
         self._board = QueryBoard()
         self._conversations = Conversations()
@@ -90,17 +90,31 @@ class QueryDesk:
 
     def accept(self, query: Query):
         """Takes a query in; its result comes later, or now where it cannot be asked."""
-        try:
-            check_text(query.text, query.settings.max_query_length)
-        except InvalidQueryError as error:
-            return self._conclude(query, refusal(query, Result.REJECTED, str(error)))
-        if not self.active:
-            return self._conclude(query, refusal(query, Result.REJECTED, "the node is not active; activate it"))
+        if reason := self._why_not(query):
+            return self._conclude(query, refusal(query, Result.REJECTED, reason))
         for old in self._board.add(query):
             self._conclude(old, refusal(old, Result.CANCELLED, f"superseded by the newer query {query.query_id}"))
         tell(query, Segment.Feedback.QUEUED)
         self._bind(query)
         self._start()
+
+    def submit(self, query: Query) -> str:
+        """As `accept`, but a query that cannot be asked gets no result: the reason is returned, else ""."""
+        reason = self._why_not(query)
+        if not reason and any(query.query_id == other.query_id for other in self._board.everything()):
+            reason = f"query_id {query.query_id!r} is in use: its result is still to come"
+        if reason:
+            self._health.count(Result.REJECTED)
+        else:
+            self.accept(query)
+        return reason
+
+    def _why_not(self, query: Query) -> str:
+        try:
+            check_text(query.text, query.settings.max_query_length)
+        except InvalidQueryError as error:
+            return str(error)
+        return query.invalid or ("" if self.active else "the node is not active; activate it")
 
     def cancel(self, query: Query, reason: str):
         """Ends a query as CANCELLED, unless it has a result already."""
@@ -123,7 +137,7 @@ class QueryDesk:
     def forget(self) -> int:
         """Forgets all conversations; returns how many."""
         count = self._conversations.forget()
-        self._worker.submit(lambda: self._session.keep_conversations(frozenset()))
+        self._model.submit(lambda session: session.keep_conversations(frozenset()))
         return count
 
     def on_image(self):
@@ -164,26 +178,14 @@ class QueryDesk:
         self._board.drop(query)
         self._conclude(query, refusal(query, Result.NO_IMAGE, self._finder.why_none(query)))
 
-    def _is_elsewhere(self, query: Query, earlier: Query | None) -> bool:
-        """Whether the query names another image than its conversation is about; then it has its result."""
-        if not (earlier and query.image_stamp):
-            return False
-        if abs(query.image_stamp - earlier.bundle.stamp) <= query.settings.sync_tolerance * SECOND:
-            return False
-        self._board.drop(query)
-        reason = (
-            f"conversation {query.conversation_id!r} is about the image of {earlier.bundle.stamp / SECOND:.3f} s; "
-            "ask about another image under another conversation_id"
-        )
-        self._conclude(query, refusal(query, Result.REJECTED, reason))
-        return True
-
     def _bind(self, query: Query):
         """Freezes what the query is about: the image, and the depth, intrinsics and pose of its moment."""
         earlier = self._conversations.get(query.conversation_id)
-        if self._is_elsewhere(query, earlier):
-            return
+        if reason := self._conversations.why_not(query):
+            self._board.drop(query)
+            return self._conclude(query, refusal(query, Result.REJECTED, reason))
         query.bundle = earlier.bundle if earlier else self._finder.find(query)
+        query.region = earlier.region if earlier else query.region
         if query.bundle is None:
             if self._finder.is_hopeless(query):
                 self._give_up(query)
@@ -218,22 +220,22 @@ class QueryDesk:
         query = self._board.start_next() if self.active else None
         if query is None:
             return
-        query.wants_overlay = self._overlay_wanted()
+        query.wants_overlay, query.wants_scene = self._is_wanted("overlay"), self._is_wanted("scene_points")
         kept = self._conversations.ids
-        self._worker.submit(lambda: self._work(query, kept)).add_done_callback(
+        self._model.submit(lambda session: self._work(session, query, kept)).add_done_callback(
             lambda future: self._post(lambda: self._on_worked(query, future))
         )
 
-    def _work(self, query: Query, kept: frozenset[str]) -> tuple[Reply, dict, dict]:
-        """In the worker's thread."""
-        self._session.keep_conversations(kept)
-        answer = self._session.answer(query, reporter(query, self._post))
-        return reply(query, answer, self._session.provenance), answer.seconds, self._session.memory()
+    def _work(self, session: Session, query: Query, kept: frozenset[str]) -> tuple[Reply, dict, dict]:
+        """In the model's thread."""
+        session.keep_conversations(kept)
+        answer = session.answer(query, reporter(query, self._post))
+        return reply(query, answer, session.provenance), answer.seconds, session.memory()
 
     def _on_worked(self, query: Query, future):
         self._board.worker_is_free()
         self._health.stuck = ""
-        error = future.exception()
+        error = future.exception()  # that of an abandoned thread too
         if error is None:
             answered, seconds, memory = future.result()
             self._health.note_stages(seconds)
@@ -246,8 +248,9 @@ class QueryDesk:
 
     def _fail(self, query: Query, error: BaseException):
         status = next((status for kind, status in _STATUS.items() if isinstance(error, kind)), Result.MODEL_ERROR)
-        # A conversation stays with its image: one about an image that cannot be read would never get an answer.
-        if status in (Result.MODEL_ERROR, Result.OUT_OF_MEMORY, Result.NO_IMAGE) and query.conversation_id:
+        # A conversation stays with its image and region: one that cannot be read, or is not in it, gets no answer.
+        is_hopeless = status in (Result.MODEL_ERROR, Result.OUT_OF_MEMORY, Result.NO_IMAGE)
+        if query.conversation_id and (is_hopeless or isinstance(error, InvalidRegionError)):
             self._conversations.forget(query.conversation_id)
         if not isinstance(error, LisaError):
             trace = "".join(traceback.format_exception(error))
@@ -263,17 +266,24 @@ class QueryDesk:
         if query.bundle is not None:
             _set_age(result, self._now() - query.bundle.stamp)
         self._health.count(result.status)
+        if result.status == Result.REJECTED:
+            self._health.last_rejection = result.message
         if query.source == STANDING and result.status == Result.REJECTED:
             self._standing_refused = query.text  # once is enough
-        if query.source == STANDING:
-            self._log_standing(STANDING, _summary(query, result))
-        else:
-            self._log.info(_summary(query, result))
+        self._log_result(query, result)
         try:
             self._publish(answered)
         finally:
             if query.on_done is not None:
                 query.on_done(result)
+
+    def _log_result(self, query: Query, result: Result):
+        if query.source == STANDING:
+            self._log_often(STANDING, _summary(query, result))
+        elif result.status in (Result.REJECTED, Result.CANCELLED):
+            self._log_often(f"{query.source} {result.status}", _summary(query, result))
+        else:
+            self._log.info(_summary(query, result))
 
 
 def _set_age(result: Result, age: int):

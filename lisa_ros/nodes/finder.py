@@ -37,7 +37,7 @@ class ImageFinder:
         """Whether a query has waited for long enough for an image, also for one that was there and is gone again."""
         now = time.perf_counter()
         is_completing = query.seen is not None and now - query.seen <= _COMPLETION_WAIT
-        return query.bundle is None and not is_completing and now - query.accepted > query.settings.image_timeout
+        return query.bundle is None and not is_completing and now - query.waiting_since > query.settings.image_timeout
 
     def why_none(self, query: Query) -> str:
         """What to tell a person whose query found no image."""

@@ -5,13 +5,13 @@ takes a `Bundle` when it is accepted, and everything that it says about the worl
 """
 
 import bisect
-import statistics
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
 from lisa_ros.errors import InvalidImageError
+from lisa_ros.nodes.missed_frames import MissedFrames
 
 SECOND = 1_000_000_000
 # A stream whose stamps fall back by more than this was restarted (bag loop, driver); less is reordering on the way.
@@ -40,9 +40,9 @@ class Bundle:
 class StreamCounts:
     """received: messages taken in.
 
-    missed: gaps in the stamps, in frames. rejected: refused, the last one for the reason in last_rejection at
-    last_rejected (ns, node clock). restarts: stamps fell back. unpaired: images that had no depth within the tolerance
-    although depth went on.
+    missed: frames that are missing from the rhythm of the stamps. rejected: refused, the last one for the reason in
+    last_rejection at last_rejected (ns, node clock). restarts: stamps fell back. unpaired: images that had no depth
+    within the tolerance although depth went on.
     """
 
     received: int = 0
@@ -91,7 +91,7 @@ class FrameBuffer:
         self._rings = {name: _Ring(size) for name in ("image", "depth", "info")}
         self.counts = {name: StreamCounts() for name in self._rings}
         self._recent: deque[int] = deque(maxlen=30)  # arrivals of images, for the rate
-        self._steps: deque[int] = deque(maxlen=15)  # stamp distances of images, for their period
+        self._rhythm = MissedFrames()
 
     def add(self, stream: str, stamp: int, message, arrived: int) -> bool:
         """Takes a message in.
@@ -103,12 +103,11 @@ class FrameBuffer:
         if restarted:
             counts.restarts += 1
             self.clear()
-        newest = ring.stamps[-1] if ring.stamps else None
         ring.add(stamp, message, arrived)
         counts.received += 1
         if stream == "image":
             self._recent.append(arrived)
-            self._note_gap(newest, stamp)
+            counts.missed += self._rhythm.note(stamp)
             self._note_unpaired()
         return restarted
 
@@ -131,7 +130,7 @@ class FrameBuffer:
         for counts in self.counts.values():
             counts.last_rejected = 0
         self._recent.clear()
-        self._steps.clear()
+        self._rhythm = MissedFrames()
 
     @property
     def newest_stamp(self) -> int | None:
@@ -187,16 +186,6 @@ class FrameBuffer:
         # Intrinsics do not change with time: some drivers publish them rarely, or with stamps of their own.
         items = self._rings["info"].items
         return items[-1][0] if items and items[-1][0].header.frame_id == image.header.frame_id else None
-
-    def _note_gap(self, newest: int | None, stamp: int):
-        if newest is None or stamp <= newest:
-            return
-        step = stamp - newest
-        if self._steps:
-            period = statistics.median(self._steps)
-            if step > 1.5 * period:
-                self.counts["image"].missed += round(step / period) - 1
-        self._steps.append(step)
 
     def _note_unpaired(self):
         """Judges the image two places back: by now its depth would be here."""

@@ -35,12 +35,14 @@ FASTDDS_HINT = (
 class Health:
     """Counts by status, the times of the last 100 queries by stage, and the model's memory in bytes.
 
+    last_rejection: why the last REJECTED query was, "" where none was.
     stuck: what to say while the model does not come back from a query; "" while it does.
     """
 
     counts: Counter = field(default_factory=Counter)
     stages: dict[str, deque] = field(default_factory=dict)
     memory: dict = field(default_factory=dict)
+    last_rejection: str = ""
     stuck: str = ""
 
     def count(self, status: int):
@@ -55,6 +57,8 @@ class Health:
     def values(self) -> dict[str, str]:
         """All of it, by name."""
         values = {f"queries {name}": str(self.counts[name]) for name in STATUS_NAMES.values()}
+        if self.last_rejection:
+            values["queries last rejection"] = self.last_rejection
         for stage, times in self.stages.items():
             ordered = sorted(times)
             values[f"stage {stage} p50 (s)"] = f"{statistics.median(ordered):.3f}"

@@ -1,17 +1,22 @@
 """Plain results and arrays to ROS messages. Functions only, no rclpy."""
 
+import math
+from collections.abc import Sequence
+
 import numpy as np
-from geometry_msgs.msg import Point, PoseStamped, Quaternion, Vector3
+from geometry_msgs.msg import Point, Pose, PoseStamped, Quaternion, Vector3
 from sensor_msgs.msg import Image, PointCloud2, PointField, RegionOfInterest
 from std_msgs.msg import Header
 
-from lisa_ros.geometry import CloudReport, count_components, touches_border
+from lisa_ros.geometry import CloudReport, SupportPlane, count_components, touches_border
 from lisa_ros.geometry.poses import quaternion_of
 from lisa_ros.image_messages import to_data
 from lisa_ros.msg import SegmentationTarget, StageDuration
+from lisa_ros.nodes.regions import Region
 from lisa_ros.types import SEGMENTED, Target
 
 _CLOUD_POINT = np.dtype([("x", "<f4"), ("y", "<f4"), ("z", "<f4"), ("rgb", "<u4")])
+_TARGET_POINT = np.dtype([*_CLOUD_POINT.descr, ("target", "<u4")])
 
 
 def image_message(header: Header, pixels: np.ndarray) -> Image:
@@ -30,15 +35,27 @@ def image_message(header: Header, pixels: np.ndarray) -> Image:
     )
 
 
-def cloud_message(header: Header, points: np.ndarray, colors: np.ndarray) -> PointCloud2:
-    """points (N, 3) float32 m and colors (N, 3) uint8 RGB to a cloud of x, y, z and packed rgb, as PCL reads it."""
-    packed = np.zeros(len(points), _CLOUD_POINT)
+def cloud_message(
+    header: Header, points: np.ndarray, colors: np.ndarray, targets: np.ndarray | None = None
+) -> PointCloud2:
+    """points (N, 3) float32 m and colors (N, 3) uint8 RGB to a cloud of x, y, z and packed rgb, as PCL reads it.
+
+    targets: (N,) indices of the points' targets in the result, which become the field `target`, uint32.
+    """
+    packed = np.zeros(len(points), _CLOUD_POINT if targets is None else _TARGET_POINT)
     packed["x"], packed["y"], packed["z"] = np.asarray(points, np.float32).T
     red, green, blue = np.asarray(colors, np.uint32).T
     packed["rgb"] = red << 16 | green << 8 | blue
+    if targets is not None:
+        packed["target"] = targets
     fields = [
-        PointField(name=name, offset=4 * index, datatype=PointField.FLOAT32, count=1)
-        for index, name in enumerate(("x", "y", "z", "rgb"))
+        PointField(
+            name=name,
+            offset=4 * index,
+            datatype=PointField.UINT32 if name == "target" else PointField.FLOAT32,
+            count=1,
+        )
+        for index, name in enumerate(packed.dtype.names)
     ]
     return PointCloud2(
         header=header,
@@ -46,8 +63,8 @@ def cloud_message(header: Header, points: np.ndarray, colors: np.ndarray) -> Poi
         width=len(points),
         fields=fields,
         is_bigendian=False,
-        point_step=_CLOUD_POINT.itemsize,
-        row_step=_CLOUD_POINT.itemsize * len(points),
+        point_step=packed.itemsize,
+        row_step=packed.itemsize * len(points),
         data=to_data(packed),
         is_dense=True,
     )
@@ -55,27 +72,44 @@ def cloud_message(header: Header, points: np.ndarray, colors: np.ndarray) -> Poi
 
 def read_cloud(message: PointCloud2) -> tuple[np.ndarray, np.ndarray]:
     """Points (N, 3) float32 m and colors (N, 3) uint8 RGB of a cloud as `cloud_message` makes it."""
-    packed = np.frombuffer(message.data, _CLOUD_POINT)
+    packed = _unpack(message)
     points = np.column_stack([packed["x"], packed["y"], packed["z"]])
     colors = np.column_stack([packed["rgb"] >> shift & 0xFF for shift in (16, 8, 0)])
     return points, colors.astype(np.uint8)
 
 
+def read_point_targets(message: PointCloud2) -> np.ndarray | None:
+    """(N,) uint32: for each point the index of its target in the result; None of a cloud without the field."""
+    packed = _unpack(message)
+    return packed["target"] if "target" in packed.dtype.names else None
+
+
+def _unpack(message: PointCloud2) -> np.ndarray:
+    has_targets = any(field.name == "target" for field in message.fields)
+    return np.frombuffer(message.data, _TARGET_POINT if has_targets else _CLOUD_POINT)
+
+
 def empty_cloud(header: Header) -> PointCloud2:
-    """A cloud without points: "the newest answer has none"."""
-    return cloud_message(header, np.empty((0, 3), np.float32), np.empty((0, 3), np.uint8))
+    """A cloud of targets without points: "the newest answer has none"."""
+    return cloud_message(
+        header, np.empty((0, 3), np.float32), np.empty((0, 3), np.uint8), targets=np.empty(0, np.uint32)
+    )
 
 
 def target_message(
-    header: Header, target: Target, report: CloudReport | None, box_header: Header
+    header: Header, target: Target, report: CloudReport | None, box_header: Header, region: Region | None = None
 ) -> SegmentationTarget:
-    """header: the source image's. box_header: frame of the report's coordinates, stamp of the image."""
+    """header: the source image's. box_header: frame of the report's coordinates, stamp of the image.
+
+    region: the part of the image that was asked about, None for all of it.
+    """
     message = SegmentationTarget(
         phrase=target.phrase,
         kind=SegmentationTarget.SEGMENTED if target.kind == SEGMENTED else SegmentationTarget.ABSENT,
         mask=Image(header=header, encoding="mono8"),
         area=int(target.mask.sum()),
         mean_probability=float(target.mean_probability),
+        height=float("nan"),
     )
     message.box.header = box_header
     if message.area:
@@ -85,28 +119,71 @@ def target_message(
         message.roi = RegionOfInterest(x_offset=left, y_offset=top, width=right - left, height=bottom - top)
         message.mask = image_message(header, target.mask[top:bottom, left:right])
         message.components = count_components(target.mask)
-        message.touches_border = touches_border(target.mask)
+        message.touches_border = touches_border(target.mask if region is None else region.crop(target.mask))
     if report is not None:
-        message.has_box = True
-        message.depth_coverage = float(report.depth_coverage)
-        message.point_count = int(report.point_count)
-        message.centroid = point(report.centroid)
-        message.box = box_message(box_header, report)
-        message.extents = Vector3(**_xyz(report.extents))
+        _locate(message, report, box_header)
+        if region is not None and message.touches_border and not report.touches_border:
+            message.grasp_warnings.append("touches_border: the mask ends at the edge of the region asked about")
     return message
+
+
+def _locate(message: SegmentationTarget, report: CloudReport, header: Header):
+    message.has_box = True
+    message.depth_coverage = float(report.depth_coverage)
+    message.point_count = int(report.point_count)
+    message.centroid = point(report.centroid)
+    message.box = box_message(header, report)
+    message.extents = Vector3(**_xyz(report.extents))
+    message.has_support = report.support is not None
+    message.completed = bool(report.completed)
+    message.visible_share = float(report.visible_share)
+    message.center_stddev = Vector3(**_xyz(report.center_stddev))
+    message.extents_stddev = Vector3(**_xyz(report.extents_stddev))
+    message.height = float(report.height)
+    message.grasp_warnings = list(report.warnings)
+    if report.grasp is not None:
+        message.has_grasp = True
+        message.grasp = pose_message(report.grasp.position, report.grasp.rotation)
+        message.grasp_width = float(report.grasp.width)
+        message.top_surface = pose_message(report.grasp.top, report.grasp.rotation)
+
+
+def support_message(header: Header, support: SupportPlane, near: np.ndarray) -> PoseStamped:
+    """Pose of a plane: the point on it that is next to `near` (3,), z along its normal.
+
+    x lies as near to the frame's x as it can, or to the frame's y where the normal lies along x.
+    """
+    normal = np.asarray(support.normal, np.float64)
+    frame_axis = np.eye(3)[int(abs(normal[0]) > 0.9)]
+    x = frame_axis - normal * (frame_axis @ normal)
+    x /= np.linalg.norm(x)
+    rotation = np.column_stack([x, np.cross(normal, x), normal])
+    return PoseStamped(header=header, pose=pose_message(near - support.height(near) * normal, rotation))
 
 
 def box_message(header: Header, report: CloudReport) -> PoseStamped:
     """Centre and axes of the target's box."""
-    message = PoseStamped(header=header)
-    message.pose.position = point(report.box_center)
-    message.pose.orientation = quaternion(report.box_rotation)
-    return message
+    return PoseStamped(header=header, pose=pose_message(report.box_center, report.box_rotation))
+
+
+def support_side(support: Pose, targets: Sequence[SegmentationTarget], margin: float) -> float:
+    """Side in m of a square around a support's origin that reaches `margin` m beyond the boxes of all targets."""
+    origin = support.position
+    reach = [
+        math.dist((box.x, box.y, box.z), (origin.x, origin.y, origin.z)) + math.hypot(size.x, size.y, size.z) / 2
+        for box, size in ((target.box.pose.position, target.extents) for target in targets if target.has_box)
+    ]
+    return 2 * (max(reach, default=0.0) + margin)
 
 
 def stage_messages(seconds: dict[str, float]) -> list[StageDuration]:
     """Wall times, in the order in which the stages ran."""
     return [StageDuration(stage=stage, seconds=float(value)) for stage, value in seconds.items()]
+
+
+def pose_message(position: np.ndarray, rotation: np.ndarray) -> Pose:
+    """(3,) m and a right-handed rotation matrix (3, 3) to a Pose."""
+    return Pose(position=point(position), orientation=quaternion(rotation))
 
 
 def point(values) -> Point:

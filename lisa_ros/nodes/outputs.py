@@ -1,32 +1,20 @@
-"""The node's publishers.
-
-Latched (transient local, depth 1): an answer is an event that a late subscriber still wants to see.
-"""
+"""The node's publishers: what is latched belongs to the last answer, all of it."""
 
 from geometry_msgs.msg import PoseStamped
-from rclpy.duration import Duration
 from rclpy.node import Node
-from rclpy.qos import DurabilityPolicy, HistoryPolicy, QoSProfile, ReliabilityPolicy
 from sensor_msgs.msg import Image, PointCloud2
 from std_msgs.msg import String
 from visualization_msgs.msg import MarkerArray
 
 from lisa_ros.msg import SegmentationResult
 from lisa_ros.nodes.detections import Detection3DArray
+from lisa_ros.nodes.latched_publisher import EventPublisher, LatchedPublisher
+from lisa_ros.nodes.planning_scene import PlanningScene, PlanningSceneDiffs
 from lisa_ros.nodes.replies import Reply
 
-LATCHED = QoSProfile(
-    history=HistoryPolicy.KEEP_LAST,
-    depth=1,
-    reliability=ReliabilityPolicy.RELIABLE,
-    durability=DurabilityPolicy.TRANSIENT_LOCAL,
-)
-# With a depth of 1 the next result replaces one that a reader has not received yet, so each gets this long to arrive.
-_DELIVERY = Duration(nanoseconds=50_000_000)
-# The same for the last result of a publisher that goes, and for the first one of its successor, which readers discover
-# meanwhile. Only for a reader that has died without a word is it waited to the end.
-_HANDOVER = Duration(seconds=1)
+_HANDOVER = 1.0  # s for the readers of `result`, where every message counts
 _TOPICS = {
+    "answer": String,
     "mask": Image,
     "points": PointCloud2,
     "scene_points": PointCloud2,
@@ -34,6 +22,8 @@ _TOPICS = {
     "markers": MarkerArray,
     "overlay": Image,
 }
+# Outcomes that say nothing about the scene: a late subscriber shall not get them in place of the last answer.
+_PASSING = (SegmentationResult.CANCELLED, SegmentationResult.REJECTED)
 
 
 class Outputs:
@@ -41,43 +31,52 @@ class Outputs:
 
     def __init__(self, node: Node):
         self._node = node
-        self._result = node.create_publisher(SegmentationResult, "result", LATCHED)
-        self._result_is_new = True
-        self._answer = None
-        self._publishers: dict = {}
+        self._result = LatchedPublisher(node, SegmentationResult, "result", _HANDOVER, lossless=True)
+        self._passing = EventPublisher(node, SegmentationResult, "result")
+        self._publishers: dict[str, LatchedPublisher] = {}
+        self._scene_diffs = PlanningSceneDiffs()
 
     def open(self):
         """Creates the topics of answers."""
-        self._answer = self._node.create_publisher(String, "answer", LATCHED)
-        topics = _TOPICS if Detection3DArray is None else {**_TOPICS, "detections": Detection3DArray}
-        self._publishers = {topic: self._node.create_publisher(kind, topic, LATCHED) for topic, kind in topics.items()}
+        optional = {"detections": Detection3DArray, "planning_scene": PlanningScene}
+        topics = {**_TOPICS, **{topic: kind for topic, kind in optional.items() if kind is not None}}
+        self._publishers = {topic: LatchedPublisher(self._node, kind, topic) for topic, kind in topics.items()}
 
     def close(self):
         """Removes the topics of answers, and all that a late subscriber could take for news."""
-        for publisher in [self._answer, *self._publishers.values()]:
-            if publisher is not None:
-                publisher.wait_for_all_acked(_DELIVERY)
-                self._node.destroy_publisher(publisher)
-        self._answer, self._publishers = None, {}
-        self._result.wait_for_all_acked(_HANDOVER)
-        self._node.destroy_publisher(self._result)
-        self._result = self._node.create_publisher(SegmentationResult, "result", LATCHED)
-        self._result_is_new = True
+        if (removal := self._scene_diffs.next(None)) is not None:
+            self._publishers["planning_scene"].publish(removal)
+        for publisher in self._publishers.values():
+            publisher.close()
+        self._publishers = {}
+        self._result.clear()
 
-    def overlay_wanted(self) -> bool:
-        """Whether somebody subscribes to the overlay, which is drawn for nobody else."""
-        return "overlay" in self._publishers and self._publishers["overlay"].get_subscription_count() > 0
+    def is_wanted(self, topic: str) -> bool:
+        """Whether somebody subscribes to "overlay" or "scene_points", which are made for nobody else."""
+        return topic in self._publishers and self._publishers[topic].is_subscribed()
 
     def publish(self, reply: Reply):
-        """Publishes what the reply has; `result` comes last, so that the rest is there when it is acted upon."""
+        """Publishes what the reply has and withdraws what belongs to an earlier one.
+
+        `result` comes last, so that the rest is there when it is acted upon.
+        """
+        if reply.result.status in _PASSING:
+            return self._passing.publish(reply.result)
         for topic, publisher in self._publishers.items():
             message = getattr(reply, topic)
-            if message is not None:
+            if topic == "planning_scene":
+                self._publish_scene(publisher, message)
+            elif message is None:
+                publisher.clear()
+            else:
                 publisher.publish(message)
-        if reply.mask is not None and self._answer is not None:
-            self._answer.publish(String(data=reply.result.answer))
-        self._result.wait_for_all_acked(_DELIVERY)
         self._result.publish(reply.result)
-        if self._result_is_new:
-            self._result_is_new = False
-            self._result.wait_for_all_acked(_HANDOVER)
+
+    def _publish_scene(self, publisher: LatchedPublisher, message):
+        # A difference to the scene before: where there is none, the last one still holds.
+        if (difference := self._scene_diffs.next(message)) is not None:
+            publisher.publish(difference)
+
+    def forget_passing(self):
+        """To be called once a second: late subscribers get no old cancellations and rejections."""
+        self._passing.forget_old()

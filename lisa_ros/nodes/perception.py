@@ -6,7 +6,6 @@ Wiring only; topics, rules and parameters are in docs/node.md.
 import sys
 import traceback
 from collections.abc import Callable
-from functools import wraps
 
 from rclpy.clock import Clock, ClockType, JumpThreshold
 from rclpy.duration import Duration
@@ -17,49 +16,30 @@ from std_msgs.msg import String
 from std_srvs.srv import Trigger
 
 from lisa_ros.errors import LisaError
-from lisa_ros.nodes.configuring import load_before_configure
 from lisa_ros.nodes.desk import QueryDesk
 from lisa_ros.nodes.finder import ImageFinder
 from lisa_ros.nodes.frame_buffer import SECOND, FrameBuffer
 from lisa_ros.nodes.health import Health
 from lisa_ros.nodes.inputs import Inputs
-from lisa_ros.nodes.loader import Loader, load_lisa
 from lisa_ros.nodes.mailbox import Mailbox
+from lisa_ros.nodes.model_manager import ModelManager, load_lisa
 from lisa_ros.nodes.monitor import Monitor
 from lisa_ros.nodes.outputs import Outputs
 from lisa_ros.nodes.parameters import Parameters
 from lisa_ros.nodes.qos_watch import QosWatch
-from lisa_ros.nodes.queries import TOPIC
+from lisa_ros.nodes.queries import TOPIC, Query
 from lisa_ros.nodes.running import run
 from lisa_ros.nodes.segment_action import SegmentAction
-from lisa_ros.nodes.session import Session
+from lisa_ros.nodes.submit_service import SubmitService
 from lisa_ros.nodes.throttle import ThrottledLog
 from lisa_ros.nodes.transforms import CameraPoses
-from lisa_ros.nodes.worker import Worker
+from lisa_ros.nodes.transitions import logged_transition, prepare_transitions
 
 # Deeper than a person types, because what overflows here would end without a result.
 _QUERY_QOS = QoSProfile(depth=500)
 _RELEASE_TIME = 10.0  # s for a query that runs to notice that it is cancelled
 _END_TIME = 3.0  # s for the same at the end; launch sends SIGTERM 5 s after SIGINT, and says so as an error
-_SUCCESS, _FAILURE, _ERROR = (
-    TransitionCallbackReturn.SUCCESS,
-    TransitionCallbackReturn.FAILURE,
-    TransitionCallbackReturn.ERROR,
-)
-
-
-def _logged(transition):
-    """rclpy turns an exception of a transition into ERROR without a word."""
-
-    @wraps(transition)
-    def call(self, state):
-        try:
-            return transition(self, state)
-        except Exception:  # noqa: BLE001 - the state machine's error processing takes over
-            self.get_logger().error(f"{transition.__name__} failed\n{traceback.format_exc()}")
-            return _ERROR
-
-    return call
+_SUCCESS, _FAILURE = TransitionCallbackReturn.SUCCESS, TransitionCallbackReturn.FAILURE
 
 
 class Perception(LifecycleNode):
@@ -74,10 +54,8 @@ class Perception(LifecycleNode):
         self.inputs: Inputs | None = None  # while active
         self._warn = ThrottledLog(lambda text: self.get_logger().warning(text))
         self._mailbox = Mailbox(self)
-        self._worker = Worker("model")
-        self._session = Session(engine_factory)
-        self._loader = Loader(self._worker, self._session)
-        self._settings = Parameters(self, loaded=lambda: self._loader.wanted)
+        self._model = ModelManager(engine_factory)
+        self._settings = Parameters(self, loaded=lambda: self._model.wanted)
         settings = self._settings.current()
         self.buffer = FrameBuffer(settings.buffer_size, lambda: round(self._settings.current().sync_tolerance * SECOND))
         self.health = Health()
@@ -87,7 +65,9 @@ class Perception(LifecycleNode):
         self._desk = self._create_desk()
         self._monitor = Monitor(self, self._settings, self.buffer, self.health, self._poses, self._watch)
         self._create_interface()
-        load_before_configure(self, self._loaded)
+        prepare_transitions(
+            self, {"configure": self._loaded, "cleanup": self._cleanup_begun, "shutdown": self._shutdown_begun}
+        )
         self._starts_itself = settings.autostart
         if self._starts_itself:
             self._load().add_done_callback(lambda _: self._mailbox.post(self._autostart))
@@ -101,8 +81,7 @@ class Perception(LifecycleNode):
         """Ends the rest; False where the model is busy with something that cannot be interrupted."""
         self._deactivate()
         self._outputs.close()
-        self._worker.submit(self._session.unload)
-        return self._worker.close(_END_TIME)
+        return self._model.shutdown(_END_TIME)
 
     def _create_desk(self) -> QueryDesk:
         return QueryDesk(
@@ -111,10 +90,9 @@ class Perception(LifecycleNode):
             post=self._mailbox.post,
             publish=self._outputs.publish,
             find_pose=self._poses.find,
-            overlay_wanted=self._outputs.overlay_wanted,
+            is_wanted=self._outputs.is_wanted,
             finder=ImageFinder(self.buffer, self._now, self._has_publisher),
-            worker=self._worker,
-            session=self._session,
+            model=self._model,
             health=self.health,
             logger=self.get_logger(),
         )
@@ -122,12 +100,13 @@ class Perception(LifecycleNode):
     def _create_interface(self):
         events = self._watch.events(self.resolve_topic_name("query"), _QUERY_QOS)
         self.create_subscription(String, "query", self._on_query, _QUERY_QOS, event_callbacks=events)
-        self._action = SegmentAction(self, self._desk)
+        self._action = SegmentAction(self, self._desk, self._prepare)
+        SubmitService(self, self._desk, self._prepare)
         self.create_service(Trigger, "cancel", self._on_cancel)
         self.create_service(Trigger, "forget", self._on_forget)
         # Waiting times are real ones, also where /clock stands still.
         steady = Clock(clock_type=ClockType.STEADY_TIME)
-        self.create_timer(0.1, self._desk.tick, clock=steady)
+        self.create_timer(0.1, self._on_tick, clock=steady)
         self.create_timer(1.0, self._on_second, clock=steady)
         threshold = JumpThreshold(min_forward=None, min_backward=Duration(nanoseconds=-1), on_clock_change=True)
         self._jumps = self.get_clock().create_jump_callback(
@@ -144,31 +123,59 @@ class Perception(LifecycleNode):
 
     def _load(self):
         settings = self._settings.current()
-        if not self._loader.wanted:
+        if not self._model.wanted:
             self.get_logger().info(f"loading {settings.model!r} in {settings.precision} on {settings.device}")
-        return self._loader.load(settings)
+        return self._model.load(settings)
 
-    def _loaded(self) -> Future:
+    def _loaded(self) -> Future | None:
         """For a configure from outside: whoever sends it leads from now on."""
+        if self.state != "unconfigured":
+            return None
         self._starts_itself = False
+        return self._in_executor(self._load())
+
+    def _cleanup_begun(self) -> Future | None:
+        return self._released() if self.state == "inactive" else None
+
+    def _shutdown_begun(self) -> Future | None:
+        self._desk.active = False
+        self._desk.cancel_all("the node shuts down")
+        return self._released()
+
+    def _released(self) -> Future | None:
+        """For a transition from outside: a query that was cancelled may take a moment to notice."""
+        if not self._model.wanted:
+            return None
+        self._desk.forget()
+        released = self._model.release(_RELEASE_TIME)
+        released.add_done_callback(self._on_released)
+        return self._in_executor(released)
+
+    def _in_executor(self, done) -> Future:
+        """A future to await, from one that another thread ends."""
         future = Future()
-        self._load().add_done_callback(lambda _: self._mailbox.post(lambda: future.set_result(None)))
+        done.add_done_callback(lambda _: self._mailbox.post(lambda: future.set_result(None)))
         return future
+
+    def _on_released(self, released):
+        error = released.exception()
+        if error is not None:
+            self.get_logger().warning(str(error))
 
     def _autostart(self):
         if not self._starts_itself:
             return
         # The weights are there, so both transitions are quick and the node answered all the while.
-        if self.state == "unconfigured" and self._loader.wanted:
+        if self.state == "unconfigured" and self._model.wanted:
             self.trigger_configure()
         if self.state == "inactive":
             self.trigger_activate()
 
-    @_logged
+    @logged_transition
     def on_configure(self, state) -> TransitionCallbackReturn:
         """Loads the weights; FAILURE, with the reason in the log, where that cannot be done."""
         try:
-            self._load().result()
+            self._load().result(timeout=0)  # it has been waited for, in vain where it took too long
         except Exception as error:  # noqa: BLE001 - whatever a checkpoint does, the node stays and says so
             self.get_logger().error(f"cannot load the model: {error}")
             if not isinstance(error, LisaError):
@@ -178,7 +185,7 @@ class Perception(LifecycleNode):
         self._outputs.open()
         return self._enter("inactive")
 
-    @_logged
+    @logged_transition
     def on_activate(self, state) -> TransitionCallbackReturn:
         """Subscribes to the camera and takes queries."""
         settings = self._settings.current()
@@ -187,20 +194,20 @@ class Perception(LifecycleNode):
         self._desk.active = True
         return self._enter("active")
 
-    @_logged
+    @logged_transition
     def on_deactivate(self, state) -> TransitionCallbackReturn:
         """Ends all queries as CANCELLED, leaves the camera, keeps the weights."""
         self._desk.cancel_all("the node was deactivated")
         self._deactivate()
         return self._enter("inactive")
 
-    @_logged
+    @logged_transition
     def on_cleanup(self, state) -> TransitionCallbackReturn:
         """Frees the weights and withdraws the latched answers."""
         self._release()
         return self._enter("unconfigured")
 
-    @_logged
+    @logged_transition
     def on_shutdown(self, state) -> TransitionCallbackReturn:
         """Ends all queries as CANCELLED and frees the weights."""
         self._desk.cancel_all("the node shuts down")
@@ -208,7 +215,7 @@ class Perception(LifecycleNode):
         self._release()
         return self._enter("finalized")
 
-    @_logged
+    @logged_transition
     def on_error(self, state) -> TransitionCallbackReturn:
         """Back to the start after a transition failed halfway."""
         self._desk.cancel_all("the node had an error in a transition")
@@ -237,14 +244,19 @@ class Perception(LifecycleNode):
         self._outputs.close()
 
     def _unload(self):
-        if not self._loader.unload(_RELEASE_TIME):
-            self.get_logger().warning(f"the model is still busy after {_RELEASE_TIME:g} s; it is freed when it lets go")
+        if self._model.wanted:  # without a service call that has waited for it
+            self._model.release(_RELEASE_TIME).add_done_callback(self._on_released)
         self.health.memory = {}
 
     # -- callbacks
 
     def _on_query(self, message: String):
         self._desk.accept(self._desk.new_query(message.data, TOPIC, self._settings.current().with_cloud))
+
+    def _prepare(self, query: Query):
+        """A query's own target_frame may need TF where the parameter does not."""
+        if self._desk.active and query.with_cloud:
+            self._poses.open(query.settings)
 
     def _on_cancel(self, request, response):
         count = self._desk.cancel_all("cancelled by the service")
@@ -255,9 +267,14 @@ class Perception(LifecycleNode):
         response.success, response.message = True, f"{self._desk.forget()} conversations forgotten"
         return response
 
+    def _on_tick(self):
+        self._model.check()
+        self._desk.tick()
+
     def _on_second(self):
         if self.state == "active":
             self._poses.open(self._settings.current())  # target_frame may have been set meanwhile
+        self._outputs.forget_passing()
         self._monitor.report()
 
     def _on_time_jump(self):

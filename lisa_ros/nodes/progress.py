@@ -21,6 +21,7 @@ def reporter(query: Query, post: Callable):
 
     def report(stage: int, text: str, masks: int):
         now = query.alive = time.perf_counter()
+        query.stage = stage
         if stage == last["stage"] == Segment.Feedback.GENERATING and now - last["time"] < _TEXT_PERIOD:
             return
         last["stage"], last["time"] = stage, now
@@ -30,11 +31,14 @@ def reporter(query: Query, post: Callable):
 
 
 def silence_of(query: Query) -> str:
-    """What to say of a model that has worked on a query for too long without a sign of life; "" where all is well."""
+    """What to say of a model that has worked on a query for too long without a sign of life; "" where all is well.
+
+    The cloud stage has a limit of its own, and a process that can be replaced.
+    """
     silence, limit = time.perf_counter() - query.alive, query.settings.model_timeout
-    if not 0 < limit < silence:
+    if query.stage == Segment.Feedback.CLOUD or not 0 < limit < silence:
         return ""
     return (
-        f"the model has given no sign of life for {silence:.0f} s (model_timeout is {limit:g} s); restart the node "
-        "if it does not come back"
+        f"the model has given no sign of life for {silence:.0f} s (model_timeout is {limit:g} s); if it does not come "
+        "back, load it anew by the transitions deactivate, cleanup, configure, activate"
     )

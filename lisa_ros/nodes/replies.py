@@ -9,10 +9,11 @@ import numpy as np
 from builtin_interfaces.msg import Time
 from geometry_msgs.msg import PoseStamped
 from sensor_msgs.msg import Image, PointCloud2
-from std_msgs.msg import Header
+from std_msgs.msg import Header, String
 from visualization_msgs.msg import MarkerArray
 
 from lisa_ros.msg import SegmentationResult
+from lisa_ros.nodes.clouds import Clouds
 from lisa_ros.nodes.detections import detection_array
 from lisa_ros.nodes.frame_buffer import SECOND, Bundle
 from lisa_ros.nodes.markers import marker_array
@@ -22,8 +23,10 @@ from lisa_ros.nodes.messages import (
     empty_cloud,
     image_message,
     stage_messages,
+    support_message,
     target_message,
 )
+from lisa_ros.nodes.planning_scene import planning_scene
 from lisa_ros.nodes.queries import Query
 from lisa_ros.nodes.session import Answer
 from lisa_ros.visualization import draw_overlay
@@ -31,14 +34,16 @@ from lisa_ros.visualization import draw_overlay
 
 @dataclass(frozen=True)
 class Reply:
-    """The messages of one answer; all but `result` are None where the query got none.
+    """The messages of one answer; all but `result` and `markers` are None where the query got none.
 
-    box: None where nothing was located.
-
-    detections: None where vision_msgs is not installed. overlay: None where nobody looks.
+    box: None where nothing was located. markers: without an answer those that remove the ones before.
+    scene_points: None where they were not asked for or nothing was located; an empty cloud would say "no obstacles".
+    overlay: None where nobody looks. detections: None where vision_msgs is not installed. planning_scene: all objects
+    of the answer; None where the parameter is not set or nothing was located.
     """
 
     result: SegmentationResult
+    answer: String | None = None
     mask: Image | None = None
     points: PointCloud2 | None = None
     scene_points: PointCloud2 | None = None
@@ -46,6 +51,7 @@ class Reply:
     markers: MarkerArray | None = None
     overlay: Image | None = None
     detections: object = None
+    planning_scene: object = None
 
 
 def time_message(nanoseconds: int) -> Time:
@@ -55,7 +61,8 @@ def time_message(nanoseconds: int) -> Time:
 
 def refusal(query: Query, status: int, message: str, provenance: str = "") -> Reply:
     """A result without an answer."""
-    return Reply(_result(query, status, message, provenance))
+    markers = None if query.bundle is None else marker_array(image_header(query.bundle), [])
+    return Reply(_result(query, status, message, provenance), markers=markers)
 
 
 def reply(query: Query, answer: Answer, provenance: str) -> Reply:
@@ -70,26 +77,49 @@ def reply(query: Query, answer: Answer, provenance: str) -> Reply:
     message = _result(query, answer.status, answer.message, provenance)
     message.answer, message.truncated = answer.result.answer, answer.result.truncated
     message.targets = [
-        target_message(header, *pair, located) for pair in zip(answer.result.targets, reports, strict=True)
+        target_message(header, *pair, located, query.region)
+        for pair in zip(answer.result.targets, reports, strict=True)
     ]
+    support = _support(located, clouds)
+    if support is not None:
+        message.has_support, message.support = True, support
     message.stages = stage_messages(answer.seconds)
     union = answer.result.union_mask
     if union is not None:
         message.mask = image_message(header, union)
     return Reply(
         result=message,
+        answer=String(data=message.answer),
         mask=image_message(header, np.zeros(answer.image.shape[:2], bool)) if union is None else message.mask,
-        points=cloud_message(located, clouds.targets.points, clouds.targets.colors)
-        if clouds
-        else empty_cloud(located),
-        scene_points=cloud_message(located, clouds.targets.scene_points, clouds.targets.scene_colors)
-        if clouds
-        else empty_cloud(located),
+        points=_points(located, clouds),
+        scene_points=_scene_points(located, clouds),
         box=_largest_box(located, reports),
-        markers=marker_array(located, message.targets),
+        markers=marker_array(located, message.targets, support),
         overlay=image_message(header, draw_overlay(answer.image, answer.result)) if query.wants_overlay else None,
         detections=detection_array(located, message.targets),
+        planning_scene=planning_scene(located, query.query_id, message.targets, support)
+        if clouds and query.settings.planning_scene
+        else None,
     )
+
+
+def _points(header: Header, clouds: Clouds | None) -> PointCloud2:
+    if clouds is None:
+        return empty_cloud(header)
+    return cloud_message(header, clouds.targets.points, clouds.targets.colors, clouds.targets.point_targets)
+
+
+def _scene_points(header: Header, clouds: Clouds | None) -> PointCloud2 | None:
+    if clouds is None or clouds.targets.scene_points is None:
+        return None
+    return cloud_message(header, clouds.targets.scene_points, clouds.targets.scene_colors)
+
+
+def _support(header: Header, clouds: Clouds | None) -> PoseStamped | None:
+    if clouds is None or clouds.targets.support is None:
+        return None
+    centers = [report.box_center for report in clouds.reports if report is not None]
+    return support_message(header, clouds.targets.support, np.mean(centers, axis=0))
 
 
 def image_header(bundle: Bundle) -> Header:

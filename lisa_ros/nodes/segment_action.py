@@ -1,5 +1,7 @@
 """The action `segment`: a goal is a query with feedback, a way to cancel it, and a result of its own."""
 
+from collections.abc import Callable
+
 from rclpy.action import ActionServer, CancelResponse, GoalResponse
 from rclpy.node import Node
 from rclpy.qos import QoSProfile
@@ -8,8 +10,8 @@ from rclpy.task import Future
 from lisa_ros.action import Segment
 from lisa_ros.msg import SegmentationResult
 from lisa_ros.nodes.desk import QueryDesk
-from lisa_ros.nodes.frame_buffer import SECOND
 from lisa_ros.nodes.queries import ACTION, Query
+from lisa_ros.nodes.query_options import apply_options
 
 # The default keeps 10 requests; of a burst, all before would get no answer at all.
 _SERVICES_QOS = QoSProfile(depth=500)
@@ -22,10 +24,13 @@ _SUCCEEDED = (
 
 
 class SegmentAction:
-    """Goals are rejected where the desk has no room for them; one that is accepted gets exactly one result."""
+    """Goals are rejected where the desk has no room for them; one that is accepted gets exactly one result.
 
-    def __init__(self, node: Node, desk: QueryDesk):
-        self._desk = desk
+    prepare(query) is called before an accepted one is taken in.
+    """
+
+    def __init__(self, node: Node, desk: QueryDesk, prepare: Callable[[Query], None]):
+        self._desk, self._prepare = desk, prepare
         self._goals: dict[bytes, tuple[Query, Future]] = {}
         self._server = ActionServer(
             node,
@@ -45,13 +50,12 @@ class SegmentAction:
         self._server.destroy()
 
     def _query(self, goal: Segment.Goal) -> Query:
-        stamp = goal.image_stamp.sec * SECOND + goal.image_stamp.nanosec
         query = self._desk.new_query(goal.query, ACTION, goal.with_cloud)
-        query.conversation_id, query.image_stamp = goal.conversation_id, stamp
+        apply_options(query, goal)
         return query
 
     def _on_goal(self, goal: Segment.Goal) -> GoalResponse:
-        # Bad words are accepted and then answered with a reason, which a rejection cannot carry.
+        # Bad words and options are accepted and then answered with a reason, which a rejection cannot carry.
         return GoalResponse.REJECT if self._desk.turn_away(self._query(goal)) else GoalResponse.ACCEPT
 
     def _on_accepted(self, handle):
@@ -63,6 +67,7 @@ class SegmentAction:
         query.on_progress, query.on_done = publish_progress, future.set_result
         self._goals[_key(handle)] = query, future
         handle.execute()
+        self._prepare(query)
         self._desk.accept(query)
 
     def _on_cancel(self, handle) -> CancelResponse:

@@ -13,12 +13,13 @@ from typing import Any
 import numpy as np
 
 from lisa_ros.action import Segment
-from lisa_ros.errors import NoDepthError, NoTransformError, QueryCancelled
+from lisa_ros.errors import InvalidImageError, InvalidRegionError, NoDepthError, NoTransformError, QueryCancelled
 from lisa_ros.image_messages import to_rgb
 from lisa_ros.msg import SegmentationResult as Result
 from lisa_ros.nodes.cloud_process import CloudProcess
 from lisa_ros.nodes.clouds import Clouds, cloud_job
 from lisa_ros.nodes.queries import Query
+from lisa_ros.nodes.regions import Region
 from lisa_ros.nodes.settings import Settings
 from lisa_ros.types import Finished, MaskReady, SegmentationResult, TextDelta
 
@@ -47,7 +48,7 @@ class Session:
         self._engine: Any = None
         self._clouds = CloudProcess()
         self._conversations: dict[str, Any] = {}
-        self._cached: tuple[Any, Any] | None = None  # image message, encoded frame
+        self._cached: tuple[Any, Region | None, Any] | None = None  # image message, region, encoded frame
 
     def load(self, settings: Settings):
         """Loads the weights. Raises CheckpointError."""
@@ -63,6 +64,10 @@ class Session:
         torch = sys.modules.get("torch")  # not loaded where the engine needs none
         if torch is not None and torch.cuda.is_available():
             torch.cuda.empty_cache()
+
+    def stop_clouds(self):
+        """Ends the process that makes clouds, for good; may be called by any thread."""
+        self._clouds.stop()
 
     def keep_conversations(self, ids: frozenset[str]):
         """Forgets all conversations but these."""
@@ -87,10 +92,13 @@ class Session:
         image = _timed(seconds, "convert", lambda: to_rgb(query.bundle.image))
         stop_if_cancelled(query)
         progress(Feedback.ENCODING, "", 0)
-        frame = _timed(seconds, "encode", lambda: self._encode(query.bundle.image, image))
+        view = image if query.region is None else query.region.crop(image)
+        frame = _timed(seconds, "encode", lambda: self._encode(query.bundle.image, query.region, view))
         stop_if_cancelled(query)
         progress(Feedback.GENERATING, "", 0)
         result = self._ask(query, frame, progress)
+        if query.region is not None:
+            result = query.region.enlarge(result, image.shape[:2])
         seconds.update({stage: value for stage, value in result.seconds.items() if stage not in ("encode", "total")})
         answer = Answer(Result.OK, "", image, result, seconds=seconds)
         if not any(target.mask.any() for target in result.targets):
@@ -102,12 +110,17 @@ class Session:
         seconds["total"] = time.perf_counter() - query.accepted
         return answer
 
-    def _encode(self, message, image: np.ndarray):
+    def _encode(self, message, region: Region | None, image: np.ndarray):
         # Many questions about one image share its features; the message object is the image's identity.
-        if self._cached is None or self._cached[0] is not message:
+        if self._cached is None or self._cached[0] is not message or self._cached[1] != region:
             self._cached = None  # free the old features before the new ones need the memory
-            self._cached = (message, self._engine.encode(image))
-        return self._cached[1]
+            try:
+                self._cached = (message, region, self._engine.encode(image))
+            except InvalidImageError as error:
+                if region is None:
+                    raise
+                raise InvalidRegionError(f"region {region} cannot be asked about: {error}") from error
+        return self._cached[2]
 
     def _ask(self, query: Query, frame, progress: Progress) -> SegmentationResult:
         if query.settings.mode == "mask" and not query.conversation_id:
@@ -122,7 +135,9 @@ class Session:
     def _add_clouds(self, query: Query, answer: Answer):
         try:
             job, frame_id = cloud_job(query, answer.image, answer.result)
-            answer.clouds = replace(self._clouds.compute(job, query.cancel.is_set), frame_id=frame_id)
+            answer.clouds = replace(
+                self._clouds.compute(job, query.cancel.is_set, query.settings.cloud_timeout), frame_id=frame_id
+            )
             answer.message = "; ".join(answer.clouds.notes)
         except NoDepthError as error:
             answer.status, answer.message = Result.NO_DEPTH, str(error)

@@ -3,6 +3,7 @@
 No rclpy; `parameters.py` declares them to ROS.
 """
 
+import importlib.util
 import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, fields
@@ -83,6 +84,12 @@ class Settings:
         "Without a target_frame it has no effect",
     )
 
+    up: tuple[float, ...] = _setting(
+        (),
+        "Direction against gravity in the image's optical frame, x y z of any length: what stands on a plane stands "
+        "upright on it; empty: the z axis of target_frame, unless that is an optical frame too, else unknown",
+    )
+
     mode: str = _setting(
         "chat",
         "chat: answer in words with masks; mask: one mask in a single pass, without words",
@@ -96,6 +103,18 @@ class Settings:
         low=0.0,
         high=3600.0,
     )
+    cloud_timeout: float = _setting(
+        30.0,
+        "How long, in s, the making of clouds may take before its process is replaced and the query ends as NO_DEPTH",
+        low=1.0,
+        high=3600.0,
+    )
+    load_timeout: float = _setting(
+        900.0,
+        "How long, in s, loading may take (a download included) before `configure` fails; 0: for ever",
+        low=0.0,
+        high=86400.0,
+    )
     max_query_length: int = _setting(
         2000, "Longest query, in characters; the model takes no more than 2000", low=1, high=2000
     )
@@ -106,6 +125,10 @@ class Settings:
     standing_query: str = _setting("", "Asked about every newest image while nothing else is asked; empty: none")
     with_cloud: bool = _setting(
         True, "Whether queries from the topic and the standing query get clouds and boxes; a goal says so itself"
+    )
+    planning_scene: bool = _setting(
+        False,
+        "Whether boxes and support are published as a diff of MoveIt's planning scene; needs the package moveit_msgs",
     )
     cloud: CloudOptions = field(default_factory=CloudOptions)
 
@@ -121,6 +144,12 @@ class Settings:
             )
         if self.camera_pose:
             _check_pose(self.camera_pose)
+        if self.up:
+            _check_direction(self.up)
+        if self.planning_scene and importlib.util.find_spec("moveit_msgs") is None:
+            raise ConfigurationError(
+                "planning_scene is true, but the package moveit_msgs is not installed: install ros-DISTRO-moveit-msgs"
+            )
 
     @classmethod
     def from_values(cls, values: Mapping[str, Any]) -> "Settings":
@@ -129,10 +158,12 @@ class Settings:
             name.removeprefix(CLOUD_PREFIX): value for name, value in values.items() if name.startswith(CLOUD_PREFIX)
         }
         plain = {name: value for name, value in values.items() if not name.startswith(CLOUD_PREFIX)}
-        pose = plain.pop("camera_pose", ())
-        if not isinstance(pose, Iterable) or isinstance(pose, str):
-            raise ConfigurationError(f"camera_pose={pose!r} must be an array: empty, or x y z qx qy qz qw")
-        return cls(**plain, camera_pose=tuple(pose), cloud=CloudOptions(**cloud))
+        for name, content in (("camera_pose", "x y z qx qy qz qw"), ("up", "x y z")):
+            array = plain.get(name, ())
+            if not isinstance(array, Iterable) or isinstance(array, str):
+                raise ConfigurationError(f"{name}={array!r} must be an array: empty, or {content}")
+            plain[name] = tuple(array)
+        return cls(**plain, cloud=CloudOptions(**cloud))
 
 
 @dataclass(frozen=True)
@@ -168,3 +199,10 @@ def _check_pose(pose: tuple[float, ...]):
     norm = math.hypot(*pose[3:])
     if abs(norm - 1) > 1e-3:
         raise ConfigurationError(f"camera_pose's quaternion has length {norm:.4f}; it must be 1")
+
+
+def _check_direction(direction: tuple[float, ...]):
+    if len(direction) != 3 or not all(isinstance(value, (int, float)) and math.isfinite(value) for value in direction):
+        raise ConfigurationError(f"up={list(direction)} must be three finite numbers: x y z")
+    if math.hypot(*direction) < 1e-6:
+        raise ConfigurationError(f"up={list(direction)} has no direction: it must not be zero")

@@ -103,6 +103,7 @@ def test_two_hundred_goals_at_once_are_each_rejected_or_answered(robot):
     for text in texts:
         [result] = robot.results_of(text)
         assert text in accepted or (result.status == Result.REJECTED and "queue_size" in result.message)
+    robot.diagnosed("queries last rejection", lambda reason: "queue_size" in reason)
 
 
 def test_topic_and_goals_mixed_with_bad_ones_get_one_result_each(robot):

@@ -86,6 +86,18 @@ def test_a_thing_before_a_wall_alone_has_no_support_but_an_upright_box_where_gra
     assert known.extents[2] == pytest.approx(0.2, abs=0.004)
 
 
+def test_a_plane_that_the_camera_looks_straight_at_is_told_by_gravity_alone():
+    world = World(eye=(0.0, -0.01, 0.8))
+    world.floor()
+    thing = world.box((0.0, 0.0, 0.03), (0.15, 0.07, 0.06), 0.3)
+    unknown = report_of(world, thing)
+    assert unknown.support is None
+    assert any(warning.startswith("no_support: the camera looks straight at") for warning in unknown.warnings)
+    known = report_of(world, thing, up=world.up)
+    assert_stands_at(known, 0.0)
+    np.testing.assert_allclose(known.extents, (0.15, 0.07, 0.06), atol=0.006)
+
+
 def test_nothing_around_it_is_no_support():
     world = World()
     thing = world.ball((0, 0, 0), 0.05)

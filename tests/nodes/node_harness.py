@@ -14,6 +14,7 @@ from geometry_msgs.msg import PoseStamped
 from lifecycle_msgs.srv import ChangeState, GetState
 from lisa_ros.action import Segment
 from lisa_ros.msg import SegmentationResult
+from lisa_ros.srv import SubmitQuery
 from rcl_interfaces.srv import GetParameters, SetParameters
 from rclpy.action import ActionClient
 from rclpy.executors import SingleThreadedExecutor
@@ -114,8 +115,9 @@ class Robot(Node):
             "markers": MarkerArray,
             "answer": String,
         }
-        for topic, kind in kinds.items():
-            self.create_subscription(kind, topic, self.seen[topic].append, LATCHED)
+        self._kinds, self._listeners = kinds, {}
+        for topic in kinds:
+            self.listen(topic)
         self.create_subscription(DiagnosticArray, "/diagnostics", self._on_diagnostics, 10)
         self._streaming = None
         self._named_clients = {}
@@ -123,6 +125,14 @@ class Robot(Node):
     def _on_diagnostics(self, message):
         if message.status[0].name.startswith(self.get_namespace() + "/"):
             self.seen["diagnostics"].append(message.status[0])
+
+    def listen(self, topic):
+        """Subscribes to a topic, which all are from the start."""
+        listener = self.create_subscription(self._kinds[topic], topic, self.seen[topic].append, LATCHED)
+        self._listeners[topic] = listener
+
+    def stop_listening(self, topic):
+        self.destroy_subscription(self._listeners.pop(topic))
 
     # -- time
 
@@ -231,11 +241,14 @@ class Robot(Node):
         return response.status, response.result.result
 
     def call(self, kind, name, request, timeout=20.0):
+        return self.wait(self._client(kind, name, timeout).call_async(request), timeout)
+
+    def _client(self, kind, name, timeout=20.0):
         if name not in self._named_clients:
             self._named_clients[name] = self.create_client(kind, name)
         client = self._named_clients[name]
         assert self.until(client.service_is_ready, timeout), f"no service {name}"
-        return self.wait(client.call_async(request), timeout)
+        return client
 
     def look_up(self, kind, name, request):
         """As `call`, for services that change nothing: while both ends discover each other an answer can get lost."""
@@ -246,13 +259,27 @@ class Robot(Node):
                 continue
         return self.call(kind, name, request)
 
+    def submit(self, text, **options):
+        """The response of the service `submit`."""
+        return self.call(SubmitQuery, "submit", SubmitQuery.Request(query=text, **{"with_cloud": True, **options}))
+
+    def result_with(self, query_id, timeout=20.0):
+        """The one result with an id."""
+        assert self.until(lambda: any(result.query_id == query_id for result in self.results), timeout)
+        return next(result for result in self.results if result.query_id == query_id)
+
     def trigger(self, name):
         return self.call(Trigger, name, Trigger.Request())
 
     def transition(self, label, timeout=15.0):
+        return self.wait(self.begin_transition(label), timeout).success
+
+    def begin_transition(self, label):
+        """Future of a ChangeState.Response."""
+        client = self._client(ChangeState, "perception/change_state")
         request = ChangeState.Request()
         request.transition.id = TRANSITIONS[label]
-        return self.call(ChangeState, "perception/change_state", request, timeout).success
+        return client.call_async(request)
 
     def state(self):
         return self.look_up(GetState, "perception/get_state", GetState.Request()).current_state.label

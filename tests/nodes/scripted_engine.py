@@ -1,9 +1,9 @@
 """A stand-in for the model, with its interface and none of its weights: finds colours and does what the words tell it.
 
 Words of a query: red, green, blue (a mask each, absent where the image has none of it); "sleep 1.5" (s, before the
-masks, stops when cancelled); "block 1.5" (s, deaf to cancelling); "talk 20" (so many words, before the masks); "oom",
-"crash", "refuse" (raise). Words of the model's name: "load=2" (s to load), "encode=0.5" (s to encode), "broken"
-(CheckpointError at load), "explode" (RuntimeError at load).
+masks, stops when cancelled); "block 1.5" (s, deaf to cancelling); "talk 20" (so many words, before the masks); "limit"
+(says max_new_tokens); "oom", "crash", "refuse" (raise). Words of the model's name: "load=2" (s to load), "encode=0.5"
+(s to encode), "broken" (CheckpointError at load), "explode" (RuntimeError at load).
 """
 
 import re
@@ -74,7 +74,7 @@ class ScriptedEngine:
     def stream(self, frame, text, *, max_new_tokens=None, cancelled=None):
         _misbehave(text)
         start = time.perf_counter()
-        answer = f"Frame {frame.number}: "
+        answer = f"Frame {frame.number}: " + (f"limit {max_new_tokens} " if "limit" in text else "")
         yield TextDelta(answer)
         _wait(_number("sleep ", text), cancelled)
         time.sleep(_number("block ", text))

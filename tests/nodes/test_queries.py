@@ -25,6 +25,49 @@ def test_newest_words_win_on_the_topic():
     assert board.start_next() is third
 
 
+def test_the_words_that_run_already_run_on():
+    board = QueryBoard()
+    first, again, third = query("the mug"), query("the mug"), query("the mug")
+    board.add(first)
+    board.start_next()
+    assert board.add(again) == [] and not first.cancel.is_set()
+    assert board.add(third) == [again], "one waits, about the newest image"
+    board.worker_is_free()
+    assert board.start_next() is third
+
+
+def test_words_about_another_image_are_another_question():
+    board = QueryBoard()
+    first = query("the mug")
+    board.add(first)
+    board.start_next()
+    assert board.add(query("the mug", image_stamp=5)) == [first]
+
+
+def test_however_fast_words_come_every_third_query_runs_to_its_end():
+    board, ended = QueryBoard(), 0
+    for number in range(30):
+        board.add(query(f"words {number}"))  # before each step of the worker, as from a topic at a high rate
+        if board.running is not None and number % 2:
+            ended += not board.running.cancel.is_set()
+            board.running.finished = True
+            board.worker_is_free()
+        board.start_next()
+    assert ended >= 4
+
+
+def test_newer_words_take_the_place_in_line_and_the_patience_of_those_they_replace():
+    board = QueryBoard()
+    running, spoken, goal = query("r", ACTION), query("mug", bundle=None, seen=1.0), query("g", ACTION)
+    board.add(running)
+    board.start_next()
+    board.add(spoken)
+    board.add(goal)
+    newer = query("fork", bundle=None)
+    assert board.add(newer) == [spoken] and board.pending == [newer, goal]
+    assert newer.waiting_since == spoken.waiting_since and newer.seen == 1.0
+
+
 def test_goals_wait_in_turn_and_are_not_superseded():
     board = QueryBoard()
     goals = [query(str(n), ACTION) for n in range(3)]

@@ -47,5 +47,5 @@ def test_every_topic_and_status_is_on_the_page():
     from lisa_ros.nodes.outputs import _TOPICS
 
     topics = {name.removeprefix("/lisa/") for name in ROW.findall(section("What it publishes"))}
-    assert topics == {*_TOPICS, "answer", "result", "detections", "/diagnostics"}
+    assert topics == {*_TOPICS, "answer", "result", "detections", "planning_scene", "/diagnostics"}
     assert ROW.findall(section("How a query ends")) == [name.upper() for name in STATUS_NAMES.values()]

@@ -59,7 +59,7 @@ def test_manifest_is_valid_and_gives_the_installed_version():
 
 def test_every_ros_package_in_use_is_a_dependency():
     dependencies = {dependency.name for dependency in MANIFEST.exec_depends}
-    interfaces = [*(ROOT / "msg").glob("*.msg"), *(ROOT / "action").glob("*.action")]
+    interfaces = [path for kind in ("msg", "srv", "action") for path in (ROOT / kind).iterdir()]
     fields = {name for path in interfaces for name in re.findall(r"^(\w+)/\w", path.read_text(), re.M)} - {"lisa_ros"}
     ros_names = {name for name in imported_packages(PACKAGE)
                  if name.endswith(("_msgs", "_interfaces", "_srvs", "_ros", "_bridge")) or name == "rclpy"}

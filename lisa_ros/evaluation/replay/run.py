@@ -130,7 +130,7 @@ def _node(process: graph.Process, bag: RgbdBag, log: Log) -> Iterator:
 
 def _offline(options, settings, scan, scorer, others) -> str:
     """Returns the model's provenance."""
-    from lisa_ros.nodes.loader import load_lisa
+    from lisa_ros.nodes.model_manager import load_lisa
 
     lisa = (options.load or load_lisa)(settings)
     run_offline(lisa, settings, scan, scorer, others)
