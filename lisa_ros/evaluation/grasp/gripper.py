@@ -44,10 +44,10 @@ class Approach:
 
 
 def plan(grasp: TopGrasp, gripper: Gripper) -> Approach:
-    """How the gripper carries out a grasp in the world (z up, table at z = 0), as wide open as it can be at most.
+    """How the gripper carries out a grasp in the world (z up, table at z = 0).
 
     The fingertips go to the grasp's position, but not so deep that the palm meets the top, and not into the table: the
-    position is moved along the approach only.
+    position is moved along the approach only. A width that the gripper does not have is tried wide open.
     """
     rotation = np.asarray(grasp.rotation, np.float64)
     down = rotation[:, 2]
