@@ -6,61 +6,57 @@ from rclpy.duration import Duration
 from rclpy.node import Node
 from rclpy.qos import DurabilityPolicy, HistoryPolicy, QoSProfile, ReliabilityPolicy
 
-LATCHED = QoSProfile(
-    history=HistoryPolicy.KEEP_LAST,
-    depth=1,
-    reliability=ReliabilityPolicy.RELIABLE,
-    durability=DurabilityPolicy.TRANSIENT_LOCAL,
-)
-# As durable, because a subscription that asks for latched messages hears no other publisher; deep enough for a burst.
-_EVENTS = QoSProfile(
-    history=HistoryPolicy.KEEP_LAST,
-    depth=500,
-    reliability=ReliabilityPolicy.RELIABLE,
-    durability=DurabilityPolicy.TRANSIENT_LOCAL,
-)
+_HANDOVER = 0.2  # s
 _DELIVERY = 0.05  # s for a message to arrive before the next one replaces it
 _POLL = 0.005  # s
 
 
 class LatchedPublisher:
-    """Reliable, transient local, depth 1: a late subscriber gets the last message.
-
-    lossless: each message gets a moment to arrive before the next one replaces it; without it a subscriber that is slow
-    gets the newest one.
+    """Reliable, transient local: a late subscriber gets the last messages, with a depth of 1 the last one.
 
     ROS has no way to take a latched message back, so `clear` replaces the DDS writer. Readers discover the new one
     within some hundredths of a second, for which its first message waits, `handover` s at most: only where a reader
     has died without a word is it waited to the end.
+
+    lossless: each message gets a moment to arrive before the next one replaces it; without it a subscriber that is slow
+    gets the newest one.
     """
 
-    def __init__(self, node: Node, kind: type, topic: str, handover: float = 0.2, lossless: bool = False):
+    def __init__(
+        self,
+        node: Node,
+        kind: type,
+        topic: str,
+        *,
+        depth: int = 1,
+        handover: float = _HANDOVER,
+        lossless: bool = False,
+    ):
         self._node, self._kind, self._topic = node, kind, topic
-        self._handover, self._lossless = handover, lossless
-        self._publisher = node.create_publisher(kind, topic, LATCHED)
+        self._depth, self._handover, self._lossless = depth, handover, lossless
+        self._publisher = self._create()
         self._readers_before = 0
-        self._holds_message = False
+        self._holds_messages = False
 
     def publish(self, message):
         """Publishes."""
-        if not self._holds_message:
+        if not self._holds_messages:
             self._await_readers()
         elif self._lossless:
             self._publisher.wait_for_all_acked(_duration(_DELIVERY))
         self._publisher.publish(message)
-        self._holds_message = True
+        self._holds_messages = True
 
     def clear(self):
-        """Withdraws the last message: late subscribers get nothing until the next one."""
-        if not self._holds_message:
+        """Withdraws what was published: late subscribers get nothing until the next message."""
+        if not self._holds_messages:
             return
         self._readers_before = self._publisher.get_subscription_count()
         self.close()
-        self._publisher = self._node.create_publisher(self._kind, self._topic, LATCHED)
-        self._holds_message = False
+        self._publisher, self._holds_messages = self._create(), False
 
     def close(self):
-        """Removes the publisher, after a last chance for its message to arrive."""
+        """Removes the publisher, after a last chance for its messages to arrive."""
         self._publisher.wait_for_all_acked(_duration(self._handover))
         self._node.destroy_publisher(self._publisher)
 
@@ -74,25 +70,37 @@ class LatchedPublisher:
             time.sleep(_POLL)
         self._readers_before = 0
 
+    def _create(self):
+        qos = QoSProfile(
+            history=HistoryPolicy.KEEP_LAST,
+            depth=self._depth,
+            reliability=ReliabilityPolicy.RELIABLE,
+            durability=DurabilityPolicy.TRANSIENT_LOCAL,
+        )
+        return self._node.create_publisher(self._kind, self._topic, qos)
 
-class EventPublisher:
-    """Each message reaches every subscriber that is there, and none that comes more than a second or two later."""
 
-    def __init__(self, node: Node, kind: type, topic: str):
-        self._node, self._kind, self._topic = node, kind, topic
-        self._publisher = self._create()
+class EventPublisher(LatchedPublisher):
+    """Each message reaches every subscriber that is there, and none that comes more than a second or two later.
+
+    It is transient local all the same, because a subscription that asks for latched messages hears no other publisher.
+    """
+
+    def __init__(self, node: Node, kind: type, topic: str, *, depth: int, handover: float = _HANDOVER):
+        super().__init__(node, kind, topic, depth=depth, handover=handover)
         self._successor = None
-        self._holds_messages = False
 
-    def publish(self, message):
-        """Publishes."""
-        self._publisher.publish(message)
-        self._holds_messages = True
+    def clear(self):
+        """As of LatchedPublisher."""
+        if self._successor is not None:
+            self._node.destroy_publisher(self._successor)
+            self._successor = None
+        super().clear()
 
     def forget_old(self):
-        """To be called once a second: replaces the DDS writer, which keeps its messages for late subscribers.
+        """To be called once a second: as `clear`, but without waiting.
 
-        The next one takes over when it has found all readers and they have all messages, so that none is lost.
+        The next DDS writer takes over when it has found all readers and they have all messages, so that none is lost.
         """
         if not self._holds_messages:
             return
@@ -104,9 +112,6 @@ class EventPublisher:
 
     def _is_found(self) -> bool:
         return self._successor.get_subscription_count() >= self._publisher.get_subscription_count()
-
-    def _create(self):
-        return self._node.create_publisher(self._kind, self._topic, _EVENTS)
 
 
 def _duration(seconds: float) -> Duration:

@@ -13,6 +13,7 @@ from lisa_ros.nodes.planning_scene import PlanningScene, PlanningSceneDiffs
 from lisa_ros.nodes.replies import Reply
 
 _HANDOVER = 1.0  # s for the readers of `result`, where every message counts
+_BURST = 500  # results of cancelled and rejected queries that a reader may be behind
 _TOPICS = {
     "answer": String,
     "mask": Image,
@@ -31,8 +32,8 @@ class Outputs:
 
     def __init__(self, node: Node):
         self._node = node
-        self._result = LatchedPublisher(node, SegmentationResult, "result", _HANDOVER, lossless=True)
-        self._passing = EventPublisher(node, SegmentationResult, "result")
+        self._result = LatchedPublisher(node, SegmentationResult, "result", handover=_HANDOVER, lossless=True)
+        self._passing = EventPublisher(node, SegmentationResult, "result", depth=_BURST, handover=_HANDOVER)
         self._publishers: dict[str, LatchedPublisher] = {}
         self._scene_diffs = PlanningSceneDiffs()
 
@@ -50,6 +51,7 @@ class Outputs:
             publisher.close()
         self._publishers = {}
         self._result.clear()
+        self._passing.clear()
 
     def is_wanted(self, topic: str) -> bool:
         """Whether somebody subscribes to "overlay" or "scene_points", which are made for nobody else."""
