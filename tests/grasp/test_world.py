@@ -1,6 +1,7 @@
 """Physics of a grasp: what must be lifted is lifted, what must fail fails, and for the right reason."""
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -33,8 +34,6 @@ def block(width, x=0.0, y=0.0, yaw=0.0, length=0.08, height=0.05):
 
 
 def world_of(*objects, **gripper):
-    from dataclasses import replace
-
     return GraspWorld(replace(ROOM, objects=objects), Gripper(**gripper))
 
 
