@@ -118,7 +118,8 @@ class Soak:
             if len(memory) < 1 + 4 * (1 - (end - time.monotonic()) / seconds):
                 memory.append(self.tested.memory_mb())
         problems = self._settle()
-        latencies = sorted(result_seconds(result) for result in self.results if result.status == 0)
+        answered = [result.stages for result in self.results if result.status == SegmentationResult.OK]
+        latencies = sorted(stage.seconds for stages in answered for stage in stages if stage.stage == "total")
         return {
             "seconds": seconds, "faults": dict(self.counts), "queries": len(self.said) + len(self.goals),
             "results": dict(Counter(int(result.status) for result in self.results)),
@@ -286,10 +287,6 @@ def change_request(label: str):
     request = ChangeState.Request()
     request.transition.label = label
     return request
-
-
-def result_seconds(result) -> float:
-    return next((stage.seconds for stage in result.stages if stage.stage == "total"), float("nan"))
 
 
 def quantiles(ordered: list[float]) -> dict:

@@ -7,7 +7,7 @@ import time
 from dataclasses import asdict
 from pathlib import Path
 
-from lisa_ros.commands.common import add_model_arguments, load_lisa, output_directory, positive, printable
+from lisa_ros.commands.common import add_model_arguments, load_lisa, output_directory, positive, printable, scene_number
 
 NAME = "geometry"
 NO_MODEL = "none"
@@ -19,7 +19,7 @@ def add_parser(benchmarks) -> None:
     parser = benchmarks.add_parser(NAME, help=about, description=about[0].upper() + about[1:] + ".")
     parser.add_argument("--scenes", type=positive, default=60, metavar="N", help="scenes (default: %(default)s)")
     parser.add_argument(
-        "--seed", type=_number, default=0, metavar="S", help="number of the first held-out scene (default: %(default)s)"
+        "--seed", type=scene_number, default=0, metavar="S", help="number of the first held-out scene (default: %(default)s)"
     )
     parser.add_argument(
         "--size", type=size, default="640x480", metavar="WxH", help="of the images (default: %(default)s)"
@@ -42,13 +42,6 @@ def size(word: str) -> tuple[int, int]:
     if not match or min(int(side) for side in match.groups()) < 16:
         raise argparse.ArgumentTypeError(f"{word!r} is no size: give WIDTHxHEIGHT, both from 16 to 9999")
     return int(match[1]), int(match[2])
-
-
-def _number(word: str) -> int:
-    number = int(word)
-    if not 0 <= number < 1 << 32:
-        raise argparse.ArgumentTypeError(f"{number} is not between 0 and 2^32")
-    return number
 
 
 def run(args: argparse.Namespace) -> int:

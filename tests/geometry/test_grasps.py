@@ -63,6 +63,21 @@ def test_a_bottle_is_held_in_the_middle_of_its_neck(eye):
     assert report.extents[2] == pytest.approx(0.2, abs=0.005) and report.extents[0] == pytest.approx(0.09, abs=0.01)
 
 
+@pytest.mark.parametrize("end", [-1, 1])
+@pytest.mark.parametrize(("head", "shift"), [((0.03, 0.10, 0.05), 0.04), ((0.015, 0.02, 0.02), 0.0)])
+def test_a_heavy_end_is_held_near_and_a_light_one_does_not_matter(end, head, shift):
+    world = World(VGA, (0.0, -0.6, 0.5))
+    world.floor()
+    first = world.box((0.0, 0.0, 0.01), (0.25, 0.03, 0.02), 0.0)
+    world.box((end * 0.125, 0.0, head[2] / 2), head, 0.0)
+    depth, owner = world.render()
+    report = target_cloud(owner >= first, depth, grey(VGA), VGA, pose=world.pose, with_scene=False)
+    assert_from_above(report.grasp)
+    assert report.grasp.width == pytest.approx(0.03, abs=0.008), "at the handle, also beside a wide head"
+    away = report.grasp.position[0] * end
+    assert away > shift if shift else abs(report.grasp.position[0]) < 0.02
+
+
 def test_a_ball_is_held_where_its_sides_are_steep():
     grasp = report_of(lambda world: world.ball((0.0, 0.0, 0.035), 0.035)).grasp
     assert grasp.position[2] - 0.035 < 0.035 * np.sin(np.radians(20))  # within the cone of friction
