@@ -19,7 +19,7 @@ def add_parser(benchmarks) -> None:
     parser = benchmarks.add_parser(NAME, help=about, description=about[0].upper() + about[1:] + ".")
     parser.add_argument("--scenes", type=positive, default=60, metavar="N", help="scenes (default: %(default)s)")
     parser.add_argument(
-        "--seed", type=scene_number, default=0, metavar="S", help="number of the first held-out scene (default: %(default)s)"
+        "--seed", type=scene_number, default=0, metavar="S", help="number of the first scene (default: %(default)s)"
     )
     parser.add_argument(
         "--size", type=size, default="640x480", metavar="WxH", help="of the images (default: %(default)s)"
