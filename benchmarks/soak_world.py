@@ -19,6 +19,7 @@ from lisa_ros.simulator import generate_scene
 
 SIZES = ((480, 640), (720, 1280), (360, 640))
 SECOND = 1_000_000_000
+_SEED = 7
 _POSE = "[0.0,0.0,1.0,-0.7071068,0.0,0.0,0.7071068]"  # of the camera in target_frame
 
 
@@ -67,7 +68,8 @@ class FaultyCamera:
         kinds = {"image": Image, "depth": Image, "camera_info": CameraInfo}
         self.publishers = {name: ros.create_publisher(kind, name, sensor) for name, kind in kinds.items()}
         self.clock = ros.create_publisher(Clock, "/clock", 10)
-        self.frames = {size: render(7, *size) for size in SIZES}
+        self.scene = generate_scene(_SEED, *SIZES[0])
+        self.frames = {size: render(_SEED, *size) for size in SIZES}
         self.offset = 0  # ns of the simulated clock against the computer's
         self.heal()
         ros.create_timer(1 / 15, self._show)
