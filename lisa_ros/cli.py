@@ -1,10 +1,12 @@
 """The command `lisa-ros`. Every subcommand is a module with `add_arguments(parser)` and `run(args) -> exit status`.
 
 Exit status: 0 done, 1 ran but did not reach what it should, 2 wrong arguments or an error with a known cause (one line
-on stderr), 130 ended by Ctrl-C.
+on stderr), 130 ended by Ctrl-C, 141 the reader of the output has gone (`lisa-ros ask ... | head -1`).
 """
 
 import argparse
+import os
+import signal
 import sys
 from importlib import import_module
 
@@ -25,16 +27,29 @@ COMMANDS = {
 def main(argv: list[str] | None = None) -> int:
     """Runs one command; `argv` without the program's name, default that of the process. Returns the exit status."""
     argv = sys.argv[1:] if argv is None else argv
+    _print_in_any_encoding()
     # The word decides which one module is imported: --help and wrong commands answer at once.
     chosen = argv[0] if argv and argv[0] in COMMANDS else None
     args = _parser(chosen).parse_args(argv)
     try:
-        return import_module(COMMANDS[args.command][0]).run(args)
+        status = import_module(COMMANDS[args.command][0]).run(args)
+        sys.stdout.flush()
+        return status
     except LisaError as error:
         print(f"lisa-ros {args.command}: {' '.join(str(error).split())}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         return 130
+    except BrokenPipeError:
+        # Whatever is still to be written, also by the interpreter when it ends, goes nowhere.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 128 + signal.SIGPIPE
+
+
+def _print_in_any_encoding() -> None:
+    """A model's words may hold letters that the terminal's encoding lacks: they are escaped, not the end of a run."""
+    if getattr(sys.stdout, "errors", None) == "strict" and hasattr(sys.stdout, "reconfigure"):
+        sys.stdout.reconfigure(errors="backslashreplace")
 
 
 def _parser(chosen: str | None) -> argparse.ArgumentParser:

@@ -13,15 +13,15 @@ from lisa_ros.errors import ConfigurationError, InvalidImageError
 MAX_PIXELS = 64_000_000  # of a compressed image: a few bytes can claim to be gigabytes
 
 
-def read_image(path: Path) -> np.ndarray:
+def read_image(path: Path, as_stored: bool = False) -> np.ndarray:
     """(H, W, 3) uint8 RGB of an image file, turned as its EXIF orientation says; of 16 bits the upper 8 are taken.
 
-    Raises InvalidImageError.
+    as_stored: leave the pixels where they are in the file. Raises InvalidImageError.
     """
     try:
         with Image.open(path) as image:
             is_png = image.format == "PNG"
-            return _to_rgb(ImageOps.exif_transpose(image), is_png)
+            return _to_rgb(image if as_stored else ImageOps.exif_transpose(image), is_png)
     except FileNotFoundError:
         raise InvalidImageError(f"there is no file {path}") from None
     except (OSError, SyntaxError, ValueError, struct.error, Image.DecompressionBombError) as error:

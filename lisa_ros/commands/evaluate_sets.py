@@ -14,6 +14,7 @@ SPLITS = {
     "refcocog": ("val", "test"),
     "grefcoco": ("val", "testA", "testB"),
 }
+_SHOWN = 5  # samples that are named
 
 
 def add_parsers(benchmarks) -> None:
@@ -87,21 +88,26 @@ def run_benchmark(
     extra: gives further keys of the summary and further tables of the report, from the rows.
     """
     from lisa_ros.evaluation.benchmark_report import text_table, warnings, write_benchmark
+    from lisa_ros.evaluation.digests import Digests
     from lisa_ros.evaluation.files import alone_in
-    from lisa_ros.evaluation.rows import read_all
-    from lisa_ros.evaluation.run import evaluate
+    from lisa_ros.evaluation.run import evaluate, read_current
     from lisa_ros.evaluation.summary import already_seen, summarise
 
     output_directory(directory)
     seen = already_seen(predictor.lisa.provenance, args.benchmark, args.split)
     if seen:
         print(f"warning: {seen}", flush=True)
-    evaluate(
+    digests = Digests(dataset)
+    done = evaluate(
         dataset, predictor, args.benchmark, directory, shard=args.shard, limit=limit, progress=True,
         first_wording=args.benchmark == "reasonseg",  # as LISA's validation
+        digests=digests,
     )  # fmt: skip
+    if done.changed:
+        named = ", ".join(done.changed[:_SHOWN]) + (", ..." if len(done.changed) > _SHOWN else "")
+        print(f"{len(done.changed)} samples have changed since they were scored and count no more: {printable(named)}")
     with alone_in(directory):  # whoever comes last knows all rows
-        log = read_all(directory)
+        log = read_current(directory, dataset, digests)
         more, tables = extra(log.rows) if extra else ({}, ())
         summary = summarise(log) | more
         write_benchmark(directory, summary, log.rows, dataset, predictor, tables)

@@ -2,21 +2,29 @@
 
 import argparse
 import os
+from dataclasses import fields
 from pathlib import Path
 
 from lisa_ros import graph
 from lisa_ros.errors import ConfigurationError
+from lisa_ros.recordings.topics import TOPIC_WORDS, RgbdTopics
 
 
 def add_arguments(parser: argparse.ArgumentParser):
     """Arguments of `lisa-ros play`."""
-    parser.add_argument("bag", type=Path, metavar="BAG", help="folder of an RGB-D bag, as lisa-ros writes it")
+    parser.add_argument("bag", type=Path, metavar="BAG", help="RGB-D bag: its folder, or its .mcap or .db3 file")
     parser.add_argument("--rate", type=float, default=1.0, metavar="R", help="speed (default: %(default)s)")
     parser.add_argument("--no-clock", action="store_true", help="do not publish /clock")
     parser.add_argument(
         "--wait", type=float, default=30.0, metavar="S",
         help="seconds to wait for somebody who listens to the images; 0: begin at once (default: %(default)s)",
     )  # fmt: skip
+    group = parser.add_argument_group("topics of the bag, where they are not those that lisa-ros writes")
+    for field in fields(RgbdTopics):
+        word = f"{field.name}_topic"
+        group.add_argument(
+            "--" + word.replace("_", "-"), metavar="TOPIC", help=f"{TOPIC_WORDS[word]} (default: {field.default})"
+        )
 
 
 def run(args: argparse.Namespace) -> int:
@@ -34,7 +42,7 @@ def run(args: argparse.Namespace) -> int:
 
     check_rate(args.rate)  # before anybody is waited for
     # SIGTERM ends it as well, and so does Ctrl-C in a background job, which begins with SIGINT ignored.
-    with signals_as_interrupt(), RgbdBag(args.bag) as bag:
+    with signals_as_interrupt(), RgbdBag(args.bag, RgbdTopics.named(vars(args))) as bag:
         rclpy.init(args=[], signal_handler_options=SignalHandlerOptions.NO)  # signals are ours
         try:
             node = rclpy.create_node("player")

@@ -56,11 +56,16 @@ def _convert(args) -> int:
 
 
 def _info(args) -> int:
+    from lisa_ros.scannet.convert import cameras
+    from lisa_ros.scannet.registration import displacement, is_registered
     from lisa_ros.scannet.scene import SceneFiles
     from lisa_ros.scannet.sens import SensReader
 
     with SensReader(SceneFiles.find(args.sens).sens) as reader:
         header = reader.header
+        color, depth = cameras(header)
+        lies = "True" if is_registered(color, depth) else "after registration"
+        beside = f"{lies}, up to {displacement(color, depth):.1f} px beside it"
         lost = sum(bool(frame.pose_problem) for frame in reader)
         facts = {
             "sensor": header.sensor,
@@ -70,7 +75,7 @@ def _info(args) -> int:
             "colour": "{}x{} {}".format(*header.color_size, header.color_compression),
             "depth": "{}x{} {}".format(*header.depth_size, header.depth_compression),
             "depth shift": header.depth_shift,
-            "depth lies on colour": header.is_aligned,
+            "depth lies on colour": beside if header.is_aligned else False,
             "colour fx fy cx cy": json.dumps(header.color_intrinsic[[0, 1, 0, 1], [0, 1, 2, 2]].tolist()),
             "depth fx fy cx cy": json.dumps(header.depth_intrinsic[[0, 1, 0, 1], [0, 1, 2, 2]].tolist()),
         }

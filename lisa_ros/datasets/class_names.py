@@ -22,7 +22,6 @@ ADE20K = _names("""
 """)
 
 # COCO-Stuff's labels.txt without its first line, "unlabeled"; "sky-other" is "sky" here as LISA was trained with it.
-# Eleven of the things (street sign, hat, ...) occur in no picture.
 COCO_STUFF = _names("""
     person, bicycle, car, motorcycle, airplane, bus, train, truck, boat, traffic light, fire hydrant, street sign,
     stop sign, parking meter, bench, bird, cat, dog, horse, sheep, cow, elephant, bear, zebra, giraffe, hat,
@@ -41,3 +40,8 @@ COCO_STUFF = _names("""
     wall-other, wall-panel, wall-stone, wall-tile, wall-wood, water-other, waterdrops, window-blind, window-other,
     wood
 """)
+
+# Label values of the eleven things that no picture of COCO shows.
+COCO_STUFF_UNUSED = frozenset(map(COCO_STUFF.index, _names(
+    "street sign, hat, shoe, eye glasses, plate, mirror, window, desk, door, blender, hair brush"
+)))  # fmt: skip

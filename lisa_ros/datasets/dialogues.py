@@ -14,8 +14,10 @@ _ROLES = ("human", "gpt")
 class DialogueDataset:
     """A LLaVA conversation file. All turns of a sample belong to one conversation, in their order.
 
-    images: folder that the rows' `image` is below; a row without one is text alone, and so is its sample. Items raise
-    DatasetError or InvalidImageError naming file and row.
+    images: folder that the rows' pictures are below. A row names its picture as `image` or `images`, as text or a list,
+    and has a mark `<image>` for it, once or in every question; one without either is text alone, and so is its sample.
+    LISA sees one picture: rows of several, of a video, and those whose marks do not fit their pictures cannot be read.
+    Items raise DatasetError or InvalidImageError naming file and row.
     """
 
     def __init__(self, path: Path, images: Path, source: str) -> None:
@@ -35,15 +37,48 @@ class DialogueDataset:
     def files(self, index: int) -> tuple[Path, ...]:
         """The sample's picture, if it is about one. Raises DatasetError."""
         with format_of(self.path, f"row {index}"):
-            image = self.rows[index].get("image")
-            return (self.images / image,) if image else ()
+            return tuple(self.images / name for name in _picture_names(self.rows[index]))
 
     def __getitem__(self, index: int) -> Sample:
         with format_of(self.path, f"row {index}"):
-            messages = self.rows[index]["conversations"]
-            turns = _turns([(message["from"], whole_text(_without_mark(message["value"]))) for message in messages])
+            row = self.rows[index]
+            messages = [(message["from"], message["value"]) for message in row["conversations"]]
+            turns = _turns([(role, whole_text(_without_mark(text))) for role, text in messages])
+            _check_marks(messages, len(_picture_names(row)))
         files = self.files(index)
         return Sample(read_image(*files) if files else None, turns, self.source)
+
+
+def _picture_names(row: dict) -> list[str]:
+    """File names of a row's pictures. Raises DatasetError for another form."""
+    for key in ("video", "videos", "audio", "audios"):
+        if row.get(key):
+            raise DatasetError(f"it is about a {key.removesuffix('s')}; LISA sees pictures alone")
+    forms = [found for key in ("image", "images") if (found := _listed(key, row.get(key)))]
+    if len(forms) == 2 and forms[0] != forms[1]:
+        raise DatasetError(f"image names {forms[0]}, images {forms[1]}; keep one of them")
+    names = forms[0] if forms else []
+    if len(names) > 1:
+        raise DatasetError(f"it is about {len(names)} pictures, {', '.join(names)}; LISA sees one")
+    return names
+
+
+def _listed(key: str, value: object) -> list[str]:
+    names = value if isinstance(value, list) else [] if value in (None, "") else [value]
+    if not all(isinstance(name, str) and name for name in names):
+        raise DatasetError(f"{key} must be a file name, or a list of them, not {str(value)[:80]}")
+    return names
+
+
+def _check_marks(messages: list[tuple[str, str]], pictures: int) -> None:
+    """Raises DatasetError unless each picture has its mark in a question, or one picture has it in every question.
+
+    In an answer `<image>` can be a word, as in instructions to programmers.
+    """
+    marks = [text.count(IMAGE_MARK) for role, text in messages if role == _ROLES[0]]
+    repeated = pictures == 1 and set(marks) == {1}
+    if sum(marks) != pictures and not repeated:
+        raise DatasetError(f"its questions hold {sum(marks)} marks {IMAGE_MARK}, and it names {pictures} pictures")
 
 
 def _turns(messages: list[tuple[str, str]]) -> tuple[Turn, ...]:

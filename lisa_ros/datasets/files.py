@@ -1,9 +1,10 @@
 """Reading the files that data sets are made of."""
 
+import hashlib
 import json
 import pickle
 from collections.abc import Container, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
@@ -14,6 +15,7 @@ from lisa_ros.errors import DatasetError
 from lisa_ros.images import read_image
 
 Row = TypeVar("Row")
+_DRAWING = 1  # raised where the same files begin to give other pictures, masks or questions
 REMEDY = "`python -m training.data check` tells what belongs there and where it comes from"
 
 
@@ -51,14 +53,50 @@ class _PlainUnpickler(pickle.Unpickler):
 
 
 def read_plain_pickle(path: Path) -> object:
-    """The content of a pickle of plain data, also one of Python 2; no code in it runs. Raises DatasetError."""
+    """The content of a pickle of plain data, also one of Python 2; no code in it runs. Raises DatasetError.
+
+    Texts of Python 2 that are no UTF-8 are read as Windows' western code page, a superset of Latin-1's letters.
+    """
     try:
         with Path(path).open("rb") as file:
-            return _PlainUnpickler(file, encoding="utf-8").load()
+            try:
+                return _PlainUnpickler(file, encoding="utf-8").load()
+            except UnicodeDecodeError:
+                file.seek(0)
+                return _decoded(_PlainUnpickler(file, encoding="bytes").load())
     except FileNotFoundError:
         raise DatasetError(f"there is no file {path}; {REMEDY}") from None
     except Exception as error:  # a damaged pickle raises nearly anything, IndexError and MemoryError among it
         raise DatasetError(f"{path} cannot be read: {error!r}") from error
+
+
+def _decoded(value: object) -> object:
+    """Plain data with texts in the place of bytes."""
+    if isinstance(value, bytes):
+        for encoding in ("utf-8", "cp1252"):
+            with suppress(UnicodeDecodeError):
+                return value.decode(encoding)
+        return value.decode("latin-1")
+    if isinstance(value, dict):
+        return {_decoded(key): _decoded(each) for key, each in value.items()}
+    if isinstance(value, list):
+        return [_decoded(each) for each in value]
+    return tuple(map(_decoded, value)) if isinstance(value, tuple) else value
+
+
+def content_digest(files: Iterable[Path], *content: object) -> str:
+    """SHA-256 of files and of what was taken out of annotation files: it tells whether a sample is still the same.
+
+    content: numbers, texts, lists, dictionaries. Raises DatasetError for a file that cannot be read.
+    """
+    digest = hashlib.sha256(f"{_DRAWING}".encode())
+    for path in files:
+        try:
+            digest.update(hashlib.sha256(Path(path).read_bytes()).digest())
+        except OSError as error:
+            raise DatasetError(f"cannot read {path}: {error.strerror or error}") from error
+    digest.update(json.dumps(content, sort_keys=True, default=repr).encode())
+    return digest.hexdigest()[:32]
 
 
 @contextmanager
@@ -86,13 +124,27 @@ class Picture:
     size: tuple[int, int]
 
     def read(self, folder: Path) -> np.ndarray:
-        """(H, W, 3) uint8 RGB. Raises DatasetError if it is of another size, InvalidImageError."""
-        path = folder / self.file_name
-        image = read_image(path)
-        if image.shape[:2] != self.size:
-            height, width = self.size
-            raise DatasetError(f"{path} has {image.shape[1]}x{image.shape[0]} pixels, its annotations {width}x{height}")
+        """(H, W, 3) uint8 RGB as it is stored, whatever its EXIF orientation says: COCO's annotations belong to that.
+
+        Raises DatasetError if it is of another size, InvalidImageError.
+        """
+        return read_annotated(folder / self.file_name, self.size)
+
+
+def read_annotated(path: Path, size: tuple[int, int]) -> np.ndarray:
+    """(H, W, 3) uint8 RGB of a picture whose annotation is made for this (height, width).
+
+    The pixels as they are stored; turned as the EXIF orientation says where only that fits, since whoever annotated it
+    saw it so. Raises DatasetError where neither fits, InvalidImageError.
+    """
+    image = read_image(path, as_stored=True)
+    if image.shape[:2] == size:
         return image
+    turned = read_image(path)
+    if turned.shape[:2] == size:
+        return turned
+    height, width = size
+    raise DatasetError(f"{path} has {image.shape[1]}x{image.shape[0]} pixels, its annotations {width}x{height}")
 
 
 def pictures(rows: list[dict], wanted: Container[int]) -> list[Picture]:

@@ -4,56 +4,78 @@ from pathlib import Path
 
 import numpy as np
 
-from lisa_ros.datasets.files import REMEDY, format_of, read_json, whole_text
-from lisa_ros.datasets.polygon_fill import fill_polygon
+from lisa_ros.datasets.files import REMEDY, content_digest, format_of, read_json, whole_text
+from lisa_ros.datasets.labelme import shape_mask
 from lisa_ros.errors import DatasetError
 from lisa_ros.images import read_image
 from lisa_ros.types import Sample, TruthTarget, Turn
 
 SPLITS = ("train", "val", "test")
 _TARGET, _IGNORE = 1, 255
-_FARTHEST = 100_000  # coordinate of a polygon; drawing takes memory in proportion
+PICTURES = (".jpg", ".jpeg", ".png", ".bmp", ".webp")  # endings, in small letters
 
 
 class ReasonSegDataset:
     """One split, `root`/reason_seg/ReasonSeg/SPLIT, sorted by file name.
 
-    The turns of a sample are all wordings in the file; they ask for the same mask. `is_sentence` tells whole questions
-    from phrases. `Sample.ignore` marks what annotators left undecided. explanatory: an explanation of
-    explanatory/train.json follows `[SEG].` in the answers, where there is one. Construction raises DatasetError; items
-    raise DatasetError or InvalidImageError naming the file.
+    A sample is a picture (one of PICTURES, in small or capital letters) with the JSON file of its name; one that lacks
+    either cannot be read, and says so. The turns of a sample are all wordings in the file; they ask for the same mask.
+    `is_sentence` tells whole questions from phrases. `Sample.ignore` marks what annotators left undecided. explanatory:
+    an explanation of explanatory/train.json follows `[SEG].` in the answers, where there is one. Construction raises
+    DatasetError; items raise DatasetError or InvalidImageError naming the file.
     """
 
     def __init__(self, root: Path, split: str, explanatory: bool = False) -> None:
         if split not in SPLITS:
             raise DatasetError(f"ReasonSeg has no split {split!r}; there are {', '.join(SPLITS)}")
         base = Path(root) / "reason_seg" / "ReasonSeg"
-        self.images = sorted((base / split).glob("*.jpg"))
-        if not self.images:
-            raise DatasetError(f"{base / split} has no *.jpg; {REMEDY}")
+        self.pairs = _pairs(base / split)
         self.source = f"reason_seg/{split}"
         self.explanations = read_explanations(base / "explanatory" / "train.json") if explanatory else {}
 
     def __len__(self) -> int:
-        return len(self.images)
+        return len(self.pairs)
 
     def key(self, index: int) -> str:
         """Name of the picture without its ending."""
-        return self.images[index].stem
+        return self.pairs[index][0].stem
 
     def files(self, index: int) -> tuple[Path, ...]:
         """Files that the sample is read from."""
-        return self.images[index], self.images[index].with_suffix(".json")
+        return self.pairs[index]
+
+    def digest(self, index: int) -> str:
+        """Changes with whatever the sample is made of. Raises DatasetError."""
+        return content_digest(self.files(index), self.explanations.get(self.pairs[index][0].name))
 
     def __getitem__(self, index: int) -> Sample:
-        path = self.images[index]
-        image = read_image(path)
-        texts, is_sentence, labels = read_annotation(path.with_suffix(".json"), *image.shape[:2])
+        picture, annotation = self.pairs[index]
+        if not picture.exists():
+            raise DatasetError(f"there is no picture of {annotation}: no {picture.stem} with {', '.join(PICTURES)}")
+        image = read_image(picture)
+        texts, is_sentence, labels = read_annotation(annotation, *image.shape[:2])
         mask = labels == _TARGET
-        answer = f"[SEG]. {self.explanations.get(path.name, '')}".strip()
+        answer = f"[SEG]. {self.explanations.get(picture.name, '')}".strip()
         kind = "reasoning" if is_sentence else "phrase"
         turns = tuple(Turn(text, (TruthTarget(text, mask),), answer, kind, is_sentence) for text in texts)
         return Sample(image, turns, self.source, labels == _IGNORE)
+
+
+def _pairs(folder: Path) -> list[tuple[Path, Path]]:
+    """Picture and annotation of each name in a folder, whether or not both are there; sorted by the picture's name."""
+    files = sorted(path for path in folder.glob("*") if not path.name.startswith("."))  # as macOS leaves behind
+    pictures: dict[str, Path] = {}
+    for path in files:
+        if path.suffix.lower() in PICTURES and pictures.setdefault(path.stem, path) != path:
+            raise DatasetError(f"{folder} has two pictures of one name, {pictures[path.stem].name} and {path.name}")
+    annotations = {path.stem: path for path in files if path.suffix.lower() == ".json"}
+    if not pictures:
+        raise DatasetError(f"{folder} has no pictures ({', '.join(PICTURES)}); {REMEDY}")
+    pairs = [
+        (pictures.get(name) or folder / f"{name}.jpg", annotations.get(name) or folder / f"{name}.json")
+        for name in pictures.keys() | annotations.keys()
+    ]
+    return sorted(pairs)
 
 
 def read_annotation(path: Path, height: int, width: int) -> tuple[tuple[str, ...], bool, np.ndarray]:
@@ -75,11 +97,19 @@ def read_annotation(path: Path, height: int, width: int) -> tuple[tuple[str, ...
         if content["is_sentence"] not in (True, False):
             raise DatasetError(f"is_sentence must be true or false, not {content['is_sentence']!r}")
         texts = tuple(map(whole_text, texts))
+        _check_size(content, height, width)
         return texts, bool(content["is_sentence"]), rasterise(content["shapes"], height, width)
 
 
+def _check_size(content: dict, height: int, width: int) -> None:
+    """Where labelme says of which picture a file is, it must be this one. Raises DatasetError."""
+    known = content.get("imageWidth"), content.get("imageHeight")
+    if None not in known and known != (width, height):
+        raise DatasetError(f"it is of a picture of {known[0]}x{known[1]} pixels, not of {width}x{height}")
+
+
 def rasterise(shapes: list[dict], height: int, width: int) -> np.ndarray:
-    """(H, W) uint8 labels of polygons; larger ones are drawn first, so that small ones stay visible.
+    """(H, W) uint8 labels of labelme's shapes; larger ones are drawn first, so that small ones stay visible.
 
     A shape labelled "flag" is none; one whose label has "ignore" in it is undecided. Coordinates are cut to whole
     pixels, and an outline belongs to its polygon. Raises DatasetError, KeyError or TypeError.
@@ -88,27 +118,16 @@ def rasterise(shapes: list[dict], height: int, width: int) -> np.ndarray:
     for shape in shapes:
         if shape["label"].lower() != "flag":
             value = _IGNORE if "ignore" in shape["label"].lower() else _TARGET
-            drawn.append((value, _corners(shape["points"])))
-    areas = []
-    for _, corners in drawn:
-        labels = np.zeros((height, width), np.uint8)
-        fill_polygon(labels, corners, 1)
-        areas.append(np.count_nonzero(labels))
+            drawn.append((value, shape_mask(shape, height, width)))
+    areas = [np.count_nonzero(mask) for _, mask in drawn]
     targets = [area for (value, _), area in zip(drawn, areas, strict=True) if value == _TARGET]
     if targets and not any(targets):  # or it would pass for a target that is not there
         raise DatasetError(f"all targets lie outside the picture of {width}x{height} pixels; is it another one?")
     labels = np.zeros((height, width), np.uint8)
     for number in np.argsort(areas, kind="stable")[::-1]:
-        value, corners = drawn[number]
-        fill_polygon(labels, corners, value)
+        value, mask = drawn[number]
+        labels[mask] = value
     return labels
-
-
-def _corners(points: list) -> np.ndarray:
-    corners = np.array(points, np.float64)
-    if corners.ndim != 2 or corners.shape[1] != 2 or not (np.abs(corners) <= _FARTHEST).all():
-        raise DatasetError(f"points must be a list of x, y within +-{_FARTHEST}, not {str(points)[:80]}")
-    return corners.astype(np.int32)
 
 
 def read_explanations(path: Path) -> dict[str, str]:

@@ -7,7 +7,7 @@ from types import MappingProxyType
 import numpy as np
 
 from lisa_ros.datasets.coco_masks import segmentation_mask
-from lisa_ros.datasets.files import by_id, format_of, pictures, read_json, read_plain_pickle, whole_text
+from lisa_ros.datasets.files import by_id, content_digest, format_of, pictures, read_json, read_plain_pickle, whole_text
 from lisa_ros.datasets.lazy import LazyTurns
 from lisa_ros.errors import DatasetError
 from lisa_ros.types import Sample, TruthTarget, Turn
@@ -51,7 +51,7 @@ class ReferDataset:
             phrases: dict[int, list[tuple[str, tuple[int, ...]]]] = {}
             for row in rows:
                 if _is_of(row["split"], split):
-                    texts = [sentence["sent"].strip().lower() for sentence in row["sentences"]]
+                    texts = [_words(sentence["sent"]) for sentence in row["sentences"]]
                     found = phrases.setdefault(row["image_id"], [])
                     found += [(text, _annotation_ids(row["ann_id"])) for text in texts]
         if not phrases:
@@ -84,6 +84,12 @@ class ReferDataset:
         """The sample's picture."""
         return (self.images_folder / self.images[index].file_name,)
 
+    def digest(self, index: int) -> str:
+        """Changes with whatever the sample is made of. Raises DatasetError."""
+        phrases = self.phrases[index]
+        drawn = {number: self.segmentations[number] for _, ids in phrases for number in ids}
+        return content_digest(self.files(index), self.images[index].size, phrases, sorted(drawn.items()))
+
     def __getitem__(self, index: int) -> Sample:
         image, phrases = self.images[index].read(self.images_folder), self.phrases[index]
 
@@ -105,6 +111,11 @@ class ReferDataset:
             with format_of(self.instances_path, f"annotation {number}"):
                 mask |= segmentation_mask(self.segmentations[number], height, width)
         return mask
+
+
+def _words(text: object) -> object:
+    """As LISA asks; what is no text is told when it is asked for, and does not refuse the whole set."""
+    return text.strip().lower() if isinstance(text, str) else text
 
 
 def _is_of(marked: str, split: str) -> bool:

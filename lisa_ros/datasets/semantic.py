@@ -6,11 +6,11 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from lisa_ros.datasets.class_names import ADE20K, COCO_STUFF
-from lisa_ros.datasets.files import REMEDY, format_of, read_json
+from lisa_ros.datasets.class_names import ADE20K, COCO_STUFF, COCO_STUFF_UNUSED
+from lisa_ros.datasets.files import REMEDY, format_of, read_annotated, read_json
+from lisa_ros.datasets.label_numbering import check_ade20k, check_coco_stuff
 from lisa_ros.datasets.lazy import LazyTurns
 from lisa_ros.errors import DatasetError
-from lisa_ros.images import read_image
 from lisa_ros.types import Sample, TruthTarget, Turn
 
 UNLABELLED = 255  # in every data set; some have further values
@@ -51,9 +51,10 @@ class SemanticDataset:
         unknown = set(present) - self.names.keys() - self.unlabelled
         if unknown:
             raise DatasetError(f"{label_path} has label values {sorted(unknown)} that {self.source} does not have")
-        image = read_image(image_path)
-        if image.shape[:2] != labels.shape:
-            raise DatasetError(f"{label_path} is of {labels.shape} pixels, {image_path} of {image.shape[:2]}")
+        try:
+            image = read_annotated(image_path, labels.shape)
+        except DatasetError as error:
+            raise DatasetError(f"{label_path} is of {labels.shape} pixels: {error}") from error
         classes = [value for value in present if self.names.get(value)]
 
         def turn(number: int) -> Turn:
@@ -81,10 +82,11 @@ def read_labels(path: Path) -> np.ndarray:
 def ade20k(root: Path, split: str = "training") -> SemanticDataset:
     """ADE20K's scene parsing benchmark, below `root`/ade20k. split: "training" or "validation".
 
-    Raises DatasetError.
+    Maps that were reduced by one are refused. Raises DatasetError.
     """
     base = Path(root) / "ade20k"
     pairs = _pairs(base / "annotations" / split, base / "images" / split)
+    check_ade20k(pairs, read_labels)
     names = {number + 1: name for number, name in enumerate(ADE20K)}
     return SemanticDataset(f"ade20k/{split}", pairs, names, frozenset({0, UNLABELLED}))
 
@@ -93,9 +95,15 @@ def coco_stuff(root: Path, split: str = "train2017") -> SemanticDataset:
     """COCO-Stuff (stuffthingmaps): `root`/cocostuff/SPLIT/*.png, pictures in `root`/coco/SPLIT. Raises DatasetError.
 
     Names with a hyphen ("wall-brick") are no words to ask with: those classes have no turns, as in LISA's training.
+    COCO's other pixel maps hold ids, one more than these label values, and are refused.
     """
     pairs = _pairs(Path(root) / "cocostuff" / split, Path(root) / "coco" / split)
-    names = {number: None if "-" in name else name for number, name in enumerate(COCO_STUFF)}
+    check_coco_stuff(pairs, read_labels)
+    names = {
+        number: None if "-" in name else name
+        for number, name in enumerate(COCO_STUFF)
+        if number not in COCO_STUFF_UNUSED
+    }
     return SemanticDataset(f"cocostuff/{split}", pairs, names)
 
 

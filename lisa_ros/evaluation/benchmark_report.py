@@ -57,7 +57,7 @@ def write_benchmark(
         report.table(_APART, ("", *HEADER[2:4]), [], aside=columns, note=f"In percent. {SOURCE}")
     for title, header, lines in tables:
         report.table(title, header, lines)
-    report.table("95% bootstrap intervals over pictures", ("", "score", "from", "to"), _interval_rows(summary))
+    report.table("95% intervals over pictures", ("", "score", "from", "to"), _interval_rows(summary))
     _charts(report, summary, rows)
     for name, chosen in chosen_examples(rows).items():
         _pictures(report, name.capitalize(), chosen, dataset, predictor)
@@ -139,7 +139,7 @@ def text_table(summary: dict) -> str:
         numbers = [cell.rjust(width) for cell, width in zip(row[1:], widths[1:], strict=True)]
         lines.append("  ".join([row[0].ljust(widths[0]), *numbers]).rstrip())
     intervals = (f"{name} {with_interval(overall[key], overall[f'{key}_ci'])}" for name, key in _MAIN)
-    lines += ["", f"{', '.join(intervals)}: 95% bootstrap intervals over pictures"]
+    lines += ["", f"{', '.join(intervals)}: 95% intervals over pictures"]
     if published and not beside:
         lines += ["", f"{_APART}:", *(f"{row[0].ljust(widths[0])}  gIoU {row[2]}  cIoU {row[3]}" for row in published)]
     return "\n".join([*lines, *([SOURCE] if published else [])])

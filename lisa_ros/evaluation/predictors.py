@@ -54,10 +54,29 @@ class Generative:
 
 
 def weights_digest(network: nn.Module) -> str:
-    """Tells checkpoints apart whatever they are called: a digest of a few numbers of every weight."""
-    digest = hashlib.sha256()
+    """Tells checkpoints apart whatever they are called: a digest of their weights and of their configuration.
+
+    Of each weight its bits' sum, which is the same on every device and changes with any of them, and some numbers as
+    they are, which change with their order.
+    """
+    digest = hashlib.sha256(repr(_settings(network)).encode())
     for name, weight in sorted(network.named_parameters()):
         flat = weight.detach().reshape(-1)
         some = flat[:: max(1, len(flat) // 64)].contiguous().view(torch.uint8).cpu().numpy()
-        digest.update(name.encode() + some.tobytes())
+        digest.update(name.encode() + some.tobytes() + _sum_of_bits(flat).to_bytes(8, "little", signed=True))
     return digest.hexdigest()[:16]
+
+
+def _settings(network: nn.Module) -> list[tuple[str, object]]:
+    """The configuration without the place of the vision tower, which is told by its weights."""
+    config = getattr(network, "config", None)
+    return [] if config is None else sorted((n, repr(v)) for n, v in vars(config).items() if n != "vision_tower")
+
+
+def _sum_of_bits(flat: torch.Tensor) -> int:
+    """Of the bits as whole numbers of 8 bytes, modulo 2**64."""
+    data = flat.contiguous().view(torch.uint8)
+    data = nn.functional.pad(data, (0, -len(data) % 8))
+    if data.data_ptr() % 8:
+        data = data.clone()
+    return int(data.view(torch.int64).sum())

@@ -3,6 +3,7 @@
 import fcntl
 import json
 import os
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 
@@ -41,7 +42,7 @@ class Row:
     sentence: asked as it is, rather than a phrase to put into a question. intersection, union: pixels. present, found:
     whether target and prediction have any. masks: how many the model gave. truncated: the answer reached the token
     limit. error: why the model could not be asked, "" if it could; such a query counts as wrongly answered. seconds: of
-    the answer; encoding: of the image, shared by all queries about it.
+    the answer; encoding: of the image, shared by all queries about it. digest: of what the data set held then.
     """
 
     key: str
@@ -61,6 +62,7 @@ class Row:
     encoding: float = 0.0
     phrases: tuple[str, ...] = ()
     reference: str = ""
+    digest: str = ""
 
     @property
     def overlap(self) -> Overlap:
@@ -77,12 +79,24 @@ class Row:
 
 @dataclass
 class Log:
-    """Content of a file of rows. bad: samples that could not be read, key -> reason. end: bytes that are whole."""
+    """Content of a file of rows. bad: samples that could not be read, key -> reason. end: bytes that are whole.
+
+    changed: samples that the data set holds otherwise now than when they were scored; they are in no rows.
+    """
 
     identity: Identity
     rows: list[Row] = field(default_factory=list)
     bad: dict[str, str] = field(default_factory=dict)
     end: int = 0
+    changed: tuple[str, ...] = field(default=(), compare=False)  # of a run, not of what there is now
+
+    @property
+    def by_key(self) -> dict[str, list[Row]]:
+        """The rows of each image."""
+        found: dict[str, list[Row]] = {}
+        for row in self.rows:
+            found.setdefault(row.key, []).append(row)
+        return found
 
 
 class RowFile:
@@ -144,13 +158,16 @@ class RowFile:
 
 
 def read_log(path: Path) -> Log:
-    """Identity and the rows of finished images. Raises DatasetError for a file that is not one of rows."""
+    """Identity and the rows of finished images; of one that was asked again, the later ones.
+
+    Raises DatasetError for a file that is not one of rows.
+    """
     lines = path.read_bytes().splitlines(keepends=True)
     try:
         log = Log(Identity(**json.loads(lines[0])), end=len(lines[0]))
     except (IndexError, ValueError, TypeError) as error:
         raise DatasetError(f"{path} does not begin as a file of evaluation rows: {error}") from error
-    read, waiting = log.end, []
+    read, waiting, finished = log.end, [], {}
     for number, line in enumerate(lines[1:], start=2):
         if not line.endswith(b"\n"):
             break  # a killed run was writing it
@@ -160,25 +177,35 @@ def read_log(path: Path) -> Log:
             waiting.append(content)
             continue
         if "end" in content:
-            log.rows += waiting
+            finished[content["end"]] = waiting
         else:
             log.bad[content["bad"]] = content["reason"]
         log.end, waiting = read, []
+    log.rows = [row for rows in finished.values() for row in rows]
     return log
 
 
-def read_all(directory: Path) -> Log:
-    """Rows of all processes that wrote into a directory, each query once. Raises DatasetError, ConfigurationError."""
+def read_all(directory: Path, digest: Callable[[str], str] | None = None) -> Log:
+    """Rows of all processes that wrote into a directory, each query once. Raises DatasetError, ConfigurationError.
+
+    digest: key -> of the sample as it is now; rows of another one are left out. Without it the last ones are taken.
+    """
     paths = [path for path in sorted(directory.glob("rows*.jsonl")) if path.stat().st_size]
     if not paths:
         raise DatasetError(f"{directory} holds no rows*.jsonl; run the evaluation first")
     logs = [read_log(path) for path in paths]
     for path, log in zip(paths, logs, strict=True):
         _same(path, log.identity, logs[0].identity)
-    rows = {(row.key, row.turn): row for log in logs for row in log.rows}
-    scored = {key for key, _ in rows}
-    bad = {key: reason for log in logs for key, reason in log.bad.items() if key not in scored}
-    return Log(logs[0].identity, [rows[name] for name in sorted(rows)], dict(sorted(bad.items())))
+    found, changed = {}, set()
+    for log in logs:
+        for key, rows in log.by_key.items():
+            if digest is None or rows[0].digest == digest(key):
+                found[key] = rows
+            else:
+                changed.add(key)
+    bad = {key: reason for log in logs for key, reason in log.bad.items() if key not in found}
+    rows = [row for key in sorted(found) for row in sorted(found[key], key=lambda row: row.turn)]
+    return Log(logs[0].identity, rows, dict(sorted(bad.items())), changed=tuple(sorted(changed - found.keys())))
 
 
 _ROW_KEYS = {field.name for field in fields(Row)} | {"iou"}
@@ -192,6 +219,11 @@ def _parsed(path: Path, number: int, line: bytes) -> Row | dict:
     keys = set(content) if isinstance(content, dict) else set()
     if keys in ({"end"}, {"bad", "reason"}):
         return content
+    if keys == _ROW_KEYS - {"digest"}:
+        raise DatasetError(
+            f"{path} is of an earlier version of lisa_ros: its rows do not say which pictures and annotations they "
+            "were scored with, so that it cannot be gone on with; choose another --out or remove it"
+        )
     if keys != _ROW_KEYS:
         raise DatasetError(f"{path}, line {number}: not a row of this version of lisa_ros")
     del content["iou"]

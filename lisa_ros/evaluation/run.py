@@ -3,13 +3,14 @@
 import time
 from collections import Counter
 from collections.abc import Collection, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Protocol
 
 from tqdm import tqdm
 
 from lisa_ros.errors import ConfigurationError, DatasetError, InvalidImageError, InvalidQueryError, MemoryBudgetError
+from lisa_ros.evaluation.digests import Digests, sample_digest
 from lisa_ros.evaluation.metrics import overlap_of, union_truth
 from lisa_ros.evaluation.predictors import Predictor, weights_digest
 from lisa_ros.evaluation.rows import Identity, Log, Row, RowFile, read_all
@@ -20,7 +21,10 @@ BAD_SAMPLE = (DatasetError, InvalidImageError, MemoryBudgetError)  # what one sa
 
 
 class EvaluationDataset(Protocol):
-    """Samples by number; `key(index)` names one for good, `source` the set and split."""
+    """Samples by number; `key(index)` names one for good, `source` the set and split.
+
+    It may have a method `digest(index)`, see `Digests`.
+    """
 
     source: str
 
@@ -58,10 +62,12 @@ def evaluate(
     first_wording: bool = False,
     limit: int | None = None,
     progress: bool = False,
+    digests: Digests | None = None,
 ) -> Log:
     """Scores the samples of a shard that `directory` has no rows of yet, and returns all that is there then.
 
-    A sample that cannot be read, or does not fit the device's memory, is noted as bad, and tried again by the next run.
+    Rows of a sample whose picture or annotation has changed since it was scored are left out, and it is asked again. A
+    sample that cannot be read, or does not fit the device's memory, is noted as bad, and tried again by the next run.
     first_wording: ask the first turn of each sample only, as LISA's validation of ReasonSeg does. limit: number of
     samples of the whole set. Raises ConfigurationError where the directory belongs to another evaluation, DatasetError
     for a data set in which two samples have the same key.
@@ -71,32 +77,41 @@ def evaluate(
         benchmark, dataset.source, len(dataset), lisa.provenance, weights_digest(lisa.network), predictor.mode,
         predictor.max_new_tokens,
     )  # fmt: skip
-    keys = _keys(dataset)
+    numbers, digests = _numbers(dataset), digests or Digests(dataset)
     indices = range(shard.index, min(len(dataset), limit or len(dataset)), shard.count)
     directory.mkdir(parents=True, exist_ok=True)
     with RowFile(directory / shard.file_name, identity) as file:
         log = read_all(directory)  # also of runs with another number of processes
-        done = {row.key for row in log.rows}
-        if gone := sorted((done | log.bad.keys()) - keys):
+        if gone := sorted((log.by_key.keys() | log.bad.keys()) - numbers.keys()):
             raise ConfigurationError(
                 f"{directory} has rows of {len(gone)} samples that {dataset.source} lacks now, as {gone[0]}: "
                 "choose another --out or remove it"
             )
-        for key, scored in score(dataset, predictor, indices, done, first_wording, progress):
+        log = read_current(directory, dataset, digests)
+        for key, scored in score(dataset, predictor, indices, log.by_key, first_wording, progress, digests):
             if isinstance(scored, str):
                 file.append_bad(key, scored)
             else:
                 file.append(scored)
-    return read_all(directory)
+    return replace(read_current(directory, dataset, digests), changed=log.changed)
 
 
-def _keys(dataset: EvaluationDataset) -> set[str]:
-    """Names of all samples. Raises DatasetError where two have the same: one would be left out of the score."""
+def read_current(directory: Path, dataset: EvaluationDataset, digests: Digests) -> Log:
+    """The rows in a directory that were scored with what the data set holds now.
+
+    `changed` names the samples of the others. Raises DatasetError, ConfigurationError.
+    """
+    numbers = _numbers(dataset)
+    return read_all(directory, lambda key: digests[numbers[key]] if key in numbers else "")
+
+
+def _numbers(dataset: EvaluationDataset) -> dict[str, int]:
+    """Number of each name. Raises DatasetError where two samples have the same: one would be left out of the score."""
     counts = Counter(dataset.key(index) for index in range(len(dataset)))
     twice = [key for key, count in counts.items() if count > 1]
     if twice:
         raise DatasetError(f"{len(twice)} names in {dataset.source} stand for several samples each, as {twice[0]!r}")
-    return set(counts)
+    return {dataset.key(index): index for index in range(len(dataset))}
 
 
 def score(
@@ -106,21 +121,28 @@ def score(
     done: Collection[str] = (),
     first_wording: bool = False,
     progress: bool = False,
+    digests: Digests | None = None,
 ) -> Iterator[tuple[str, list[Row] | str]]:
     """Key and rows of each sample that is not done, or why it could not be read."""
+    digests = digests or Digests(dataset)
     for index in tqdm(indices, desc=f"{dataset.source} {predictor.mode}", unit="image", disable=not progress):
         key = dataset.key(index)
         if key in done:
             continue
         try:  # the masks of a sample may be read as late as its turns are taken
-            scored = list(score_sample(dataset[index], key, predictor, first_wording)) or "it has no question"
+            digest = digests.before_reading(index)  # what changes in between is found by the next run
+            sample = dataset[index]
+            digests.note(index, digest or sample_digest(sample))
+            scored = list(score_sample(sample, key, predictor, first_wording, digests[index])) or "it has no question"
         except BAD_SAMPLE as error:
             scored = str(error)
         yield key, scored
 
 
-def score_sample(sample: Sample, key: str, predictor: Predictor, first_wording: bool = False) -> Iterator[Row]:
-    """Asks and scores the turns of one image."""
+def score_sample(
+    sample: Sample, key: str, predictor: Predictor, first_wording: bool = False, digest: str = ""
+) -> Iterator[Row]:
+    """Asks and scores the turns of one image. digest: of the sample, see `Row`."""
     started = time.perf_counter()
     frame = predictor.lisa.encode(sample.image)
     encoding = time.perf_counter() - started
@@ -148,6 +170,7 @@ def score_sample(sample: Sample, key: str, predictor: Predictor, first_wording: 
             encoding=round(encoding, 4),
             phrases=tuple(target.phrase for target in turn.targets),
             reference=turn.answer,
+            digest=digest,
         )
 
 

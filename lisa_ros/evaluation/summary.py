@@ -29,7 +29,7 @@ def summarise(log: Log) -> dict:
 
 
 def scores(rows: Sequence[Row], groups: Sequence[Hashable] | None = None) -> dict:
-    """Scores of some rows; NAME_ci: 95% bootstrap interval of NAME over images, or over these groups of the rows.
+    """Scores of some rows; NAME_ci: 95% interval of NAME over images, or over these groups of the rows.
 
     n: queries; images. giou, ciou: as LISA counts them. precision_at: share of present targets with at least that IoU.
     n_acc: absent targets refused; t_acc: present targets not refused; see_accuracy: queries right about presence.

@@ -14,11 +14,16 @@ _RESERVED = (
     *("USER:", "ASSISTANT:", "[INST]", "[/INST]", "<<SYS>>", "<</SYS>>"),
 )
 _INVISIBLE = ("Cf", "Zs", "Zl", "Zp")  # marks of direction and joints, blanks: alone they are no words
-_SPACES = str.maketrans("\n\t", "  ")
+# Joiners are spelling in Persian and Indic scripts, joiners and tags make up emoji, and the others are printed.
+_SPELLING = {0x200C, 0x200D, *range(0x600, 0x606), 0x6DD, 0x70F, 0x8E2, *range(0xE0020, 0xE0080)}
+_ENDS = frozenset(".?!…‥‼⁇⁈⁉‽。．｡？！﹒﹖﹗؟۔।॥\u037e։՜՞።፧။។៕᠃᠉꓿᙮")
+_QUOTES = "\"'`"
+_CLOSING = ("Pe", "Pf", "Pi")  # brackets and quotes; an opening quote of one language closes in another
+_PICTURES = ("So", "Sk", "Cf", "Mn", "Me", *_INVISIBLE)  # emoji with their modifiers and joints
 
 
 def check_query(text: str, tokenizer: LisaTokenizer | None) -> str:
-    """The words as they go into the prompt: newlines and tabs become blanks, blanks at the ends go.
+    """The words as they go into the prompt, see `normalise`.
 
     tokenizer: of the model, for tokens of its own; None where no model is loaded. Raises InvalidQueryError for empty or
     too long text, control characters, and the tokens and separators of prompts.
@@ -42,11 +47,28 @@ def _clean(text: str, what: str) -> str:
         raise InvalidQueryError(f"the {what} must be text, not {type(text).__name__}")
     if len(text) > MAX_QUERY_CHARACTERS:
         raise InvalidQueryError(f"the {what} has {len(text)} characters, the limit is {MAX_QUERY_CHARACTERS}")
-    text = text.replace("\r\n", "\n").translate(_SPACES).strip()
+    text = normalise(text)
     for character in text:
         if unicodedata.category(character) in ("Cc", "Cs"):
             raise InvalidQueryError(f"the {what} holds the control character U+{ord(character):04X}; remove it")
     return text
+
+
+def normalise(text: str) -> str:
+    """Text as a reader sees it: every blank is a plain one, what has no width is gone, blanks at the ends go.
+
+    A tokenizer takes no-break spaces, zero-width spaces, soft hyphens, byte order marks and marks of direction for
+    letters, so that the word they stand in is no word any more. Ordinary text stays as it is.
+    """
+    text = text.replace("\r\n", "\n")
+    return text.strip() if text.isascii() and text.isprintable() else "".join(map(_seen, text)).strip()
+
+
+def _seen(character: str) -> str:
+    kind = unicodedata.category(character)
+    if kind in ("Zs", "Zl", "Zp") or character in "\n\t":
+        return " "
+    return "" if kind == "Cf" and ord(character) not in _SPELLING else character
 
 
 def _refuse(text: str, reserved: Iterable[str], what: str) -> None:
@@ -56,5 +78,13 @@ def _refuse(text: str, reserved: Iterable[str], what: str) -> None:
 
 
 def is_sentence(query: str) -> bool:
-    """Whether the query asks or tells something, rather than naming a thing: it ends like a sentence."""
-    return query.endswith((".", "?", "!"))
+    """Whether the query asks or tells something, rather than naming a thing: it ends like a sentence.
+
+    Closing quotes and brackets, blanks and emoji may stand behind its end.
+    """
+    for character in reversed(query):
+        if character in _ENDS:
+            return True
+        if character not in _QUOTES and unicodedata.category(character) not in (*_CLOSING, *_PICTURES):
+            return False
+    return False

@@ -68,13 +68,20 @@ def parse(data: bytes, kind: str):
         raise RecordingError(f"{len(data)} bytes are not a whole {kind}: {error!r}") from error
 
 
-def poses_of(message, child: str) -> list[tuple[int, np.ndarray]]:
-    """(stamp in ns, (4, 4) parent <- child) of a TFMessage's transforms of one frame, without those that are no pose.
+def transforms_of(message) -> list[tuple[tuple[str, str], int, np.ndarray | None]]:
+    """((child, parent), stamp in ns, (4, 4) parent <- child) of each of a TFMessage's transforms.
 
-    Zeros and NaN are how some recorders say that tracking was lost.
+    A pose is None where it is none: zeros and NaN are how some recorders say that tracking was lost.
     """
-    found = ((stamp_of(item), _pose(item.transform)) for item in message.transforms if item.child_frame_id == child)
-    return [(stamp, pose) for stamp, pose in found if pose is not None]
+    return [
+        ((plain_frame(item.child_frame_id), plain_frame(item.header.frame_id)), stamp_of(item), _pose(item.transform))
+        for item in message.transforms
+    ]
+
+
+def plain_frame(name: str) -> str:
+    """A frame's name without the leading slash of ROS 1, which bags that were converted still have."""
+    return name.lstrip("/")
 
 
 def _pose(transform) -> np.ndarray | None:

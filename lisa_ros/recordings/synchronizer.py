@@ -1,81 +1,104 @@
 """Puts the messages of one moment together while they stream by, with a bounded number of them in memory."""
 
+import heapq
+import itertools
+import logging
 from collections import deque
 from collections.abc import Iterator
 
-import numpy as np
-
-from lisa_ros.recordings import messages
+from lisa_ros.recordings.poses import CameraPose, PoseFinder
 
 DEPTH_TOLERANCE = 20_000_000  # ns, as the perception node's sync_tolerance
-POSE_TOLERANCE = 1_000_000  # ns; poses are not interpolated
-# An image waits so long (ns of the bag's time) for what belongs to it; drivers send depth some frames later at most.
-PATIENCE = 250_000_000
-_ROOM = 64  # messages kept of each kind at most, whatever the times say
-_TRANSFORMS = 1024  # small, and of all frames of a robot
+# An image waits so long (ns of the bag's time) for what belongs to it, and for images that were taken before it: a
+# recorder writes down what arrives, and large or compressed messages take longer than others.
+PATIENCE = 1_000_000_000
+LARGEST = 256 << 20  # bytes of images and depth images that wait, whatever the times say
+_ROOM = 64  # calibrations kept
 
-Parts = tuple[np.ndarray | None, dict]
+Parts = tuple[CameraPose | None, dict]
+_log = logging.getLogger(__name__)
 
 
 class Synchronizer:
-    """Takes a bag's messages in the order of time; gives (pose, role -> message) of each image.
+    """Takes a bag's messages in the order of time; gives (pose, role -> message) of each image, ordered by stamp.
 
-    depth, tf: whether the bag has such messages, for which an image then waits.
+    poses: gets the bag's transforms; None where there are none.
     """
 
-    def __init__(self, depth: bool, tf: bool):
-        self._waits = {"depth": depth, "tf": tf}
-        self._images: deque = deque()
-        self._near = {role: deque(maxlen=_ROOM) for role in ("depth", "camera_info", "depth_info")}
-        self._poses: deque = deque(maxlen=_TRANSFORMS)  # (stamp, pose, message) of the images' optical frame
-        self._transforms: deque = deque(maxlen=_TRANSFORMS)  # seen before the first image said which frame that is
-        self._frame_id: str | None = None
+    def __init__(self, poses: PoseFinder | None) -> None:
+        self._poses = poses
+        self._count = itertools.count()
+        self._images: list = []  # heap of (stamp, number, message)
+        self._arrived: deque = deque()  # (number, message), in the order of time
+        self._given: set[int] = set()  # numbers that are still in _arrived
+        self._near = {"depth": deque(), "camera_info": deque(maxlen=_ROOM), "depth_info": deque(maxlen=_ROOM)}
+        self._bytes = 0
+        self._last: int | None = None
+        self._warned = self._told_late = False
+        self._without_depth: deque[int] = deque(maxlen=_ROOM)  # stamps of images that were given without it
 
     def add(self, role: str, message) -> Iterator[Parts]:
-        """Files a message of a role; gives the images that are complete, or have waited for long enough."""
+        """Files a message of a role; gives the images that have waited for long enough."""
         if role == "image":
-            self._images.append(message)
-            self._name_frame(message.message.header.frame_id)
+            number = next(self._count)
+            heapq.heappush(self._images, (message.stamp, number, message))
+            self._arrived.append((number, message))
+            self._bytes += len(message.data)
         elif role == "tf":
-            self._file_transforms(message)
+            self._poses.add(message)
         else:
             self._near[role].append(message)
-        self._forget_before(message.time - 2 * PATIENCE)
-        while self._images and self._is_due(self._images[0], message.time):
-            yield self._assemble(self._images.popleft())
+            self._tell_late(role, message)
+            self._bytes += len(message.data) if role == "depth" else 0
+        while self._arrived and (message.time - self._arrived[0][1].time > PATIENCE or self._bytes > LARGEST):
+            yield self._next()
+        self._forget_depth_before((self._arrived[0][1].time if self._arrived else message.time) - 2 * PATIENCE)
 
     def rest(self) -> Iterator[Parts]:
         """The images that still wait when the bag has ended."""
         while self._images:
-            yield self._assemble(self._images.popleft())
+            yield self._next()
 
-    def _forget_before(self, time: int):
-        depths, poses = self._near["depth"], self._poses
+    def _next(self) -> Parts:
+        """The image with the lowest stamp, and what belongs to it."""
+        stamp, number, image = heapq.heappop(self._images)
+        self._bytes -= len(image.data)
+        self._given.add(number)
+        while self._arrived and self._arrived[0][0] in self._given:
+            self._given.discard(self._arrived.popleft()[0])
+        if self._last is not None and stamp < self._last and not self._warned:
+            self._warned = True
+            _log.warning("%s: the image at %d ns was recorded too late to be put in order", image.topic, stamp)
+        self._last = stamp
+        parts = self._assemble(image)
+        if "depth" not in parts[1]:
+            self._without_depth.append(stamp)
+        self._forget(image)
+        return parts
+
+    def _tell_late(self, role: str, message) -> None:
+        near = (abs(message.stamp - stamp) <= DEPTH_TOLERANCE for stamp in self._without_depth)
+        if role == "depth" and any(near) and not self._told_late:
+            self._told_late = True
+            _log.warning("%s: the depth image at %d ns was recorded more than %g s after its image, which has gone "
+                         "without it", message.topic, message.stamp, PATIENCE / 1e9)  # fmt: skip
+
+    def _forget(self, image) -> None:
+        """What no later image can belong to; where stamps jump back, what comes later has lower ones."""
+        depths = self._near["depth"]
+        while depths and depths[0].stamp < image.stamp - DEPTH_TOLERANCE and depths[0].time <= image.time:
+            self._bytes -= len(depths.popleft().data)
+        for ring in (self._near["camera_info"], self._near["depth_info"]):
+            while len(ring) > 1 and ring[1].stamp <= image.stamp and ring[1].time <= image.time:
+                ring.popleft()
+        if self._poses is not None:
+            self._poses.forget_before(image.stamp, image.time)
+
+    def _forget_depth_before(self, time: int) -> None:
+        """Where no image comes, nothing else may pile up."""
+        depths = self._near["depth"]
         while depths and depths[0].time < time:
-            depths.popleft()
-        while poses and poses[0][2].time < time:
-            poses.popleft()
-
-    def _name_frame(self, frame_id: str):
-        if self._frame_id is None:
-            self._frame_id = frame_id
-            for message in self._transforms:
-                self._file_transforms(message)
-            self._transforms.clear()
-
-    def _file_transforms(self, message):
-        if self._frame_id is None:
-            self._transforms.append(message)
-            return
-        for stamp, pose in messages.poses_of(message.message, self._frame_id):
-            self._poses.append((stamp, pose, message))
-
-    def _is_due(self, image, now: int) -> bool:
-        if now - image.time > PATIENCE or len(self._images) > _ROOM:
-            return True
-        depth = not self._waits["depth"] or any(d.stamp == image.stamp for d in self._near["depth"])
-        pose = not self._waits["tf"] or any(stamp == image.stamp for stamp, *_ in self._poses)
-        return depth and pose and bool(self._near["camera_info"])
+            self._bytes -= len(depths.popleft().data)
 
     def _assemble(self, image) -> Parts:
         found = {"image": image}
@@ -84,8 +107,8 @@ class Synchronizer:
             # A calibration holds whenever it was said; a depth image shows one moment.
             if nearest is not None and (role != "depth" or abs(nearest.stamp - image.stamp) <= DEPTH_TOLERANCE):
                 found[role] = nearest
-        pose = None
-        nearest = min(self._poses, key=lambda entry: abs(entry[0] - image.stamp), default=None)
-        if nearest is not None and abs(nearest[0] - image.stamp) <= POSE_TOLERANCE:
-            pose, found["tf"] = nearest[1], nearest[2]
+        frame = image.message.header.frame_id
+        pose = self._poses.pose_at(frame, image.stamp) if self._poses is not None else None
+        if pose is not None and pose.message is not None:
+            found["tf"] = pose.message
         return pose, found

@@ -1,22 +1,18 @@
 """What is annotated in a scan: objects, their categories, and an instance and a label image for every frame."""
 
 import json
-import zipfile
-import zlib
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-import cv2
 import numpy as np
 
-from lisa_ros.errors import InvalidImageError, RecordingError
-from lisa_ros.images import decompress
+from lisa_ros.errors import RecordingError
+from lisa_ros.scannet.image_archive import ImageArchive
 from lisa_ros.scannet.scene import SceneFiles
 
 UNANNOTATED = 0  # in instance and label images
 _LARGEST_ID = 254  # instance images are 8 bit and hold objectId + 1
-_LARGEST_PNG = 64 << 20
 # Both images were filtered on their own, so their edges differ; an object of some size must still have its own label.
 _CHECKED_SHARE = 0.002
 _AGREEMENT = 0.5
@@ -86,6 +82,10 @@ class Annotation:
             self._last = frame, self._read(frame)
         return self._last[1]
 
+    def data(self, frame: int) -> tuple[bytes, bytes]:
+        """Bytes of a frame's instance and label image as they are; b"" for one that is not there or damaged."""
+        return _data(self._instances, frame), _data(self._labels, frame)
+
     def _read(self, frame: int) -> np.ndarray:
         instances, labels = self._instances.read(frame), self._labels.read(frame)
         if instances.shape != labels.shape:
@@ -115,49 +115,18 @@ class Annotation:
             )
 
 
-class ImageArchive:
-    """A zip of one PNG per frame, named `<frame>.png` in whatever folder. Raises RecordingError."""
-
-    def __init__(self, path: Path, dtype: type):
-        self.path, self._dtype = path, np.dtype(dtype)
-        try:
-            self._zip = zipfile.ZipFile(path)
-        except (OSError, zipfile.BadZipFile) as error:
-            raise RecordingError(f"{path} is not a whole zip file: {error}") from error
-        self._names = {Path(name).stem: name for name in self._zip.namelist() if name.endswith(".png")}
-
-    def __len__(self) -> int:
-        return len(self._names)
-
-    def close(self):
-        """Closes the archive."""
-        self._zip.close()
-
-    def read(self, frame: int) -> np.ndarray:
-        """(H, W) of the archive's dtype. Raises RecordingError for a frame that is missing or damaged."""
-        name = self._names.get(str(frame))
-        if name is None:
-            raise RecordingError(f"{self.path} has no image of frame {frame}; it has {len(self)} frames")
-        try:
-            if self._zip.getinfo(name).file_size > _LARGEST_PNG:
-                raise RecordingError(f"{self.path}: {name} is larger than {_LARGEST_PNG >> 20} MiB")
-            pixels = decompress(self._zip.read(name), cv2.IMREAD_UNCHANGED, name)
-        except RuntimeError as error:  # encrypted, or packed as Windows packs large archives (Deflate64)
-            raise RecordingError(f"{self.path}: {name} cannot be unpacked: {error}; pack it with `zip`") from error
-        except (OSError, zipfile.BadZipFile, zlib.error, EOFError, InvalidImageError) as error:
-            raise RecordingError(f"{self.path}: {name} is damaged: {error}") from error
-        if pixels.ndim != 2 or pixels.dtype != self._dtype:
-            raise RecordingError(
-                f"{self.path}: {name} is {pixels.dtype} {pixels.shape}; it must have one channel of {self._dtype}"
-            )
-        return pixels
+def _data(archive: ImageArchive, frame: int) -> bytes:
+    try:
+        return archive.data(frame)
+    except RecordingError:
+        return b""
 
 
 def read_aggregation(path: Path) -> dict[int, SceneObject]:
     """objectId -> object of `<scene>.aggregation.json`. Raises RecordingError."""
     try:
         groups = json.loads(path.read_text(encoding="utf-8-sig"))["segGroups"]
-        items = [SceneObject(int(group["objectId"]), str(group["label"])) for group in groups]
+        items = [SceneObject(int(group["objectId"]), _label(str(group["label"]))) for group in groups]
     except OSError as error:
         raise RecordingError(f"cannot read {path}: {error.strerror}") from error
     except (ValueError, KeyError, TypeError) as error:
@@ -171,23 +140,35 @@ def read_aggregation(path: Path) -> dict[int, SceneObject]:
 
 
 def read_label_table(path: Path) -> dict[str, Category]:
-    """Free-text label -> row of `scannetv2-labels.combined.tsv`. Raises RecordingError."""
+    """Free-text label -> row of `scannetv2-labels.combined.tsv`. Blanks at a label's ends do not count: of two rows
+    that differ in them alone, the one without goes first. Raises RecordingError.
+    """  # noqa: D205
     try:
         lines = path.read_text(encoding="utf-8-sig").splitlines()
     except (OSError, UnicodeDecodeError) as error:
         raise RecordingError(f"cannot read the label table {path}: {error}") from error
-    columns = lines[0].split("\t") if lines else []
+    columns = [column.strip() for column in lines[0].split("\t")] if lines else []
     if not {"id", "raw_category", "category"} <= set(columns):
         raise RecordingError(f"{path} has the columns {columns}; id, raw_category and category must be among them")
-    return {row.raw: row for row in _rows(path, columns, lines[1:])}
+    found: dict[str, Category] = {}
+    for raw, row in _rows(path, columns, lines[1:]):
+        if raw == row.raw or row.raw not in found:
+            found[row.raw] = row
+    return found
 
 
-def _rows(path: Path, columns: list[str], lines: list[str]) -> Iterable[Category]:
+def _rows(path: Path, columns: list[str], lines: list[str]) -> Iterable[tuple[str, Category]]:
     for number, line in enumerate(lines, start=2):
         if not line.strip():
             continue
         values = dict(zip(columns, line.split("\t"), strict=False))
         try:
-            yield Category(int(values["id"]), values["raw_category"], values["category"], int(values.get("count") or 0))
+            raw, category = values["raw_category"], _label(values["category"])
+            yield raw, Category(int(values["id"]), _label(raw), category, int(values.get("count") or 0))
         except (KeyError, ValueError) as error:
             raise RecordingError(f"{path}, line {number}: {error!r} in {line!r}") from error
+
+
+def _label(text: str) -> str:
+    """Annotators typed freely: "chair " and "office  chair" are no other labels than without those blanks."""
+    return " ".join(text.split())

@@ -14,6 +14,7 @@ from lisa_ros.images import decompress
 from lisa_ros.recordings.bag_writer import RgbdBagWriter
 from lisa_ros.recordings.topics import OPTICAL_FRAME, START, STEP, WORLD_FRAME, RgbdTopics, stamp_of_index
 from lisa_ros.resources import version
+from lisa_ros.scannet.registration import register, registered_camera
 from lisa_ros.scannet.sens import SensFrame, SensHeader, SensReader
 
 _JPEG_END = b"\xff\xd9"
@@ -24,6 +25,7 @@ def convert(sens: Path | str, bag: Path | str, storage: str = "mcap", progress: 
 
     storage: "mcap" or "sqlite3". progress: show a bar on stderr. A frame whose colour or depth is damaged is left out
     and listed; a frame without a good pose has no transform and is listed; device stamps are not used, only counted.
+    Depth of a camera with other intrinsics than the colour camera's is brought onto the colour image's view.
     Raises RecordingError for a file that is truncated, not calibrated, compressed in an unknown way or without one good
     frame, ConfigurationError for a bag that exists or cannot be written.
     """
@@ -32,13 +34,14 @@ def convert(sens: Path | str, bag: Path | str, storage: str = "mcap", progress: 
         header = reader.header
         require_convertible(reader)
         imu_frames = reader.check()
-        color, depth = cameras(header)
+        color, source = cameras(header)
+        depth = registered_camera(color, source)
         tally = _Tally()
         scene = Path(sens).stem
         custom = {"scene": scene, "written_by": f"lisa_ros {version()}"}
         with RgbdBagWriter(bag, color, depth, storage, topics, custom) as writer:
             for frame in tqdm(reader, total=len(reader), desc=scene, unit="frame", disable=not progress):
-                _write(writer, frame, tally)
+                _write(writer, frame, tally, source, depth)
             if not tally.written:
                 raise RecordingError(f"{sens} has no frame that can be converted; the first: {tally.first_reason}")
             manifest = _manifest(reader, scene, storage, topics, tally) | {"imu_frames": imu_frames}
@@ -85,11 +88,11 @@ class _Tally:
         self._last_stamp = max(self._last_stamp, stamp)
 
 
-def _write(writer: RgbdBagWriter, frame: SensFrame, tally: _Tally):
+def _write(writer: RgbdBagWriter, frame: SensFrame, tally: _Tally, source: CameraModel, wanted: CameraModel):
     tally.note_stamp(frame.color_stamp)
     try:
         check_color(frame)
-        depth = depth_in_mm(frame)
+        depth = register(depth_in_mm(frame), source, wanted)
     except InvalidImageError as error:
         tally.skipped.append({"frame": frame.index, "reason": str(error)})
         return
@@ -139,7 +142,9 @@ def check_color(frame: SensFrame):
 
 def _manifest(reader: SensReader, scene: str, storage: str, topics: RgbdTopics, tally: _Tally) -> dict:
     header = reader.header
-    color, depth = cameras(header)
+    color, source = cameras(header)
+    depth = registered_camera(color, source)
+    registered = {"registered_from": _camera(source)} if depth != source else {}
     return {
         "format": "lisa_ros RGB-D bag",
         "format_version": 1,
@@ -161,7 +166,9 @@ def _manifest(reader: SensReader, scene: str, storage: str, topics: RgbdTopics, 
         "frame_id": OPTICAL_FRAME,
         "world_frame": WORLD_FRAME,
         "color": {"topic": topics.image, "compression": header.color_compression} | _camera(color),
-        "depth": {"topic": topics.depth, "unit": "mm", "source_shift": header.depth_shift} | _camera(depth),
+        "depth": {"topic": topics.depth, "unit": "mm", "source_shift": header.depth_shift}
+        | _camera(depth)
+        | registered,
     }
 
 

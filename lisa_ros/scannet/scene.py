@@ -23,9 +23,10 @@ class SceneFiles:
     def find(cls, path: Path | str, label_table: Path | str | None = None) -> "SceneFiles":
         """The scan of a `.sens` file, or of a folder named as the scene that holds it.
 
-        The filtered images (`_2d-instance-filt.zip`) are taken where both exist. label_table: the tsv, by default
-        looked for beside the scan and in the two folders above. Raises RecordingError where there is no such
-        `.sens` file.
+        The filtered images (`_2d-instance-filt.zip`) are taken where both exist, and a zip before the folder that it
+        was unpacked to: `instance-filt`, as the zip has it, or one of the zip's name. label_table: the tsv, by default
+        looked for beside the scan and in the two folders above. Raises RecordingError where there is no such `.sens`
+        file.
         """
         path = Path(path)
         sens = path / f"{path.absolute().name}.sens" if path.is_dir() else path
@@ -35,17 +36,20 @@ class SceneFiles:
         return cls(
             scene,
             sens,
-            _filtered(folder, f"{scene}_2d-instance"),
-            _filtered(folder, f"{scene}_2d-label"),
+            _images(folder, scene, "instance"),
+            _images(folder, scene, "label"),
             folder / f"{scene}.aggregation.json",
             Path(label_table) if label_table else _find_above(folder, LABELS),
         )
 
 
-def _filtered(folder: Path, name: str) -> Path:
-    filtered = folder / f"{name}-filt.zip"
-    plain = folder / f"{name}.zip"
-    return plain if plain.is_file() and not filtered.is_file() else filtered
+def _images(folder: Path, scene: str, kind: str) -> Path:
+    places = [
+        place
+        for name in (f"{kind}-filt", kind)
+        for place in (folder / f"{scene}_2d-{name}.zip", folder / f"{scene}_2d-{name}", folder / name)
+    ]
+    return next((place for place in places if place.exists()), places[0])
 
 
 def _find_above(folder: Path, name: str) -> Path:

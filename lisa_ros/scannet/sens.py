@@ -55,7 +55,7 @@ class SensHeader:
 
     @property
     def is_aligned(self) -> bool:
-        """Whether depth lies on the colour image: calibrated files have both extrinsics at identity."""
+        """Whether both cameras stand in one place: calibrated files have both extrinsics at identity."""
         return all(np.allclose(e, np.eye(4), atol=1e-6) for e in (self.color_extrinsic, self.depth_extrinsic))
 
 

@@ -1,6 +1,7 @@
 """The command line as a user meets it: output, files, exit status, one-line errors."""
 
 import json
+import os
 import subprocess
 import sys
 
@@ -183,3 +184,29 @@ def test_info_says_what_is_there(capsys, checkpoint):
     printed = capsys.readouterr().out
     for word in ("lisa_ros ", "torch ", "rclpy ", "tf2_ros", "cv_bridge", "bitsandbytes", "packaged models", "memory "):
         assert word in printed, word
+
+
+def test_letters_that_the_terminal_lacks_are_escaped(tmp_path):
+    """A folder's name stands in the output, as a model's words do."""
+    words = [sys.executable, "-m", "lisa_ros", "record", "tabletop", "--frames", "1", "--queries", "1", "--out"]
+    done = subprocess.run(
+        [*words, str(tmp_path / "Aufnahme-für-später")], capture_output=True, timeout=100,
+        env={**os.environ, "PYTHONIOENCODING": "ascii", "PYTHONUTF8": "0"},
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert b"Aufnahme-f\\xfcr-sp\\xe4ter" in done.stdout
+
+
+def test_a_reader_that_has_gone_ends_the_run_quietly(tmp_path):
+    code = (
+        "import sys, types\nfrom lisa_ros import cli\n"
+        "loud = types.ModuleType('loud'); loud.add_arguments = lambda parser: None\n"
+        "loud.run = lambda args: [print('x' * 1000, flush=True) for _ in range(1000)] and 0\n"
+        "sys.modules['loud'] = loud; cli.COMMANDS['loud'] = ('loud', 'speaks')\n"
+        "sys.exit(cli.main(['loud']))"
+    )
+    process = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    assert process.stdout.readline().startswith(b"xxx")
+    process.stdout.close()
+    assert (process.wait(60), process.stderr.read()) == (141, b"")
+    process.stderr.close()

@@ -39,9 +39,36 @@ def test_rows_without_picture_are_text_alone(root, tmp_path):
     assert data[1].image.shape == (48, 60, 3) and [turn.question for turn in data[1].turns] == ["Hi?", "Hi?"]
 
 
+@pytest.mark.parametrize("form", [{"image": "{}"}, {"images": ["{}"]}, {"image": ["{}"]}, {"images": "{}"},
+                                  {"image": "{}", "images": ["{}"]}, {"image": "", "images": ["{}"]}])  # fmt: skip
+def test_a_picture_is_found_in_whatever_form_it_is_named(root, tmp_path, form):
+    name = "coco/train2017/000000000000.jpg"
+    row = json.loads(json.dumps(form).replace("{}", name)) | {"conversations": [HUMAN, GPT]}
+    (tmp_path / "rows.json").write_text(json.dumps([row]))
+    data = DialogueDataset(tmp_path / "rows.json", root, "dialogues")
+    assert data.files(0) == (root / name,) and data[0].image.shape == (48, 60, 3)
+    assert [turn.question for turn in data[0].turns] == ["Hi?"]
+
+
+TWO = {"from": "human", "value": "<image>\n<image>\nWhat differs?"}
+PLAIN = {"from": "human", "value": "Hi?"}
+
+
 @pytest.mark.parametrize(
     ("row", "reason"),
     [
+        ({"conversations": [HUMAN, GPT]}, "hold 1 marks <image>, and it names 0 pictures"),
+        ({"image": None, "conversations": [HUMAN, GPT]}, "hold 1 marks <image>, and it names 0 pictures"),
+        ({"images": [], "conversations": [HUMAN, GPT]}, "hold 1 marks <image>, and it names 0 pictures"),
+        ({"image": "a.jpg", "conversations": [PLAIN, GPT]}, "hold 0 marks <image>, and it names 1 pictures"),
+        ({"image": "a.jpg", "conversations": [TWO, GPT]}, "hold 2 marks <image>, and it names 1 pictures"),
+        ({"image": "a.jpg", "conversations": [PLAIN, GPT, TWO, GPT]}, "hold 2 marks"),
+        ({"images": ["a.jpg", "b.jpg"], "conversations": [TWO, GPT]}, "2 pictures, a.jpg, b.jpg; LISA sees one"),
+        ({"images": ["a.jpg", "b.jpg"], "conversations": [HUMAN, GPT]}, "2 pictures, a.jpg, b.jpg; LISA sees one"),
+        ({"image": "a.jpg", "images": ["b.jpg"], "conversations": [HUMAN, GPT]}, r"image names \['a.jpg'\], images"),
+        ({"image": {"bytes": "x"}, "conversations": [HUMAN, GPT]}, "image must be a file name, or a list of them"),
+        ({"images": [["a.jpg"]], "conversations": [HUMAN, GPT]}, "images must be a file name, or a list of them"),
+        ({"video": "a.mp4", "conversations": [HUMAN, GPT]}, "about a video; LISA sees pictures alone"),
         ({"conversations": [HUMAN]}, "take turns, not human"),
         ({"conversations": [GPT]}, "take turns"),
         ({"conversations": [HUMAN, GPT, GPT, HUMAN]}, "human, gpt, gpt, human"),
@@ -60,6 +87,13 @@ def test_a_row_that_is_no_dialogue_is_named(tmp_path, row, reason):
     with pytest.raises(DatasetError, match=reason) as raised:
         data[0]
     assert f"{path}, row 0" in str(raised.value)
+
+
+def test_the_word_image_in_an_answer_is_no_mark(tmp_path):
+    row = {"conversations": [PLAIN, GPT | {"value": "Type docker run <image>."}]}
+    (tmp_path / "rows.json").write_text(json.dumps([row]))
+    sample = DialogueDataset(tmp_path / "rows.json", tmp_path, "dialogues")[0]
+    assert sample.image is None and "<image>" not in sample.turns[0].answer  # where the prompt would put a picture
 
 
 @pytest.mark.parametrize("content", ["[]", "{}", "[", "\udcff"])

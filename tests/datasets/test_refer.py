@@ -103,6 +103,42 @@ def test_a_pickle_that_runs_code_is_refused(copy_of_root, tmp_path):
     assert not (tmp_path / "written").exists()
 
 
+def test_texts_of_python_2_that_are_no_utf_8(copy_of_root):
+    """One bad entry does not refuse the set, and keeps its letters."""
+    path = copy_of_root / "refer_seg" / "refcoco" / "refs(unc).p"
+    rows = [row for row in read_plain_pickle(path) if row["split"] == "train"]
+    texts = ["the caf\u00e9 on the left", "the man\u2019s hat", "na\u00efve na\u00efve"]
+    rows[0]["sentences"] = [{"sent": text} for text in texts]
+    data = pickle.dumps(rows, protocol=2)
+    for text, raw in zip(
+        texts, (texts[0].encode("latin-1"), texts[1].encode("cp1252"), texts[2].encode()), strict=True
+    ):
+        old = b"X" + len(text.encode()).to_bytes(4, "little") + text.encode()
+        assert old in data
+        data = data.replace(old, b"U" + bytes([len(raw)]) + raw)  # a string of Python 2
+    path.write_bytes(data)
+    assert read_plain_pickle(path) == rows
+    questions = {turn.question for sample in ReferDataset(copy_of_root, "refcoco", "train") for turn in sample.turns}
+    assert set(texts) <= questions
+
+
+def test_a_phrase_that_is_no_text_refuses_its_own_picture_alone(copy_of_root):
+    path = copy_of_root / "refer_seg" / "refcoco" / "refs(unc).p"
+    rows = read_plain_pickle(path)
+    first = next(row for row in rows if row["split"] == "train")
+    first["sentences"][0]["sent"] = None
+    path.write_bytes(pickle.dumps(rows))
+    data = ReferDataset(copy_of_root, "refcoco", "train")
+    failed = 0
+    for sample in data:
+        try:
+            list(sample.turns)
+        except DatasetError as error:
+            failed += 1
+            assert "phrase 1 of" in str(error) and str(path) in str(error)
+    assert failed == 1 < len(data)
+
+
 def test_a_pickle_of_python_2(copy_of_root):
     path = copy_of_root / "refer_seg" / "refcoco" / "refs(unc).p"
     rows = read_plain_pickle(path)

@@ -46,6 +46,57 @@ def test_class_lists():
     assert COCO_STUFF[91] == "banner" and COCO_STUFF[156] == "sky" and COCO_STUFF[-1] == "wood"
 
 
+def cocostuff_of(copy, *maps):
+    """Other label values in the miniature's two maps."""
+    folder = copy / "cocostuff" / "train2017"
+    for path, values in zip(sorted(folder.glob("*.png")), maps, strict=True):
+        height, width = read_labels(path).shape
+        labels = np.resize(np.array(values, np.uint8), (height, width))
+        Image.fromarray(labels).save(path)
+    return folder
+
+
+@pytest.mark.parametrize(
+    "maps",
+    [
+        ([0, 92, 157, 183], [0, 107, 183]),  # stuff_train2017_pixelmaps: 183 for all things
+        ([0, 92, 157], [0, 107, 183]),  # of which this picture shows none
+        ([0, 1, 18, 182], [0, 3, 157]),
+        ([0, 1, 18, 44], [0, 3, 157]),  # 44 is a bottle; as a label value it would be a plate, which no picture shows
+    ],
+)
+def test_maps_of_ids_are_no_maps_of_labels(copy_of_root, maps):
+    """Every class would be its neighbour: 157, the sky, would be snow."""
+    folder = cocostuff_of(copy_of_root, *maps)
+    with pytest.raises(DatasetError, match=r"its maps hold ids, .* stuff_\*_pixelmaps .*\(stuffthingmaps") as raised:
+        coco_stuff(copy_of_root)
+    assert str(folder) in str(raised.value)
+
+
+def test_maps_that_do_not_show_their_numbering_are_told(copy_of_root, caplog):
+    coco_stuff(copy_of_root)
+    assert "does not show by its values whether they count from 0 or from 1" in caplog.records[0].getMessage()
+    caplog.clear()
+    cocostuff_of(copy_of_root, [0, 17, 156, 255], [0, 43, 91])
+    data = coco_stuff(copy_of_root)
+    assert not caplog.records
+    assert [turn.question for turn in data[0].turns] == ["person", COCO_STUFF[17], "sky"]
+    assert [turn.question for turn in data[1].turns] == ["person", "bottle", "banner"]
+
+
+def test_a_label_that_no_picture_shows_is_told(copy_of_root):
+    cocostuff_of(copy_of_root, [0, 17, 255], [0, 44, 255])
+    with pytest.raises(DatasetError, match=r"label values \[44\] that cocostuff/train2017 does not have"):
+        coco_stuff(copy_of_root)[1]
+
+
+def test_reduced_maps_of_ade20k_are_told(copy_of_root):
+    for path in (copy_of_root / "ade20k" / "annotations" / "training").glob("*.png"):
+        Image.fromarray(read_labels(path) - np.uint8(1)).save(path)
+    with pytest.raises(DatasetError, match="has the value 255 and no 150: its maps were reduced by one"):
+        ade20k(copy_of_root)
+
+
 def test_mapillarys_unlabelled_class_is_no_class(copy_of_root):
     base = copy_of_root / "mapillary"
     names = [label["readable"] for label in json.loads((base / "config_v2.0.json").read_text())["labels"]]

@@ -9,9 +9,13 @@ import pytest
 
 from lisa_ros import Lisa
 from lisa_ros.cli import main
+from lisa_ros.commands.evaluate_sets import open_dataset
 from lisa_ros.errors import MemoryBudgetError
-from lisa_ros.evaluation.benchmark_report import text_table, warnings
+from lisa_ros.evaluation.benchmark_report import text_table, warnings, write_benchmark
+from lisa_ros.evaluation.digests import Digests
+from lisa_ros.evaluation.predictors import TeacherForced
 from lisa_ros.evaluation.rows import Identity, Log, Row
+from lisa_ros.evaluation.run import evaluate, read_current
 from lisa_ros.evaluation.summary import chosen_examples, summarise
 
 pytestmark = pytest.mark.unit
@@ -153,17 +157,56 @@ def test_a_question_with_half_a_character_is_a_bad_sample(data, tmp_path, capsys
     assert "v0.json" in reason and "half a character" in reason and (tmp_path / "out" / "report.html").is_file()
 
 
-def test_scores_of_a_sample_that_is_gone_since_are_reported(data, tmp_path, capsys):
+def test_what_a_score_depends_on_is_asked_again_when_it_changes(data, tmp_path, capsys):
+    """The same command: a question put right, a mask put right, another picture; and one that is gone."""
     asked = "reasonseg", "--data", tmp_path / "data", "--out", tmp_path / "out", *MODEL
     assert run(*asked) == 0
-    whole = json.loads((tmp_path / "out" / "summary.json").read_text())
+    before = rows_of(tmp_path / "out")
+    assert "changed" not in capsys.readouterr().out
     (data / "v0.jpg").write_bytes(b"")
     change(data / "v1.json", text=["something else"])
-    assert run(*asked) == 0
-    assert json.loads((tmp_path / "out" / "summary.json").read_text()) == whole
-    page = (tmp_path / "out" / "report.html").read_text()
+    change(data / "v2.json", shapes=[{"label": "target", "points": [[0, 0], [9, 0], [9, 9], [0, 9]]}])
+    assert run(*asked) == 1
+    told = capsys.readouterr().out
+    assert "3 samples have changed since they were scored and count no more: v0, v1, v2" in told
+    assert "1 samples could not be read and are in no score: v0" in told
+    after = rows_of(tmp_path / "out")
+    assert set(after) == {"v1", "v2", "v3"} and after["v1"].text == "something else"
+    assert after["v2"].union != before["v2"].union and after["v3"] == before["v3"]
+    summary = json.loads((tmp_path / "out" / "summary.json").read_text())
+    assert summary["overall"]["n"] == 3 and list(summary["bad_samples"]) == ["v0"]
+    assert run(*asked) == 1
+    assert "1 samples have changed since they were scored and count no more: v0" in capsys.readouterr().out
+    assert rows_of(tmp_path / "out") == after  # not asked once more
+
+
+def rows_of(directory):
+    """Rows that the scores are of, by sample: the lines of the file are more."""
+    dataset = open_dataset("reasonseg", directory.parent / "data", "val")
+    return {row.key: row for row in read_current(directory, dataset, Digests(dataset)).rows}
+
+
+def test_pictures_that_cannot_be_shown_are_told(data, tmp_path, capsys):
+    dataset = open_dataset("reasonseg", tmp_path / "data", "val")
+    lisa = Lisa.from_pretrained(TINY / "lisa_hf", vision_tower=TINY / "clip_tiny", device="cpu")
+    predictor = TeacherForced(lisa)
+    log = evaluate(dataset, predictor, "reasonseg", tmp_path, first_wording=True)
+    (data / "v0.jpg").write_bytes(b"")
+    change(data / "v1.json", text=["something else"])
+    write_benchmark(tmp_path, summarise(log), log.rows, dataset, predictor)
+    page = (tmp_path / "report.html").read_text()
     assert page.count("data:image/jpeg") == 2
     assert "v0 was scored, but cannot be shown" in page and "v1 was scored, but cannot be shown" in page
+
+
+def test_rows_of_an_earlier_version_are_told(data, tmp_path, capsys):
+    asked = "reasonseg", "--data", tmp_path / "data", "--out", tmp_path / "out", *MODEL
+    assert run(*asked) == 0
+    path = tmp_path / "out" / "rows.jsonl"
+    lines = [json.loads(line) for line in path.read_text().splitlines()]
+    path.write_text("".join(json.dumps({k: v for k, v in line.items() if k != "digest"}) + "\n" for line in lines))
+    assert run(*asked) == 2
+    assert "is of an earlier version of lisa_ros" in capsys.readouterr().err
 
 
 def test_fewer_questions_a_scene_are_another_evaluation(tmp_path, capsys):

@@ -101,6 +101,19 @@ def test_a_query_counts_once_however_often_it_was_scored(tmp_path):
     assert read_all(tmp_path).rows == [row()]
 
 
+def test_an_image_that_was_asked_again_has_its_later_rows(tmp_path):
+    """Also where it has fewer questions now, and where another process asked it again."""
+    first = [row("v0", digest="a"), row("v0", 1, digest="a")], [row("v1", digest="b")]
+    path = written(tmp_path / "rows.jsonl", *first, [row("v0", inter=1, digest="c")])
+    assert read_log(path).rows == read_all(tmp_path).rows == [row("v0", inter=1, digest="c"), row("v1", digest="b")]
+    written(tmp_path / "rows-00000-of-00002.jsonl", [row("v1", inter=2, digest="d")])
+    now = {"v0": "c", "v1": "d"}
+    log = read_all(tmp_path, now.get)
+    assert log.rows == [row("v0", inter=1, digest="c"), row("v1", inter=2, digest="d")] and log.changed == ()
+    log = read_all(tmp_path, {"v0": "e", "v1": "b"}.get)
+    assert log.rows == [row("v1", digest="b")] and log.changed == ("v0",)
+
+
 @pytest.mark.parametrize("text", ["{}\n", "no json\n", "no json", '{"benchmark": 1}\n', "\xff\n"])
 def test_files_that_are_no_rows_are_named_and_kept(tmp_path, text):
     path = tmp_path / "rows.jsonl"

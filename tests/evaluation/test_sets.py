@@ -4,9 +4,11 @@ import dataclasses
 import json
 import shutil
 from pathlib import Path
+from unittest import mock
 
 import numpy as np
 import pytest
+import torch
 
 from lisa_ros import Lisa
 from lisa_ros.commands.evaluate_sets import open_dataset
@@ -216,6 +218,65 @@ def test_checkpoints_are_told_apart_by_what_they_learnt(lisa):
     assert weights_digest(lisa.network) != before
     weight.data.neg_()
     assert weights_digest(lisa.network) == before
+    tower = dataclasses.replace(lisa.network.config, vision_tower="/another/place")
+    refusing = dataclasses.replace(lisa.network.config, seg_threshold=0.5)
+    with mock.patch.object(lisa.network, "config", tower):
+        assert weights_digest(lisa.network) == before
+    with mock.patch.object(lisa.network, "config", refusing):
+        assert weights_digest(lisa.network) != before
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16, torch.int8])
+def test_one_number_makes_another_checkpoint(dtype):
+    network = torch.nn.Module()
+    network.weight = torch.nn.Parameter((torch.arange(1001 * 33) % 100).reshape(1001, 33).to(dtype), False)
+    before = weights_digest(network)
+    for place in ((0, 1), (517, 21), (1000, 32)):
+        value = network.weight[place].clone()
+        network.weight[place] = 101
+        assert weights_digest(network) != before
+        network.weight[place] = value
+    assert weights_digest(network) == before
+
+
+def test_only_the_pictures_whose_annotation_has_changed_are_asked_again(lisa, tmp_path):
+    """Of a set whose annotations are all in one file, and of one that is made, not read."""
+    shutil.copytree(DATA / "refer_seg", tmp_path / "refer_seg")
+    instances = tmp_path / "refer_seg" / "refcoco" / "instances.json"
+
+    def log():
+        return evaluate(open_dataset("refcoco", tmp_path, "train"), TeacherForced(lisa), "refcoco", tmp_path / "out")
+
+    before = log()
+    assert len(before.by_key) > 1
+    content = json.loads(instances.read_text())
+    content["info"] = "a new date"
+    row = next(row for row in content["annotations"] if row["id"] == 21)
+    row["segmentation"] = [[0, 0, 30, 0, 30, 30, 0, 30]]
+    instances.write_text(json.dumps(content))
+    after = log()
+    image = {one["id"]: one["file_name"] for one in content["images"]}[row["image_id"]]
+    assert after.changed == (Path(image).stem,)
+    for key, rows in before.by_key.items():
+        assert (after.by_key[key] == rows) == (key not in after.changed)
+    assert log().changed == ()
+
+
+def test_a_set_without_digests_of_its_own_is_read(lisa, reasonseg, whole, tmp_path):
+    def ask(dataset):
+        return evaluate(dataset, TeacherForced(lisa), "reasonseg", tmp_path, first_wording=True)
+
+    names = [reasonseg.key(index) for index in range(len(reasonseg))]
+    ask(Named(reasonseg, names))
+    written = (tmp_path / "rows.jsonl").read_bytes()
+    assert ask(Named(reasonseg, names)).changed == () and (tmp_path / "rows.jsonl").read_bytes() == written
+
+    class Otherwise(Named):
+        def __getitem__(self, index):
+            sample = super().__getitem__(index)
+            return dataclasses.replace(sample, ignore=~sample.ignore) if index == 2 else sample
+
+    assert ask(Otherwise(reasonseg, names)).changed == ("v2",)
 
 
 def test_ignored_pixels_do_not_count_for_an_absent_target_either():

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lisa_ros.errors import ConfigurationError, InvalidImageError, InvalidQueryError
-from lisa_ros.inference.queries import MAX_QUERY_CHARACTERS, check_query, is_sentence
+from lisa_ros.inference.queries import MAX_QUERY_CHARACTERS, check_query, is_sentence, normalise
 
 pytestmark = pytest.mark.unit
 
@@ -45,6 +45,40 @@ def test_white_space_of_a_person(lisa):
     assert check_query("  the\tred\r\ncup\n", lisa.tokenizer) == "the red cup"
 
 
+@pytest.mark.parametrize(
+    ("text", "asked"),
+    [
+        ("the\u00a0red\u202fcup", "the red cup"),  # no-break spaces, as word processors set them
+        ("the\u3000red\u2009cup", "the red cup"),
+        ("the\u2028red\u2029cup", "the red cup"),
+        ("\ufeffthe red cup", "the red cup"),
+        ("the med\u200bkit", "the medkit"),
+        ("the med\u00adkit", "the medkit"),
+        ("the med\u2060kit", "the medkit"),
+        ("\u202athe red\u202c \u200ecup\u200f", "the red cup"),
+        ("می\u200cخواهم", "می\u200cخواهم"),  # spelling
+        ("क्\u200dष", "क्\u200dष"),
+        ("the 👩\u200d🚒", "the 👩\u200d🚒"),
+        ("the 🏴\U000e0067\U000e0062\U000e007f", "the 🏴\U000e0067\U000e0062\U000e007f"),
+        ("two  blanks, naïve café", "two  blanks, naïve café"),
+    ],
+)
+def test_what_a_reader_does_not_see_is_no_letter(lisa, text, asked):
+    assert check_query(text, lisa.tokenizer) == asked
+    assert check_query(asked, lisa.tokenizer) == asked
+
+
+@given(st.text(st.characters(min_codepoint=32, max_codepoint=126), min_size=1).filter(str.strip))
+def test_ordinary_text_stays_as_it_is(text):
+    assert normalise(text) == text.strip()
+
+
+@pytest.mark.parametrize("hidden", ["[S\u200bEG]", "</\u00ads>", "US\ufeffER:"])
+def test_nothing_reserved_hides_behind_what_has_no_width(lisa, hidden):
+    with pytest.raises(InvalidQueryError, match="reserved"):
+        check_query(f"the cup {hidden}", lisa.tokenizer)
+
+
 @given(st.text(max_size=50))
 def test_nothing_reserved_comes_through(text):
     tokenizer = _Tokens()
@@ -64,6 +98,22 @@ class _Tokens:
 def test_sentences_are_told_from_phrases():
     assert is_sentence("Where is the cup?") and is_sentence("Show me the cup.")
     assert not is_sentence("the food with the most vitamin C")
+
+
+@pytest.mark.parametrize("end", [*".?!…。？！؟।॥", "\u037e", "．", "‽", "۔", "።", "។"])
+@pytest.mark.parametrize(
+    "behind", ["", '"', "'", "”", "’", "»", "«", "“", "」", "』", ")", "]", "）", " 🙂", "👍🏽", "❤️", '") ']
+)
+def test_sentences_of_many_scripts(end, behind):
+    assert is_sentence(f"Where is the cup{end}{behind}")
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["the cup", "the cup 🙂", "the cup (red)", "“the cup”", "the number 5", "das Glas,", "", "🙂", "杯子", "the cup:"],
+)
+def test_phrases_are_no_sentences(text):
+    assert not is_sentence(text)
 
 
 def test_question_longer_than_the_context(lisa, frame):

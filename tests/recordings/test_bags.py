@@ -7,12 +7,12 @@ import tracemalloc
 import numpy as np
 import pytest
 import yaml
-from rosbags.rosbag2 import Reader, StoragePlugin, Writer
+from bag_streams import CAMERA, DEPTH, IMAGE, INFO, MS, Loose, depth, pose
+from rosbags.rosbag2 import Reader
 from rosbags.typesys import Stores, get_typestore
 
 from lisa_ros import graph
 from lisa_ros.errors import ConfigurationError, InvalidImageError, RecordingError
-from lisa_ros.geometry import CameraModel
 from lisa_ros.recordings import messages
 from lisa_ros.recordings.bag_reader import RgbdBag
 from lisa_ros.recordings.bag_writer import RgbdBagWriter
@@ -20,25 +20,11 @@ from lisa_ros.recordings.topics import RgbdTopics, stamp_of_index
 
 pytestmark = pytest.mark.unit
 
-CAMERA = CameraModel(8, 6, 7.0, 7.5, 3.5, 2.5)
-MS = 1_000_000
-IMAGE, DEPTH, INFO = "/camera/color/image_raw", "/camera/depth/image_raw", "/camera/color/camera_info"
-
 
 def jpeg(value=90):
     import cv2
 
     return cv2.imencode(".jpg", np.full((6, 8, 3), value, np.uint8))[1].tobytes()
-
-
-def depth(value=1000):
-    return np.full((6, 8), value, np.uint16)
-
-
-def pose(x):
-    matrix = np.eye(4)
-    matrix[0, 3] = x
-    return matrix
 
 
 def write(path, frames=5, **options):
@@ -135,31 +121,6 @@ def test_interrupted_writing_leaves_nothing(tmp_path):
     assert list(tmp_path.iterdir()) == []
     with pytest.raises(ConfigurationError, match="storage='rosbag'"):
         RgbdBagWriter(tmp_path / "bag", CAMERA, CAMERA, storage="rosbag")
-
-
-class Loose:
-    """A bag of a camera driver: raw images, everything with stamps and times of its own."""
-
-    def __init__(self, path, *topics):
-        self._types = messages.typestore()
-        self._writer = Writer(path, version=9, storage_plugin=StoragePlugin.MCAP)
-        self._writer.open()
-        self._connections = {
-            topic: self._writer.add_connection(topic, kind, typestore=self._types) for topic, kind in topics
-        }
-
-    def add(self, topic, time, message):
-        connection = self._connections[topic]
-        self._writer.write(connection, time, self._types.serialize_cdr(message, connection.msgtype))
-
-    def image(self, topic, time, stamp, pixels, encoding):
-        header = messages.camera_info(CAMERA, stamp, "eye").header
-        kind = self._types.types[messages.IMAGE]
-        data = np.frombuffer(np.ascontiguousarray(pixels).tobytes(), np.uint8)
-        self.add(topic, time, kind(header, *pixels.shape[:2], encoding, 0, len(data) // len(pixels), data))
-
-    def close(self):
-        self._writer.close()
 
 
 def test_loose_streams_are_put_together(tmp_path):

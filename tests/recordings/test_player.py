@@ -9,6 +9,7 @@ import time
 
 import numpy as np
 import pytest
+from bag_streams import Loose
 from rclpy.executors import SingleThreadedExecutor
 from rclpy.node import Node
 from rclpy.qos import QoSProfile, ReliabilityPolicy
@@ -19,6 +20,7 @@ from lisa_ros.cli import main
 from lisa_ros.errors import ConfigurationError
 from lisa_ros.image_messages import to_depth, to_rgb
 from lisa_ros.nodes.player import BagPlayer
+from lisa_ros.recordings import messages
 from lisa_ros.recordings.bag_reader import RgbdBag
 from lisa_ros.recordings.topics import STEP, stamp_of_index
 from lisa_ros.scannet.convert import convert
@@ -173,6 +175,18 @@ def test_command_line(bag_path, start_process, capsys):
     printed = capsys.readouterr().out
     assert "12 frames in" in printed
     assert ("/tf" in printed) == (importlib.util.find_spec("tf2_msgs") is not None), "what is left out is not named"
+
+
+def test_a_bag_with_topics_of_its_own_is_played(tmp_path, capsys):
+    bag = Loose(tmp_path / "bag", ("/front/image", messages.IMAGE), ("/front/info", messages.CAMERA_INFO))
+    for number in range(3):
+        bag.image("/front/image", number, number, np.zeros((6, 8, 3), np.uint8), "rgb8")
+    bag.close()
+    play = ["play", str(bag.path), "--wait", "0"]
+    assert main(play) == 2
+    assert "it has /front/image, /front/info; image_topic names another one" in capsys.readouterr().err
+    assert main([*play, "--image-topic", "/front/image", "--camera-info-topic", "/front/info"]) == 0
+    assert "playing 3 frames" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])

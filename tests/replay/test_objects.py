@@ -69,7 +69,8 @@ def test_the_truth_chooses_right_and_silence_chooses_wrong(scan):
     rows = scored(scan, lambda case: scan.truth(case.query, case.frame).mask)
     figures = candidate_figures(rows)
     assert (figures["n"], figures["precision"], figures["recall"], figures["f1"]) == (len(scan.cases), 1, 1, 1)
-    assert figures["f1_ci"] == [1, 1]
+    low, high = figures["f1_ci"]
+    assert low < 0.5 and high == 1  # of so few questions
     silent = candidate_figures([replace(row, status="NO_RESULT") for row in rows])
     assert (silent["precision"], silent["recall"], silent["f1"]) == (0, 0, 0)
 

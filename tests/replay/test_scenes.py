@@ -4,10 +4,13 @@ import json
 import os
 import shutil
 import sys
+import zipfile
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
+import cv2
+import numpy as np
 import pytest
 
 from lisa_ros.cli import main
@@ -140,6 +143,64 @@ def test_other_questions_than_those_of_a_result_are_refused(scenes_file, tmp_pat
     shutil.rmtree(out / "scenes" / scan.name)
     assert main(asked) == 0
     assert "something else" in (out / "rows.jsonl").read_text()
+
+
+def put_right(scan):
+    """The cup is where the instance images had it by one pixel less."""
+    archive = next(scan.glob("*_2d-instance-filt.zip"))
+    with zipfile.ZipFile(archive) as zipped:
+        images = {name: zipped.read(name) for name in zipped.namelist()}
+    name = next(iter(images))
+    pixels = cv2.imdecode(np.frombuffer(images[name], np.uint8), cv2.IMREAD_UNCHANGED)
+    pixels[0, 0] = 0
+    images[name] = cv2.imencode(".png", pixels)[1].tobytes()
+    with zipfile.ZipFile(archive, "w") as zipped:
+        for name, data in images.items():
+            zipped.writestr(name, data)
+
+
+def other_picture(scan):
+    """Another byte in the first JPEG's comment would do as well."""
+    sens = scan / f"{scan.name}.sens"
+    content = bytearray(sens.read_bytes())
+    content[content.index(b"\xff\xd8\xff") + 200] ^= 1
+    sens.write_bytes(content)
+
+
+def test_results_hold_for_what_they_were_scored_with(scenes_file, tmp_path, capsys):
+    """Truth and pictures that changed since, and results that do not say what they were scored with."""
+    scan = tmp_path / scenes_file.read_text().splitlines()[1]
+    source, out = scenes_file.parent / scan.name, tmp_path / "out"
+    shutil.copytree(source, scan)
+    (tmp_path / "scenes.txt").write_text(f"{scan}\n")
+    asked = ["eval", "scannet", "--scenes", str(tmp_path / "scenes.txt"), "--boundary", "0", "--out", str(out)]
+    assert main(asked) == 0
+    for change in (put_right, other_picture):
+        change(scan)
+        assert main(asked) == 2
+        told = capsys.readouterr().err
+        assert f"what is in {scan} has changed since {scan.name} was evaluated: remove {out}" in told
+        shutil.rmtree(scan)
+        shutil.copytree(source, scan)
+    queries = scan / "queries.jsonl"
+    more = read_queries(queries)[0]
+    write_queries(queries, [*read_queries(queries), replace(more, scene="another")])
+    assert main(asked) == 0  # questions about another scene are none of this one's
+    result = out / "scenes" / scan.name / "result.json"
+    result.write_text(json.dumps(json.loads(result.read_text()) | {"content": ""}))
+    assert main(asked) == 2
+    assert f"the result of {scan.name} is of an earlier version" in capsys.readouterr().err
+
+
+def test_results_of_other_weights_do_not_pass_for_a_checkpoints_own(scenes_file, tmp_path, capsys):
+    scan = scenes_file.parent / scenes_file.read_text().splitlines()[1]
+    (tmp_path / "scenes.txt").write_text(f"{scan}\n")
+    asked = ["eval", "scannet", "--scenes", str(tmp_path / "scenes.txt"), "--boundary", "0", "--out", str(tmp_path)]
+    assert main(asked) == 0
+    result = tmp_path / "scenes" / scan.name / "result.json"
+    result.write_text(json.dumps(json.loads(result.read_text()) | {"weights": "of yesterday"}))
+    assert main(asked) == 2
+    assert f"the checkpoint has other weights now than when {scan.name} was evaluated" in capsys.readouterr().err
 
 
 def test_a_first_try_that_scored_nothing_does_not_keep_the_folder(scenes_file, tmp_path, capsys):

@@ -18,9 +18,10 @@ from lisa_ros.evaluation.replay.rows import NO_RESULT, Answer, read_rows, write_
 from lisa_ros.evaluation.replay.scan import Scan, ScanPaths
 from lisa_ros.evaluation.replay.scoring import Frame, Scorer, read_mask
 from lisa_ros.evaluation.replay.summary import differences, exact_giou, protocol_figures, realtime_figures
-from lisa_ros.evaluation.replay.truth_engine import TruthEngine, write_paths
+from lisa_ros.evaluation.replay.truth_engine import TruthEngine, read_paths, write_paths
 from lisa_ros.recordings.bag_reader import RgbdBag
 from lisa_ros.recordings.bag_writer import RgbdBagWriter
+from lisa_ros.recordings.topics import RgbdTopics
 from lisa_ros.types import SEGMENTED, SegmentationResult, Target
 
 pytestmark = pytest.mark.unit
@@ -263,6 +264,10 @@ def test_words_become_options(paths, tmp_path):
     chosen = options({"bag": str(paths.bag), "boundary": "2", "timeout": "7.5", "model": "m", "out": str(tmp_path)})
     assert chosen.paths == ScanPaths(paths.bag, boundary=2) and chosen.timeout == 7.5
     assert chosen.values["model"] == "m" and chosen.values["params_file"] == "perception"
+    named = options({"bag": str(paths.bag), "image_topic": "/front/image", "out": str(tmp_path)}).paths
+    assert named.topics == RgbdTopics(image="/front/image")
+    write_paths(tmp_path / "truth.json", named)
+    assert read_paths(tmp_path / "truth.json").topics == named.topics
     for name, word, match in [
         ("boundary", "x", "boundary=x"),
         ("boundary", "51", r"boundary=51 must be within 0\.\.50 px"),
@@ -273,6 +278,8 @@ def test_words_become_options(paths, tmp_path):
             options({"bag": str(paths.bag), name: word})
     with pytest.raises(ConfigurationError, match="without a bag"):
         options({"queries": "q.jsonl", "out": str(tmp_path)})
+    with pytest.raises(ConfigurationError, match="image_topic=/x without a bag"):
+        options({"image_topic": "/x", "out": str(tmp_path)})
 
 
 def test_the_command_takes_the_launch_arguments(capsys):

@@ -308,3 +308,89 @@ def test_files_with_a_byte_order_mark_are_read(files, annotation, tmp_path):
     with Annotation(files) as marked:
         assert (marked.objects, marked.categories) == (annotation.objects, annotation.categories)
         assert read_queries(path, marked) == expected
+
+
+def repacked(path, name_of):
+    """The zip's images under other names."""
+    with zipfile.ZipFile(path) as archive:
+        images = {name: archive.read(name) for name in archive.namelist()}
+    with zipfile.ZipFile(path, "w") as archive:
+        for name, data in images.items():
+            info = zipfile.ZipInfo("x")
+            info.filename = name_of(name)  # as it is: the constructor would take what a system calls a separator
+            archive.writestr(info, data)
+
+
+@pytest.mark.parametrize(
+    "name_of",
+    [
+        lambda name: "x\\" + name.replace("/", "\\"),  # programs of Windows
+        lambda name: name.replace(".png", ".PNG"),
+        lambda name: "instance-filt/00000" + name.rpartition("/")[2],
+    ],
+)
+def test_zips_of_other_programs_are_read(annotation, files, name_of):
+    before = annotation.instances(0)
+    annotation.close()
+    repacked(files.instances, name_of)
+    repacked(files.labels, name_of)
+    with zipfile.ZipFile(files.instances, "a") as archive:
+        archive.writestr("__MACOSX/instance-filt/._0.png", b"a resource fork")
+        archive.writestr("instance-filt/", b"")
+    with Annotation(files) as again:
+        np.testing.assert_array_equal(again.instances(0), before)
+
+
+def test_two_images_of_a_frame_are_told(annotation, files):
+    annotation.close()
+    with zipfile.ZipFile(files.instances, "a") as archive:
+        archive.writestr("instance/0.png", b"another")
+    with pytest.raises(RecordingError, match=r"two images of frame 0, instance-filt/0\.png and instance/0\.png"):
+        Annotation(files)
+
+
+@pytest.mark.parametrize("place", ["{kind}-filt", "{scene}_2d-{kind}-filt", "{scene}_2d-{kind}-filt/{kind}-filt"])
+def test_unpacked_zips_are_read(scan, golden_annotation, tmp_path, place):
+    copy = tmp_path / scan.name
+    copy.mkdir()
+    for path in scan.iterdir():
+        if path.suffix != ".zip":
+            (copy / path.name).symlink_to(path)
+    for kind in ("instance", "label"):
+        with zipfile.ZipFile(scan / f"{scan.name}_2d-{kind}-filt.zip") as archive:
+            for name in archive.namelist():
+                target = copy / place.format(kind=kind, scene=scan.name) / name.rpartition("/")[2]
+                target.parent.mkdir(parents=True, exist_ok=True)
+                target.write_bytes(archive.read(name))
+    with Annotation(SceneFiles.find(copy, golden_annotation_table(scan))) as annotation:
+        np.testing.assert_array_equal(annotation.instances(1), golden_annotation.instances(1))
+
+
+def golden_annotation_table(scan):
+    return SceneFiles.find(scan).label_table
+
+
+def test_blanks_at_the_ends_of_labels_do_not_count(annotation, files):
+    before = annotation.instances(0)
+    annotation.close()
+    groups = json.loads(files.aggregation.read_text())
+    for group in groups["segGroups"]:
+        group["label"] += " "
+    files.aggregation.write_text(json.dumps(groups))
+    lines = files.label_table.read_text().splitlines()
+    files.label_table.write_text(
+        "\n".join([lines[0], *(line.replace("office chair", " office  chair\u00a0") for line in lines[1:])])
+    )
+    with Annotation(files) as again:
+        np.testing.assert_array_equal(again.instances(0), before)
+        assert {item.label for item in again.objects.values()} == {"office chair", "chair", "cup", "wall"}
+        assert not any(query.text != query.text.strip() for query in generate_queries(again))
+
+
+def test_of_two_rows_the_one_without_blanks_goes_first(files, annotation):
+    annotation.close()
+    with files.label_table.open("a") as file:
+        file.write("77\tchair \tchair\t1\n78\t lamp shade\tlamp\t1\n")
+    with Annotation(files) as again:
+        assert (again.categories["chair"].id, again.categories["lamp shade"].id) == (7, 78)
+        again.instances(0)

@@ -26,7 +26,9 @@ def _refer(name: str, references: str, pictures: tuple[str, int | None] = _TRAIN
 
 
 def _reasonseg(split: str, count: int) -> tuple[tuple[str, int | None], ...]:
-    return tuple((f"reason_seg/ReasonSeg/{split}/*.{ending}", count) for ending in ("jpg", "json"))
+    # .jpg, .jpeg and .png, and .json, in small or capital letters, as the reader takes them
+    endings = "[jJpP][pPnN]*[gG]", "[jJ][sS][oO][nN]"
+    return tuple((f"reason_seg/ReasonSeg/{split}/*.{ending}", count) for ending in endings)
 
 
 # By the names that a run's YAML gives them. Validation splits of the referring sets are in the files of the whole.

@@ -6,6 +6,7 @@ from pathlib import Path
 from lisa_ros import graph
 from lisa_ros.errors import ConfigurationError
 from lisa_ros.graph import Argument
+from lisa_ros.recordings.topics import TOPIC_WORDS, RgbdTopics
 
 _NODE = ("params_file", "model", "vision_tower", "precision", "device")
 _TIMEOUT = 120.0
@@ -18,6 +19,10 @@ ARGUMENTS = (
     Argument("out", "Folder for report.html, summary.json, rows.csv and masks", default="out/evaluation"),
     Argument("boundary", "Pixels around the truth's edges that are not scored; empty: 3, in the simulated tabletop 0"),
     Argument("timeout", f"Seconds for one answer; empty: {_TIMEOUT:g}"),
+    *(
+        Argument(name, f"Topic of the bag: {about}; empty: as lisa-ros writes it")
+        for name, about in TOPIC_WORDS.items()
+    ),
     *(argument for argument in graph.ARGUMENTS if argument.name in _NODE),
     Argument("grounding_dino", "Grounding DINO for the Grounded-SAM baseline: directory or hub id; sam is needed too"),
     Argument("sam", "Segment Anything for that baseline, in transformers' layout: directory or hub id"),
@@ -45,9 +50,9 @@ def options(values: Mapping[str, str]):
         raise ConfigurationError(f"boundary={boundary} must be within 0..{WIDEST_BOUNDARY} px")
     if words["bag"]:
         path = {name: Path(words[name]) if words[name] else None for name in ("queries", "scan", "labels")}
-        paths = ScanPaths(Path(words["bag"]), boundary=boundary, **path)
+        paths = ScanPaths(Path(words["bag"]), boundary=boundary, topics=RgbdTopics.named(words), **path)
     else:
-        for name in ("queries", "scan", "labels", "boundary"):
+        for name in ("queries", "scan", "labels", "boundary", *TOPIC_WORDS):
             if words[name]:
                 raise ConfigurationError(f"{name}={words[name]} without a bag; name the bag that it belongs to")
         paths = example(out)

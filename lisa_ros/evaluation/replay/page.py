@@ -66,7 +66,7 @@ def _scores(report: Report, summary: dict):
     aside = [_score_row(name, part) for name, part in summary["baselines"].items()]
     note = (
         f"{summary['without_truth']} questions about frames that say nothing about them were not asked. "
-        "In italics: baselines on the same questions. The interval of lockstep's gIoU is a 95% bootstrap interval over "
+        "In italics: baselines on the same questions. The interval of lockstep's gIoU is a 95% interval over "
         "questions, however many frames each was asked about."
     )
     report.table("Scores, in percent", header, rows, aside=aside, note=note)
@@ -83,7 +83,7 @@ def candidate_table(report: Report, protocols: Mapping[str, dict], baselines: Ma
         return (name, str(found["n"]), *shares)
 
     note = (
-        "In percent, with 95% bootstrap intervals over questions. Candidates are the annotated objects in view; a mask "
+        "In percent, with 95% intervals over questions. Candidates are the annotated objects in view; a mask "
         "chooses those of which it covers at least half. Means over questions: to choose nothing where nothing is "
         "meant is right."
     )

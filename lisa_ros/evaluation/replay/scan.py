@@ -2,14 +2,15 @@
 
 from collections.abc import Iterator
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 
 from lisa_ros.errors import RecordingError
+from lisa_ros.inference.queries import normalise
 from lisa_ros.recordings.bag_reader import RgbdBag
-from lisa_ros.recordings.topics import index_of_stamp, stamp_of_index
+from lisa_ros.recordings.topics import RgbdTopics, index_of_stamp, stamp_of_index
 from lisa_ros.scannet.annotations import Annotation
 from lisa_ros.scannet.convert import require_convertible
 from lisa_ros.scannet.queries import SceneQuery, read_queries
@@ -25,7 +26,7 @@ class ScanPaths:
     bag: as `lisa-ros scannet convert` or `lisa-ros record` writes it; None to go without, which needs `queries` and
     `scan`. queries: None for queries.jsonl beside the bag. scan: the `.sens` file or its folder; None for the file that
     the bag was made of, beside the bag or its queries. labels: label table, None to look for it. boundary: px around
-    the truth's edges that are not scored.
+    the truth's edges that are not scored. topics: of the bag.
     """
 
     bag: Path | None
@@ -33,6 +34,7 @@ class ScanPaths:
     scan: Path | None = None
     labels: Path | None = None
     boundary: int = BOUNDARY
+    topics: RgbdTopics = field(default_factory=RgbdTopics)
 
 
 @dataclass(frozen=True)
@@ -58,7 +60,7 @@ class Scan:
     def __init__(self, paths: ScanPaths):
         self.paths = paths
         with ExitStack() as stack:
-            self.bag = stack.enter_context(RgbdBag(paths.bag)) if paths.bag is not None else None
+            self.bag = stack.enter_context(RgbdBag(paths.bag, paths.topics)) if paths.bag is not None else None
             files, queries = self._find()
             self._sens = stack.enter_context(SensReader(files.sens))
             self._unusable = self._check_bag(files) if self.bag is not None else self._check_sens()
@@ -185,7 +187,7 @@ class Scan:
             for query in self.queries:
                 if not query.asks_about(frame):
                     continue
-                text = query.text.strip()  # as a model is asked
+                text = normalise(query.text)  # as a model is asked
                 if text in asked:
                     raise RecordingError(f"frame {frame} of {self.scene} is asked {text!r} twice; ask it once")
                 asked.add(text)

@@ -6,15 +6,19 @@ as an unknown image or a wrong mask.
 
 import hashlib
 import json
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
 
 from lisa_ros.errors import ConfigurationError, InvalidImageError, InvalidQueryError
 from lisa_ros.evaluation.replay.scan import Scan, ScanPaths
+from lisa_ros.inference.queries import normalise
+from lisa_ros.recordings.topics import RgbdTopics
 from lisa_ros.scannet.truth import resize_nearest
 from lisa_ros.types import SEGMENTED, Finished, MaskReady, SegmentationResult, Target, TextDelta
+
+_PLACES = ("bag", "queries", "scan", "labels")
 
 
 @dataclass(frozen=True)
@@ -55,8 +59,8 @@ class TruthEngine:
 
     def segment(self, frame: _Frame, text: str, **_) -> SegmentationResult:
         """The true masks, one for each object."""
-        asked = (q for q in self._scan.queries if q.text.strip() == text.strip() and q.asks_about(frame.index))
-        query = next(asked, None)
+        asked, queries = normalise(text), self._scan.queries
+        query = next((q for q in queries if normalise(q.text) == asked and q.asks_about(frame.index)), None)
         if query is None:
             raise InvalidQueryError(f"frame {frame.index} is not asked {text!r}")
         instances = self._scan.annotation.instances(frame.index)
@@ -80,8 +84,8 @@ class TruthEngine:
 
 def write_paths(path: Path, paths: ScanPaths):
     """Writes what TruthEngine reads, in the place of a checkpoint."""
-    words = {name: value if isinstance(value, int) else value and str(Path(value).absolute())
-             for name, value in vars(paths).items()}  # fmt: skip
+    words = {name: value and str(Path(value).absolute()) for name, value in vars(paths).items() if name in _PLACES}
+    words |= {"boundary": paths.boundary, "topics": asdict(paths.topics)}
     path.write_text(json.dumps(words) + "\n", encoding="utf-8")
 
 
@@ -89,8 +93,9 @@ def read_paths(path: Path) -> ScanPaths:
     """As `write_paths` wrote them. Raises ConfigurationError."""
     try:
         words = json.loads(path.read_text(encoding="utf-8"))
-        return ScanPaths(**{name: Path(value) if isinstance(value, str) else value for name, value in words.items()})
-    except (OSError, ValueError, TypeError) as error:
+        places = {name: words[name] and Path(words[name]) for name in _PLACES}
+        return ScanPaths(**places, boundary=words["boundary"], topics=RgbdTopics(**words["topics"]))
+    except (OSError, ValueError, TypeError, KeyError) as error:
         raise ConfigurationError(f"{path} does not say where a recording lies: {error}") from error
 
 

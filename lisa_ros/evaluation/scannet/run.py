@@ -9,7 +9,7 @@ from pathlib import Path
 import cv2
 from tqdm import tqdm
 
-from lisa_ros.errors import ConfigurationError
+from lisa_ros.errors import ConfigurationError, RecordingError
 from lisa_ros.evaluation.files import alone_in, write_json, writing
 from lisa_ros.evaluation.replay.rows import write_rows, write_table
 from lisa_ros.evaluation.replay.summary import OFFLINE, score_figures
@@ -52,11 +52,11 @@ def run_scenes(options: Options, write: Callable[[str], None]) -> dict:
     with alone_in(out):
         _check_arguments(options)
         done = {scene.name: outcome for scene in options.scenes if (outcome := _read(out / scene.name))}
-        _check_queries([scene for scene in options.scenes if scene.name in done], done, out)
+        _check_content([scene for scene in options.scenes if scene.name in done], done, out, write)
         left = [scene for scene in options.scenes if scene.name not in done]
         if done:
             write(f"{len(done)} of {len(options.scenes)} scenes are done already")
-        outcomes = _outcomes(options, left, write) if left else ()
+        outcomes = _outcomes(options, left, done, write)
         for outcome in tqdm(outcomes, desc="scenes", total=len(options.scenes), initial=len(done), unit="scene"):
             if outcome.error:
                 write(f"{outcome.scene}: {outcome.error}\n{outcome.details}".strip())
@@ -92,13 +92,24 @@ def summarise(outcomes: Sequence[Outcome]) -> dict:
     }
 
 
-def _outcomes(options: Options, scenes: Sequence[Scene], write: Callable[[str], None]) -> Iterator[Outcome]:
+def _outcomes(
+    options: Options, scenes: Sequence[Scene], done: Mapping[str, Outcome], write: Callable[[str], None]
+) -> Iterator[Outcome]:
     if options.ray is not None:
-        yield from evaluate_with_ray(
-            scenes, options.load, options.asking, options.ray, options.workers, options.device, write
-        )
+        if scenes:
+            yield from evaluate_with_ray(
+                scenes, options.load, options.asking, options.ray, options.workers, options.device, write
+            )
+        else:
+            write("nothing is left to ask: whether the checkpoint has still the weights that were asked is not checked")
         return
-    lisa, weights = options.load()
+    lisa, weights = options.load()  # also where nothing is left: results of other weights must not pass for its own
+    other = _of_other_weights(weights, done.values())
+    if other is not None:
+        raise ConfigurationError(
+            f"the checkpoint has other weights now than when {other.scene} was evaluated ({weights}, {other.weights}): "
+            "choose another --out"
+        )
     for scene in scenes:
         yield evaluate_scene(lisa, weights, scene, options.asking)
 
@@ -119,25 +130,39 @@ def _check_arguments(options: Options) -> None:
     write_json(path, options.arguments)
 
 
-def _check_queries(scenes: Iterable[Scene], done: Mapping[str, Outcome], out: Path) -> None:
-    """Raises ConfigurationError where a scene has been asked other questions than its file holds now."""
+def _check_content(
+    scenes: Iterable[Scene], done: Mapping[str, Outcome], out: Path, write: Callable[[str], None]
+) -> None:
+    """Raises ConfigurationError where a scene was evaluated with other questions, pictures or truth than there are."""
     for scene in scenes:
-        asked, digest = done[scene.name].queries, scene.queries_digest
-        if asked and digest and asked != digest:  # without either there is nothing to compare
+        outcome, again = done[scene.name], f"remove {out / scene.name} to ask the scene again, or choose another --out"
+        if not outcome.content:
             raise ConfigurationError(
-                f"{scene.queries_file} has changed since {scene.name} was evaluated: remove {out / scene.name} to ask "
-                "the scene again, or choose another --out"
+                f"the result of {scene.name} is of an earlier version of lisa_ros and does not say which pictures and "
+                f"annotation it was scored with: {again}"
             )
+        try:
+            now = scene.digests
+        except RecordingError as error:  # with Ray, another machine may hold the scans
+            write(f"warning: whether the result of {scene.name} still holds is not checked: {error}")
+            continue
+        for part, what in (("queries", scene.queries_file), ("content", f"what is in {scene.scan}")):
+            if getattr(outcome, part) != now[part]:
+                raise ConfigurationError(f"{what} has changed since {scene.name} was evaluated: {again}")
 
 
 def _check_same(outcome: Outcome, others: Iterable[Outcome]) -> None:
     """Raises ConfigurationError where a machine has other weights under the same name, or they have changed."""
-    for other in others:
-        if not other.error and other.weights != outcome.weights:
-            raise ConfigurationError(
-                f"{outcome.scene} was asked of other weights than {other.scene} ({outcome.weights}, {other.weights}): "
-                "give all machines the same checkpoint, and choose another --out for a new one"
-            )
+    other = _of_other_weights(outcome.weights, others)
+    if other is not None:
+        raise ConfigurationError(
+            f"{outcome.scene} was asked of other weights than {other.scene} ({outcome.weights}, {other.weights}): "
+            "give all machines the same checkpoint, and choose another --out for a new one"
+        )
+
+
+def _of_other_weights(weights: str, outcomes: Iterable[Outcome]) -> Outcome | None:
+    return next((one for one in outcomes if not one.error and one.weights != weights), None)
 
 
 def _read(directory: Path) -> Outcome | None:

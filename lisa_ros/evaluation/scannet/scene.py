@@ -1,6 +1,5 @@
 """One scene: what is asked of it, and what came out. Everything here travels between machines."""
 
-import hashlib
 import tempfile
 import traceback
 from collections.abc import Mapping
@@ -17,6 +16,8 @@ from lisa_ros.evaluation.replay.rows import ReplayRow
 from lisa_ros.evaluation.replay.scan import Scan, ScanPaths
 from lisa_ros.evaluation.replay.scoring import Scorer
 from lisa_ros.evaluation.replay.summary import OFFLINE
+from lisa_ros.evaluation.scannet.digests import content_digest, queries_digest
+from lisa_ros.scannet.scene import SceneFiles
 from lisa_ros.scannet.truth import BOUNDARY
 
 
@@ -45,12 +46,13 @@ class Scene:
         return self.queries or folder / "queries.jsonl"
 
     @property
-    def queries_digest(self) -> str:
-        """SHA-256 of the queries file; "" where it cannot be read on this machine."""
-        try:
-            return hashlib.sha256(self.queries_file.read_bytes()).hexdigest()
-        except OSError:
-            return ""
+    def digests(self) -> dict[str, str]:
+        """Of `queries` and of `content` as they are now, as an Outcome holds them. Raises RecordingError."""
+        files = SceneFiles.find(self.scan, self.labels)
+        return {
+            "queries": queries_digest(self.queries_file, files.scene),
+            "content": content_digest(files, self.queries_file),
+        }
 
     @property
     def paths(self) -> ScanPaths:
@@ -64,8 +66,8 @@ class Outcome:
 
     error: why there are no rows, "" where there are; details: the traceback of an error that nobody foresaw. rows: of
     the model and of the baselines. damaged: frame -> why it could not be asked about. model, weights: what was asked,
-    as of `lisa_ros.evaluation.rows.Identity`. queries: digest of the questions' file. sheets: pictures of the worst,
-    median and best answer, (H, W, 3) uint8.
+    as of `lisa_ros.evaluation.rows.Identity`. queries, content: digests of the scene's questions, and of its pictures
+    and its truth. sheets: pictures of the worst, median and best answer, (H, W, 3) uint8.
     """
 
     scene: str
@@ -77,6 +79,7 @@ class Outcome:
     model: str = ""
     weights: str = ""
     queries: str = ""
+    content: str = ""
     sheets: Mapping[str, np.ndarray] = field(default_factory=dict)
 
     def as_json(self) -> dict:
@@ -121,7 +124,7 @@ def read_scenes(
 def evaluate_scene(lisa, weights: str, scene: Scene, asking: Asking) -> Outcome:
     """Asks everything about a scene, and scores it. Never raises: one scene must not take the others with it."""
     try:
-        queries = scene.queries_digest  # before they are read: an edit in between is found by the next run
+        digests = scene.digests  # before they are read: an edit in between is found by the next run
         with tempfile.TemporaryDirectory() as folder, Scan(scene.paths) as scan:
             directory = Path(folder)
             scorer = Scorer(OFFLINE, scan, directory / "masks" / OFFLINE)
@@ -134,7 +137,7 @@ def evaluate_scene(lisa, weights: str, scene: Scene, asking: Asking) -> Outcome:
             sheets = example_sheets(scorer.rows, directory, scan)
             return Outcome(
                 scene.name, rows=tuple(rows), without_truth=scan.without_truth, damaged=damaged,
-                model=lisa.provenance, weights=weights, queries=queries, sheets=sheets,
+                model=lisa.provenance, weights=weights, sheets=sheets, **digests,
             )  # fmt: skip
     except LisaError as error:
         return Outcome(scene.name, error=str(error))
