@@ -20,7 +20,7 @@ def section(title: str) -> str:
 
 def parameter_row(setting: Setting) -> str:
     """A row of the table of parameters."""
-    default = {(): "[]", True: "true", False: "false"}.get(setting.default, setting.default)
+    default = {"()": "[]", "True": "true", "False": "false"}.get(str(setting.default), setting.default)
     if setting.choices:
         values = ", ".join(setting.choices)
     else:
