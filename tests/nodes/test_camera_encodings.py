@@ -262,7 +262,7 @@ def test_rvl_of_quantised_depth_and_of_a_real_size():
 @pytest.mark.parametrize("cut", [13, 20, 24, -4])
 def test_rvl_that_is_cut_off_is_refused(cut):
     depth = np.arange(1, 1001, dtype=np.uint16).reshape(20, 50)
-    with pytest.raises(InvalidImageError, match="RVL|shorter"):
+    with pytest.raises(InvalidImageError, match=r"RVL|shorter"):
         to_depth(rvl_message(depth, cut=cut))
 
 
