@@ -50,7 +50,8 @@ def test_depth_is_what_the_colour_camera_would_measure(x, y, z, degrees):
     off = np.abs(found - truth)[covered]
     assert np.quantile(off, 0.97) < 0.004  # the rest is the ball's rim, a pixel wide
     inside = truth < BALL[2] - RADIUS / 2
-    assert covered[inside].all() and np.abs(found - truth)[inside].max() < 0.03
+    assert covered[inside].mean() > 0.95  # the rest shows its side
+    assert np.quantile(np.abs(found - truth)[inside & covered], 0.97) < 0.004
 
 
 def test_what_the_depth_camera_does_not_see_is_no_depth():
