@@ -65,8 +65,8 @@ def decode_rvl(data) -> np.ndarray:
     if not 0 < width * height <= MAX_PIXELS:
         raise InvalidImageError(f"RVL depth claims {width}x{height} pixels; 1 to {MAX_PIXELS} are possible")
     numbers = _rvl_numbers(np.frombuffer(data, np.uint8)[_RVL_SIZE.size :])
-    is_difference, places, filled = np.zeros(len(numbers), bool), [], 0
-    at, count = 0, width * height
+    heads, starts, lengths = [], [], []  # of the runs: place among the numbers, first pixel that is not 0, count of them
+    at, filled, count = 0, 0, width * height
     while filled < count:
         if at + 1 >= len(numbers):
             raise _cut_off(width, height, filled)
@@ -75,13 +75,16 @@ def decode_rvl(data) -> np.ndarray:
         filled = start + others
         if filled > count or at + 2 + others > len(numbers) or not zeros + others:
             raise _cut_off(width, height, start)
-        is_difference[at + 2 : at + 2 + others] = True
-        places.append(np.arange(start, filled))
+        heads.append(at)
+        starts.append(start)
+        lengths.append(others)
         at += 2 + others
-    zigzag = numbers[is_difference]
+    is_difference = np.ones(at, bool)
+    is_difference[heads] = is_difference[np.add(heads, 1)] = False
+    zigzag = numbers[:at][is_difference]
+    places = np.arange(len(zigzag)) + np.repeat(np.subtract(starts, np.cumsum([0, *lengths[:-1]])), lengths)
     depth = np.zeros(count, np.uint16)
-    if places:
-        depth[np.concatenate(places)] = np.cumsum((zigzag >> 1) ^ -(zigzag & 1)).astype(np.uint16)
+    depth[places] = np.cumsum((zigzag >> 1) ^ -(zigzag & 1)).astype(np.uint16)
     return depth.reshape(height, width)
 
 

@@ -62,7 +62,7 @@ class CameraModel:
         if not is_same_view((width, height), (self.width, self.height)):
             raise InvalidImageError(
                 f"an image of {width}x{height} cannot show the same view as the camera's {self.width}x{self.height}: "
-                "the aspects differ; register the depth image to the colour image"
+                "the aspects differ"
             )
         # Pixel centres are at integers, so the image's edge, which the scaling keeps, is at -0.5.
         cx, cy = (self.cx + 0.5) * sx - 0.5, (self.cy + 0.5) * sy - 0.5

@@ -286,6 +286,6 @@ def _set_age(result: Result, age: int):
 
 def _summary(query: Query, result: Result) -> str:
     outcome = f"query {query.query_id} ({query.source}) {query.text[:80]!r}: status {result.status}"
-    return outcome + (
-        f", {result.message[:300]}" if result.message else f", {len(result.targets)} targets, {result.answer[:120]!r}"
-    )
+    if result.status == Result.OK:
+        outcome += f", {len(result.targets)} targets, {result.answer[:120]!r}"
+    return outcome + (f", {result.message[:300]}" if result.message else "")

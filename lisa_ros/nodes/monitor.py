@@ -31,6 +31,7 @@ class Monitor:
         self._buffer, self._health, self._poses, self._watch = buffer, health, poses, watch
         self._finder = finder
         self._warn = ThrottledLog(lambda text: node.get_logger().warning(text), period=60.0)
+        self._last_hint = ""
         self._publisher = node.create_publisher(DiagnosticArray, "/diagnostics", 10)
 
     def report(self):
@@ -58,7 +59,10 @@ class Monitor:
             return f"images are refused: {refusal}"
         for stream in inputs.topics:
             if hint := inputs.hint(stream):
-                self._warn(stream, hint)
+                # While nodes discover each other, a part of a camera's topics may be known for a moment.
+                if hint == self._last_hint:
+                    self._warn(stream, hint)
+                self._last_hint = hint
                 return hint
         if remark := self._clock_problem(settings):
             return remark

@@ -76,7 +76,7 @@ def image_depth(query: Query, color: CameraModel) -> Depth:
     if rule == TRUST:
         return Depth(metres)
     lens = _depth_camera(bundle, metres)
-    difference = _difference(found, wanted, color, lens)
+    difference = _difference(found, wanted, color, metres.shape[::-1], lens)
     if not difference:
         return Depth(metres, remarks=_remarks(found, wanted))
     if rule == REFUSE:
@@ -98,20 +98,17 @@ def frame_of(message) -> str:
     return message.header.frame_id.lstrip("/")
 
 
-def _difference(found: str, wanted: str, color: CameraModel, lens: CameraModel | None) -> str:
-    """How the depth's lens differs from the image's; "" where nothing says so.
-
-    Without the depth camera's intrinsics a size that cannot be the image's view is told where the cloud is made.
-    """
+def _difference(found: str, wanted: str, color: CameraModel, size: tuple[int, int], lens: CameraModel | None) -> str:
+    """How the depth's lens differs from the image's; "" where nothing says so. size: (width, height) of depth."""
     if found and wanted and found != wanted:
         return f"depth is of frame {found!r}, the image of {wanted!r}"
-    if lens is None:
-        return ""
     try:
-        moved = displacement(color, lens)
-        color.scaled(lens.width, lens.height)
+        color.scaled(*size)
     except InvalidImageError as error:
         return str(error)
+    if lens is None:
+        return ""
+    moved = displacement(color, lens)
     return f"depth_camera_info has other intrinsics, up to {moved:.0f} pixels off" if moved > _TOLERANCE else ""
 
 

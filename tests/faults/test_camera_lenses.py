@@ -1,7 +1,9 @@
 """Depth of another lens, clocks that disagree, topics of another type: what a robot is told, over real topics."""
 
+import struct
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 from lisa_ros.msg import SegmentationResult as Result
@@ -172,3 +174,77 @@ def test_an_image_topic_with_the_transport_in_its_name_is_told(start_node):
         assert words in told, told
     assert words in robot.seen["diagnostics"][-1].message
     robot.stop_stream()
+
+
+def bent(image, coefficients):
+    """What a fisheye lens makes of a straight picture of focal length COLOR_F, nearest pixels."""
+    k = np.array(k_of(COLOR_F)).reshape(3, 3)
+    columns, rows = np.meshgrid(np.arange(WIDTH, dtype=float), np.arange(HEIGHT, dtype=float))
+    seen = np.stack([columns.ravel(), rows.ravel()], axis=-1)[None]
+    straight = cv2.fisheye.undistortPoints(seen, k, np.array(coefficients), None, k)[0]
+    at = np.rint(straight).astype(int).clip(0, (WIDTH - 1, HEIGHT - 1))
+    return np.ascontiguousarray(image[at[:, 1], at[:, 0]].reshape(image.shape))
+
+
+def test_an_image_that_is_not_rectified_is_made_straight_for_its_clouds(rig_robot):
+    lens = [0.2, 0.05, 0.0, 0.0]
+    image, depth = np.full((HEIGHT, WIDTH, 3), 90, np.uint8), np.full((HEIGHT, WIDTH), 1300, np.uint16)
+    image[340:420, 480:580], depth[340:420, 480:580] = (220, 30, 30), 800  # off the axis, where the lens bends
+    info = {"k": k_of(COLOR_F), "distortion_model": "equidistant", "d": lens}
+    result = rig_robot.ask_about("red through a fisheye", bent(image, lens), bent(depth, lens), info=info)
+    assert result.status == Result.OK, result.message
+    truth = (529.5 - 320) / COLOR_F * 0.8, (379.5 - 240) / COLOR_F * 0.8, 0.8
+    found = result.targets[0].centroid
+    assert (found.x, found.y, found.z) == pytest.approx(truth, abs=0.004)
+    refused = rig_robot.ask_about("red through a strange lens", info={"distortion_model": "omni", "d": [0.1] * 4})
+    assert refused.status == Result.NO_DEPTH and "'omni'" in refused.message
+
+
+@pytest.mark.parametrize("size", [(1280, 960), (640, 480)])
+def test_binning_of_the_whole_sensor(rig_robot, size):
+    info = {"k": [1200.0, 0.0, 639.5, 0.0, 1200.0, 479.5, 0.0, 0.0, 1.0], "binning_x": 2, "binning_y": 2}
+    info |= {"width": size[0], "height": size[1]}
+    depth = np.full((HEIGHT, WIDTH), 800, np.uint16)
+    result = rig_robot.ask_about(f"red, binned of {size}", color_picture(), depth, info=info)
+    assert result.status == Result.OK, result.message
+    assert result.targets[0].extents.x == pytest.approx(0.12, abs=0.005)
+    assert abs(result.targets[0].centroid.x) < 0.002
+
+
+def test_transports_with_red_and_blue_exchanged_and_rvl(start_node):
+    transports = {"image_transport": "compressed", "depth_transport": "compressedDepth"}
+    node, robot = start_node(ready=False, image_timeout=1.0, **transports)
+    images = robot.create_publisher(CompressedImage, "image/compressed", SENSOR)
+    depths = robot.create_publisher(CompressedImage, "depth/compressedDepth", SENSOR)
+    robot.wait_until_active(node)
+    publishers = (images, depths, robot.infos)
+    assert robot.until(lambda: all(publisher.get_subscription_count() for publisher in publishers))
+    jpeg = cv2.imencode(".jpg", color_picture())[1]  # OpenCV takes RGB for BGR
+    # One run of no zeros and all pixels, the first 800 above 0 and the others equal to the one before.
+    rvl = struct.pack("<iffII", 0, 0, 0, WIDTH, HEIGHT) + rvl_of_one_value(800, WIDTH * HEIGHT)
+
+    def show():
+        stamp = robot.fresh_stamp()
+        robot._publish(depths, CompressedImage(format="16UC1; compressedDepth rvl", data=rvl), stamp, "camera")
+        robot.publish_info(HEIGHT, WIDTH, stamp=stamp, k=k_of(COLOR_F))
+        robot._publish(images, CompressedImage(format="rgb8; jpeg compressed rgb8", data=jpeg.ravel()), stamp, "camera")
+
+    robot.repeat(show)
+    assert robot.until(lambda: robot.ask(f"red, exchanged {robot.stamp()}").status == Result.OK, 20)
+    result = robot.ask("red, exchanged at last")
+    assert 8000 < result.targets[0].area < 9000  # JPEG smears the edge
+    assert result.targets[0].centroid.z == pytest.approx(0.8, abs=0.005)
+    robot.stop_stream()
+
+
+def rvl_of_one_value(value, count):
+    """RVL of a picture of one value."""
+    digits = f"0{varint(count)}{varint(2 * value)}" + "0" * (count - 1)
+    digits += "0" * (-len(digits) % 8)
+    return b"".join(struct.pack("<I", int(digits[i : i + 8], 16)) for i in range(0, len(digits), 8))
+
+
+def varint(number):
+    """Groups of three bits, lowest first, as hexadecimal digits."""
+    groups = [(number >> shift) & 7 for shift in range(0, max(number.bit_length(), 1), 3)]
+    return "".join(f"{group | 8:x}" for group in groups[:-1]) + f"{groups[-1]:x}"
