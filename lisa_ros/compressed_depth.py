@@ -65,7 +65,7 @@ def decode_rvl(data) -> np.ndarray:
     if not 0 < width * height <= MAX_PIXELS:
         raise InvalidImageError(f"RVL depth claims {width}x{height} pixels; 1 to {MAX_PIXELS} are possible")
     numbers = _rvl_numbers(np.frombuffer(data, np.uint8)[_RVL_SIZE.size :])
-    heads, starts, lengths = [], [], []  # of the runs: place among the numbers, first pixel that is not 0, count of them
+    heads, starts, lengths = [], [], []  # of the runs: place among the numbers, first pixel above 0, how many
     at, filled, count = 0, 0, width * height
     while filled < count:
         if at + 1 >= len(numbers):

@@ -14,7 +14,7 @@ def freeze_poses(query: Query, earlier: Query | None, find_pose: Callable, find_
     bundle, settings = query.bundle, query.settings
     query.find_pose = lambda: find_pose(bundle, settings)
     query.find_depth_pose = lambda: find_depth_pose(bundle, settings)
-    if earlier and earlier.depth_pose is not None:
+    if earlier and earlier.depth_pose is not None and earlier.settings.depth_pose == settings.depth_pose:
         query.depth_pose, query.find_depth_pose = earlier.depth_pose, None
     if earlier and earlier.pose is not None and earlier.settings.target_frame == settings.target_frame:
         query.pose, query.find_pose = earlier.pose, None  # by now TF may have forgotten it

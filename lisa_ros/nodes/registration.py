@@ -90,7 +90,11 @@ def image_depth(query: Query, color: CameraModel) -> Depth:
             f"depth cannot be registered ({difference}): no depth_camera_info has arrived; remap the depth camera's "
             "camera_info to `depth_camera_info`"
         )
-    return Depth(metres, lens, _pose(query))
+    pose = _pose(query)
+    if pose is not None:
+        return Depth(metres, lens, pose)
+    remark = f"depth of frame {found!r} has another lens and is registered as of the image's place; depth_pose moves it"
+    return Depth(metres, lens, np.eye(4), (remark,))
 
 
 def frame_of(message) -> str:
@@ -133,13 +137,13 @@ def _depth_camera(bundle: Bundle, metres: np.ndarray) -> CameraModel | None:
         raise NoDepthError(f"depth_camera_info is not usable: {error}") from error
 
 
-def _pose(query: Query) -> np.ndarray:
+def _pose(query: Query) -> np.ndarray | None:
     if query.depth_pose is None and query.find_depth_pose is not None:
         try:
             query.depth_pose, query.find_depth_pose = query.find_depth_pose(), None
         except NoTransformError as error:
             raise NoDepthError(f"depth cannot be registered: {error}") from error
-    return np.eye(4) if query.depth_pose is None else query.depth_pose
+    return query.depth_pose
 
 
 def _why_no_depth(query: Query) -> str:

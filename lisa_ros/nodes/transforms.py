@@ -81,7 +81,12 @@ class CameraPoses:
         if settings.depth_pose:
             return pose_matrix(settings.depth_pose)
         target, source = (one.header.frame_id.lstrip("/") for one in (bundle.image, bundle.depth))
-        if not source or source == target:
+        if not source or not target:
+            raise NoTransformError(
+                f"depth names frame_id {source!r}, the image {target!r}, between which there is no transform; the "
+                "parameter depth_pose can give a fixed pose"
+            )
+        if source == target:
             return None
         return self._look_up(target, source, bundle.stamp, "depth_pose")
 
