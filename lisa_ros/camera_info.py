@@ -79,7 +79,10 @@ def _of_image(camera: CameraModel, info, size: tuple[int, int]) -> CameraModel:
     if (camera.width, camera.height) != size:
         if cut is None:
             raise InvalidImageError(_wrong_size(camera, info, size))
-        return cut
+        # Some drivers give the sensor's size beside matrices of the image. A part of a sensor with its principal point
+        # in the middle never looks more like that than like what it is.
+        as_image = replace(camera, width=size[0], height=size[1])
+        return as_image if _DECISIVE * _eccentricity(as_image) < _eccentricity(cut) else cut
     if cut is None or cut == camera:
         return camera
     # Drivers that give the image's own size leave the matrices as calibrated, or cut them too.

@@ -51,6 +51,19 @@ def test_sizes_that_are_cut_already(is_k_cut):
     assert (camera.fx, camera.cx) == (450.0, pytest.approx(320.0, abs=0.5))
 
 
+def test_matrices_of_the_image_beside_the_size_of_the_sensor():
+    half = [450.0, 0.0, 320.0, 0.0, 452.5, 180.0, 0.0, 0.0, 1.0]
+    assert camera_model(info(k=half, binning=2), (640, 360)).fx == 450.0
+
+
+@given(st.integers(0, 1279), st.integers(0, 719), st.integers(1, 1280), st.integers(1, 720))
+def test_any_part_of_a_sensor_is_taken_for_that(x, y, width, height):
+    width, height = min(width, 1280 - x), min(height, 720 - y)
+    if (width, height) != (1280, 720):
+        camera = camera_model(info(roi=(x, y, width, height)), (width, height))
+        assert (camera.cx, camera.cy) == pytest.approx((640.5 - x, 360.5 - y))
+
+
 def test_a_region_that_may_be_meant_in_two_ways_is_refused():
     message = info(640, 360, roi=(640, 180, 640, 360))
     with pytest.raises(InvalidImageError, match="roi 640x360 at 640, 180"):
