@@ -40,6 +40,9 @@ class Inputs:
             "info": CameraInfo,
             "depth_info": CameraInfo,
         }
+        for name in ("image", "depth"):
+            if doubt := publishers.doubtful_name(name, node.resolve_topic_name(name)):
+                self._warn(f"name {name}", doubt)
         self._subscriptions = [self._subscribe(stream, kind) for stream, kind in self._kinds.items()]
 
     def close(self):

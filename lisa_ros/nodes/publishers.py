@@ -31,9 +31,20 @@ def hint(node: Node, name: str, topic: str, kind: str) -> str:
     return f"nobody publishes {topic} as {kind}; there are {', '.join(listed)}: {_remedy(name, topic, stem, near)}"
 
 
+def doubtful_name(name: str, base: str) -> str:
+    """What to do where the topic that a stream is remapped to ends as a transport's own does; "" where it does not."""
+    transport = "compressed" if name == "image" else "compressedDepth"
+    if not base.endswith(f"/{transport}"):
+        return ""
+    stem = base.removesuffix(f"/{transport}")
+    return (
+        f"`{name}` is remapped to {base}: set {name}_transport to {transport} and remap it to {stem} (no suffix)"
+    )
+
+
 def _remedy(name: str, topic: str, stem: str, near: dict[str, list[TopicEndpointInfo]]) -> str:
-    if name == "camera_info":
-        return "remap `camera_info` to a topic of sensor_msgs/msg/CameraInfo"
+    if name.endswith("camera_info"):
+        return f"remap `{name}` to a topic of sensor_msgs/msg/CameraInfo"
     suffix = "/compressed" if name == "image" else "/compressedDepth"
     transports = {suffix: suffix.removeprefix("/"), "": "raw"}
     # image_transport publishes all of them: who has named one means that one.

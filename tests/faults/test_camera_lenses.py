@@ -165,6 +165,7 @@ def test_an_image_topic_with_the_transport_in_its_name_is_told(start_node):
     node, robot = start_node(ready=False, program=(HERE / "faulty_engine.py", *arguments), image_timeout=0.5)
     camera = robot.create_publisher(CompressedImage, "camera/image_raw/compressed", SENSOR)
     robot.wait_until_active(node)
+    assert "`image` is remapped to" in node.log
     assert robot.until(lambda: "nobody publishes" in node.log)
     robot.repeat(lambda: camera.publish(CompressedImage(format="jpeg")))
     robot._named_clients.clear()

@@ -49,6 +49,7 @@ def camera(shared_context, listener):
         ("image", "/f/image", IMAGE, ("/f/image/theora", Image), "republish"),
         ("depth", "/g/depth", IMAGE, ("/g/depth/compressedDepth", CompressedImage),
          "set depth_transport to compressedDepth"),
+        ("depth_camera_info", "/j/info", "sensor_msgs/msg/CameraInfo", ("/j/info", Image), "remap `depth_camera_info`"),
         ("camera_info", "/h/info", "sensor_msgs/msg/CameraInfo", ("/h/info", Image), "sensor_msgs/msg/CameraInfo"),
     ],
 )  # fmt: skip
