@@ -54,7 +54,7 @@ class Process:
 PARENT = "LISA_ROS_PARENT"  # variable of a node's process: id of the program with which it ends
 
 _PERCEPTION = ("perception",)
-_STREAMS = ("image", "depth", "camera_info")
+_STREAMS = ("image", "depth", "camera_info", "depth_camera_info")
 _TOPIC = "empty: the camera's, or else `{}` in the namespace"
 
 ARGUMENTS = (
@@ -68,8 +68,12 @@ ARGUMENTS = (
     Argument("image_topic", f"Colour images; {_TOPIC.format('image')}"),
     Argument("depth_topic", f"Depth registered to the colour image; {_TOPIC.format('depth')}"),
     Argument("camera_info_topic", f"Calibration of the colour image; {_TOPIC.format('camera_info')}"),
+    Argument("depth_camera_info_topic", "Calibration of the depth camera, for depth_registration register; "
+             f"{_TOPIC.format('depth_camera_info')}"),
     Argument("image_transport", "raw or compressed", parameter_of=_PERCEPTION),
     Argument("depth_transport", "raw or compressedDepth", parameter_of=_PERCEPTION),
+    Argument("depth_registration", "Depth of another frame or lens: refuse, register or trust",
+             parameter_of=_PERCEPTION),
     Argument("model", "Checkpoint: directory, hub id or packaged name", parameter_of=_PERCEPTION),
     Argument("vision_tower", "CLIP tower: directory or hub id", parameter_of=_PERCEPTION),
     Argument("precision", "fp32, bf16, fp16, int8 or nf4", parameter_of=_PERCEPTION),

@@ -6,32 +6,32 @@ makes cv_bridge read the wrong rows.
 """
 
 import os
-import struct
 from array import array
 
-import cv2
 import numpy as np
 
+from lisa_ros.camera_info import camera_model
+from lisa_ros.compressed_depth import decode_compressed_depth
+from lisa_ros.compressed_images import decode_compressed
 from lisa_ros.errors import InvalidImageError
-from lisa_ros.geometry import CameraModel
 from lisa_ros.geometry.depth import depth_to_metres
-from lisa_ros.images import decompress, decompress_rgb
+from lisa_ros.image_encodings import DEPTH_ENCODINGS, ENCODINGS, PLANAR, as_rgb, sizes_fit
+from lisa_ros.images import compressed_size
 
-# encoding -> (dtype, channels)
-ENCODINGS = {
-    "rgb8": (np.uint8, 3),
-    "bgr8": (np.uint8, 3),
-    "rgba8": (np.uint8, 4),
-    "bgra8": (np.uint8, 4),
-    "mono8": (np.uint8, 1),
-    "mono16": (np.uint16, 1),
-    "16UC1": (np.uint16, 1),
-    "32FC1": (np.float32, 1),
-}
-COLOUR_ENCODINGS = ("rgb8", "bgr8", "rgba8", "bgra8", "mono8", "mono16")
-DEPTH_ENCODINGS = ("16UC1", "mono16", "32FC1")
-# compressed_depth_image_transport: int32 format, float32 quantisation a, float32 quantisation b, then a PNG.
-_COMPRESSED_DEPTH_HEADER = struct.Struct("<iff")
+__all__ = [
+    "ENCODINGS",
+    "camera_model",
+    "check_image",
+    "decode_color",
+    "decode_image",
+    "image_size",
+    "to_data",
+    "to_depth",
+    "to_rgb",
+]
+
+# What every distribution's cv_bridge gives as it is; newer encodings and planar ones it may not know.
+_BRIDGED = ("rgb8", "bgr8", "rgba8", "bgra8", "mono8", "mono16", "16UC1", "32FC1")
 
 
 def load_cv_bridge():
@@ -50,30 +50,60 @@ _BRIDGE = load_cv_bridge()
 
 def check_image(message) -> None:
     """Raises InvalidImageError for an unsupported encoding, and for a size, step and data length that do not agree."""
-    if message.encoding not in ENCODINGS:
+    name, width, height = message.encoding, message.width, message.height
+    if name not in ENCODINGS and name not in PLANAR:
         raise InvalidImageError(
-            f"image encoding {message.encoding!r} is not supported; use one of {', '.join(ENCODINGS)}"
+            f"image encoding {name!r} is not supported; use one of {', '.join((*ENCODINGS, *PLANAR))}"
         )
-    dtype, channels = ENCODINGS[message.encoding]
-    row = message.width * channels * np.dtype(dtype).itemsize
-    if message.width == 0 or message.height == 0:
-        raise InvalidImageError(f"image of {message.width}x{message.height} pixels is empty")
+    if width == 0 or height == 0:
+        raise InvalidImageError(f"image of {width}x{height} pixels is empty")
+    if name in PLANAR:
+        _check_planes(message)
+        return
+    dtype, channels = ENCODINGS[name]
+    row = width * channels * np.dtype(dtype).itemsize
     if message.step < row:
         raise InvalidImageError(
-            f"image step {message.step} is shorter than a row of {message.width} {message.encoding} pixels, "
-            f"which takes {row} bytes"
+            f"image step {message.step} is shorter than a row of {width} {name} pixels, which takes {row} bytes"
         )
-    if len(message.data) != message.step * message.height:
+    if len(message.data) != message.step * height:
         raise InvalidImageError(
-            f"image data has {len(message.data)} bytes, but step {message.step} x height {message.height} is "
-            f"{message.step * message.height}"
+            f"image data has {len(message.data)} bytes, but step {message.step} x height {height} is "
+            f"{message.step * height}"
         )
+
+
+def _check_planes(message) -> None:
+    """The step of planar images is that of the brightness; some drivers count the colour into it."""
+    if not sizes_fit(message.encoding, message.width, message.height):
+        raise InvalidImageError(
+            f"{message.encoding} shares colour between pixels: {message.width}x{message.height} must be even numbers"
+        )
+    rows = message.height * PLANAR[message.encoding] // 2
+    if _plane_step(message) < message.width:
+        raise InvalidImageError(
+            f"image data has {len(message.data)} bytes and step {message.step}, but {message.encoding} of "
+            f"{message.width}x{message.height} takes {rows} rows of {message.width} bytes or more"
+        )
+
+
+def _plane_step(message) -> int:
+    """Bytes of a row of brightness; 0 where step and length agree with none."""
+    length, rows = len(message.data), message.height * PLANAR[message.encoding] // 2
+    if length == message.step * rows:
+        return message.step
+    return message.width if length == message.width * rows == message.step * message.height else 0
 
 
 def decode_image(message) -> np.ndarray:
-    """sensor_msgs/Image to (H, W) or (H, W, C) in the encoding's own dtype and channel order, native endianness."""
+    """sensor_msgs/Image to (H, W) or (H, W, C) in the encoding's own dtype and channel order, native endianness.
+
+    Planar encodings give (rows of samples, W), as OpenCV takes them. Raises InvalidImageError.
+    """
     check_image(message)
-    if _BRIDGE is None or not _is_row_of_pixels(message):
+    if message.encoding in PLANAR:
+        return _decode_planes(message)
+    if _BRIDGE is None or message.encoding not in _BRIDGED or not _is_row_of_pixels(message):
         return decode_with_numpy(message)
     return _decode_with_cv_bridge(_BRIDGE, message)
 
@@ -98,36 +128,41 @@ def decode_with_numpy(message) -> np.ndarray:
     return pixels.reshape(message.height, message.width, channels) if channels > 1 else pixels
 
 
+def _decode_planes(message) -> np.ndarray:
+    step, width, height = _plane_step(message), message.width, message.height
+    samples = np.frombuffer(message.data, np.uint8)
+    if message.encoding != "nv24":
+        return np.ascontiguousarray(samples.reshape(-1, step)[:, :width])
+    # Colour has twice the bytes of a row of brightness, and so has its step.
+    brightness, colour = samples[: step * height].reshape(height, step), samples[step * height :].reshape(height, -1)
+    return np.concatenate([brightness[:, :width], colour[:, : 2 * width].reshape(2 * height, width)])
+
+
 def _decode_with_cv_bridge(bridge, message) -> np.ndarray:
     return np.asarray(bridge.imgmsg_to_cv2(message, desired_encoding="passthrough"))
 
 
-def to_rgb(message) -> np.ndarray:
-    """sensor_msgs/Image or CompressedImage (JPEG, PNG) to (H, W, 3) uint8 RGB, contiguous. Raises InvalidImageError."""
+def decode_color(message, bits: int = 0) -> tuple[np.ndarray, str]:
+    """sensor_msgs/Image or CompressedImage (JPEG, PNG) to (H, W, 3) uint8 RGB, contiguous, and a remark.
+
+    The remark is what a person should know about the picture: colour that is gone, a range that was guessed; "" for
+    nothing. bits: how many of 16 the sensor fills; 0: read off the values. Raises InvalidImageError.
+    """
     if hasattr(message, "format"):
-        _check_compressed_colour(message.format)
-        return decompress_rgb(message.data, message.format)
-    if message.encoding not in COLOUR_ENCODINGS:
-        raise InvalidImageError(
-            f"colour image encoding {message.encoding!r} is not supported; use one of {', '.join(COLOUR_ENCODINGS)}"
-        )
-    pixels = decode_image(message)
-    if message.encoding == "mono16":
-        pixels = np.rint(pixels / 257.0).astype(np.uint8)
-    if pixels.ndim == 2:
-        return np.repeat(pixels[..., None], 3, axis=2)
-    return np.ascontiguousarray(pixels[..., 2::-1] if message.encoding.startswith("bgr") else pixels[..., :3])
+        return decode_compressed(message, bits)
+    return as_rgb(decode_image(message), message.encoding, bits)
 
 
-def _check_compressed_colour(name: str):
-    # image_transport names the encoding before the codec. Millimetres look like an almost black picture, in which
-    # a model finds nothing.
-    encoding = name.split(";")[0].strip()
-    if encoding in ENCODINGS and encoding not in COLOUR_ENCODINGS:
-        raise InvalidImageError(
-            f"compressed image of {name!r} is not supported: {encoding!r} is no colour; remap `image` to the camera's "
-            "colour topic"
-        )
+def to_rgb(message, bits: int = 0) -> np.ndarray:
+    """The picture of `decode_color` alone."""
+    return decode_color(message, bits)[0]
+
+
+def image_size(message) -> tuple[int, int]:
+    """(width, height) of an Image or CompressedImage, without decoding its pixels. Raises InvalidImageError."""
+    if hasattr(message, "format"):
+        return compressed_size(message.data, message.format)
+    return message.width, message.height
 
 
 def to_depth(message) -> np.ndarray:
@@ -136,49 +171,12 @@ def to_depth(message) -> np.ndarray:
     Raises InvalidImageError.
     """
     if hasattr(message, "format"):
-        return _decompress_depth(message)
+        return decode_compressed_depth(message)
     if message.encoding not in DEPTH_ENCODINGS:
         raise InvalidImageError(
             f"depth encoding {message.encoding!r} is not supported; use one of {', '.join(DEPTH_ENCODINGS)}"
         )
     return depth_to_metres(decode_image(message), message.encoding)
-
-
-def camera_model(info) -> CameraModel:
-    """Intrinsics of a rectified image from its sensor_msgs/CameraInfo. Raises InvalidImageError.
-
-    P is the camera matrix of the rectified image, K that of the raw one. They differ where there was something to
-    rectify; drivers of cameras without distortion often fill K alone. K[0] = 0 says that there is no calibration.
-    """
-    has_projection = info.k[0] != 0 and info.p[0] > 0 and info.p[5] > 0
-    matrix = np.asarray(info.p).reshape(3, 4)[:, :3] if has_projection else info.k
-    return CameraModel.from_matrix(matrix, info.width, info.height)
-
-
-def _decompress_depth(message) -> np.ndarray:
-    encoding = message.format.split(";")[0].strip()
-    if encoding not in ("16UC1", "32FC1") or "rvl" in message.format.lower():
-        raise InvalidImageError(
-            f"compressed depth format {message.format!r} is not supported; use '16UC1; compressedDepth png' or "
-            "'32FC1; compressedDepth png'"
-        )
-    header = _COMPRESSED_DEPTH_HEADER
-    if len(message.data) <= header.size:
-        raise InvalidImageError(
-            f"compressed depth of {len(message.data)} bytes is shorter than its header of {header.size}"
-        )
-    _, scale, offset = header.unpack_from(message.data)
-    levels = decompress(memoryview(message.data)[header.size :], cv2.IMREAD_UNCHANGED, message.format)
-    if levels.dtype != np.uint16 or levels.ndim != 2:
-        raise InvalidImageError(
-            f"compressed depth holds a {levels.dtype} PNG of shape {levels.shape}; it must be 16 bit with one channel"
-        )
-    if encoding == "16UC1":
-        return depth_to_metres(levels, encoding)
-    # 32FC1 is quantised as inverse depth; level 0 is invalid.
-    with np.errstate(divide="ignore", invalid="ignore"):
-        metres = np.float32(scale) / (levels.astype(np.float32) - np.float32(offset))
-    return depth_to_metres(np.where(levels == 0, np.float32(0), metres).astype(np.float32), encoding)
 
 
 def to_data(pixels: np.ndarray) -> array:

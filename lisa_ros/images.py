@@ -58,7 +58,7 @@ def decompress(data, flags: int, name: str) -> np.ndarray:
 
     Raises InvalidImageError.
     """
-    _check_size(data, name)
+    compressed_size(data, name)
     try:
         pixels = cv2.imdecode(np.frombuffer(data, np.uint8), flags)
     except cv2.error as error:
@@ -70,8 +70,11 @@ def decompress(data, flags: int, name: str) -> np.ndarray:
     return pixels
 
 
-def _check_size(data, name: str) -> None:
-    """Looks at the header alone, before memory for the pixels is taken."""
+def compressed_size(data, name: str = "image") -> tuple[int, int]:
+    """(width, height) by the header alone, before memory for the pixels is taken.
+
+    Raises InvalidImageError for more pixels than MAX_PIXELS, and for what is no JPEG or PNG.
+    """
     try:
         with Image.open(io.BytesIO(data), formats=("JPEG", "PNG")) as image:
             width, height = image.size
@@ -83,6 +86,7 @@ def _check_size(data, name: str) -> None:
         raise InvalidImageError(
             f"compressed image ({name!r}, {len(data)} bytes) claims {width}x{height} pixels; the limit is {MAX_PIXELS}"
         )
+    return width, height
 
 
 def _not_whole(data, name: str) -> InvalidImageError:
@@ -92,7 +96,7 @@ def _not_whole(data, name: str) -> InvalidImageError:
 def decompress_rgb(data, name: str = "image") -> np.ndarray:
     """(H, W, 3) uint8 RGB, contiguous, of the bytes of a JPEG or PNG; EXIF orientation is left alone.
 
-    The one way in which camera images are decoded: from a topic, a bag and a .sens file, to equal pixels.
+    To the pixel what `compressed_images` makes of the same bytes in a topic or a bag.
     Raises InvalidImageError.
     """
     return decompress(data, cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION, name)[..., ::-1].copy()

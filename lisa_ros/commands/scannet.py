@@ -56,8 +56,8 @@ def _convert(args) -> int:
 
 
 def _info(args) -> int:
+    from lisa_ros.geometry.registration import displacement, is_registered
     from lisa_ros.scannet.convert import cameras
-    from lisa_ros.scannet.registration import displacement, is_registered
     from lisa_ros.scannet.scene import SceneFiles
     from lisa_ros.scannet.sens import SensReader
 

@@ -6,8 +6,11 @@ import numpy as np
 
 from lisa_ros.errors import InvalidImageError
 
-# Sensors round their sizes to even numbers (672x376 next to 1920x1080), which bends the aspect by half a percent.
-_ASPECT_TOLERANCE = 0.02
+# Two sizes are those of one view where rounding alone tells them apart (in pixels, and at most this share), or where
+# the smaller one was cut to a multiple of its codec's blocks: 672x376 next to 1920x1080 lacks 2 rows, 0.53 %. 848x480
+# next to 1280x720 has 3 too many, 0.63 %, and is another view.
+_ROUNDING, _MOST_ROUNDING = 0.5, 0.02
+_CUT, _MOST_CUT = 2.0, 0.006
 
 
 @dataclass(frozen=True)
@@ -56,10 +59,10 @@ class CameraModel:
         if (width, height) == (self.width, self.height):
             return self
         sx, sy = width / self.width, height / self.height
-        if min(sx, sy) <= 0 or abs(sx / sy - 1) > _ASPECT_TOLERANCE:
+        if not is_same_view((width, height), (self.width, self.height)):
             raise InvalidImageError(
                 f"an image of {width}x{height} cannot show the same view as the camera's {self.width}x{self.height}: "
-                "the aspects differ; register the depth image to the colour image in the driver"
+                "the aspects differ"
             )
         # Pixel centres are at integers, so the image's edge, which the scaling keeps, is at -0.5.
         cx, cy = (self.cx + 0.5) * sx - 0.5, (self.cy + 0.5) * sy - 0.5
@@ -78,3 +81,14 @@ class CameraModel:
         """Points (N, 3) in the optical frame, z > 0, to pixels (N, 2) as (column, row), float64."""
         points = np.asarray(points, dtype=np.float64)
         return points[:, :2] / points[:, 2:] * (self.fx, self.fy) + (self.cx, self.cy)
+
+
+def is_same_view(size: tuple[int, int], other: tuple[int, int]) -> bool:
+    """Whether images of two sizes (width, height) can be one view at two resolutions."""
+    if min(*size, *other) <= 0:
+        return False
+    (width, height), (full_width, full_height) = sorted((size, other))
+    bend = abs(width * full_height / (height * full_width) - 1)
+    scale = (width + height) / (full_width + full_height)
+    is_rounded = abs(width - full_width * scale) <= _ROUNDING and bend <= _MOST_ROUNDING
+    return is_rounded or (abs(height - full_height * width / full_width) <= _CUT and bend <= _MOST_CUT)

@@ -133,7 +133,7 @@ def _check(masks, depth_m, image_rgb, camera: CameraModel, pose, up=None):
     if (camera.height, camera.width) != (height, width):
         raise InvalidImageError(
             f"the camera model is for {camera.width}x{camera.height}, the image is {width}x{height}; "
-            "camera_info and image must come from the same stream"
+            "both must have the same size: scale the camera model (CameraModel.scaled), or take the image's own"
         )
     if depth_m.ndim != 2 or depth_m.size == 0 or depth_m.dtype.kind != "f":
         raise InvalidImageError(f"depth must be (h, w) float in m, got {depth_m.shape} {depth_m.dtype}")

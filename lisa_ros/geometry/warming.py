@@ -4,6 +4,7 @@ import numpy as np
 
 from lisa_ros.geometry.camera import CameraModel
 from lisa_ros.geometry.clouds import target_clouds
+from lisa_ros.geometry.reprojection import reproject_depth
 
 _SIZE = 96, 128
 _NOISE = 0.006  # m, enough for the depth to be smoothed
@@ -28,4 +29,5 @@ def warm_up() -> None:
     mask = inside > 0
     depth[mask] = ((along - np.sqrt(np.maximum(inside, 0))) / square)[mask]
     depth += np.random.default_rng(0).normal(0.0, _NOISE, depth.shape)
+    reproject_depth(depth, camera, camera, np.eye(4))
     target_clouds([mask], depth.astype(np.float32), np.zeros((height, width, 3), np.uint8), camera)

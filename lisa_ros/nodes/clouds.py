@@ -1,13 +1,14 @@
 """Clouds and boxes of one answer from the bundle that the question was frozen with. No rclpy."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from lisa_ros.errors import InvalidImageError, NoDepthError
 from lisa_ros.geometry import CameraModel, CloudOptions, CloudReport, TargetClouds
-from lisa_ros.image_messages import camera_model, to_depth
+from lisa_ros.geometry.distortion import Distortion, rectify
 from lisa_ros.nodes.queries import Query
+from lisa_ros.nodes.registration import image_calibration, image_depth
 from lisa_ros.nodes.settings import Settings
 from lisa_ros.types import SegmentationResult
 
@@ -16,7 +17,11 @@ _OPTICAL_FRAMES = ("_optical", "_optical_frame")  # suffixes, of REP-103 and of 
 
 @dataclass(frozen=True)
 class CloudJob:
-    """What `target_clouds` needs for an answer. names: the targets' words, for messages. up: (3,), optical frame."""
+    """What `target_clouds` needs for an answer. names: the targets' words, for messages. up: (3,), optical frame.
+
+    depth_camera, depth_pose: of a depth camera that is not the image's, which its depth is registered with. distortion:
+    of an image that is not rectified.
+    """
 
     names: tuple[str, ...]
     masks: tuple[np.ndarray, ...]
@@ -27,6 +32,9 @@ class CloudJob:
     pose: np.ndarray | None
     up: np.ndarray | None = None
     with_scene: bool = True
+    depth_camera: CameraModel | None = None
+    depth_pose: np.ndarray | None = None
+    distortion: Distortion | None = None
 
 
 @dataclass(frozen=True)
@@ -46,16 +54,22 @@ class Clouds:
         return self.targets.reports
 
 
-def cloud_job(query: Query, image: np.ndarray, result: SegmentationResult) -> tuple[CloudJob, str]:
-    """The job and the frame of its coordinates. Raises NoDepthError and NoTransformError with the reason."""
-    camera, depth = _camera(query.bundle), _depth(query)
+def cloud_job(query: Query, image: np.ndarray, result: SegmentationResult) -> tuple[CloudJob, str, tuple[str, ...]]:
+    """The job, the frame of its coordinates, and what is doubtful about them.
+
+    Raises NoDepthError and NoTransformError with the reason.
+    """
+    calibrated, remarks = image_calibration(query)
+    camera, depth = calibrated.camera, image_depth(query, calibrated.camera)
     if query.find_pose is not None:
         query.pose, query.find_pose = query.find_pose(), None
     frame_id = query.bundle.image.header.frame_id if query.pose is None else query.settings.target_frame
     names = tuple(target.phrase or "target" for target in result.targets)
     masks = tuple(target.mask for target in result.targets)
     up, options = up_direction(query.settings, query.pose), query.settings.cloud
-    return CloudJob(names, masks, depth, image, camera, options, query.pose, up, query.wants_scene), frame_id
+    job = CloudJob(names, masks, depth.metres, image, camera, options, query.pose, up, query.wants_scene,
+                   depth.camera, depth.pose, calibrated.distortion)  # fmt: skip
+    return job, frame_id, remarks + depth.remarks
 
 
 def up_direction(settings: Settings, pose: np.ndarray | None) -> np.ndarray | None:
@@ -76,6 +90,7 @@ def compute_clouds(job: CloudJob) -> Clouds:
     from lisa_ros.geometry import target_clouds  # numba, which the node itself does without
 
     try:
+        job = _in_view(job)
         targets = target_clouds(
             job.masks, job.depth, job.image, job.camera, job.options, job.pose, job.up, job.with_scene
         )
@@ -92,26 +107,19 @@ def compute_clouds(job: CloudJob) -> Clouds:
     return Clouds(targets, tuple(notes))
 
 
-def _depth(query: Query) -> np.ndarray:
-    if query.bundle.depth_refusal:
-        raise NoDepthError(f"the depth image was refused: {query.bundle.depth_refusal}")
-    if query.bundle.depth is None:
-        raise NoDepthError(
-            f"no depth image is within {query.settings.sync_tolerance:g} s of this image (parameter sync_tolerance); "
-            "is a depth camera running, is its topic remapped to `depth`, are both stamped by one clock?"
-        )
-    try:
-        return to_depth(query.bundle.depth)
-    except InvalidImageError as error:
-        raise NoDepthError(str(error)) from error
+def _in_view(job: CloudJob) -> CloudJob:
+    """The job with depth as the image's camera sees it, and with all pictures straight."""
+    if job.depth_camera is None and job.distortion is None:
+        return job
+    depth = job.depth
+    if job.depth_camera is not None:
+        from lisa_ros.geometry.reprojection import reproject_depth, view_of  # numba, which the node itself does without
 
-
-def _camera(bundle) -> CameraModel:
-    if bundle.info is None:
-        raise NoDepthError(
-            "no camera_info has arrived for this image's frame; remap the camera's topic to `camera_info`"
-        )
-    try:
-        return camera_model(bundle.info)
-    except InvalidImageError as error:
-        raise NoDepthError(f"camera_info is not usable: {error}") from error
+        depth = reproject_depth(depth, job.depth_camera, view_of(job.camera, job.depth_camera), job.depth_pose)
+    elif job.distortion is not None:  # registered to the image as it is
+        depth = rectify(depth, job.distortion.maps(job.camera.scaled(*depth.shape[::-1])))
+    if job.distortion is None:
+        return replace(job, depth=depth)
+    maps = job.distortion.maps(job.camera)
+    masks = tuple(rectify(mask, maps) for mask in job.masks)
+    return replace(job, depth=depth, masks=masks, image=rectify(job.image, maps, is_smooth=True))

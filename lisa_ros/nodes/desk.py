@@ -14,18 +14,18 @@ from lisa_ros.errors import (
     InvalidRegionError,
     LisaError,
     MemoryBudgetError,
-    NoTransformError,
     QueryCancelled,
 )
 from lisa_ros.msg import SegmentationResult as Result
 from lisa_ros.nodes.finder import ImageFinder
 from lisa_ros.nodes.frame_buffer import SECOND, Bundle
+from lisa_ros.nodes.frozen_poses import freeze_poses
 from lisa_ros.nodes.health import Health
 from lisa_ros.nodes.model_manager import ModelManager
 from lisa_ros.nodes.progress import reporter, silence_of, tell
 from lisa_ros.nodes.queries import STANDING, Conversations, Query, QueryBoard, check_text
 from lisa_ros.nodes.replies import Reply, refusal, reply
-from lisa_ros.nodes.session import Session
+from lisa_ros.nodes.session import Answer, Session
 from lisa_ros.nodes.settings import Settings
 from lisa_ros.nodes.throttle import ThrottledLog
 
@@ -42,8 +42,8 @@ class QueryDesk:
     """What it needs of the node comes as calls, so that it can be read and tested without one.
 
     settings() gives the settings of the moment, now() the node clock in ns; publish(reply) says a result to the world;
-    find_pose(bundle, settings) as `CameraPoses.find`; post(call) runs a call in the executor's thread soon;
-    is_wanted(topic) as in `Outputs`.
+    find_pose(bundle, settings) as `CameraPoses.find`, find_depth_pose as its find_depth; post(call) runs a call in the
+    executor's thread soon; is_wanted(topic) as in `Outputs`.
     """
 
     def __init__(
@@ -54,6 +54,7 @@ class QueryDesk:
         post: Callable[[Callable], None],
         publish: Callable[[Reply], None],
         find_pose: Callable[[Bundle, Settings], Any],
+        find_depth_pose: Callable[[Bundle, Settings], Any],
         is_wanted: Callable[[str], bool],
         finder: ImageFinder,
         model: ModelManager,
@@ -61,7 +62,8 @@ class QueryDesk:
         logger,
     ):
         self._settings, self._now, self._post, self._publish = settings, now, post, publish
-        self._find_pose, self._is_wanted, self._finder = find_pose, is_wanted, finder
+        self._find_pose, self._find_depth_pose = find_pose, find_depth_pose
+        self._is_wanted, self._finder = is_wanted, finder
         self._model, self._health, self._log = model, health, logger
         # A standing query may end, and words and goals come, many times a second.
         self._log_often = ThrottledLog(lambda text: logger.info(text))
@@ -191,19 +193,9 @@ class QueryDesk:
                 self._give_up(query)
             return
         if query.with_cloud:
-            self._freeze_pose(query, earlier)
+            freeze_poses(query, earlier, self._find_pose, self._find_depth_pose)
         if query.conversation_id:
             self._conversations.keep(query, query.settings.max_conversations)
-
-    def _freeze_pose(self, query: Query, earlier: Query | None):
-        if earlier and earlier.pose is not None and earlier.settings.target_frame == query.settings.target_frame:
-            query.pose = earlier.pose  # by now TF may have forgotten it
-            return
-        try:
-            query.pose = self._find_pose(query.bundle, query.settings)
-        except NoTransformError:
-            # TF of the newest image is often a little late: the worker looks again when it needs the pose.
-            query.find_pose = lambda: self._find_pose(query.bundle, query.settings)
 
     def _ask_standing(self):
         text = self._settings().standing_query
@@ -226,19 +218,21 @@ class QueryDesk:
             lambda future: self._post(lambda: self._on_worked(query, future))
         )
 
-    def _work(self, session: Session, query: Query, kept: frozenset[str]) -> tuple[Reply, dict, dict]:
+    def _work(self, session: Session, query: Query, kept: frozenset[str]) -> tuple[Reply, Answer, dict]:
         """In the model's thread."""
         session.keep_conversations(kept)
         answer = session.answer(query, reporter(query, self._post))
-        return reply(query, answer, session.provenance), answer.seconds, session.memory()
+        return reply(query, answer, session.provenance), answer, session.memory()
 
     def _on_worked(self, query: Query, future):
         self._board.worker_is_free()
         self._health.stuck = ""
         error = future.exception()  # that of an abandoned thread too
         if error is None:
-            answered, seconds, memory = future.result()
-            self._health.note_stages(seconds)
+            answered, answer, memory = future.result()
+            self._health.note_stages(answer.seconds)
+            for remark in self._health.note_remarks(answer.remarks):
+                self._log.warning(f"{remark} (said once)")
             self._health.memory = memory
             self._conclude(query, answered)
         elif not query.finished:
@@ -264,7 +258,7 @@ class QueryDesk:
         query.finished = True
         result = answered.result
         if query.bundle is not None:
-            _set_age(result, self._now() - query.bundle.stamp)
+            _set_age(result, self._finder.age(query.bundle))
         self._health.count(result.status)
         if result.status == Result.REJECTED:
             self._health.last_rejection = result.message
@@ -292,6 +286,6 @@ def _set_age(result: Result, age: int):
 
 def _summary(query: Query, result: Result) -> str:
     outcome = f"query {query.query_id} ({query.source}) {query.text[:80]!r}: status {result.status}"
-    return outcome + (
-        f", {result.message[:300]}" if result.message else f", {len(result.targets)} targets, {result.answer[:120]!r}"
-    )
+    if result.status == Result.OK:
+        outcome += f", {len(result.targets)} targets, {result.answer[:120]!r}"
+    return outcome + (f", {result.message[:300]}" if result.message else "")

@@ -6,7 +6,7 @@ takes a `Bundle` when it is accepted, and everything that it says about the worl
 
 import bisect
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -18,14 +18,17 @@ SECOND = 1_000_000_000
 RESTART = SECOND
 # The newest image is passed over for a complete one (depth and camera_info are there), but for none older by this.
 COMPLETION_LAG = SECOND // 4
+STREAMS = ("image", "depth", "info", "depth_info")
 
 
 @dataclass(frozen=True)
 class Bundle:
     """One moment of the camera.
 
-    stamp: ns. arrived: ns, node clock. depth and info are None where none belongs to the image. depth_refusal: why the
-    depth that came was refused.
+    stamp: ns. arrived: ns, of the clock of arrivals. depth and info are None where none belongs to the image.
+    depth_refusal: why the depth that came was refused. depth_info: CameraInfo of the depth camera, None where nobody
+    publishes one. lead: ns by which the stamp was ahead of the node clock on arrival; negative where it was behind.
+    hints: what to do about a stream that nobody publishes as it is subscribed, by stream.
     """
 
     stamp: int
@@ -34,6 +37,9 @@ class Bundle:
     depth: Any = None
     info: Any = None
     depth_refusal: str = ""
+    depth_info: Any = None
+    lead: int = 0
+    hints: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass
@@ -41,8 +47,8 @@ class StreamCounts:
     """received: messages taken in.
 
     missed: frames that are missing from the rhythm of the stamps. rejected: refused, the last one for the reason in
-    last_rejection at last_rejected (ns, node clock). restarts: stamps fell back. unpaired: images that had no depth
-    within the tolerance although depth went on.
+    last_rejection at last_rejected (ns, clock of arrivals). restarts: stamps fell back. unpaired: images that had no
+    depth within the tolerance although depth went on.
     """
 
     received: int = 0
@@ -60,15 +66,15 @@ class _Ring:
 
     size: int
     stamps: list[int] = field(default_factory=list)
-    items: list[tuple[Any, int]] = field(default_factory=list)  # message, arrival
+    items: list[tuple[Any, int, int]] = field(default_factory=list)  # message, arrival, lead
 
-    def add(self, stamp: int, message, arrived: int):
+    def add(self, stamp: int, *item):
         at = bisect.bisect_left(self.stamps, stamp)
         if at < len(self.stamps) and self.stamps[at] == stamp:
-            self.items[at] = (message, arrived)
+            self.items[at] = item
             return
         self.stamps.insert(at, stamp)
-        self.items.insert(at, (message, arrived))
+        self.items.insert(at, item)
         if len(self.stamps) > self.size:
             del self.stamps[0], self.items[0]
 
@@ -88,22 +94,23 @@ class FrameBuffer:
 
     def __init__(self, size: int, tolerance: Callable[[], int]):
         self._tolerance = tolerance
-        self._rings = {name: _Ring(size) for name in ("image", "depth", "info")}
+        self._rings = {name: _Ring(size) for name in STREAMS}
         self.counts = {name: StreamCounts() for name in self._rings}
         self._recent: deque[int] = deque(maxlen=30)  # arrivals of images, for the rate
         self._rhythm = MissedFrames()
 
-    def add(self, stream: str, stamp: int, message, arrived: int) -> bool:
+    def add(self, stream: str, stamp: int, message, arrived: int, lead: int = 0) -> bool:
         """Takes a message in.
 
-        stream: "image", "depth" or "info". True where the stream started anew (stamps fell back), which empties all.
+        stream: one of STREAMS. arrived, lead: as of Bundle. True where the stream started anew (stamps fell back),
+        which empties all.
         """
         ring, counts = self._rings[stream], self.counts[stream]
         restarted = bool(ring.stamps) and stamp < ring.stamps[-1] - RESTART
         if restarted:
             counts.restarts += 1
             self.clear()
-        ring.add(stamp, message, arrived)
+        ring.add(stamp, message, arrived, lead)
         counts.received += 1
         if stream == "image":
             self._recent.append(arrived)
@@ -139,6 +146,12 @@ class FrameBuffer:
         return stamps[-1] if stamps else None
 
     @property
+    def last(self) -> Bundle | None:
+        """The newest image, with what belongs to it by now; None without one."""
+        count = len(self._rings["image"].stamps)
+        return self._bundle(count - 1) if count else None
+
+    @property
     def range(self) -> tuple[int, int] | None:
         """Stamps of the oldest and the newest image; None without one."""
         stamps = self._rings["image"].stamps
@@ -146,12 +159,12 @@ class FrameBuffer:
 
     @property
     def last_arrival(self) -> int | None:
-        """When the last image came, ns, node clock; None where none came since the buffer was emptied."""
+        """When the last image came, ns, clock of arrivals; None where none came since the buffer was emptied."""
         return self._recent[-1] if self._recent else None
 
     @property
     def rate(self) -> float:
-        """Images per second of node time over the last ones; 0 where there are fewer than two."""
+        """Images per second over the last ones; 0 where there are fewer than two."""
         if len(self._recent) < 2 or self._recent[-1] <= self._recent[0]:
             return 0.0
         return (len(self._recent) - 1) * SECOND / (self._recent[-1] - self._recent[0])
@@ -174,18 +187,31 @@ class FrameBuffer:
 
     def _bundle(self, index: int) -> Bundle:
         images = self._rings["image"]
-        stamp, (image, arrived) = images.stamps[index], images.items[index]
-        depth, info = self._bound("depth", stamp), self._bound("info", stamp) or self._last_info(image)
-        return Bundle(stamp, arrived, image, depth, info, self.refusal("depth") if depth is None else "")
+        stamp, (image, arrived, lead) = images.stamps[index], images.items[index]
+        depth = self._bound("depth", stamp)
+        refused = self.refusal("depth") if depth is None else ""
+        depth_info = self._calibration("depth_info", stamp, depth) if depth is not None else None
+        return Bundle(stamp, arrived, image, depth, self._calibration("info", stamp, image), refused, depth_info, lead)
 
     def _bound(self, stream: str, stamp: int):
         index = self._rings[stream].nearest(stamp, self._tolerance())
         return None if index is None else self._rings[stream].items[index][0]
 
-    def _last_info(self, image):
-        # Intrinsics do not change with time: some drivers publish them rarely, or with stamps of their own.
-        items = self._rings["info"].items
-        return items[-1][0] if items and items[-1][0].header.frame_id == image.header.frame_id else None
+    def _calibration(self, stream: str, stamp: int, image):
+        """The camera_info of an image: of its frame before others, of its stamp before later ones.
+
+        Intrinsics do not change with time: some drivers publish them rarely, or with stamps of their own. One of
+        another frame is given as well, so that whoever uses it can say what is wrong.
+        """
+        found = self._bound(stream, stamp)
+        infos = [found] if found is not None else []
+        infos += [item[0] for item in reversed(self._rings[stream].items)]
+        frame = image.header.frame_id
+        for wanted in (frame, ""):
+            for info in infos:
+                if info.header.frame_id == wanted:
+                    return info
+        return infos[0] if infos else None
 
     def _note_unpaired(self):
         """Judges the image two places back: by now its depth would be here."""

@@ -1,36 +1,49 @@
 """The node's camera subscriptions: they only check and file messages."""
 
+import time
+
 from rclpy.node import Node
 from rclpy.qos import HistoryPolicy, QoSProfile, ReliabilityPolicy
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 
+from lisa_ros.camera_info import doubtful_distortion
 from lisa_ros.errors import InvalidImageError
 from lisa_ros.image_messages import check_image
+from lisa_ros.nodes import publishers
 from lisa_ros.nodes.frame_buffer import FrameBuffer, stamp_of
 from lisa_ros.nodes.qos_watch import QosWatch
 from lisa_ros.nodes.settings import Settings
 from lisa_ros.nodes.throttle import ThrottledLog
 
 SENSOR = QoSProfile(history=HistoryPolicy.KEEP_LAST, depth=5, reliability=ReliabilityPolicy.BEST_EFFORT)
+# stream -> the name under which it is remapped
+NAMES = {"image": "image", "depth": "depth", "info": "camera_info", "depth_info": "depth_camera_info"}
 
 
 class Inputs:
-    """Subscribes to image, depth and camera_info. on_image() is called after each image that was filed."""
+    """Subscribes to image, depth and their camera_info. on_image() is called after each image that was filed."""
 
     def __init__(self, node: Node, buffer: FrameBuffer, settings: Settings, watch: QosWatch, on_image):
         self._node, self._buffer, self._watch, self._on_image = node, buffer, watch, on_image
         self._warn = ThrottledLog(lambda text: node.get_logger().warning(text))
-        self.since = node.get_clock().now().nanoseconds
+        self._checked_info = None
+        self.since = arrival_time(node)
         self.topics = {
             "image": _transport_topic(node, "image", settings.image_transport),
             "depth": _transport_topic(node, "depth", settings.depth_transport),
             "info": node.resolve_topic_name("camera_info"),
+            "depth_info": node.resolve_topic_name("depth_camera_info"),
         }
-        self._subscriptions = [
-            self._subscribe("image", Image if settings.image_transport == "raw" else CompressedImage),
-            self._subscribe("depth", Image if settings.depth_transport == "raw" else CompressedImage),
-            self._subscribe("info", CameraInfo),
-        ]
+        self._kinds = {
+            "image": Image if settings.image_transport == "raw" else CompressedImage,
+            "depth": Image if settings.depth_transport == "raw" else CompressedImage,
+            "info": CameraInfo,
+            "depth_info": CameraInfo,
+        }
+        for name in ("image", "depth"):
+            if doubt := publishers.doubtful_name(name, node.resolve_topic_name(name)):
+                self._warn(f"name {name}", doubt)
+        self._subscriptions = [self._subscribe(stream, kind) for stream, kind in self._kinds.items()]
 
     def close(self):
         """Removes the subscriptions."""
@@ -39,8 +52,15 @@ class Inputs:
         self._subscriptions = []
 
     def publishers(self, stream: str) -> int:
-        """How many publishers of a stream's topic exist."""
-        return self._node.count_publishers(self.topics[stream])
+        """How many publishers of a stream's topic and type exist."""
+        return len(publishers.fitting(self._node, self.topics[stream], self._type(stream)))
+
+    def hint(self, stream: str) -> str:
+        """As `publishers.hint`, for a stream."""
+        return publishers.hint(self._node, NAMES[stream], self.topics[stream], self._type(stream))
+
+    def _type(self, stream: str) -> str:
+        return f"sensor_msgs/msg/{self._kinds[stream].__name__}"
 
     def _subscribe(self, stream: str, kind):
         topic = self.topics[stream]
@@ -53,11 +73,11 @@ class Inputs:
         )
 
     def _on_message(self, stream: str, message):
-        arrived = self._node.get_clock().now().nanoseconds
+        now, arrived = self._node.get_clock().now().nanoseconds, arrival_time(self._node)
         try:
             if isinstance(message, Image):
                 check_image(message)
-            stamp, stamped = stamp_of(message, arrived)
+            stamp, stamped = stamp_of(message, now)
         except InvalidImageError as error:
             self._buffer.reject(stream, str(error), arrived)
             self._warn(f"bad {stream}", f"{self.topics[stream]}: {error}; the message is dropped")
@@ -68,7 +88,7 @@ class Inputs:
                 f"{self.topics[stream]}: header.stamp is zero; its arrival stands in for it, which blurs depth and "
                 "TF of a moving camera",
             )
-        if self._buffer.add(stream, stamp, message, arrived):
+        if self._buffer.add(stream, stamp, message, arrived, stamp - now):
             self._warn(
                 "restart",
                 f"{self.topics[stream]}: stamps fell back (restarted camera or bag, or another clock); "
@@ -76,9 +96,30 @@ class Inputs:
             )
         if stream == "image":
             self._on_image()
+        elif stream == "info":
+            self._check_distortion(message)
+
+    def _check_distortion(self, info):
+        """Once for each calibration: a message does not say whether its image is the rectified one."""
+        content = (info.width, info.height, tuple(info.k), tuple(info.d), tuple(info.p))
+        if content == self._checked_info or "rect" in self.topics["image"]:
+            return
+        self._checked_info = content
+        if moved := doubtful_distortion(info):
+            self._warn(
+                "distortion",
+                f"{self.topics['info']} has distortion of up to {moved:.0f} pixels, and {self.topics['image']} is "
+                "taken for rectified because P is filled: if it is the raw image, take image_proc's image_rect instead",
+            )
+
+
+def arrival_time(node: Node) -> int:
+    """ns of the clock of arrivals: simulated time where the node has it, else one that is never set."""
+    clock = node.get_clock()
+    return clock.now().nanoseconds if clock.ros_time_is_active else time.monotonic_ns()
 
 
 def _transport_topic(node: Node, name: str, transport: str) -> str:
     # As image_transport does: remapping names the base topic, the transport's suffix comes after.
     base = node.resolve_topic_name(name)
-    return base if transport == "raw" else f"{base}/{transport}"
+    return base if transport == "raw" else node.resolve_topic_name(f"{base}/{transport}")

@@ -20,7 +20,7 @@ from lisa_ros.nodes.desk import QueryDesk
 from lisa_ros.nodes.finder import ImageFinder
 from lisa_ros.nodes.frame_buffer import SECOND, FrameBuffer
 from lisa_ros.nodes.health import Health
-from lisa_ros.nodes.inputs import Inputs
+from lisa_ros.nodes.inputs import Inputs, arrival_time
 from lisa_ros.nodes.mailbox import Mailbox
 from lisa_ros.nodes.model_manager import ModelManager, load_lisa
 from lisa_ros.nodes.monitor import Monitor
@@ -62,8 +62,9 @@ class Perception(LifecycleNode):
         self._outputs = Outputs(self)
         self._poses = CameraPoses(self)
         self._watch = QosWatch(self)
+        self._finder = ImageFinder(self.buffer, self._now, lambda: arrival_time(self), lambda: self.inputs)
         self._desk = self._create_desk()
-        self._monitor = Monitor(self, self._settings, self.buffer, self.health, self._poses, self._watch)
+        self._monitor = Monitor(self, self._settings, self.buffer, self.health, self._poses, self._watch, self._finder)
         self._create_interface()
         prepare_transitions(
             self, {"configure": self._loaded, "cleanup": self._cleanup_begun, "shutdown": self._shutdown_begun}
@@ -90,8 +91,9 @@ class Perception(LifecycleNode):
             post=self._mailbox.post,
             publish=self._outputs.publish,
             find_pose=self._poses.find,
+            find_depth_pose=self._poses.find_depth,
             is_wanted=self._outputs.is_wanted,
-            finder=ImageFinder(self.buffer, self._now, self._has_publisher),
+            finder=self._finder,
             model=self._model,
             health=self.health,
             logger=self.get_logger(),
@@ -112,9 +114,6 @@ class Perception(LifecycleNode):
         self._jumps = self.get_clock().create_jump_callback(
             threshold, post_callback=lambda _: self._mailbox.post(self._on_time_jump)
         )
-
-    def _has_publisher(self, stream: str) -> bool:
-        return self.inputs is not None and self.inputs.publishers(stream) > 0
 
     def _now(self) -> int:
         return self.get_clock().now().nanoseconds

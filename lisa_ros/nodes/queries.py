@@ -30,7 +30,8 @@ class Query:
     received: ns, node clock. image_stamp: ns; 0 for the newest image.
     bundle: what it is asked about, once that is known.
     pose: (4, 4) target_frame <- optical frame at the bundle's stamp; None for the optical frame.
-    find_pose: looks the pose up again, or raises NoTransformError; None once it is known.
+    depth_pose: (4, 4) optical frame <- the depth camera's at that stamp; None where they are one, or not asked for.
+    find_pose, find_depth_pose: look them up again, or raise NoTransformError; None once they are known.
     region: the part of the image that is asked about; None for all of it. invalid: why its options cannot be met.
     wants_overlay, wants_scene: somebody looks at the overlay, at the scene cloud.
     on_progress, on_done: where a program waits for it.
@@ -51,7 +52,9 @@ class Query:
     invalid: str = ""
     bundle: Bundle | None = None
     pose: Any = None
+    depth_pose: Any = None
     find_pose: Callable | None = None
+    find_depth_pose: Callable | None = None
     wants_overlay: bool = False
     wants_scene: bool = False
     finished: bool = False

@@ -14,10 +14,11 @@ import numpy as np
 
 from lisa_ros.action import Segment
 from lisa_ros.errors import InvalidImageError, InvalidRegionError, NoDepthError, NoTransformError, QueryCancelled
-from lisa_ros.image_messages import to_rgb
+from lisa_ros.image_messages import decode_color
 from lisa_ros.msg import SegmentationResult as Result
 from lisa_ros.nodes.cloud_process import CloudProcess
 from lisa_ros.nodes.clouds import Clouds, cloud_job
+from lisa_ros.nodes.finder import clock_remark
 from lisa_ros.nodes.queries import Query
 from lisa_ros.nodes.regions import Region
 from lisa_ros.nodes.settings import Settings
@@ -30,7 +31,10 @@ Progress = Callable[[int, str, int], None]
 
 @dataclass
 class Answer:
-    """image: (H, W, 3) uint8 RGB that was asked about. seconds: wall time per stage, in their order."""
+    """image: (H, W, 3) uint8 RGB that was asked about. seconds: wall time per stage, in their order.
+
+    remarks: what is doubtful about the camera's messages; they end the message.
+    """
 
     status: int
     message: str
@@ -38,6 +42,7 @@ class Answer:
     result: SegmentationResult
     clouds: Clouds | None = None
     seconds: dict[str, float] = field(default_factory=dict)
+    remarks: tuple[str, ...] = ()
 
 
 class Session:
@@ -48,7 +53,7 @@ class Session:
         self._engine: Any = None
         self._clouds = CloudProcess()
         self._conversations: dict[str, Any] = {}
-        self._cached: tuple[Any, Region | None, Any] | None = None  # image message, region, encoded frame
+        self._cached: tuple[Any, tuple, Any] | None = None  # image message, (region, bits), encoded frame
 
     def load(self, settings: Settings):
         """Loads the weights. Raises CheckpointError."""
@@ -89,33 +94,36 @@ class Session:
         Raises the typed errors of the core, and whatever a model may raise besides.
         """
         seconds = {"queued": query.started - query.accepted}
-        image = _timed(seconds, "convert", lambda: to_rgb(query.bundle.image))
+        bundle, bits = query.bundle, query.settings.image_bits
+        image, remark = _timed(seconds, "convert", lambda: decode_color(bundle.image, bits))
         stop_if_cancelled(query)
         progress(Feedback.ENCODING, "", 0)
         view = image if query.region is None else query.region.crop(image)
-        frame = _timed(seconds, "encode", lambda: self._encode(query.bundle.image, query.region, view))
+        frame = _timed(seconds, "encode", lambda: self._encode(bundle.image, query.region, bits, view))
         stop_if_cancelled(query)
         progress(Feedback.GENERATING, "", 0)
         result = self._ask(query, frame, progress)
         if query.region is not None:
             result = query.region.enlarge(result, image.shape[:2])
         seconds.update({stage: value for stage, value in result.seconds.items() if stage not in ("encode", "total")})
-        answer = Answer(Result.OK, "", image, result, seconds=seconds)
+        remarks = tuple(text for text in (remark, clock_remark(bundle)) if text)
+        answer = Answer(Result.OK, "", image, result, seconds=seconds, remarks=remarks)
         if not any(target.mask.any() for target in result.targets):
             answer.status, answer.message = Result.NO_TARGET, "the model segmented nothing for this query"
         elif query.with_cloud:
             stop_if_cancelled(query)
             progress(Feedback.CLOUD, result.answer, len(result.targets))
             _timed(seconds, "cloud", lambda: self._add_clouds(query, answer))
+        answer.message = "; ".join(text for text in (answer.message, *answer.remarks) if text)
         seconds["total"] = time.perf_counter() - query.accepted
         return answer
 
-    def _encode(self, message, region: Region | None, image: np.ndarray):
+    def _encode(self, message, region: Region | None, bits: int, image: np.ndarray):
         # Many questions about one image share its features; the message object is the image's identity.
-        if self._cached is None or self._cached[0] is not message or self._cached[1] != region:
+        if self._cached is None or self._cached[0] is not message or self._cached[1] != (region, bits):
             self._cached = None  # free the old features before the new ones need the memory
             try:
-                self._cached = (message, region, self._engine.encode(image))
+                self._cached = (message, (region, bits), self._engine.encode(image))
             except InvalidImageError as error:
                 if region is None:
                     raise
@@ -134,7 +142,8 @@ class Session:
 
     def _add_clouds(self, query: Query, answer: Answer):
         try:
-            job, frame_id = cloud_job(query, answer.image, answer.result)
+            job, frame_id, remarks = cloud_job(query, answer.image, answer.result)
+            answer.remarks += remarks
             answer.clouds = replace(
                 self._clouds.compute(job, query.cancel.is_set, query.settings.cloud_timeout), frame_id=frame_id
             )

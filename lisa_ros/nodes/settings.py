@@ -14,6 +14,7 @@ from lisa_ros.errors import ConfigurationError
 from lisa_ros.geometry import CloudOptions
 
 CLOUD_PREFIX = "cloud."
+_POSE = "x y z qx qy qz qw"
 
 
 def _setting(default, about: str, *, low=None, high=None, choices=None, fixed=False, at_configure=False):
@@ -73,6 +74,13 @@ class Settings:
         choices=("raw", "compressedDepth"),
         fixed=True,
     )
+    image_bits: int = _setting(
+        0,
+        "How many of 16 bits the camera's sensor fills, from below, in images of 16 bits a channel; 0: read off the "
+        "largest value of each image, as 8, 10, 12, 14 or 16",
+        low=0,
+        high=16,
+    )
     buffer_size: int = _setting(
         30, "Images (and depth images) kept, for queries about a given stamp", low=2, high=1000, fixed=True
     )
@@ -80,10 +88,26 @@ class Settings:
         0.02, "Largest difference of stamps, in s, at which depth belongs to an image", low=0.0, high=1.0
     )
     max_image_age: float = _setting(
-        2.0, "An image older than this, in s, is not asked about; 0: any age will do", low=0.0, high=3600.0
+        2.0,
+        "An image older than this, in s, by its stamp or by its arrival, is not asked about; 0: any age will do",
+        low=0.0,
+        high=3600.0,
     )
     image_timeout: float = _setting(
         2.0, "How long, in s, a query waits for an image before it ends as NO_IMAGE", low=0.0, high=60.0
+    )
+
+    depth_registration: str = _setting(
+        "refuse",
+        "What becomes of depth of another frame or lens than the image's; refuse: no clouds; register: moved into the "
+        "image's view, with depth_camera_info and depth_pose or TF; trust: taken as it is, whatever depth and "
+        "camera_info say of their frames",
+        choices=("refuse", "register", "trust"),
+    )
+    depth_pose: tuple[float, ...] = _setting(
+        (),
+        "For depth_registration register: pose of the depth camera's optical frame in the image's, in place of TF: "
+        "x y z (m) qx qy qz qw; empty: TF between their frames",
     )
 
     target_frame: str = _setting("", "Frame of clouds and boxes; empty: the camera's optical frame")
@@ -151,8 +175,9 @@ class Settings:
             raise ConfigurationError(
                 f"standing_query has {len(self.standing_query)} characters, max_query_length is {self.max_query_length}"
             )
-        if self.camera_pose:
-            _check_pose(self.camera_pose)
+        for name in ("camera_pose", "depth_pose"):
+            if pose := getattr(self, name):
+                _check_pose(name, pose)
         if self.up:
             _check_direction(self.up)
         if self.planning_scene and importlib.util.find_spec("moveit_msgs") is None:
@@ -167,7 +192,7 @@ class Settings:
             name.removeprefix(CLOUD_PREFIX): value for name, value in values.items() if name.startswith(CLOUD_PREFIX)
         }
         plain = {name: value for name, value in values.items() if not name.startswith(CLOUD_PREFIX)}
-        for name, content in (("camera_pose", "x y z qx qy qz qw"), ("up", "x y z")):
+        for name, content in (("camera_pose", _POSE), ("depth_pose", _POSE), ("up", "x y z")):
             array = plain.get(name, ())
             if not isinstance(array, Iterable) or isinstance(array, str):
                 raise ConfigurationError(f"{name}={array!r} must be an array: empty, or {content}")
@@ -202,12 +227,12 @@ def _check(name: str, value, facts: Mapping[str, Any]):
         raise ConfigurationError(f"{name}={value} must lie between {facts['low']} and {facts['high']}")
 
 
-def _check_pose(pose: tuple[float, ...]):
+def _check_pose(name: str, pose: tuple[float, ...]):
     if len(pose) != 7 or not all(isinstance(value, (int, float)) and math.isfinite(value) for value in pose):
-        raise ConfigurationError(f"camera_pose={list(pose)} must be seven finite numbers: x y z qx qy qz qw")
+        raise ConfigurationError(f"{name}={list(pose)} must be seven finite numbers: {_POSE}")
     norm = math.hypot(*pose[3:])
     if abs(norm - 1) > 1e-3:
-        raise ConfigurationError(f"camera_pose's quaternion has length {norm:.4f}; it must be 1")
+        raise ConfigurationError(f"{name}'s quaternion has length {norm:.4f}; it must be 1")
 
 
 def _check_direction(direction: tuple[float, ...]):

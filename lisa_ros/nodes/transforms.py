@@ -26,7 +26,7 @@ class CameraPoses:
 
     def open(self, settings: Settings):
         """Starts listening where the settings need TF and that has not begun; says so once where tf2_ros is missing."""
-        if not settings.target_frame or settings.camera_pose or self._buffer is not None:
+        if not self._needs_tf(settings) or self._buffer is not None:
             return
         if tf2_ros is None:
             if not self._missing_told:
@@ -36,11 +36,16 @@ class CameraPoses:
         self._buffer = tf2_ros.Buffer()
         self._listener = tf2_ros.TransformListener(self._buffer, self._node)
 
+    def _needs_tf(self, settings: Settings) -> bool:
+        for_camera = settings.target_frame and not settings.camera_pose
+        return bool(for_camera or (settings.depth_registration == "register" and not settings.depth_pose))
+
     def _tell_missing(self, settings: Settings):
         self._missing_told = True
         self._node.get_logger().error(
-            f"target_frame is {settings.target_frame!r}, but tf2_ros is not installed: set camera_pose, or "
-            "install tf2_ros; until then clouds end as NO_TRANSFORM"
+            f"target_frame is {settings.target_frame!r} and depth_registration {settings.depth_registration!r}, but "
+            "tf2_ros is not installed: set camera_pose and depth_pose, or install tf2_ros; until then clouds end as "
+            "NO_TRANSFORM or NO_DEPTH"
         )
 
     def close(self):
@@ -64,13 +69,35 @@ class CameraPoses:
             return pose_matrix(settings.camera_pose)
         if not target or target == source:
             return None
+        return self._look_up(target, source, bundle.stamp, "camera_pose")
+
+    def find_depth(self, bundle: Bundle, settings: Settings) -> np.ndarray | None:
+        """(4, 4) image's optical frame <- depth camera's at the bundle's stamp; None where they are one.
+
+        None as well where depth is not to be registered. Raises NoTransformError.
+        """
+        if settings.depth_registration != "register" or bundle.depth is None:
+            return None
+        if settings.depth_pose:
+            return pose_matrix(settings.depth_pose)
+        target, source = (one.header.frame_id.lstrip("/") for one in (bundle.image, bundle.depth))
+        if not source or not target:
+            raise NoTransformError(
+                f"depth names frame_id {source!r}, the image {target!r}, between which there is no transform; the "
+                "parameter depth_pose can give a fixed pose"
+            )
+        if source == target:
+            return None
+        return self._look_up(target, source, bundle.stamp, "depth_pose")
+
+    def _look_up(self, target: str, source: str, stamp: int, parameter: str) -> np.ndarray:
         if self._buffer is None:
             reason = "tf2_ros is not installed" if tf2_ros is None else "listening to TF is about to begin, ask again"
             raise NoTransformError(
-                f"no transform to target_frame {target!r}: {reason}; the parameter camera_pose can give a fixed pose"
+                f"no transform from {source!r} to {target!r}: {reason}; the parameter {parameter} can give a fixed pose"
             )
         try:
-            found = self._buffer.lookup_transform(target, source, time_message(bundle.stamp))
+            found = self._buffer.lookup_transform(target, source, time_message(stamp))
         except tf2_ros.TransformException as error:
             self.misses += 1
             raise NoTransformError(

@@ -14,7 +14,7 @@ from rosbags.rosbag2 import Reader
 
 from lisa_ros.errors import InvalidImageError, RecordingError
 from lisa_ros.geometry import CameraModel
-from lisa_ros.image_messages import camera_model, to_depth, to_rgb
+from lisa_ros.image_messages import camera_model, image_size, to_depth, to_rgb
 from lisa_ros.recordings import messages
 from lisa_ros.recordings.bag_files import check_path
 from lisa_ros.recordings.poses import PoseFinder
@@ -92,7 +92,7 @@ class RgbdFrame:
         if "camera_info" not in self.messages:
             raise InvalidImageError(f"the bag has no camera_info near the image at {self.stamp} ns")
         self._check_frame("camera_info", "name the image's own calibration (camera_info_topic)")
-        return camera_model(self.messages["camera_info"].message)
+        return camera_model(self.messages["camera_info"].message, image_size(self.messages["image"].message))
 
     def _check_frame(self, role: str, remedy: str) -> None:
         """A frame without a name says nothing; some drivers leave it out."""

@@ -9,12 +9,12 @@ from PIL import Image, UnidentifiedImageError
 
 from lisa_ros.errors import InvalidImageError, RecordingError
 from lisa_ros.geometry import CameraModel
+from lisa_ros.geometry.registration import register, registered_camera
 from lisa_ros.images import decompress
 from lisa_ros.progress import track
 from lisa_ros.recordings.bag_writer import RgbdBagWriter
 from lisa_ros.recordings.topics import OPTICAL_FRAME, START, STEP, WORLD_FRAME, RgbdTopics, stamp_of_index
 from lisa_ros.resources import version
-from lisa_ros.scannet.registration import register, registered_camera
 from lisa_ros.scannet.sens import SensFrame, SensHeader, SensReader
 
 _JPEG_END = b"\xff\xd9"

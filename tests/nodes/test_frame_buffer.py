@@ -55,11 +55,14 @@ def test_depth_that_ended_long_ago_does_not_hold_the_images_back():
     assert buffer_of(depth=moments[:1], info=moments, image=moments).newest().stamp == moments[-1]
 
 
-def test_intrinsics_of_another_rate_are_used_and_those_of_another_camera_are_not():
+def test_intrinsics_of_another_rate_are_used_and_those_of_another_camera_come_last():
     buffer = buffer_of(info=[SECOND], image=[3 * SECOND])
     assert buffer.newest().info.name == SECOND
     buffer.add("image", 4 * SECOND, message("other", "other_camera"), 0)
-    assert buffer.newest().info is None
+    assert buffer.last.info.header.frame_id == "camera"  # for whoever uses it to refuse, with both names
+    for frame_id in ("", "other_camera"):
+        buffer.add("info", SECOND + 1 + len(frame_id), message("info", frame_id), 0)
+        assert buffer.last.info.header.frame_id == frame_id
 
 
 @given(st.lists(st.integers(0, 40), min_size=1, max_size=60), st.integers(0, 40))

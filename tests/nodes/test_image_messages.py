@@ -117,7 +117,7 @@ def test_depth_is_in_metres_with_zero_for_invalid():
         ({"height": 0}, "4x0"),
         ({"width": 0}, "0x3"),
         ({"width": 400}, "1200 bytes"),
-        ({"encoding": "yuv422"}, "'yuv422'"),
+        ({"encoding": "yuv444"}, "'yuv444'"),
         ({"encoding": ""}, "''"),
         ({"data": to_data(np.zeros(35, np.uint8))}, "35 bytes"),
     ],
@@ -222,7 +222,7 @@ def test_compressed_depth_as_quantised_inverse_depth(seed):
     [
         (compressed(b"12345", "16UC1; compressedDepth png"), "5 bytes"),
         (compressed(b"1" * 40, "16UC1; compressedDepth png"), "28 bytes"),
-        (compressed(b"1" * 40, "16UC1; compressedDepth rvl"), "rvl"),
+        (compressed(b"1" * 40, "16UC1; compressedDepth zstd"), "zstd"),
         (compressed(b"1" * 40, "jpeg"), "jpeg"),
         (compressed_depth(np.zeros((4, 4, 3), np.uint8), "16UC1; compressedDepth png"), "uint8"),
     ],
@@ -242,10 +242,11 @@ RECTIFIED = [560.0, 0.0, 330.0, -28.0, 0.0, 570.0, 250.0, 0.0, 0.0, 0.0, 1.0, 0.
 
 
 @pytest.mark.parametrize(
-    ("projection", "expected"), [(RECTIFIED, (560, 570, 330, 250)), ([0.0] * 12, (600, 600, 320, 240))]
+    ("projection", "distortion", "expected"),
+    [(RECTIFIED, 0.1, (560, 570, 330, 250)), ([0.0] * 12, 0.0, (600, 600, 320, 240))],
 )
-def test_intrinsics_are_those_of_the_rectified_image(projection, expected):
-    info = CameraInfo(width=640, height=480, distortion_model="plumb_bob", d=[0.1, -0.2, 0.0, 0.0, 0.0], k=RAW)
+def test_intrinsics_are_those_of_the_rectified_image(projection, distortion, expected):
+    info = CameraInfo(width=640, height=480, distortion_model="plumb_bob", d=[distortion, 0.0, 0.0, 0.0, 0.0], k=RAW)
     info.p = projection
     camera = camera_model(info)
     assert (camera.fx, camera.fy, camera.cx, camera.cy) == expected and (camera.width, camera.height) == (640, 480)
@@ -253,4 +254,4 @@ def test_intrinsics_are_those_of_the_rectified_image(projection, expected):
 
 def test_a_camera_that_says_it_is_not_calibrated_has_no_intrinsics():
     with pytest.raises(InvalidImageError, match="calibration"):
-        camera_model(CameraInfo(width=640, height=480, k=[0.0] * 9, p=RECTIFIED))
+        camera_model(CameraInfo(width=640, height=480, k=[0.0] * 9, p=[0.0] * 12))

@@ -1,13 +1,13 @@
 """Depth of a camera with other intrinsics than the colour image's, brought onto the colour image's view.
 
-Both cameras of a calibrated `.sens` file stand in one place, so that a ray keeps its depth and nothing is hidden from
-either: each pixel of the wanted view looks up the pixel that its ray meets.
+For cameras that stand in one place, as those of a calibrated `.sens` file do: a ray keeps its depth and nothing is
+hidden from either, so that each pixel of the wanted view looks up the pixel that its ray meets. Others: `reprojection`.
 """
 
 import numpy as np
 
 from lisa_ros.errors import InvalidImageError
-from lisa_ros.geometry import CameraModel
+from lisa_ros.geometry.camera import CameraModel
 
 # ScanNet's own calibrations differ by up to half of that, and its annotation is made without regard to it.
 _TOLERANCE = 0.01  # of the depth image's width

@@ -9,9 +9,9 @@ from hypothesis import strategies as st
 
 from lisa_ros.cli import main
 from lisa_ros.geometry import CameraModel
+from lisa_ros.geometry.registration import displacement, is_registered, register, registered_camera
 from lisa_ros.recordings.bag_reader import RgbdBag
 from lisa_ros.scannet.convert import convert
-from lisa_ros.scannet.registration import displacement, is_registered, register, registered_camera
 from lisa_ros.scannet.sens import SensHeader
 from lisa_ros.scannet.sens_writer import SensWriter
 
