@@ -103,7 +103,7 @@ def test_numbers_out_of_their_limits_are_refused(count):
 
 
 def test_the_nodes_parameter_and_the_engines_argument_set_it(own_number, load):
-    from lisa_ros.nodes.loader import load_lisa
+    from lisa_ros.nodes.model_manager import load_lisa
 
     load_lisa(Settings(device="cpu", threads=2))
     assert torch.get_num_threads() == 2
