@@ -120,7 +120,7 @@ def test_each_step_is_a_line_and_a_time_and_the_second_run_does_nothing(checkout
     assert result.returncode == 0, result.stderr
     lines = result.stdout.splitlines()
     assert len(lines) <= 9 and all(line.startswith("[setup] ") for line in lines), lines
-    assert sum("done in 0 s" in line or "done in 1 s" in line for line in lines) == 3
+    assert sum("done in 0 s" in line or "done in 1 s" in line for line in lines) == 4
     assert "up to 16 GB while installing" in result.stdout and "Collecting" not in result.stdout
     assert "Collecting torch" in (checkout.folder / "out/setup.log").read_text()
     venv, wheels, messages = checkout.calls
