@@ -3,9 +3,11 @@
 import hashlib
 import json
 import os
+from collections import deque
 from collections.abc import Iterable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -17,6 +19,7 @@ from training.settings import Settings
 BASE = "base"
 NAMES = (BASE, "model.conv_type", "lora.r", "lora.alpha", "lora.targets", "trainable", "devices.quantization")
 _ROUNDED = "bfloat16"
+_AHEAD = 16  # weights that wait to be hashed
 # Where the base lies and how its prompts look is no part of its content.
 _NOT_CONTENT = ("vision_tower", "mm_vision_tower", "conv_type")
 
@@ -94,14 +97,27 @@ def _digest(checkpoint: Checkpoint, dtype: torch.dtype) -> str:
     digest = hashlib.blake2b(json.dumps(parts, sort_keys=True).encode(), digest_size=16)
     digest.update(hashlib.blake2b(checkpoint.tokenizer.model_bytes).digest())
     state = network.state_dict()
+    pending: deque[tuple[str, Future]] = deque()
     with ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:  # hashing lets go of the interpreter
-        names = sorted(state)
-        for name, found in zip(names, pool.map(lambda name: _hash(state[name], dtype), names), strict=True):
-            digest.update(name.encode() + found)
+        for name in sorted(state):
+            # Torch works in this thread alone: in others its pool of threads does not live in a forked process.
+            pending.append((name, pool.submit(_hash, *_bytes_of(state[name], dtype))))
+            if len(pending) > _AHEAD:
+                _take(digest, *pending.popleft())
+        while pending:
+            _take(digest, *pending.popleft())
     return digest.hexdigest()
 
 
-def _hash(value: Tensor, dtype: torch.dtype) -> bytes:
+def _take(digest, name: str, found: Future):
+    digest.update(name.encode() + found.result())
+
+
+def _bytes_of(value: Tensor, dtype: torch.dtype) -> tuple[np.ndarray, bytes]:
+    """Bytes (N,) uint8 of a weight in a floating-point format, and what tells its shape."""
     value = value.detach().to(dtype) if value.is_floating_point() else value.detach()
-    data = value.contiguous().view(-1).view(torch.uint8).numpy()
-    return hashlib.blake2b(data, key=repr(tuple(value.shape)).encode()[:64]).digest()
+    return value.contiguous().view(-1).view(torch.uint8).numpy(), repr(tuple(value.shape)).encode()[:64]
+
+
+def _hash(data: np.ndarray, shape: bytes) -> bytes:
+    return hashlib.blake2b(data, key=shape).digest()
