@@ -3,8 +3,8 @@
 import json
 import re
 import signal
-import time
 import sys
+import time
 from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
