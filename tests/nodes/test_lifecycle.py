@@ -77,6 +77,7 @@ def test_a_late_subscriber_gets_the_last_answer_and_nothing_after_cleanup(manual
     robot.stream()
     last = robot.ask("red for latecomers")
     robot.stop_stream()
+    robot.spin(4.0)  # until what was cancelled before is forgotten, which takes a second or two
 
     def latched():
         seen = {"result": [], "mask": []}
