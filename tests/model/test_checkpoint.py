@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from checkpoint_files import SAM, TINY, WEIGHTS, load_tiny, refusal
 from safetensors.torch import load_file, save_file
 from transformers import CLIPVisionConfig, CLIPVisionModel
 
@@ -21,19 +22,6 @@ from lisa_ros.model.network import LisaNetwork
 from lisa_ros.model.sam import SamConfig
 
 pytestmark = pytest.mark.unit
-TINY = Path(__file__).parents[1] / "golden" / "c_tiny"
-SAM = json.loads((TINY / "oracle_meta.json").read_text())["sam"]
-WEIGHTS = "pytorch_model.bin"
-
-
-def load_tiny(directory=TINY / "lisa_hf", **arguments):
-    return load(directory, **{"vision_tower": TINY / "clip_tiny", "sam": SAM, **arguments})
-
-
-def refusal(directory, **arguments) -> str:
-    with pytest.raises(CheckpointError) as caught:
-        load_tiny(directory, **arguments)
-    return str(caught.value)
 
 
 @pytest.fixture

@@ -4,7 +4,6 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
-from tqdm import tqdm
 
 from lisa_ros.errors import ConfigurationError
 from lisa_ros.evaluation.grasp.attempts import SUCCESS, SceneAttempts
@@ -13,6 +12,7 @@ from lisa_ros.evaluation.grasp.hand import load_mujoco
 from lisa_ros.evaluation.grasp.proposals import RECIPES, true_grasp
 from lisa_ros.evaluation.grasp.tasks import Task, scene_tasks
 from lisa_ros.evaluation.predictors import Predictor
+from lisa_ros.progress import track
 from lisa_ros.simulator.depth_noise import MODELS
 
 CASES = ("true_clean", "true_noisy", "predicted_clean", "predicted_noisy")
@@ -47,7 +47,7 @@ def run_trials(scenes: range, noise: str, predictor: Predictor, progress: bool =
     load_mujoco()
     if noise not in MODELS[1:]:
         raise ConfigurationError(f"noise {noise!r}: choose one of {', '.join(MODELS[1:])}")
-    for number in tqdm(scenes, desc="taking things", unit="scene", disable=not progress):
+    for number in track(scenes, description="taking things", unit="scene", active=progress):
         attempts = SceneAttempts(number, noise, predictor)
         yield from (_trial(attempts, task) for task in scene_tasks(attempts.scene))
 
