@@ -11,7 +11,7 @@ from typing import Literal
 import yaml
 
 from lisa_ros.errors import ConfigurationError
-from lisa_ros.model.sam import SamConfig
+from lisa_ros.model.sam_config import SamConfig
 from training.base import ModelSettings
 from training.lora import LoraSettings
 

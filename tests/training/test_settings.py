@@ -9,7 +9,7 @@ import yaml
 from small_run import settings
 
 from lisa_ros.errors import ConfigurationError
-from lisa_ros.model.sam import SamConfig
+from lisa_ros.model.sam_config import SamConfig
 from training.settings import dump_settings, load_settings, read_recipe
 
 pytestmark = pytest.mark.unit
