@@ -58,7 +58,7 @@ def find(source: str | Path) -> Path:
     source = expand_home(source)
     if Path(source).is_file():
         raise CheckpointError(
-            f"{source} is a file; give the checkpoint's directory, or base=DIRECTORY and style=NAME for un-merged weights"
+            f"{source} is a file; give the checkpoint's directory, or with un-merged weights base= and style="
         )
     try:
         if Path(source).is_dir():
