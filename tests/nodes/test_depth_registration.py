@@ -10,12 +10,12 @@ from sensor_msgs.msg import CameraInfo, Image
 from lisa_ros.errors import NoDepthError, NoTransformError
 from lisa_ros.geometry import CameraModel
 from lisa_ros.image_messages import to_data
-from lisa_ros.nodes.frame_buffer import Bundle
-from lisa_ros.nodes.frozen_poses import freeze_poses
-from lisa_ros.nodes.queries import ACTION, Query
-from lisa_ros.nodes.registration import image_calibration, image_depth
-from lisa_ros.nodes.settings import Settings
-from lisa_ros.nodes.transforms import CameraPoses
+from lisa_ros.nodes.perception.clouds.depth_registration import image_calibration, image_depth
+from lisa_ros.nodes.perception.frames.camera_transforms import CameraTransforms
+from lisa_ros.nodes.perception.frames.frame_buffer import CameraFrame
+from lisa_ros.nodes.perception.parameters import PerceptionParameters
+from lisa_ros.nodes.perception.queries.frame_poses import freeze_poses
+from lisa_ros.nodes.perception.queries.query import ACTION, Query
 
 pytestmark = pytest.mark.ros
 
@@ -37,10 +37,10 @@ def info_of(camera, frame_id="color"):
     return framed(CameraInfo(width=camera.width, height=camera.height, k=camera.matrix.ravel()), frame_id, 7)
 
 
-def query(depth=None, depth_info=None, info=None, **settings):
+def query(depth=None, depth_info=None, info=None, **parameters):
     image = framed(Image(width=1280, height=720, encoding="rgb8"), "color")
-    bundle = Bundle(1, 1, image, depth or depth_message(), info or info_of(COLOR), depth_info=depth_info)
-    return Query("?", ACTION, Settings(**settings), 0, True, bundle=bundle)
+    frame = CameraFrame(1, 1, image, depth or depth_message(), info or info_of(COLOR), depth_info=depth_info)
+    return Query("?", ACTION, PerceptionParameters(**parameters), 0, True, frame=frame)
 
 
 @pytest.mark.parametrize("depth_info", [None, info_of(COLOR.scaled(640, 360)), info_of(COLOR.scaled(640, 360), "")])
@@ -101,9 +101,9 @@ class Transforms:
 
 
 def test_the_pose_between_the_cameras_is_frozen_with_the_image():
-    poses = CameraPoses(node=None)
+    poses = CameraTransforms(node=None)
     asked = query(depth_message(frame_id="depth"), info_of(OTHER_LENS, "depth"), depth_registration="register")
-    asked.bundle = replace(asked.bundle, stamp=5_000_000_000)
+    asked.frame = replace(asked.frame, stamp=5_000_000_000)
     freeze_poses(asked, None, poses.find, poses.find_depth)
     with pytest.raises(NoTransformError, match="depth_pose"):
         asked.find_depth_pose()
@@ -119,7 +119,7 @@ def test_the_pose_between_the_cameras_is_frozen_with_the_image():
 
 
 def test_between_cameras_without_names_there_is_no_transform():
-    poses = CameraPoses(node=None)
+    poses = CameraTransforms(node=None)
     poses._buffer = Transforms()
     unnamed = depth_message(frame_id=""), info_of(OTHER_LENS, "")
     asked = query(*unnamed, depth_registration="register")
