@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from lisa_ros.action import Segment
@@ -8,11 +10,12 @@ from lisa_ros.errors import ConfigurationError
 from lisa_ros.geometry import CloudOptions
 from lisa_ros.nodes.perception.clouds.cloud_job import up_direction
 from lisa_ros.nodes.perception.parameters import PerceptionParameters
-from lisa_ros.nodes.perception.queries.query import ACTION, Query
+from lisa_ros.nodes.perception.queries.query import ACTION, QueryRequest
 from lisa_ros.nodes.perception.queries.query_options import apply_options, query_parameters
 from lisa_ros.nodes.perception.queries.region import Region
 
 pytestmark = pytest.mark.unit
+REQUEST = QueryRequest("?", ACTION, PerceptionParameters(), 0, True)
 DOWNWARD = (0.0, 0.0, 2.0, 1.0, 0.0, 0.0, 0.0)  # a camera 2 m above the table that looks straight down
 
 
@@ -60,28 +63,23 @@ def test_bad_options_are_refused_by_name_value_and_limits(options, words):
     with pytest.raises(ConfigurationError) as error:
         query_parameters(PerceptionParameters(), Segment.Goal(**options))
     assert words in str(error.value)
-    query = Query("?", ACTION, PerceptionParameters(), 0, True)
-    apply_options(query, Segment.Goal(**options))
-    assert query.invalid == str(error.value) and query.parameters == PerceptionParameters()
+    asked = apply_options(REQUEST, Segment.Goal(**options))
+    assert asked.invalid == str(error.value) and asked.parameters == PerceptionParameters()
 
 
 def test_options_reach_the_query():
     goal = Segment.Goal(conversation_id="talk", max_new_tokens=3)
     goal.image_stamp.sec, goal.image_stamp.nanosec = 2, 7
     goal.region.x_offset, goal.region.width, goal.region.height = 4, 5, 6
-    query = Query("?", ACTION, PerceptionParameters(), 0, True)
-    apply_options(query, goal)
-    assert (query.conversation_id, query.image_stamp, query.region) == ("talk", 2_000_000_007, Region(4, 0, 5, 6))
-    assert (query.parameters.max_new_tokens, query.invalid) == (3, "")
+    asked = apply_options(REQUEST, goal)
+    assert (asked.conversation_id, asked.image_stamp, asked.region) == ("talk", 2_000_000_007, Region(4, 0, 5, 6))
+    assert (asked.parameters.max_new_tokens, asked.invalid) == (3, "")
 
 
 def test_a_conversation_is_not_asked_for_masks_alone():
-    query = Query("?", ACTION, PerceptionParameters(), 0, True)
-    apply_options(query, Segment.Goal(conversation_id="talk", mode="mask"))
-    assert "conversation" in query.invalid
-    query = Query("?", ACTION, PerceptionParameters(mode="mask"), 0, True)
-    apply_options(query, Segment.Goal(conversation_id="talk"))
-    assert not query.invalid
+    assert "conversation" in apply_options(REQUEST, Segment.Goal(conversation_id="talk", mode="mask")).invalid
+    request = replace(REQUEST, parameters=PerceptionParameters(mode="mask"))
+    assert not apply_options(request, Segment.Goal(conversation_id="talk")).invalid
 
 
 def test_up_is_the_parameter_or_the_upright_target_frames_z_axis():

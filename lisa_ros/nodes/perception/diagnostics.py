@@ -6,12 +6,13 @@ from rclpy.node import Node
 from lisa_ros.graph import fastdds_variable
 from lisa_ros.nodes.common.stamps import SECOND, arrival_time
 from lisa_ros.nodes.common.throttled_log import ThrottledLog
+from lisa_ros.nodes.perception.frames.camera_subscribers import CameraSubscribers
 from lisa_ros.nodes.perception.frames.camera_transforms import CameraTransforms
 from lisa_ros.nodes.perception.frames.frame_buffer import FrameBuffer
 from lisa_ros.nodes.perception.frames.publisher_checks import QosMonitor
 from lisa_ros.nodes.perception.parameter_listener import ParameterListener
 from lisa_ros.nodes.perception.parameters import PerceptionParameters
-from lisa_ros.nodes.perception.queries.frame_selector import FrameSelector, clock_remark
+from lisa_ros.nodes.perception.queries.frame_selector import FrameSelector
 from lisa_ros.nodes.perception.queries.query_statistics import QueryStatistics
 
 _SILENCE = 3 * SECOND  # a matched publisher without messages for so long is worth a hint
@@ -22,44 +23,45 @@ FASTDDS_HINT = (
 
 
 class DiagnosticsPublisher:
-    """Gathers what the node's parts know about themselves. node has `state` and, while it is active, `subscribers`."""
+    """Gathers what the node's parts know about themselves; node has `state`."""
 
     def __init__(
         self,
         node: Node,
         parameters: ParameterListener,
         buffer: FrameBuffer,
-        statistics: QueryStatistics,
+        subscribers: CameraSubscribers,
+        frame_selector: FrameSelector,
         transforms: CameraTransforms,
+        statistics: QueryStatistics,
         qos_monitor: QosMonitor,
-        selector: FrameSelector,
     ):
         self._node, self._parameters = node, parameters
-        self._buffer, self._statistics = buffer, statistics
-        self._transforms, self._qos_monitor = transforms, qos_monitor
-        self._selector = selector
+        self._buffer, self._subscribers, self._frame_selector = buffer, subscribers, frame_selector
+        self._transforms, self._statistics, self._qos_monitor = transforms, statistics, qos_monitor
         self._warn = ThrottledLog(lambda text: node.get_logger().warning(text), period=60.0)
         self._last_hint = ""
         self._publisher = node.create_publisher(DiagnosticArray, "/diagnostics", 10)
 
-    def report(self):
+    def publish(self):
         """Publishes the state of this moment."""
         self._qos_monitor.forget_gone()
-        now, parameters, subscribers = self._node.get_clock().now(), self._parameters.current(), self._node.subscribers
+        now, parameters = self._node.get_clock().now(), self._parameters.current()
         values = {"state": self._node.state, "model": parameters.model, "precision": parameters.precision}
-        values |= self._statistics.values() | stream_values(self._buffer, self._selector)
+        values |= self._statistics.values() | stream_values(self._buffer, self._frame_selector)
         values["TF misses"] = str(self._transforms.misses)
         values |= {f"QoS mismatch {topic}": policy for topic, policy in self._qos_monitor.mismatches.items()}
         name = f"{self._node.get_fully_qualified_name()}: perception"
-        status = status_message(name, parameters.model, self._problem(subscribers, parameters), values)
+        status = status_message(name, parameters.model, self._problem(parameters), values)
         message = DiagnosticArray(status=[status])
         message.header.stamp = now.to_msg()
         self._publisher.publish(message)
 
-    def _problem(self, subscribers, parameters: PerceptionParameters) -> str:
-        if self._statistics.stalled:
-            return self._statistics.stalled
-        if subscribers is None:
+    def _problem(self, parameters: PerceptionParameters) -> str:
+        subscribers = self._subscribers
+        if self._statistics.stall:
+            return self._statistics.stall
+        if not subscribers.is_open:
             return f"{self._node.state}, takes no queries"
         if self._qos_monitor.mismatches:
             return f"incompatible QoS on {', '.join(self._qos_monitor.mismatches)}: nothing arrives from that publisher"
@@ -91,15 +93,15 @@ class DiagnosticsPublisher:
                 f"images are stamped {-last.lead / SECOND:.1f} s in the past when they come, which max_image_age "
                 f"({parameters.max_image_age:g} s) counts as too old: synchronise the clocks of camera and node"
             )
-        return clock_remark(last)
+        return last.clock_remark
 
 
-def stream_values(buffer: FrameBuffer, selector: FrameSelector) -> dict[str, str]:
+def stream_values(buffer: FrameBuffer, frame_selector: FrameSelector) -> dict[str, str]:
     """State of the camera's streams."""
     last = buffer.last
     values = {
         "image rate (Hz)": f"{buffer.rate:.1f}",
-        "image age (s)": "none" if last is None else f"{selector.age(last) / SECOND:.3f}",
+        "image age (s)": "none" if last is None else f"{frame_selector.age(last) / SECOND:.3f}",
         "image stamp ahead of clock (s)": "none" if last is None else f"{last.lead / SECOND:.3f}",
     }
     for name, counts in buffer.counts.items():

@@ -18,7 +18,7 @@ from std_srvs.srv import Trigger
 from lisa_ros.errors import LisaError
 from lisa_ros.nodes.common.executor_queue import ExecutorQueue
 from lisa_ros.nodes.common.node_runner import run_node
-from lisa_ros.nodes.common.stamps import SECOND, arrival_time
+from lisa_ros.nodes.common.stamps import SECOND
 from lisa_ros.nodes.common.throttled_log import ThrottledLog
 from lisa_ros.nodes.perception.async_transitions import logged_transition, prepare_transitions
 from lisa_ros.nodes.perception.diagnostics import DiagnosticsPublisher
@@ -44,50 +44,39 @@ _SUCCESS, _FAILURE = TransitionCallbackReturn.SUCCESS, TransitionCallbackReturn.
 
 
 class PerceptionNode(LifecycleNode):
-    """engine_factory(parameters) loads a model with the interface of `lisa_ros.Lisa`.
+    """Wires the parts together and runs the lifecycle.
 
-    Raises ConfigurationError for bad parameters.
+    Args:
+        engine_factory: `engine_factory(parameters)` loads a model with the interface of `lisa_ros.Lisa`.
+
+    Raises:
+        ConfigurationError: For bad parameters.
     """
 
     def __init__(self, engine_factory: Callable = load_lisa):
         super().__init__("perception")
         self.state = "unconfigured"
-        self.subscribers: CameraSubscribers | None = None  # while active
         self._warn = ThrottledLog(lambda text: self.get_logger().warning(text))
         self._executor_queue = ExecutorQueue(self)
         self._model = ModelManager(engine_factory)
-        self._parameter_listener = ParameterListener(self, loaded=lambda: self._model.wanted)
-        parameters = self._parameter_listener.current()
-        self.frame_buffer = FrameBuffer(
-            parameters.buffer_size, lambda: round(self._parameter_listener.current().sync_tolerance * SECOND)
-        )
-        self.statistics = QueryStatistics()
-        self._result_publishers = ResultPublishers(self)
-        self._transforms = CameraTransforms(self)
+        self._parameter_listener = ParameterListener(self, is_loaded=lambda: self._model.is_wanted)
         self._qos_monitor = QosMonitor(self)
-        self._frame_selector = FrameSelector(
-            self.frame_buffer, self._now, lambda: arrival_time(self), lambda: self.subscribers
-        )
-        self._query_server = self._create_query_server()
-        self._diagnostics = DiagnosticsPublisher(
-            self,
-            self._parameter_listener,
-            self.frame_buffer,
-            self.statistics,
-            self._transforms,
-            self._qos_monitor,
-            self._frame_selector,
-        )
+        self._create_parts()
         self._create_interface()
         prepare_transitions(
-            self, {"configure": self._loaded, "cleanup": self._cleanup_begun, "shutdown": self._shutdown_begun}
+            self,
+            {
+                "configure": self._prepare_configure,
+                "cleanup": self._prepare_cleanup,
+                "shutdown": self._prepare_shutdown,
+            },
         )
-        self._starts_itself = parameters.autostart
-        if self._starts_itself:
+        self._does_autostart = self._parameter_listener.current().autostart
+        if self._does_autostart:
             self._load().add_done_callback(lambda _: self._executor_queue.post(self._autostart))
 
     def stop_accepting(self):
-        """Ends all queries and takes no more; their results still have to go out."""
+        """Ends all queries and accepts no more; their results still have to go out."""
         self._query_server.active = False
         self._query_server.cancel_all("the node shuts down")
 
@@ -97,68 +86,81 @@ class PerceptionNode(LifecycleNode):
         self._result_publishers.close()
         return self._model.shutdown(_END_TIME)
 
-    def _create_query_server(self) -> QueryServer:
-        return QueryServer(
-            parameters=self._parameter_listener.current,
-            now=self._now,
-            post=self._executor_queue.post,
-            publish=self._result_publishers.publish,
-            find_pose=self._transforms.find,
-            find_depth_pose=self._transforms.find_depth,
-            is_wanted=self._result_publishers.is_wanted,
-            selector=self._frame_selector,
-            model=self._model,
-            statistics=self.statistics,
-            logger=self.get_logger(),
+    def _create_parts(self):
+        parameters = self._parameter_listener
+        self._frame_buffer = FrameBuffer(
+            parameters.current().buffer_size, lambda: round(parameters.current().sync_tolerance * SECOND)
+        )
+        self._subscribers = CameraSubscribers(self, self._frame_buffer, self._qos_monitor)
+        frame_selector = FrameSelector(self, self._frame_buffer, self._subscribers)
+        self._transforms = CameraTransforms(self)
+        self._result_publishers = ResultPublishers(self)
+        self._statistics = QueryStatistics()
+        self._query_server = QueryServer(
+            self,
+            parameters,
+            frame_selector,
+            self._transforms,
+            self._model,
+            self._result_publishers,
+            self._statistics,
+            self._executor_queue,
+        )
+        self._diagnostics = DiagnosticsPublisher(
+            self,
+            parameters,
+            self._frame_buffer,
+            self._subscribers,
+            frame_selector,
+            self._transforms,
+            self._statistics,
+            self._qos_monitor,
         )
 
     def _create_interface(self):
         events = self._qos_monitor.events(self.resolve_topic_name("query"), _QUERY_QOS)
         self.create_subscription(String, "query", self._on_query, _QUERY_QOS, event_callbacks=events)
-        self._action = SegmentAction(self, self._query_server, self._prepare)
-        SubmitService(self, self._query_server, self._prepare)
+        self._action = SegmentAction(self, self._query_server)
+        SubmitService(self, self._query_server)
         self.create_service(Trigger, "cancel", self._on_cancel)
         self.create_service(Trigger, "forget", self._on_forget)
-        # Waiting times are real ones, also where /clock stands still.
+        # Timeouts are in real time, also where /clock stands still.
         steady = Clock(clock_type=ClockType.STEADY_TIME)
-        self.create_timer(0.1, self._on_tick, clock=steady)
-        self.create_timer(1.0, self._on_second, clock=steady)
+        self.create_timer(0.1, self._on_fast_timer, clock=steady)
+        self.create_timer(1.0, self._on_slow_timer, clock=steady)
         threshold = JumpThreshold(min_forward=None, min_backward=Duration(nanoseconds=-1), on_clock_change=True)
-        self._jumps = self.get_clock().create_jump_callback(
+        self._jump_handle = self.get_clock().create_jump_callback(
             threshold, post_callback=lambda _: self._executor_queue.post(self._on_time_jump)
         )
-
-    def _now(self) -> int:
-        return self.get_clock().now().nanoseconds
 
     # -- lifecycle
 
     def _load(self):
         parameters = self._parameter_listener.current()
-        if not self._model.wanted:
+        if not self._model.is_wanted:
             self.get_logger().info(f"loading {parameters.model!r} in {parameters.precision} on {parameters.device}")
         return self._model.load(parameters)
 
-    def _loaded(self) -> Future | None:
-        """For a configure from outside: whoever sends it leads from now on."""
+    def _prepare_configure(self) -> Future | None:
+        """Loads the weights for a `configure` from outside, which also ends autostart."""
         if self.state != "unconfigured":
             return None
-        self._starts_itself = False
+        self._does_autostart = False
         return self._in_executor(self._load())
 
-    def _cleanup_begun(self) -> Future | None:
+    def _prepare_cleanup(self) -> Future | None:
         return self._released() if self.state == "inactive" else None
 
-    def _shutdown_begun(self) -> Future | None:
+    def _prepare_shutdown(self) -> Future | None:
         self._query_server.active = False
         self._query_server.cancel_all("the node shuts down")
         return self._released()
 
     def _released(self) -> Future | None:
         """For a transition from outside: a query that was cancelled may take a moment to notice."""
-        if not self._model.wanted:
+        if not self._model.is_wanted:
             return None
-        self._query_server.forget()
+        self._query_server.forget_conversations()
         released = self._model.release(_RELEASE_TIME)
         released.add_done_callback(self._on_released)
         return self._in_executor(released)
@@ -175,10 +177,10 @@ class PerceptionNode(LifecycleNode):
             self.get_logger().warning(str(error))
 
     def _autostart(self):
-        if not self._starts_itself:
+        if not self._does_autostart:
             return
         # The weights are there, so both transitions are quick and the node answered all the while.
-        if self.state == "unconfigured" and self._model.wanted:
+        if self.state == "unconfigured" and self._model.is_wanted:
             self.trigger_configure()
         if self.state == "inactive":
             self.trigger_activate()
@@ -202,8 +204,7 @@ class PerceptionNode(LifecycleNode):
         """Subscribes to the camera and takes queries."""
         parameters = self._parameter_listener.current()
         self._transforms.open(parameters)
-        on_image = self._query_server.on_image
-        self.subscribers = CameraSubscribers(self, self.frame_buffer, parameters, self._qos_monitor, on_image)
+        self._subscribers.open(parameters, self._query_server.on_image)
         self._query_server.active = True
         return self._enter("active")
 
@@ -238,39 +239,31 @@ class PerceptionNode(LifecycleNode):
 
     def _enter(self, state: str) -> TransitionCallbackReturn:
         self.state = state
-        self.get_logger().info(
-            f"{state}" + (f", listening to {', '.join(self.subscribers.topics.values())}" if self.subscribers else "")
-        )
+        topics = ", ".join(self._subscribers.topics.values())
+        self.get_logger().info(f"{state}, subscribed to {topics}" if topics else state)
         return _SUCCESS
 
     def _deactivate(self):
         self._query_server.active = False
-        if self.subscribers is not None:
-            self.subscribers.close()
-            self.subscribers = None
+        self._subscribers.close()
         self._transforms.close()
-        self.frame_buffer.clear()
+        self._frame_buffer.clear()
 
     def _release(self):
-        self._query_server.forget()
+        self._query_server.forget_conversations()
         self._unload()
         self._result_publishers.close()
 
     def _unload(self):
-        if self._model.wanted:  # without a service call that has waited for it
+        if self._model.is_wanted:  # without a service call that has waited for it
             self._model.release(_RELEASE_TIME).add_done_callback(self._on_released)
-        self.statistics.memory = {}
+        self._statistics.memory = {}
 
     # -- callbacks
 
     def _on_query(self, message: String):
         with_cloud = self._parameter_listener.current().with_cloud
-        self._query_server.submit(self._query_server.new_query(message.data, TOPIC, with_cloud))
-
-    def _prepare(self, query: Query):
-        """A query's own target_frame may need TF where the parameter does not."""
-        if self._query_server.active and query.with_cloud:
-            self._transforms.open(query.parameters)
+        self._query_server.submit(Query(self._query_server.new_request(message.data, TOPIC, with_cloud)))
 
     def _on_cancel(self, request, response):
         count = self._query_server.cancel_all("cancelled by the service")
@@ -278,24 +271,25 @@ class PerceptionNode(LifecycleNode):
         return response
 
     def _on_forget(self, request, response):
-        response.success, response.message = True, f"{self._query_server.forget()} conversations forgotten"
+        count = self._query_server.forget_conversations()
+        response.success, response.message = True, f"{count} conversations forgotten"
         return response
 
-    def _on_tick(self):
+    def _on_fast_timer(self):
         self._model.check()
-        self._query_server.tick()
+        self._query_server.on_timer()
 
-    def _on_second(self):
+    def _on_slow_timer(self):
         if self.state == "active":
             self._transforms.open(self._parameter_listener.current())  # target_frame may have been set meanwhile
         self._result_publishers.expire_events()
-        self._diagnostics.report()
+        self._diagnostics.publish()
 
     def _on_time_jump(self):
         event = "time jumped back, or the clock was changed"
         # Two clocks on one topic make a jump of every second message.
         self._warn("jump", f"{event}: images, transforms and open queries are dropped")
-        self.frame_buffer.clear()
+        self._frame_buffer.clear()
         self._transforms.clear()
         self._query_server.cancel_all(event)
 

@@ -1,6 +1,7 @@
 """The node's parameters as ROS parameters."""
 
 import difflib
+from collections.abc import Callable
 
 from rcl_interfaces.msg import FloatingPointRange, IntegerRange, ParameterDescriptor, SetParametersResult
 from rclpy.node import Node
@@ -11,21 +12,25 @@ from lisa_ros.nodes.perception.parameters import ParameterDefinition, Perception
 
 
 class ParameterListener:
-    """Declares all parameters on a node and refuses updates that `PerceptionParameters` refuses.
+    """Declares all parameters on a node and rejects updates that `PerceptionParameters` rejects.
 
-    loaded: says whether weights are loaded, when those parameters that take effect at configure must stay as they are.
-    Raises ConfigurationError where the values given at start are no good.
+    Args:
+        node: The node.
+        is_loaded: Whether weights are loaded: then parameters that take effect at configure cannot change.
+
+    Raises:
+        ConfigurationError: For bad values at start.
     """
 
-    def __init__(self, node: Node, loaded):
+    def __init__(self, node: Node, is_loaded: Callable[[], bool]):
         self._node = node
-        self._loaded = loaded
+        self._is_loaded = is_loaded
         self._current: PerceptionParameters | None = None
         self._definitions = {definition.name: definition for definition in parameter_definitions()}
         for definition in self._definitions.values():
             node.declare_parameter(definition.name, definition.default, _descriptor(definition))
         self.current()
-        self._tell_unknown()
+        self._warn_of_unknown()
         node.add_on_set_parameters_callback(self._on_set)
 
     def current(self) -> PerceptionParameters:
@@ -34,8 +39,8 @@ class ParameterListener:
             self._current = PerceptionParameters.from_values(self._values())
         return self._current
 
-    def _tell_unknown(self):
-        # rclpy says nothing about values for parameters that nobody declares, and a typo would pass for the default.
+    def _warn_of_unknown(self):
+        # rclpy ignores values of parameters that nobody declares, and a typo would leave the default in force.
         for name in parameter_overrides(self._node):
             if not self._node.has_parameter(name):
                 near = difflib.get_close_matches(name, self._definitions, n=1)
@@ -50,7 +55,7 @@ class ParameterListener:
         changes = {parameter.name: parameter.value for parameter in parameters if parameter.name in self._definitions}
         values = self._values()
         for name, value in changes.items():
-            if self._definitions[name].at_configure and value != values[name] and self._loaded():
+            if self._definitions[name].at_configure and value != values[name] and self._is_loaded():
                 reason = f"{name} takes effect when weights are loaded; clean the node up first"
                 return SetParametersResult(successful=False, reason=reason)
         try:

@@ -61,14 +61,24 @@ def cloud_job(query: Query, image: np.ndarray, result: SegmentationResult) -> tu
     """
     calibrated, remarks = image_calibration(query)
     camera, depth = calibrated.camera, image_depth(query, calibrated.camera)
-    if query.find_pose is not None:
-        query.pose, query.find_pose = query.find_pose(), None
-    frame_id = query.frame.image.header.frame_id if query.pose is None else query.parameters.target_frame
+    parameters, pose = query.request.parameters, query.poses.camera()
+    frame_id = query.frame.image.header.frame_id if pose is None else parameters.target_frame
     names = tuple(target.phrase or "target" for target in result.targets)
     masks = tuple(target.mask for target in result.targets)
-    up, options = up_direction(query.parameters, query.pose), query.parameters.cloud
-    job = CloudJob(names, masks, depth.metres, image, camera, options, query.pose, up, query.wants_scene,
-                   depth.camera, depth.pose, calibrated.distortion)  # fmt: skip
+    job = CloudJob(
+        names=names,
+        masks=masks,
+        depth=depth.metres,
+        image=image,
+        camera=camera,
+        options=parameters.cloud,
+        pose=pose,
+        up=up_direction(parameters, pose),
+        with_scene=query.wants_scene,
+        depth_camera=depth.camera,
+        depth_pose=depth.pose,
+        distortion=calibrated.distortion,
+    )
     return job, frame_id, remarks + depth.remarks
 
 

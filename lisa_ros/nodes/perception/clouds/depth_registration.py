@@ -45,7 +45,7 @@ def image_calibration(query: Query) -> tuple[Calibration, tuple[str, ...]]:
     found, wanted = frame_of(frame.info), frame_of(frame.image)
     remarks = []
     if found and wanted and found != wanted:
-        if query.parameters.depth_registration != TRUST:
+        if query.request.parameters.depth_registration != TRUST:
             raise NoDepthError(
                 f"camera_info is of frame {found!r} ({_stamp(frame.info)}), the image of {wanted!r} "
                 f"({_stamp(frame.image)}): remap `camera_info` to the image's own; where only the driver's names "
@@ -64,7 +64,7 @@ def image_calibration(query: Query) -> tuple[Calibration, tuple[str, ...]]:
 
 def image_depth(query: Query, color: CameraModel) -> RegisteredDepth:
     """The depth of the query's image, and how it becomes that of the camera `color`. Raises NoDepthError."""
-    frame, rule = query.frame, query.parameters.depth_registration
+    frame, rule = query.frame, query.request.parameters.depth_registration
     if frame.depth_refusal:
         raise NoDepthError(f"the depth image was refused: {frame.depth_refusal}")
     if frame.depth is None:
@@ -139,19 +139,19 @@ def _depth_camera(frame: CameraFrame, metres: np.ndarray) -> CameraModel | None:
 
 
 def _pose(query: Query) -> np.ndarray | None:
-    if query.depth_pose is None and query.find_depth_pose is not None:
-        try:
-            query.depth_pose, query.find_depth_pose = query.find_depth_pose(), None
-        except NoTransformError as error:
-            raise NoDepthError(f"depth cannot be registered: {error}") from error
-    return query.depth_pose
+    if query.poses is None:
+        return None
+    try:
+        return query.poses.depth()
+    except NoTransformError as error:
+        raise NoDepthError(f"depth cannot be registered: {error}") from error
 
 
 def _why_no_depth(query: Query) -> str:
     hint = query.frame.hints.get("depth") or (
         "is a depth camera running, is its topic remapped to `depth`, are both stamped by one clock?"
     )
-    tolerance = query.parameters.sync_tolerance
+    tolerance = query.request.parameters.sync_tolerance
     return f"no depth image is within {tolerance:g} s of this image (parameter sync_tolerance); {hint}"
 
 

@@ -1,5 +1,6 @@
-"""The node's camera subscriptions: they only check and file messages."""
+"""The camera subscriptions: they check messages and put them into the frame buffer."""
 
+from collections.abc import Callable
 
 from rclpy.node import Node
 from rclpy.qos import HistoryPolicy, QoSProfile, ReliabilityPolicy
@@ -20,53 +21,71 @@ NAMES = {"image": "image", "depth": "depth", "info": "camera_info", "depth_info"
 
 
 class CameraSubscribers:
-    """Subscribes to image, depth and their camera_info. on_image() is called after each image that was filed."""
+    """Subscribes to image, depth and their camera_info while it is open.
 
-    def __init__(
-        self, node: Node, buffer: FrameBuffer, parameters: PerceptionParameters, qos_monitor: QosMonitor, on_image
-    ):
-        self._node, self._buffer, self._qos_monitor, self._on_image = node, buffer, qos_monitor, on_image
+    Attributes:
+        topics: stream -> topic that is subscribed; empty while it is closed.
+        since: When it was opened; ns, clock of arrivals.
+    """
+
+    def __init__(self, node: Node, buffer: FrameBuffer, qos_monitor: QosMonitor):
+        self._node, self._buffer, self._qos_monitor = node, buffer, qos_monitor
         self._warn = ThrottledLog(lambda text: node.get_logger().warning(text))
+        self._on_image: Callable[[], None] | None = None
         self._checked_info = None
-        self.since = arrival_time(node)
+        self._types: dict[str, type] = {}
+        self._subscriptions: list = []
+        self.topics: dict[str, str] = {}
+        self.since = 0
+
+    @property
+    def is_open(self) -> bool:
+        """Whether it is subscribed."""
+        return bool(self._subscriptions)
+
+    def open(self, parameters: PerceptionParameters, on_image: Callable[[], None]):
+        """Subscribes by the parameters' transports; on_image() is called after each image that was buffered."""
+        self._on_image, self._checked_info, self.since = on_image, None, arrival_time(self._node)
         self.topics = {
-            "image": _transport_topic(node, "image", parameters.image_transport),
-            "depth": _transport_topic(node, "depth", parameters.depth_transport),
-            "info": node.resolve_topic_name("camera_info"),
-            "depth_info": node.resolve_topic_name("depth_camera_info"),
+            "image": _transport_topic(self._node, "image", parameters.image_transport),
+            "depth": _transport_topic(self._node, "depth", parameters.depth_transport),
+            "info": self._node.resolve_topic_name("camera_info"),
+            "depth_info": self._node.resolve_topic_name("depth_camera_info"),
         }
-        self._kinds = {
+        self._types = {
             "image": Image if parameters.image_transport == "raw" else CompressedImage,
             "depth": Image if parameters.depth_transport == "raw" else CompressedImage,
             "info": CameraInfo,
             "depth_info": CameraInfo,
         }
         for name in ("image", "depth"):
-            if doubt := suffix_hint(name, node.resolve_topic_name(name)):
-                self._warn(f"name {name}", doubt)
-        self._subscriptions = [self._subscribe(stream, kind) for stream, kind in self._kinds.items()]
+            if hint := suffix_hint(name, self._node.resolve_topic_name(name)):
+                self._warn(f"name {name}", hint)
+        self._subscriptions = [self._subscribe(stream) for stream in self.topics]
 
     def close(self):
         """Removes the subscriptions."""
         for subscription in self._subscriptions:
             self._node.destroy_subscription(subscription)
-        self._subscriptions = []
+        self._subscriptions, self.topics = [], {}
 
     def publishers(self, stream: str) -> int:
-        """How many publishers of a stream's topic and type exist."""
-        return len(matching_publishers(self._node, self.topics[stream], self._type(stream)))
+        """How many publishers of a stream's topic and type exist; 0 while it is closed."""
+        return len(matching_publishers(self._node, self.topics[stream], self._type(stream))) if self.is_open else 0
 
     def hint(self, stream: str) -> str:
-        """As `topic_hint`, for a stream."""
+        """As `topic_hint`, for a stream; "" while it is closed."""
+        if not self.is_open:
+            return ""
         return topic_hint(self._node, NAMES[stream], self.topics[stream], self._type(stream))
 
     def _type(self, stream: str) -> str:
-        return f"sensor_msgs/msg/{self._kinds[stream].__name__}"
+        return f"sensor_msgs/msg/{self._types[stream].__name__}"
 
-    def _subscribe(self, stream: str, kind):
+    def _subscribe(self, stream: str):
         topic = self.topics[stream]
         return self._node.create_subscription(
-            kind,
+            self._types[stream],
             topic,
             lambda message: self._on_message(stream, message),
             SENSOR,

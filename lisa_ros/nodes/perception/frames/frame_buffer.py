@@ -17,6 +17,7 @@ from lisa_ros.nodes.perception.frames.missed_frames import MissedFrames
 RESTART = SECOND
 # The newest image is passed over for a complete one (depth and camera_info are there), but for none older by this.
 COMPLETION_LAG = SECOND // 4
+_AHEAD = SECOND // 2  # a stamp that is ahead of the node clock by more than this is reported; less is clock jitter
 STREAMS = ("image", "depth", "info", "depth_info")
 
 
@@ -39,6 +40,16 @@ class CameraFrame:
     depth_info: Any = None
     lead: int = 0
     hints: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def clock_remark(self) -> str:
+        """What to say about an image whose stamp is in the future; "" where it is not."""
+        if self.lead <= _AHEAD:
+            return ""
+        return (
+            f"the image is stamped {self.lead / SECOND:.1f} s ahead of this node's clock: its age is counted from its "
+            "arrival, and TF of its stamp may be missing; synchronise the clocks of camera and node"
+        )
 
 
 @dataclass

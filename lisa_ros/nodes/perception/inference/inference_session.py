@@ -1,6 +1,6 @@
-"""The model's side of the node: one loaded engine, its cached image, its conversations.
+"""One loaded engine, its cached frame and its conversations.
 
-Used by the worker thread only; no rclpy.
+Used by the inference thread only; no rclpy.
 """
 
 import gc
@@ -19,7 +19,6 @@ from lisa_ros.msg import SegmentationResult as Result
 from lisa_ros.nodes.perception.clouds.cloud_job import CloudResult, cloud_job
 from lisa_ros.nodes.perception.clouds.cloud_process import CloudProcess
 from lisa_ros.nodes.perception.parameters import PerceptionParameters
-from lisa_ros.nodes.perception.queries.frame_selector import clock_remark
 from lisa_ros.nodes.perception.queries.query import Query
 from lisa_ros.nodes.perception.queries.region import Region
 from lisa_ros.types import Finished, MaskReady, SegmentationResult, TextDelta
@@ -93,29 +92,29 @@ class InferenceSession:
         Raises the typed errors of the core, and whatever a model may raise besides.
         """
         seconds = {"queued": query.started - query.accepted}
-        frame, bits = query.frame, query.parameters.image_bits
-        image, remark = _timed(seconds, "convert", lambda: decode_color(frame.image, bits))
+        message, region, bits = query.frame.image, query.region, query.request.parameters.image_bits
+        image, remark = _timed(seconds, "convert", lambda: decode_color(message, bits))
         stop_if_cancelled(query)
         progress(Segment.Feedback.ENCODING, "", 0)
-        view = image if query.region is None else query.region.crop(image)
-        frame = _timed(seconds, "encode", lambda: self._encode(frame.image, query.region, bits, view))
+        view = image if region is None else region.crop(image)
+        encoded = _timed(seconds, "encode", lambda: self._encode(message, region, bits, view))
         stop_if_cancelled(query)
         progress(Segment.Feedback.GENERATING, "", 0)
-        result = self._ask(query, frame, progress)
-        if query.region is not None:
-            result = query.region.enlarge(result, image.shape[:2])
+        result = self._ask(query, encoded, progress)
+        if region is not None:
+            result = region.enlarge(result, image.shape[:2])
         seconds.update({stage: value for stage, value in result.seconds.items() if stage not in ("encode", "total")})
-        remarks = tuple(text for text in (remark, clock_remark(frame)) if text)
-        answer = InferenceOutput(Result.OK, "", image, result, seconds=seconds, remarks=remarks)
+        remarks = tuple(text for text in (remark, query.frame.clock_remark) if text)
+        output = InferenceOutput(Result.OK, "", image, result, seconds=seconds, remarks=remarks)
         if not any(target.mask.any() for target in result.targets):
-            answer.status, answer.message = Result.NO_TARGET, "the model segmented nothing for this query"
-        elif query.with_cloud:
+            output.status, output.message = Result.NO_TARGET, "the model segmented nothing for this query"
+        elif query.request.with_cloud:
             stop_if_cancelled(query)
             progress(Segment.Feedback.CLOUD, result.answer, len(result.targets))
-            _timed(seconds, "cloud", lambda: self._add_clouds(query, answer))
-        answer.message = "; ".join(text for text in (answer.message, *answer.remarks) if text)
+            _timed(seconds, "cloud", lambda: self._add_clouds(query, output))
+        output.message = "; ".join(text for text in (output.message, *output.remarks) if text)
         seconds["total"] = time.perf_counter() - query.accepted
-        return answer
+        return output
 
     def _encode(self, message, region: Region | None, bits: int, image: np.ndarray):
         # Many questions about one image share its features; the message object is the image's identity.
@@ -129,32 +128,32 @@ class InferenceSession:
                 raise InvalidRegionError(f"region {region} cannot be asked about: {error}") from error
         return self._cached[2]
 
-    def _ask(self, query: Query, frame, progress: Progress) -> SegmentationResult:
-        if query.parameters.mode == "mask" and not query.conversation_id:
-            return self._engine.segment(frame, query.text, cancelled=query.cancel.is_set)
-        limits = {"max_new_tokens": query.parameters.max_new_tokens, "cancelled": query.cancel.is_set}
-        if query.conversation_id:
-            events = self._conversation(query.conversation_id, frame).stream(query.text, **limits)
+    def _ask(self, query: Query, encoded, progress: Progress) -> SegmentationResult:
+        request, parameters = query.request, query.request.parameters
+        if parameters.mode == "mask" and not request.conversation_id:
+            return self._engine.segment(encoded, request.text, cancelled=query.cancel.is_set)
+        limits = {"max_new_tokens": parameters.max_new_tokens, "cancelled": query.cancel.is_set}
+        if request.conversation_id:
+            events = self._conversation(request.conversation_id, encoded).stream(request.text, **limits)
         else:
-            events = self._engine.stream(frame, query.text, **limits)
+            events = self._engine.stream(encoded, request.text, **limits)
         return _follow(events, progress)
 
-    def _add_clouds(self, query: Query, answer: InferenceOutput):
+    def _add_clouds(self, query: Query, output: InferenceOutput):
+        timeout = query.request.parameters.cloud_timeout
         try:
-            job, frame_id, remarks = cloud_job(query, answer.image, answer.result)
-            answer.remarks += remarks
-            answer.clouds = replace(
-                self._clouds.compute(job, query.cancel.is_set, query.parameters.cloud_timeout), frame_id=frame_id
-            )
-            answer.message = "; ".join(answer.clouds.notes)
+            job, frame_id, remarks = cloud_job(query, output.image, output.result)
+            output.remarks += remarks
+            output.clouds = replace(self._clouds.compute(job, query.cancel.is_set, timeout), frame_id=frame_id)
+            output.message = "; ".join(output.clouds.notes)
         except NoDepthError as error:
-            answer.status, answer.message = Result.NO_DEPTH, str(error)
+            output.status, output.message = Result.NO_DEPTH, str(error)
         except NoTransformError as error:
-            answer.status, answer.message = Result.NO_TRANSFORM, str(error)
+            output.status, output.message = Result.NO_TRANSFORM, str(error)
 
-    def _conversation(self, conversation_id: str, frame):
+    def _conversation(self, conversation_id: str, encoded):
         if conversation_id not in self._conversations:
-            self._conversations[conversation_id] = self._engine.conversation(frame)
+            self._conversations[conversation_id] = self._engine.conversation(encoded)
         return self._conversations[conversation_id]
 
 

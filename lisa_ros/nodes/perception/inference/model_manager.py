@@ -41,7 +41,7 @@ class ModelManager:
         self._limited: tuple[Future, float, str] | None = None  # load or release, its end in monotonic s, the reason
 
     @property
-    def wanted(self) -> bool:
+    def is_wanted(self) -> bool:
         """Whether a model is loaded or being loaded."""
         return self._loading is not None
 

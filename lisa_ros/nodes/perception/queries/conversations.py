@@ -7,7 +7,7 @@ from lisa_ros.nodes.perception.queries.query import Query
 
 
 class Conversations:
-    """The last query of each conversation, which tells its image; the longest silent conversation goes first."""
+    """The last query of each conversation; beyond the limit the least recently used conversation is dropped."""
 
     def __init__(self):
         self._last: OrderedDict[str, Query] = OrderedDict()
@@ -16,26 +16,26 @@ class Conversations:
         """The last query of a conversation; None for a new one, and for no conversation at all ("")."""
         return self._last.get(conversation_id)
 
-    def why_not(self, query: Query) -> str:
+    def mismatch(self, query: Query) -> str:
         """Why a query cannot belong to its conversation: it names another image or region; "" where it can."""
-        earlier = self._last.get(query.conversation_id)
+        request, earlier = query.request, self._last.get(query.request.conversation_id)
         if earlier is None:
             return ""
-        about = f"conversation {query.conversation_id!r} is about"
-        tolerance = query.parameters.sync_tolerance * SECOND
-        if query.image_stamp and abs(query.image_stamp - earlier.frame.stamp) > tolerance:
+        about = f"conversation {request.conversation_id!r} is about"
+        tolerance = request.parameters.sync_tolerance * SECOND
+        if request.image_stamp and abs(request.image_stamp - earlier.frame.stamp) > tolerance:
             stamp = f"the image of {earlier.frame.stamp / SECOND:.3f} s"
             return f"{about} {stamp}; ask about another image under another conversation_id"
-        if query.region not in (None, earlier.region):
+        if request.region not in (None, earlier.region):
             region = earlier.region or "the whole image"
-            return f"{about} {region}; ask about region {query.region} under another conversation_id"
+            return f"{about} {region}; ask about region {request.region} under another conversation_id"
         return ""
 
-    def keep(self, query: Query, limit: int):
-        """Notes that a query of a conversation was accepted."""
-        self._last[query.conversation_id] = query
-        self._last.move_to_end(query.conversation_id)
-        while len(self._last) > limit:
+    def keep(self, query: Query):
+        """Notes that a query of a conversation was bound to its frame."""
+        self._last[query.request.conversation_id] = query
+        self._last.move_to_end(query.request.conversation_id)
+        while len(self._last) > query.request.parameters.max_conversations:
             self._last.popitem(last=False)
 
     def forget(self, conversation_id: str | None = None) -> int:

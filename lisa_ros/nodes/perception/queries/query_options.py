@@ -11,38 +11,38 @@ from lisa_ros.errors import ConfigurationError, LisaError
 from lisa_ros.geometry import CloudOptions
 from lisa_ros.nodes.common.stamps import SECOND
 from lisa_ros.nodes.perception.parameters import CLOUD_PREFIX, PerceptionParameters
-from lisa_ros.nodes.perception.queries.query import Query
+from lisa_ros.nodes.perception.queries.query import QueryRequest
 from lisa_ros.nodes.perception.queries.region import Region
 
 
-def apply_options(query: Query, request):
-    """Gives a new query what a Segment.Goal or SubmitQuery.Request asks for beside words.
-
-    Where that does not fit, `query.invalid` says why.
-    """
-    query.conversation_id = request.conversation_id
-    query.image_stamp = request.image_stamp.sec * SECOND + request.image_stamp.nanosec
+def apply_options(request: QueryRequest, message) -> QueryRequest:
+    """The request with the options of a Segment.Goal or SubmitQuery.Request; `invalid` where they cannot be met."""
+    changes = {
+        "conversation_id": message.conversation_id,
+        "image_stamp": message.image_stamp.sec * SECOND + message.image_stamp.nanosec,
+    }
     try:
-        query.parameters = query_parameters(query.parameters, request)
-        query.region = Region.from_message(request.region)
+        changes["parameters"] = query_parameters(request.parameters, message)
+        changes["region"] = Region.from_message(message.region)
     except LisaError as error:
-        query.invalid = str(error)
-    if request.conversation_id and request.mode == "mask":
-        query.invalid = (
-            "mode='mask' gives no words, of which a conversation is made; leave mode or conversation_id empty"
+        changes["invalid"] = str(error)
+    if message.conversation_id and message.mode == "mask":
+        changes["invalid"] = (
+            "mode='mask' gives no text, of which a conversation is made; leave mode or conversation_id empty"
         )
+    return replace(request, **changes)
 
 
-def query_parameters(parameters: PerceptionParameters, request) -> PerceptionParameters:
-    """The node's parameters with those that a request names. Raises ConfigurationError."""
-    changes = {"cloud": _cloud_options(parameters.cloud, request.cloud)}
-    if request.mode:
-        changes["mode"] = request.mode
-    if request.max_new_tokens:
-        changes["max_new_tokens"] = request.max_new_tokens
-    if request.target_frame not in ("", parameters.target_frame):
+def query_parameters(parameters: PerceptionParameters, message) -> PerceptionParameters:
+    """The node's parameters with those that a message sets for its query. Raises ConfigurationError."""
+    changes = {"cloud": _cloud_options(parameters.cloud, message.cloud)}
+    if message.mode:
+        changes["mode"] = message.mode
+    if message.max_new_tokens:
+        changes["max_new_tokens"] = message.max_new_tokens
+    if message.target_frame not in ("", parameters.target_frame):
         # The parameter camera_pose leads to the parameter target_frame and to no other one.
-        changes |= {"target_frame": request.target_frame, "camera_pose": ()}
+        changes |= {"target_frame": message.target_frame, "camera_pose": ()}
     return replace(parameters, **changes)
 
 

@@ -32,7 +32,7 @@ class QueryStatistics:
 
     last_rejection: why the last REJECTED query was, "" where none was.
     remarks: what was doubtful about the camera's messages, in the order of its first time, and how often.
-    stalled: what to say while the model does not come back from a query; "" while it does.
+    stall: what to say while the model does not come back from a query; "" while it does.
     """
 
     counts: Counter = field(default_factory=Counter)
@@ -40,7 +40,7 @@ class QueryStatistics:
     memory: dict = field(default_factory=dict)
     last_rejection: str = ""
     remarks: Counter = field(default_factory=Counter)
-    stalled: str = ""
+    stall: str = ""
 
     def count(self, status: int):
         """One more result."""

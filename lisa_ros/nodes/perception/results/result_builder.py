@@ -89,8 +89,8 @@ def build_answered(query: Query, answer: InferenceOutput, provenance: str) -> Re
         markers=marker_array(located, message.targets, support),
         overlay=image_message(header, draw_overlay(answer.image, answer.result)) if query.wants_overlay else None,
         detections=detection_array(located, message.targets),
-        planning_scene=planning_scene(located, query.query_id, message.targets, support)
-        if clouds and query.parameters.planning_scene
+        planning_scene=planning_scene(located, query.request.query_id, message.targets, support)
+        if clouds and query.request.parameters.planning_scene
         else None,
     )
 
@@ -121,12 +121,12 @@ def image_header(frame: CameraFrame) -> Header:
 
 def _result(query: Query, status: int, message: str, provenance: str) -> SegmentationResult:
     result = SegmentationResult(
-        query_id=query.query_id,
-        query=query.text,
-        conversation_id=query.conversation_id,
+        query_id=query.request.query_id,
+        query=query.request.text,
+        conversation_id=query.request.conversation_id,
         status=status,
         message=message,
-        received=time_message(query.received),
+        received=time_message(query.request.received),
         model=provenance,
     )
     if query.frame is not None:

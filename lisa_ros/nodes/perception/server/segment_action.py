@@ -1,7 +1,5 @@
 """The action `segment`: a goal is a query with feedback, a way to cancel it, and a result of its own."""
 
-from collections.abc import Callable
-
 from rclpy.action import ActionServer, CancelResponse, GoalResponse
 from rclpy.node import Node
 from rclpy.qos import QoSProfile
@@ -9,7 +7,7 @@ from rclpy.task import Future
 
 from lisa_ros.action import Segment
 from lisa_ros.msg import SegmentationResult
-from lisa_ros.nodes.perception.queries.query import ACTION, Query
+from lisa_ros.nodes.perception.queries.query import ACTION, Query, QueryRequest
 from lisa_ros.nodes.perception.queries.query_options import apply_options
 from lisa_ros.nodes.perception.server.query_server import QueryServer
 
@@ -24,13 +22,10 @@ _SUCCEEDED = (
 
 
 class SegmentAction:
-    """Goals are rejected where the server has no room for them; one that is accepted gets exactly one result.
+    """Goals are rejected where the queue is full; one that is accepted gets exactly one result."""
 
-    prepare(query) is called before an accepted one is taken in.
-    """
-
-    def __init__(self, node: Node, server: QueryServer, prepare: Callable[[Query], None]):
-        self._query_server, self._prepare = server, prepare
+    def __init__(self, node: Node, query_server: QueryServer):
+        self._query_server = query_server
         self._goals: dict[bytes, tuple[Query, Future]] = {}
         self._action_server = ActionServer(
             node,
@@ -49,25 +44,22 @@ class SegmentAction:
         """Removes the action."""
         self._action_server.destroy()
 
-    def _query(self, goal: Segment.Goal) -> Query:
-        query = self._query_server.new_query(goal.query, ACTION, goal.with_cloud)
-        apply_options(query, goal)
-        return query
+    def _request(self, goal: Segment.Goal) -> QueryRequest:
+        return apply_options(self._query_server.new_request(goal.query, ACTION, goal.with_cloud), goal)
 
     def _on_goal(self, goal: Segment.Goal) -> GoalResponse:
-        # Bad words and options are accepted and then answered with a reason, which a rejection cannot carry.
-        return GoalResponse.REJECT if self._query_server.reject_if_full(self._query(goal)) else GoalResponse.ACCEPT
+        # Bad options are accepted and then end with a result that says why, which a rejection cannot carry.
+        return GoalResponse.REJECT if self._query_server.reject_if_full(self._request(goal)) else GoalResponse.ACCEPT
 
     def _on_accepted(self, handle):
-        query, future = self._query(handle.request), Future()
+        future = Future()
 
-        def publish_progress(stage: int, text: str, masks: int):
+        def publish_feedback(stage: int, text: str, masks: int):
             handle.publish_feedback(Segment.Feedback(stage=stage, text=text, masks=masks))
 
-        query.on_progress, query.on_done = publish_progress, future.set_result
+        query = Query(self._request(handle.request), on_feedback=publish_feedback, on_result=future.set_result)
         self._goals[_key(handle)] = query, future
         handle.execute()
-        self._prepare(query)
         self._query_server.submit(query)
 
     def _on_cancel(self, handle) -> CancelResponse:
