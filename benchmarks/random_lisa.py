@@ -6,7 +6,7 @@ from transformers import CLIPVisionConfig, CLIPVisionModel
 from lisa_ros.model.config import LisaConfig
 from lisa_ros.model.network import LisaNetwork
 from lisa_ros.model.preprocess import ClipPreprocessor
-from lisa_ros.model.sam import SamConfig
+from lisa_ros.model.sam_config import SamConfig
 from lisa_ros.model.vision import ClipTower
 from training.config.train_config import LoraConfig
 from training.model.lora import prepare

@@ -9,7 +9,7 @@ import yaml
 from small_run import train_config
 
 from lisa_ros.errors import ConfigurationError
-from lisa_ros.model.sam import SamConfig
+from lisa_ros.model.sam_config import SamConfig
 from training.config.train_config import dump_config, load_config
 from training.config.yaml_files import read_recipe
 

@@ -10,7 +10,7 @@ from typing import Literal
 import yaml
 
 from lisa_ros.errors import ConfigurationError
-from lisa_ros.model.sam import SamConfig
+from lisa_ros.model.sam_config import SamConfig
 from training.config.yaml_files import parse, parse_value, read_yaml
 
 

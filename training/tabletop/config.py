@@ -7,7 +7,7 @@ from pathlib import Path
 
 from lisa_ros.errors import ConfigurationError
 from lisa_ros.model.checks import check_rotary_width
-from lisa_ros.model.sam import SamConfig
+from lisa_ros.model.sam_config import SamConfig
 from training.config.yaml_files import parse, read_yaml
 from training.tabletop.scenes import IMAGE_SIZE
 

@@ -13,7 +13,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from lisa_ros.model.sam import SamConfig, SegmentAnything
+from lisa_ros.model.sam import SegmentAnything
+from lisa_ros.model.sam_config import SamConfig
 from training.model.losses import mask_losses, soft_iou
 from training.tabletop.config import TabletopTrainConfig
 from training.tabletop.distributed import start_stage
