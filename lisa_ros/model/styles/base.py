@@ -106,6 +106,11 @@ class Style(ABC):
             Scripts whose phrases, one after the other, are `phrases`.
         """
 
+    def turn_script(self, text: str, mask_query: Mapping[str, str], *, sentence: bool) -> Script:
+        """How evaluations of single questions (ReasonSeg) ask a phrase or sentence by itself; see `scripts`."""
+        (script,) = self.scripts([text], mask_query, sentence=sentence)
+        return script
+
     def presence(self, logits: Tensor, kinds: Mapping[int, EventKind]) -> float:
         """Probability that the target is there, where its token comes next.
 
