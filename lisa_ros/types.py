@@ -92,11 +92,16 @@ class Finished:
 
 @dataclass(frozen=True)
 class TruthTarget:
-    """Ground truth of one target. mask: (H, W) bool, or None when the phrase is absent from the image."""
+    """Ground truth of one target.
+
+    mask: (H, W) bool, or None when the phrase is absent from the image.
+    alternative: of an absent phrase, what is there in its place, where the data set says so: "did you mean ...?".
+    """
 
     phrase: str
     mask: np.ndarray | None
     instance_id: int | None = None
+    alternative: "TruthTarget | None" = None
 
 
 @dataclass(frozen=True)
