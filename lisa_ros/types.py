@@ -8,6 +8,7 @@ import numpy as np
 
 SEGMENTED = "segmented"
 ABSENT = "absent"
+FALSE_PREMISE = "false_premise"
 TargetKind = Literal["segmented", "absent"]
 
 
@@ -108,7 +109,8 @@ class TruthTarget:
 class Turn:
     """One question about an image with its targets.
 
-    answer: the reference answer, `[SEG]` where masks stand. alternatives: other wordings of the question.
+    answer: the reference answer, `[SEG]` where masks stand. kind: how the data set sorts it, FALSE_PREMISE for one that
+    is known to ask for what is not there. alternatives: other wordings of the question.
     """
 
     question: str

@@ -9,7 +9,7 @@ from lisa_ros.datasets.labelme import shape_mask
 from lisa_ros.datasets.lazy import LazyTurns
 from lisa_ros.errors import DatasetError
 from lisa_ros.images import read_image
-from lisa_ros.types import Sample, TruthTarget, Turn
+from lisa_ros.types import FALSE_PREMISE, Sample, TruthTarget, Turn
 
 SPLITS = ("train", "val", "test")
 _TARGET, _IGNORE = 1, 255
@@ -41,7 +41,7 @@ class ReasonSegDataset:
         base = Path(root) / "reason_seg" / "ReasonSeg"
         self.pairs = _pairs(base / split)
         self.false_premises = false_premises
-        self.source = f"reason_seg/{split}" + ("/false_premises" if false_premises else "")
+        self.source = f"reason_seg+false_premises/{split}" if false_premises else f"reason_seg/{split}"
         self.explanations = read_explanations(base / "explanatory" / "train.json") if explanatory else {}
 
     def __len__(self) -> int:
@@ -140,7 +140,7 @@ def _with_false_premises(turns: tuple[Turn, ...], content: dict, path: Path) -> 
             question, answer = whole_text(question).strip(), whole_text(answer)
             if not (question and answer.strip()):
                 raise DatasetError("question and answer must not be blank")
-        return Turn(question, (TruthTarget(question, None),), answer, "false_premise", bool(is_sentence))
+        return Turn(question, (TruthTarget(question, None),), answer, FALSE_PREMISE, bool(is_sentence))
 
     return LazyTurns(len(turns) + len(rows), turn)
 

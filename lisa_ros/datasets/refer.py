@@ -11,7 +11,7 @@ from lisa_ros.datasets.coco_masks import segmentation_mask
 from lisa_ros.datasets.files import by_id, content_digest, format_of, pictures, read_json, read_plain_pickle, whole_text
 from lisa_ros.datasets.lazy import LazyTurns
 from lisa_ros.errors import DatasetError
-from lisa_ros.types import Sample, TruthTarget, Turn
+from lisa_ros.types import FALSE_PREMISE, Sample, TruthTarget, Turn
 
 _COCO = Path("mscoco") / "images" / "train2014"
 # Of each data set: who split it, names of the splits.
@@ -134,7 +134,7 @@ class ReferDataset:
                 target = self._target(phrase.text, phrase.annotations, *image.shape[:2])
                 return Turn(phrase.text, (target,), "[SEG]." if phrase.annotations else "", "referring")
             there = self._target(instead, phrase.annotations, *image.shape[:2]) if instead else None
-            return Turn(phrase.text, (TruthTarget(phrase.text, None, alternative=there),), "", "false_premise")
+            return Turn(phrase.text, (TruthTarget(phrase.text, None, alternative=there),), "", FALSE_PREMISE)
 
         return Sample(image, LazyTurns(len(phrases), turn), self.source)
 

@@ -14,6 +14,7 @@ from lisa_ros.evaluation.report import Report, percent
 from lisa_ros.evaluation.rows import Row
 from lisa_ros.evaluation.run import BAD_SAMPLE, EvaluationDataset, ask
 from lisa_ros.evaluation.summary import already_seen, chosen_examples
+from lisa_ros.types import FALSE_PREMISE
 from lisa_ros.visualization import annotated_picture
 
 HEADER = ("", "n", "gIoU", "cIoU", *(f"Pr@{t}" for t in PRECISION_THRESHOLDS), "N-acc", "T-acc", "empty", "format fail")
@@ -120,7 +121,9 @@ def score_rows(summary: dict) -> list[tuple[str, ...]]:
 
 
 def published_table(summary: dict) -> list[tuple[str, ...]]:
-    """The paper's rows under HEADER, each marked as published."""
+    """The paper's rows under HEADER, each marked as published; none beside scores of false premises."""
+    if FALSE_PREMISE in summary["by_kind"]:
+        return []
     rest = [""] * (len(HEADER) - 4)
     return [
         (f"published {row.model}{', ' * bool(row.part)}{row.part}", "", _number(row.giou), _number(row.ciou), *rest)
