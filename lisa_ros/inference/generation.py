@@ -49,14 +49,14 @@ def prefill(
 
 
 @torch.inference_mode()
-def step(network: LisaNetwork, id: int, cache: DynamicCache) -> Tensor:
+def decode_step(network: LisaNetwork, id: int, cache: DynamicCache) -> Tensor:
     """Feeds one token; returns the state (1, hidden_size) that predicts the next one."""
     ids = torch.tensor([[id]], device=network.lm_head.weight.device)
     return network.hidden_states(network.embed(ids), cache=cache)[:, -1]
 
 
 @torch.inference_mode()
-def choose(network: LisaNetwork, hidden: Tensor) -> tuple[int, Tensor]:
+def greedy_token(network: LisaNetwork, hidden: Tensor) -> tuple[int, Tensor]:
     """The most probable next token, and all logits (vocab_size,).
 
     Raises LisaError if they are not finite, as when float16 overflows.

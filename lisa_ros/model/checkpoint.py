@@ -22,7 +22,7 @@ from lisa_ros.model.files import expand_home
 from lisa_ros.model.hub import HubError, download
 from lisa_ros.model.network import LisaNetwork
 from lisa_ros.model.prompts import IM_END, IM_START
-from lisa_ros.model.sam import SamConfig, infer_sam_config
+from lisa_ros.model.sam_config import SamConfig, infer_sam_config
 from lisa_ros.model.tokenizer import LisaTokenizer
 from lisa_ros.model.vision import ClipTower
 from lisa_ros.model.weights import check_finite, check_weights, read_weights, weight_files

@@ -15,7 +15,7 @@ from lisa_ros.model.files import read_json
 from lisa_ros.model.layouts import check_layout
 from lisa_ros.model.prompts import PHRASE_QUERY, SENTENCE_QUERY, get_template
 from lisa_ros.model.rope import check_rope_scaling, read_rope
-from lisa_ros.model.sam import SamConfig
+from lisa_ros.model.sam_config import SamConfig
 
 SHARED_TOWER = "sam_image_encoder"
 PROJECTORS = ("linear", "mlp2x_gelu")

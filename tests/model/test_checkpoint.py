@@ -19,7 +19,7 @@ from lisa_ros.errors import CheckpointError, MemoryBudgetError
 from lisa_ros.model.checkpoint import find, load, packaged_names, save_pretrained
 from lisa_ros.model.config import SHARED_TOWER, LisaConfig, parse_config
 from lisa_ros.model.network import LisaNetwork
-from lisa_ros.model.sam import SamConfig
+from lisa_ros.model.sam_config import SamConfig
 
 pytestmark = pytest.mark.unit
 

@@ -71,7 +71,7 @@ def test_validation_prompts(variant):
                 assert question.startswith(before) and question.endswith(after)
                 text = question.removeprefix(before).removesuffix(after)
                 template = get_template("llava_llama_2" if "[/INST]" in conversation else "llava_v1")
-                prompt = template.render([(lisa.first_question(words[kind].replace("{text}", text)), None)])
+                prompt = template.render([(lisa.model.first_question(words[kind].replace("{text}", text)), None)])
                 expected = variant.arrays("validate")[f"{dataset}/{index}/input_ids"][row].tolist()
                 assert variant.tokenizer.encode_prompt(prompt) == expected[: expected.index(variant.tokenizer.seg_id)]
 

@@ -3,41 +3,24 @@
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from lisa_ros.errors import InvalidImageError, InvalidQueryError, LisaError, QueryCancelled
-from lisa_ros.inference.generation import Prefix
-from lisa_ros.inference.memory import memory_guard
+from lisa_ros.inference.frame import EncodedFrame
+from lisa_ros.inference.generation import Prefix, prefill
 from lisa_ros.model.checkpoint import Checkpoint
-from lisa_ros.model.preprocess import upscale_logits
+from lisa_ros.model.memory import memory_guard
+from lisa_ros.model.preprocess import check_image, sam_preprocess, upscale_logits
 from lisa_ros.model.prompts import get_template, question_about_image
 from lisa_ros.model.sam import SamFeatures
+from lisa_ros.model.tokenizer import IMAGE_TOKEN_ID
 from lisa_ros.model.vocabulary import GroundingVocabulary
 from lisa_ros.types import SEGMENTED, Target
 
 Cancelled = Callable[[], bool]
-
-
-@dataclass(frozen=True)
-class EncodedFrame:
-    """An image as the network sees it, reusable for any number of queries to the engine that made it.
-
-    height, width: size of the image, px. features: of SAM. visual: (1, N, hidden_size) tokens of the language model.
-    prefix: keys and values of the prompt up to the end of the image. seconds: what the encoding took.
-    owner: mark of the engine that made it.
-    """
-
-    height: int
-    width: int
-    features: SamFeatures
-    visual: Tensor
-    prefix: Prefix
-    seconds: float
-    owner: object
 
 
 class LoadedModel:
@@ -55,6 +38,34 @@ class LoadedModel:
     def first_question(self, words: str) -> str:
         """The first question of a conversation: the image, then the words."""
         return question_about_image(words, self.network.config.mm_use_im_start_end)
+
+    def encode(self, image: np.ndarray) -> EncodedFrame:
+        """The frame of an image (H, W, 3) uint8 RGB, see Lisa.encode."""
+        check_image(image)
+        started = time.perf_counter()
+        with memory_guard(self.device, "image"), torch.inference_mode():
+            features, visual = self._encode_visual(image)
+            ids = self.tokenizer.expand_image(self._prefix_ids(), visual.shape[1])
+            cache, _ = prefill(self.network, ids, visual)
+            if self.device.type == "cuda":  # kernels run asynchronously; the time is taken after they end
+                torch.cuda.synchronize(self.device)
+        height, width = image.shape[:2]
+        prefix = Prefix.of(ids, cache)
+        return EncodedFrame(height, width, features, visual, prefix, time.perf_counter() - started, self.mark)
+
+    def _prefix_ids(self) -> list[int]:
+        """Ids of any prompt about an image, up to the end of the image. Not expanded."""
+        ids = self.tokenizer.encode_prompt(self.template.render([(self.first_question(""), None)]))
+        end = ids.index(IMAGE_TOKEN_ID) + 1
+        return ids[: end + self.network.config.mm_use_im_start_end]
+
+    def _encode_visual(self, image: np.ndarray) -> tuple[SamFeatures, Tensor]:
+        """SAM's features and the visual tokens (1, N, hidden_size)."""
+        network = self.network
+        pixels = sam_preprocess(image, network.config.sam.image_size).to(self.device)
+        features = network.encode_image(pixels)
+        clip = None if network.vision_tower is None else network.vision_tower.preprocess(image).to(self.device)
+        return features, network.visual_tokens(features, clip)
 
     def check_frame(self, frame: EncodedFrame) -> None:
         """Raises InvalidImageError unless this engine encoded `frame`: features of another one mean nothing to it."""

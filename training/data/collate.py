@@ -12,16 +12,16 @@ from lisa_ros.model.preprocess import ClipPreprocessor, check_image, sam_preproc
 from lisa_ros.model.prompts import get_template, question_about_image
 from lisa_ros.model.sam import SamFeatures
 from lisa_ros.model.tokenizer import LisaTokenizer
-from training.data.item import TrainingItem
+from training.data.items import TrainingItem
 from training.errors import BadItemError
-from training.losses import IGNORE_INDEX
 
 PADDING_ID = 0
+IGNORE_INDEX = -100  # label of what is not learnt, as PyTorch's cross-entropy has it
 TEXT_ONLY = -1
 
 
 @dataclass(frozen=True)
-class Row:
+class TokenizedConversation:
     """One conversation: token ids with the image expanded to its visual tokens, and the label of each id."""
 
     ids: list[int]
@@ -88,7 +88,7 @@ class Collator:
         self.template = get_template(config.conv_type)
         self.visual_tokens, self.max_length, self.use_ignore = visual_tokens, max_length, use_ignore
 
-    def row(self, conversation: Sequence[tuple[str, str]], has_image: bool) -> Row:
+    def tokenize(self, conversation: Sequence[tuple[str, str]], has_image: bool) -> TokenizedConversation:
         """Ids and labels of one conversation: answers and their `</s>` are learnt, everything else is -100.
 
         A row longer than `max_length` is cut, as in the official code: many of LLaVA's dialogues are longer. Raises
@@ -109,7 +109,7 @@ class Collator:
         lost = self.tokenizer.seg_id in ids[self.max_length :] or all(label == IGNORE_INDEX for label in kept)
         if len(ids) > self.max_length and lost:
             raise BadItemError(f"a conversation of {len(ids)} tokens; max_length is {self.max_length}")
-        return Row(ids[: self.max_length], kept)
+        return TokenizedConversation(ids[: self.max_length], kept)
 
     def _ids(self, turns: Sequence[tuple[str, str | None]]) -> list[int]:
         ids = self.tokenizer.encode_prompt(self.template.render(turns))
@@ -117,19 +117,19 @@ class Collator:
 
     def check(self, item: TrainingItem) -> None:
         """Raises BadItemError or InvalidImageError unless the item can be part of a batch."""
-        self.rows(item)
+        self.tokenize_item(item)
         if item.image is not None:
             check_image(item.image)
 
-    def rows(self, item: TrainingItem) -> list[Row]:
+    def tokenize_item(self, item: TrainingItem) -> list[TokenizedConversation]:
         """The item's conversations, checked against its image and masks. Raises BadItemError naming the item."""
         try:
-            rows = [self.row(conversation, item.image is not None) for conversation in item.conversations]
-            grounded = sum(row.ids.count(self.tokenizer.seg_id) for row in rows)
+            tokenized = [self.tokenize(conversation, item.image is not None) for conversation in item.conversations]
+            grounded = sum(one.ids.count(self.tokenizer.seg_id) for one in tokenized)
             count = len(item.masks)
             if grounded != count:
                 raise BadItemError(f"{grounded} [SEG] for {count} masks")
-            if not any(label != IGNORE_INDEX for row in rows for label in row.labels):
+            if not any(label != IGNORE_INDEX for one in tokenized for label in one.labels):
                 raise BadItemError("no answer to learn")
             if item.image is None:
                 if count:
@@ -138,31 +138,31 @@ class Collator:
                 raise BadItemError(f"masks of {item.masks.shape[1:]} on an image of {item.image.shape[:2]} pixels")
         except BadItemError as error:
             raise BadItemError(f"{item.source} {item.key}: {error}") from None
-        return rows
+        return tokenized
 
     def __call__(self, items: Sequence[TrainingItem], features: SamFeatures | None = None) -> Batch:
         """The batch of some items. features: SAM's of the items that have an image, in their order, if known.
 
         Raises BadItemError, InvalidImageError.
         """
-        rows: list[Row] = []
+        tokenized: list[TokenizedConversation] = []
         image_of_row: list[int] = []
         pictured: list[TrainingItem] = []
         for item in items:
-            found, index = self.rows(item), TEXT_ONLY
+            found, index = self.tokenize_item(item), TEXT_ONLY
             if item.image is not None:
                 check_image(item.image)
                 index = len(pictured)
                 pictured.append(item)
-            rows += found
+            tokenized += found
             image_of_row += [index] * len(found)
         seg = self.tokenizer.seg_id
-        states = [(r, p + STATE_OFFSET) for r, row in enumerate(rows) for p, id in enumerate(row.ids) if id == seg]
-        size, ids = self.config.sam.image_size, _padded([row.ids for row in rows], PADDING_ID)
-        lengths = torch.tensor([len(row.ids) for row in rows])
+        states = [(r, p + STATE_OFFSET) for r, one in enumerate(tokenized) for p, id in enumerate(one.ids) if id == seg]
+        size, ids = self.config.sam.image_size, _padded([one.ids for one in tokenized], PADDING_ID)
+        lengths = torch.tensor([len(one.ids) for one in tokenized])
         return Batch(
             ids=ids,
-            labels=_padded([row.labels for row in rows], IGNORE_INDEX),
+            labels=_padded([one.labels for one in tokenized], IGNORE_INDEX),
             attention_mask=torch.arange(ids.shape[1]) < lengths[:, None],
             image_of_row=torch.tensor(image_of_row),
             states=torch.tensor(states, dtype=torch.long).reshape(-1, 2),
@@ -180,9 +180,9 @@ class Collator:
         return torch.from_numpy(~item.ignore)
 
 
-def _padded(rows: Sequence[Sequence[int]], padding: int) -> Tensor:
-    length = max(len(row) for row in rows)
-    return torch.tensor([[*row, *[padding] * (length - len(row))] for row in rows])
+def _padded(tokenized: Sequence[Sequence[int]], padding: int) -> Tensor:
+    length = max(len(one) for one in tokenized)
+    return torch.tensor([[*one, *[padding] * (length - len(one))] for one in tokenized])
 
 
 def _stacked(images: Sequence[Tensor]) -> Tensor | None:

@@ -3,7 +3,6 @@
 import json
 import shutil
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 
 import sentencepiece
@@ -17,46 +16,32 @@ from lisa_ros.model.layouts import check_layout
 from lisa_ros.model.prompts import IM_END, IM_START
 from lisa_ros.model.tokenizer import SEG_TOKEN, LisaTokenizer
 from lisa_ros.model.weights import read_weight_file, read_weights
+from training.config.train_config import ModelConfig
 
 _INITIAL_STD = 0.02  # of new embedding rows, as LLaMA's own initialisation
 
 
-@dataclass(frozen=True)
-class ModelSettings:
-    """source: a LISA checkpoint (packaged name, path, hub id), or a LLaVA's directory.
-
-    sam_checkpoint: Segment Anything's file (.pth), for a LLaVA only. sam: its sizes where shapes do not tell them.
-    vision_tower, conv_type: in place of what the checkpoint says.
-    """
-
-    source: str
-    vision_tower: str | None = None
-    conv_type: str | None = None
-    sam_checkpoint: str | None = None
-    sam: Mapping[str, object] | None = None
-
-
-def load_base(settings: ModelSettings, tokenizer_dir: Path, dtype: torch.dtype, seed: int) -> Checkpoint:
+def load_base(config: ModelConfig, tokenizer_dir: Path, dtype: torch.dtype, seed: int) -> Checkpoint:
     """The network to train, on the CPU. A LISA keeps everything it has learnt, its mask decoder and projection too.
 
     tokenizer_dir: where a new LISA's tokenizer is written. seed: of the parts that a LLaVA lacks.
     Raises CheckpointError, ConfigurationError.
     """
-    directory = find(settings.source)
+    directory = find(config.source)
     check_layout({}, directory)
     values = read_json(directory / "config.json", optional=True)
     check_layout(values, directory)
-    common = {"vision_tower": settings.vision_tower, "sam": settings.sam, "conv_type": settings.conv_type}
+    common = {"vision_tower": config.vision_tower, "sam": config.sam, "conv_type": config.conv_type}
     if "train_mask_decoder" in values or not values:
-        if settings.sam_checkpoint:
+        if config.sam_checkpoint:
             raise ConfigurationError(
-                f"model.sam_checkpoint {settings.sam_checkpoint}: {settings.source} is a LISA and keeps its own "
+                f"model.sam_checkpoint {config.sam_checkpoint}: {config.source} is a LISA and keeps its own "
                 "Segment Anything; remove the key"
             )
         return load(directory, dtype=dtype, **common)
-    if not settings.sam_checkpoint:
+    if not config.sam_checkpoint:
         raise ConfigurationError(
-            f"model.source {settings.source} is not a LISA checkpoint; to make one of it give model.sam_checkpoint, "
+            f"model.source {config.source} is not a LISA checkpoint; to make one of it give model.sam_checkpoint, "
             "the file of Segment Anything (sam_vit_h_4b8939.pth)"
         )
     tokenizer = extend_tokenizer(directory, tokenizer_dir)
@@ -66,7 +51,7 @@ def load_base(settings: ModelSettings, tokenizer_dir: Path, dtype: torch.dtype, 
             f"{directory} has no weights model.mm_projector.*: it is a language model alone, or of another layout than "
             "LLaVA's; give a LLaVA, as liuhaotian/llava-v1.5-7b"
         )
-    sam = read_weight_file(Path(expand_home(settings.sam_checkpoint)))
+    sam = read_weight_file(Path(expand_home(config.sam_checkpoint)))
     weights = join(llava, sam, len(tokenizer), seed)
     values |= {"vocab_size": len(tokenizer), "train_mask_decoder": True, "mm_use_im_start_end": True}
     if values.get("image_aspect_ratio") == "pad":  # LLaVA-1.5; a LISA sees the square in the middle, whatever its base

@@ -11,10 +11,10 @@ from lisa_ros.datasets.refer import SPLITS, ReferDataset
 from lisa_ros.datasets.tabletop import TabletopDataset
 from lisa_ros.errors import ConfigurationError
 from lisa_ros.types import Sample
-from training.data.hybrid import Group, HybridStream, Reader
+from training.config.train_config import DataConfig
+from training.data.hybrid import DatasetGroup, DatasetReader, HybridStream
+from training.data.items import Renderer
 from training.data.paraphrase import read_paraphrases
-from training.data.render import Renderer
-from training.settings import DataSettings
 
 _SCENES = {"train": 1 << 40, "val": 200, "heldout": 200}
 
@@ -52,7 +52,7 @@ def _refer(name: str, split: str, root: Path) -> ReferDataset:
     return ReferDataset(root, name, split)
 
 
-TRAINING: Mapping[str, Callable[[Path], Reader]] = {
+TRAINING: Mapping[str, Callable[[Path], DatasetReader]] = {
     "ade20k": semantic.ade20k,
     "cocostuff": semantic.coco_stuff,
     "mapillary": semantic.mapillary,
@@ -79,21 +79,21 @@ VALIDATION: Mapping[str, Callable[[Path], Sequence[Sample]]] = {
 }
 
 
-def open_items(data: DataSettings, seed: int) -> HybridStream:
+def open_items(data: DataConfig, seed: int) -> HybridStream:
     """The training stream. Raises ConfigurationError for an unknown name, DatasetError for files that lack."""
     groups = {
-        name: Group(group.weight, tuple(_known(one, TRAINING, "data")(data.root) for one in group.sets))
+        name: DatasetGroup(group.weight, tuple(_known(one, TRAINING, "data")(data.root) for one in group.sets))
         for name, group in data.groups.items()
     }
     paraphrases = read_paraphrases(data.paraphrases) if data.paraphrases else {}
     return HybridStream(groups, Renderer(data.max_turns, data.text_answers, paraphrases), seed, data.skip_limit)
 
 
-def samples_lines(data: DataSettings, stream: HybridStream) -> list[str]:
+def samples_lines(data: DataConfig, stream: HybridStream) -> list[str]:
     """A line for each group of the stream: its share, its data sets and their samples."""
     lines = []
-    for (name, settings), group, share in zip(data.groups.items(), stream.groups, stream.shares, strict=True):
-        sets = (f"{one} {len(reader)} samples" for one, reader in zip(settings.sets, group.readers, strict=True))
+    for (name, config), group, share in zip(data.groups.items(), stream.groups, stream.shares, strict=True):
+        sets = (f"{one} {len(reader)} samples" for one, reader in zip(config.sets, group.readers, strict=True))
         lines.append(f"{name} ({share:.0%}): {', '.join(sets)}")
     return lines
 

@@ -1,4 +1,4 @@
-"""What a run leaves on disk: `last.pt` to go on from, `best.pt`; each replaced in one step, whenever the run dies."""
+"""The files of a run: `last.pt` to resume from, `best.pt`, logs. Each is replaced atomically, so a kill spoils none."""
 
 import errno
 import json
@@ -13,16 +13,16 @@ import yaml
 
 from lisa_ros.model.checkpoint import write_atomically
 from training.errors import TrainingError
-from training.run_lock import RunLock
+from training.loop.run_lock import RunLock
 
-LAST, BEST, LOG, SETTINGS = "last.pt", "best.pt", "log.jsonl", "settings.yaml"
+LAST, BEST, LOG, CONFIG = "last.pt", "best.pt", "log.jsonl", "settings.yaml"
 VALIDATION = "validation"
 _NO_SPACE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 @dataclass
-class Progress:
-    """How far a run is. step: optimiser steps done. items: items of the data stream that they took, of all processes.
+class TrainerState:
+    """How far a run is. step: optimizer steps done. items: items of the data stream that they took, of all processes.
     skipped: items left out so far. validated: step of the last validation. best_giou: of all on the data `best_of`,
     None before the first.
     """  # noqa: D205
@@ -36,12 +36,12 @@ class Progress:
 
 
 @dataclass(frozen=True)
-class State:
+class TrainingCheckpoint:
     """One file. weights: trained parameters by name. optimizer: its state dict, None in a file of weights alone.
-    identity: what the weights belong to (training.identity), {} in files of earlier versions.
+    identity: what the weights belong to (training.model.identity), {} in files of earlier versions.
     """  # noqa: D205
 
-    progress: Progress
+    state: TrainerState
     weights: Mapping[str, torch.Tensor]
     optimizer: Mapping[str, object] | None = None
     metrics: Mapping[str, float] = field(default_factory=dict)
@@ -72,23 +72,23 @@ class RunDirectory:
         """Lets another run in."""
         self._lock.release()
 
-    def save_settings(self, settings_yaml: str) -> list[str]:
-        """Writes the resolved settings; returns what differs from the ones before, each as "key: old -> new"."""
-        path, changed = self.path / SETTINGS, []
+    def save_config(self, config_yaml: str) -> list[str]:
+        """Writes the resolved configuration; returns what differs from the ones before, each as "key: old -> new"."""
+        path, changed = self.path / CONFIG, []
         with self._writing():
             if path.exists():
-                changed = _differences(path.read_text(encoding="utf-8"), settings_yaml)
-            write_atomically(path, lambda temporary: temporary.write_text(settings_yaml, encoding="utf-8"))
+                changed = _differences(path.read_text(encoding="utf-8"), config_yaml)
+            write_atomically(path, lambda temporary: temporary.write_text(config_yaml, encoding="utf-8"))
         return changed
 
-    def save(self, path: Path, state: State) -> None:
+    def save(self, path: Path, checkpoint: TrainingCheckpoint) -> None:
         """Replaces a file. Raises TrainingError if the disk is full; the old file is then still there."""
         payload = {
-            "progress": vars(state.progress).copy(),
-            "weights": dict(state.weights),
-            "optimizer": state.optimizer,
-            "metrics": dict(state.metrics),
-            "identity": dict(state.identity),
+            "progress": vars(checkpoint.state).copy(),
+            "weights": dict(checkpoint.weights),
+            "optimizer": checkpoint.optimizer,
+            "metrics": dict(checkpoint.metrics),
+            "identity": dict(checkpoint.identity),
         }
         try:
             write_atomically(path, lambda temporary: _save(payload, temporary))
@@ -96,7 +96,7 @@ class RunDirectory:
             problem = "the disk is full" if error.errno in _NO_SPACE else error.strerror or str(error)
             kept = f"the last good state is still in {path}" if path.exists() else "no state was saved before"
             raise TrainingError(
-                f"cannot write {path} at step {state.progress.step}: {problem}; {kept}. "
+                f"cannot write {path} at step {checkpoint.state.step}: {problem}; {kept}. "
                 "Make room and start the same command again"
             ) from error
 
@@ -124,15 +124,15 @@ class RunDirectory:
             write_atomically(path, lambda temporary: temporary.write_text(json.dumps(record, indent=2) + "\n"))
         return path
 
-    def cut_log(self, progress: Progress) -> None:
-        """Drops what is about to be computed again: steps and validations after `progress`, a line half written."""
+    def cut_log(self, state: TrainerState) -> None:
+        """Drops what is about to be computed again: steps and validations after `state`, a line half written."""
         if not self.log.exists():
             return
         kept = []
         for line in self.log.read_text(encoding="utf-8").splitlines():
             try:
                 record = json.loads(line)
-                if record["step"] <= (progress.validated if "validation" in record else progress.step):
+                if record["step"] <= (state.validated if "validation" in record else state.step):
                     kept.append(line + "\n")
             except ValueError:
                 break
@@ -174,12 +174,14 @@ def _save(payload: object, path: Path) -> None:
             raise error.__context__ if isinstance(error.__context__, OSError) else error from None
 
 
-def read_state(path: Path) -> State:
+def read_checkpoint(path: Path) -> TrainingCheckpoint:
     """Reads what `save` wrote; raises TrainingError if it is damaged."""
     try:
         values = torch.load(path, map_location="cpu", weights_only=True)
-        progress = Progress(**values["progress"])
-        return State(progress, values["weights"], values["optimizer"], values["metrics"], values.get("identity", {}))
+        state = TrainerState(**values["progress"])
+        return TrainingCheckpoint(
+            state, values["weights"], values["optimizer"], values["metrics"], values.get("identity", {})
+        )
     except FileNotFoundError:
         raise TrainingError(f"there is no checkpoint {path}; train first") from None
     except (pickle.UnpicklingError, OSError, RuntimeError, KeyError, TypeError, ValueError, EOFError) as error:

@@ -1,4 +1,4 @@
-"""Samples become training items: questions and answers in the sentences that LISA knows, one mask for each [SEG]."""
+"""Training items: samples rendered as conversations in the sentences that LISA knows, one mask for each [SEG]."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -8,10 +8,28 @@ import numpy as np
 from lisa_ros.errors import ConfigurationError
 from lisa_ros.types import Sample, Turn
 from training.data import templates
-from training.data.item import TrainingItem
 
 _MASK_ANSWER = "[SEG]."  # what a reader's answer begins with; what follows explains
 _PLAIN, _EXPLAIN, _TEXT = range(3)
+
+
+@dataclass(frozen=True)
+class TrainingItem:
+    """An image, conversations about it, and the masks that they speak of.
+
+    image: (H, W, 3) uint8 RGB; None for dialogues about no image.
+    conversations: each a tuple of (question, answer) turns; conversations do not see one another.
+    masks: (n, H, W) bool in the order of the `[SEG]`s of all answers; (0, 0, 0) without an image.
+    ignore: (H, W) bool, pixels that the loss may leave out; None for none.
+    source, key: data set and sample, for messages: "reason_seg/train", "t0".
+    """
+
+    image: np.ndarray | None
+    conversations: tuple[tuple[tuple[str, str], ...], ...]
+    masks: np.ndarray
+    ignore: np.ndarray | None
+    source: str
+    key: str
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ import pytest
 import yaml
 
 from lisa_ros.errors import ConfigurationError
-from training.tabletop.settings import load_settings
+from training.tabletop.config import load_config
 from training.tabletop.tokenizer import write_tokenizer
 
 pytestmark = pytest.mark.unit
@@ -22,20 +22,20 @@ def write(path, section, key, value):
 
 
 def test_the_recipe_loads():
-    settings = load_settings(CONFIG)
-    assert len(settings.model.stem_depths) == 3 and settings.vision.lr == 1e-3
-    assert settings.model.sam().stem_channels == settings.model.stem_channels
+    config = load_config(CONFIG)
+    assert len(config.model.stem_depths) == 3 and config.vision.lr == 1e-3
+    assert config.model.sam().stem_channels == config.model.stem_channels
 
 
 @pytest.mark.parametrize("word", ["1e-3", "1", "0.5"])
 def test_numbers_without_a_point(tmp_path, word):
-    lr = load_settings(write(tmp_path / "run.yaml", "vision", "lr", word)).vision.lr
+    lr = load_config(write(tmp_path / "run.yaml", "vision", "lr", word)).vision.lr
     assert lr == float(word) and isinstance(lr, float)
 
 
 def test_the_vision_parts_may_stay_as_they_are(tmp_path):
     path = write(tmp_path / "run.yaml", "tabletop", "vision_lr_scale", "0")
-    assert load_settings(path).tabletop.vision_lr_scale == 0
+    assert load_config(path).tabletop.vision_lr_scale == 0
 
 
 @pytest.mark.parametrize(
@@ -64,7 +64,7 @@ def test_the_vision_parts_may_stay_as_they_are(tmp_path):
 def test_a_wrong_value_is_named(tmp_path, section, key, value, words):
     path = write(tmp_path / "run.yaml", section, key, value)
     with pytest.raises(ConfigurationError) as error:
-        load_settings(path)
+        load_config(path)
     assert str(error.value).startswith(f"{path}: {words}") and "\n" not in str(error.value)
 
 
@@ -80,9 +80,9 @@ def test_files_that_are_no_recipe(tmp_path, text, words):
     path = tmp_path / "run.yaml"
     path.write_text(text)
     with pytest.raises(ConfigurationError, match=words):
-        load_settings(path)
+        load_config(path)
 
 
 def test_a_file_that_is_not_there(tmp_path):
     with pytest.raises(ConfigurationError, match="cannot read"):
-        load_settings(tmp_path / "absent.yaml")
+        load_config(tmp_path / "absent.yaml")

@@ -6,11 +6,12 @@ import numpy as np
 import pytest
 import torch
 import yaml
-from small_run import settings
+from small_run import train_config
 
 from lisa_ros.errors import ConfigurationError
-from lisa_ros.model.sam import SamConfig
-from training.settings import dump_settings, load_settings, read_recipe
+from lisa_ros.model.sam_config import SamConfig
+from training.config.train_config import dump_config, load_config
+from training.config.yaml_files import read_recipe
 
 pytestmark = pytest.mark.unit
 RECIPES = sorted((Path(__file__).parents[2] / "config" / "training").glob("*.yaml"))
@@ -25,10 +26,10 @@ def write(path, values):
 
 
 def test_round_trip(tmp_path):
-    run = settings(tmp_path)
+    run = train_config(tmp_path)
     path = tmp_path / "settings.yaml"
-    path.write_text(dump_settings(run))
-    assert load_settings(path) == run
+    path.write_text(dump_config(run))
+    assert load_config(path) == run
 
 
 @pytest.mark.parametrize(
@@ -76,14 +77,14 @@ def test_round_trip(tmp_path):
 )
 def test_mistakes_are_named(tmp_path, change, words):
     with pytest.raises(ConfigurationError) as error:
-        load_settings(write(tmp_path / "run.yaml", {**SMALL, **change}))
+        load_config(write(tmp_path / "run.yaml", {**SMALL, **change}))
     assert words in str(error.value) and "run.yaml" in str(error.value)
 
 
 def test_the_largest_seed_and_all_sizes_of_segment_anything(tmp_path):
     sam = SamConfig(stem_channels=(8, 16, 24), stem_depths=(1, 1, 1), window_size=0)
     values = {**SMALL, "seed": (1 << 63) - 1, "model": {"source": "m", "sam": sam.to_dict()}}
-    run = load_settings(write(tmp_path / "run.yaml", values))
+    run = load_config(write(tmp_path / "run.yaml", values))
     assert SamConfig.from_dict(run.model.sam) == sam
     torch.manual_seed(run.seed)
     np.random.default_rng((run.seed, 0))
@@ -92,7 +93,7 @@ def test_the_largest_seed_and_all_sizes_of_segment_anything(tmp_path):
 def test_numbers_without_a_point(tmp_path):
     path = tmp_path / "run.yaml"
     path.write_text(yaml.safe_dump(SMALL) + "optimizer: {lr: 1e-4}\n")
-    assert load_settings(path).optimizer.lr == 1e-4
+    assert load_config(path).optimizer.lr == 1e-4
 
 
 def test_files_that_are_no_recipe(tmp_path):
@@ -109,7 +110,7 @@ def test_files_that_are_no_recipe(tmp_path):
 
 @pytest.mark.parametrize("path", LORA, ids=lambda path: path.name)
 def test_recipes_load_and_explain_every_key(path):
-    load_settings(path)
+    load_config(path)
     for line in path.read_text().splitlines():
         if ":" in line and not line.lstrip().startswith("#") and not line.rstrip().endswith(":"):
             assert "#" in line, f"{path.name}: {line!r} has no comment"
@@ -131,7 +132,7 @@ def test_a_home_directory_needs_no_shell(tmp_path, monkeypatch):
     monkeypatch.setenv("HOME", "/home/somebody")
     path = tmp_path / "run.yaml"
     write(path, {**SMALL, "run_dir": "~/runs/one"})
-    assert load_settings(path).run_dir == Path("/home/somebody/runs/one")
+    assert load_config(path).run_dir == Path("/home/somebody/runs/one")
     write(path, {**SMALL, "run_dir": "~nobody-of-this-name/runs"})
     with pytest.raises(ConfigurationError, match=r"run_dir is '~nobody-of-this-name/runs': .* Give the whole path"):
-        load_settings(path)
+        load_config(path)

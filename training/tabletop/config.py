@@ -7,13 +7,13 @@ from pathlib import Path
 
 from lisa_ros.errors import ConfigurationError
 from lisa_ros.model.checks import check_rotary_width
-from lisa_ros.model.sam import SamConfig
-from training.settings import parse, read_yaml
+from lisa_ros.model.sam_config import SamConfig
+from training.config.yaml_files import parse, read_yaml
 from training.tabletop.scenes import IMAGE_SIZE
 
 
 @dataclass(frozen=True)
-class ModelSettings:
+class TabletopModelConfig:
     """Sizes of the small model; names as in SamConfig and in transformers' LlamaConfig."""
 
     embed_dim: int
@@ -32,9 +32,7 @@ class ModelSettings:
     def check(self) -> None:
         """Raises ConfigurationError for widths that attention cannot divide among its heads."""
         self.sam()  # has checks of its own
-        check_rotary_width(
-            "model.hidden_size", self.hidden_size, "model.num_attention_heads", self.num_attention_heads
-        )
+        check_rotary_width("model.hidden_size", self.hidden_size, "model.num_attention_heads", self.num_attention_heads)
 
     def sam(self) -> SamConfig:
         """The Segment Anything part."""
@@ -55,7 +53,7 @@ class ModelSettings:
 
 
 @dataclass(frozen=True)
-class VisionSettings:
+class VisionStageConfig:
     """Stage 1."""
 
     batch_size: int
@@ -64,7 +62,7 @@ class VisionSettings:
 
 
 @dataclass(frozen=True)
-class LanguageSettings:
+class LanguageStageConfig:
     """Stage 2."""
 
     batch_size: int
@@ -74,7 +72,7 @@ class LanguageSettings:
 
 
 @dataclass(frozen=True)
-class TabletopSettings:
+class JointStageConfig:
     """Stage 3."""
 
     batch_size: int
@@ -85,14 +83,14 @@ class TabletopSettings:
 
 
 @dataclass(frozen=True)
-class Settings:
+class TabletopTrainConfig:
     """One file."""
 
     run_dir: Path
-    model: ModelSettings
-    vision: VisionSettings
-    language: LanguageSettings
-    tabletop: TabletopSettings
+    model: TabletopModelConfig
+    vision: VisionStageConfig
+    language: LanguageStageConfig
+    tabletop: JointStageConfig
 
     def __post_init__(self) -> None:
         for name, value in _numbers(asdict(self)):
@@ -112,11 +110,11 @@ def _numbers(values: dict[str, object]) -> Iterator[tuple[str, float]]:
                 yield f"{section}.{key}", value
 
 
-def load_settings(path: Path) -> Settings:
+def load_config(path: Path) -> TabletopTrainConfig:
     """Reads and checks the file; raises ConfigurationError naming file and key."""
     values = read_yaml(path)
     values.pop("recipe", None)  # the command line has read it
     try:
-        return parse(Settings, values, "")
+        return parse(TabletopTrainConfig, values, "")
     except ConfigurationError as error:
         raise ConfigurationError(f"{path}: {error}") from None

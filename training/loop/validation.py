@@ -17,8 +17,8 @@ from lisa_ros.model.config import LisaConfig
 from lisa_ros.progress import ProgressBar
 from lisa_ros.types import SEGMENTED, Sample, SegmentationResult, Target, Turn
 from lisa_ros.visualization import annotated_picture
-from training.collate import Batch, Collator
-from training.data.item import TrainingItem
+from training.data.collate import Batch, Collator
+from training.data.items import TrainingItem
 from training.errors import BadItemError, TrainingError
 
 TURNS_AT_ONCE = 8
@@ -47,7 +47,7 @@ def validation_item(sample: Sample, turns: Sequence[Turn], config: LisaConfig, k
 
 
 @dataclass(frozen=True)
-class Scored:
+class ValidationResult:
     """What a validation gives. left_out: images that could not be scored, each with its reason."""
 
     metrics: SegmentationMetrics
@@ -55,7 +55,7 @@ class Scored:
 
 
 @dataclass(frozen=True)
-class _Part:
+class _TurnChunk:
     """Some turns of image number `index`, from turn `first` on, and their batch."""
 
     index: int
@@ -75,7 +75,7 @@ def validate(
     pictures: Path | None = None,
     picture_count: int = 0,
     skip_limit: int = 0,
-) -> Scored:
+) -> ValidationResult:
     """Scores every turn of the samples once, shared out among the processes; all of them get the same result.
 
     max_images: score the first ones only. pictures: directory for sample predictions of the first `picture_count`
@@ -89,10 +89,10 @@ def validate(
     objective.eval()
     bar = ProgressBar(count, unit="image", description="validation", active=rank == 0, keep=False)
     with torch.no_grad(), bar:
-        while _somebody(part := next(parts, None), accelerator):
+        while _any_process_has_work(part := next(parts, None), accelerator):
             # Images have different numbers of turns: a process that has run out computes for the others, whose
             # buffers are broadcast and whose sharded weights are gathered in each forward pass.
-            batch = part.batch if part else _idle(collator, config)
+            batch = part.batch if part else _placeholder_batch(collator, config)
             (logits,) = objective(batch.to(accelerator.device), predict=True)
             if part is None:
                 continue
@@ -114,7 +114,7 @@ def validate(
             f"{len(reasons)} of {count} images cannot be scored (data.skip_limit is {skip_limit}); "
             f"the last ones: {'; '.join(reasons[-3:])}"
         )
-    return Scored(total, tuple(reasons))
+    return ValidationResult(total, tuple(reasons))
 
 
 def _parts(
@@ -123,13 +123,13 @@ def _parts(
     collator: Collator,
     config: LisaConfig,
     left_out: list[str],
-) -> Iterator[_Part]:
+) -> Iterator[_TurnChunk]:
     """The images, a few turns at a time. Why an image cannot be scored is added to `left_out`."""
     for index in numbers:
         try:
             sample = samples[index]
             yield from [
-                _Part(index, first, sample, turns, collator([validation_item(sample, turns, config, str(index))]))
+                _TurnChunk(index, first, sample, turns, collator([validation_item(sample, turns, config, str(index))]))
                 for first in range(0, len(sample.turns), TURNS_AT_ONCE)
                 for turns in [sample.turns[first : first + TURNS_AT_ONCE]]
             ]
@@ -137,7 +137,7 @@ def _parts(
             left_out.append(str(error))
 
 
-def _somebody(part: _Part | None, accelerator: Accelerator) -> bool:
+def _any_process_has_work(part: _TurnChunk | None, accelerator: Accelerator) -> bool:
     """Whether any process has something to score."""
     if accelerator.num_processes == 1:
         return part is not None
@@ -145,14 +145,14 @@ def _somebody(part: _Part | None, accelerator: Accelerator) -> bool:
     return bool(accelerator.reduce(mine, "sum") > 0)
 
 
-def _idle(collator: Collator, config: LisaConfig) -> Batch:
+def _placeholder_batch(collator: Collator, config: LisaConfig) -> Batch:
     """Something to compute that is not scored."""
     image = np.zeros((64, 64, 3), np.uint8)
     turn = Turn("thing", (), _ANSWER)
     return collator([validation_item(Sample(image, (turn,), "nothing"), (turn,), config, "0")])
 
 
-def _score(metrics: SegmentationMetrics, part: _Part, masks: np.ndarray, pictures: Path | None) -> None:
+def _score(metrics: SegmentationMetrics, part: _TurnChunk, masks: np.ndarray, pictures: Path | None) -> None:
     """masks: (n, H, W) bool, one for each turn."""
     for number, (turn, mask) in enumerate(zip(part.turns, masks, strict=True), part.first):
         iou = metrics.add(mask, union_truth(turn, part.sample.ignore))

@@ -1,4 +1,4 @@
-"""What a checkpoint of a run belongs to: its base, and the settings without which its weights mean another model."""
+"""What a checkpoint belongs to: its base, and the configuration without which its weights mean another model."""
 
 import hashlib
 import json
@@ -13,8 +13,8 @@ from torch import Tensor
 
 from lisa_ros.errors import ConfigurationError
 from lisa_ros.model.checkpoint import Checkpoint
+from training.config.train_config import TrainConfig
 from training.errors import TrainingError
-from training.settings import Settings
 
 BASE = "base"
 NAMES = (BASE, "model.conv_type", "lora.r", "lora.alpha", "lora.targets", "trainable", "devices.quantization")
@@ -24,21 +24,21 @@ _AHEAD = 16  # weights that wait to be hashed
 _NOT_CONTENT = ("vision_tower", "mm_vision_tower", "conv_type")
 
 
-def identity_of(checkpoint: Checkpoint, settings: Settings) -> dict[str, object]:
+def identity_of(checkpoint: Checkpoint, config: TrainConfig) -> dict[str, object]:
     """Name -> value of each of NAMES, for the network before it is quantised and gets its adapters; JSON-like.
 
     The base is a digest of its weights, vision tower and new parts included, of its configuration and of its tokens,
     for each number format in which it can be compared: a base that is loaded in bfloat16 has no other.
     """
-    formats = (_ROUNDED,) if settings.devices.precision == "bf16" else (_ROUNDED, "float32")
+    formats = (_ROUNDED,) if config.devices.precision == "bf16" else (_ROUNDED, "float32")
     return {
         BASE: {name: _digest(checkpoint, getattr(torch, name)) for name in formats},
         "model.conv_type": checkpoint.network.config.conv_type,
-        "lora.r": settings.lora.r,
-        "lora.alpha": settings.lora.alpha,
-        "lora.targets": sorted(settings.lora.targets),
-        "trainable": sorted(settings.trainable),
-        "devices.quantization": settings.devices.quantization,
+        "lora.r": config.lora.r,
+        "lora.alpha": config.lora.alpha,
+        "lora.targets": sorted(config.lora.targets),
+        "trainable": sorted(config.trainable),
+        "devices.quantization": config.devices.quantization,
     }
 
 
@@ -51,7 +51,7 @@ def check_accepted(names: Iterable[str]) -> None:
 def check_identity(
     saved: Mapping[str, object], own: Mapping[str, object], source: object, accepted: Sequence[str]
 ) -> None:
-    """Raises TrainingError where a checkpoint belongs to another base or other settings than the run's.
+    """Raises TrainingError where a checkpoint belongs to another base or another configuration than the run's.
 
     saved: of the checkpoint `source`; {} in files of earlier versions, which is an error too, unless the base is
     accepted: nobody can know what they belong to. accepted: names of differences that are wanted.
@@ -91,9 +91,9 @@ def _difference(name: str, saved: object, own: object) -> str:
 
 def _digest(checkpoint: Checkpoint, dtype: torch.dtype) -> str:
     network = checkpoint.network
-    config = {key: value for key, value in network.config.to_dict().items() if key not in _NOT_CONTENT}
+    content = {key: value for key, value in network.config.to_dict().items() if key not in _NOT_CONTENT}
     tower = network.vision_tower
-    parts = [config, sorted(checkpoint.tokenizer.added.items()), str(tower and tower.preprocess)]
+    parts = [content, sorted(checkpoint.tokenizer.added.items()), str(tower and tower.preprocess)]
     digest = hashlib.blake2b(json.dumps(parts, sort_keys=True).encode(), digest_size=16)
     digest.update(hashlib.blake2b(checkpoint.tokenizer.model_bytes).digest())
     state = network.state_dict()

@@ -1,8 +1,10 @@
-"""Asking a run to stop: SIGTERM of a cluster, Ctrl-C of a person."""
+"""What ends a run early: SIGTERM of a cluster, Ctrl-C of a person, a data loader's worker that was killed."""
 
 import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
+
+from training.errors import TrainingError
 
 
 @contextmanager
@@ -21,3 +23,17 @@ def stop_requests() -> Iterator[list[int]]:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
+
+
+@contextmanager
+def raise_on_dead_worker() -> Iterator[None]:
+    """Raises TrainingError for PyTorch's RuntimeError about a killed worker, which comes wherever the run is then."""
+    try:
+        yield
+    except RuntimeError as error:
+        if "DataLoader worker" not in str(error):
+            raise
+        raise TrainingError(
+            f"{str(error).strip().splitlines()[0]}: a process that prepares batches was killed, mostly for want of "
+            "memory; lower batch.workers, and start the same command again"
+        ) from error

@@ -1,23 +1,22 @@
 """The endless item stream cut into micro-batches: random access by number, so that a run resumes anywhere."""
 
 from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Protocol
 
 from torch.utils.data import DataLoader, Dataset
 
 from lisa_ros.errors import ConfigurationError, LisaError
-from training.collate import Batch, Collator
-from training.data.item import TrainingItem
+from training.data.collate import Batch, Collator
+from training.data.feature_cache import FeatureCache, hash_of_image
+from training.data.items import TrainingItem
 from training.errors import BadItemError, TrainingError
-from training.feature_cache import FeatureCache, hash_of_image
 
 _REPLACEMENT = 1 << 40  # distance in the stream from an item that cannot be used to the one taken in its place
 _ATTEMPTS = 20
 
 
-class Items(Protocol):
+class ItemStream(Protocol):
     """An endless stream: the same index always gives the same item, in any process."""
 
     def __getitem__(self, index: int) -> TrainingItem: ...
@@ -31,13 +30,13 @@ class MicroBatch:
     skipped: tuple[str, ...]
 
 
-class MicroBatches(Dataset):
+class MicroBatchDataset(Dataset):
     """`self[first]` is the micro-batch of `batch_size` items from number `first` of the stream on.
 
     An item that cannot be used is replaced by one from far along the stream, and its reason told.
     """
 
-    def __init__(self, items: Items, collator: Collator, batch_size: int, cache: FeatureCache | None) -> None:
+    def __init__(self, items: ItemStream, collator: Collator, batch_size: int, cache: FeatureCache | None) -> None:
         self.items, self.collator, self.batch_size, self.cache = items, collator, batch_size, cache
 
     def __getitem__(self, first: int) -> MicroBatch:
@@ -63,43 +62,29 @@ class MicroBatches(Dataset):
 
 
 @dataclass(frozen=True)
-class Position:
-    """Where one process is among all. accumulation: micro-batches of one optimiser step."""
+class MicroBatchSampler:
+    """Where one process is among all. accumulation: micro-batches of one optimizer step."""
 
     rank: int
-    world: int
+    world_size: int
     batch_size: int
     accumulation: int
 
     @property
     def items_per_step(self) -> int:
-        """Items that one optimiser step of all processes takes."""
-        return self.world * self.accumulation * self.batch_size
+        """ItemStream that one optimizer step of all processes takes."""
+        return self.world_size * self.accumulation * self.batch_size
 
-    def firsts(self, items: int, steps: int) -> Iterator[int]:
-        """First item of each of this process's micro-batches of `steps` optimiser steps, from item `items` on."""
+    def first_items(self, items: int, steps: int) -> Iterator[int]:
+        """First item of each of this process's micro-batches of `steps` optimizer steps, from item `items` on."""
         for micro in range(steps * self.accumulation):
-            yield items + (micro * self.world + self.rank) * self.batch_size
+            yield items + (micro * self.world_size + self.rank) * self.batch_size
 
 
-def loader(data: MicroBatches, firsts: Iterator[int], workers: int) -> Iterator[MicroBatch]:
+def load_micro_batches(data: MicroBatchDataset, first_items: Iterator[int], workers: int) -> Iterator[MicroBatch]:
     """The micro-batches in order, prepared ahead by `workers` processes (0: none). Raises what `data` raises."""
     try:
-        yield from DataLoader(data, batch_size=None, sampler=list(firsts), num_workers=workers)
+        yield from DataLoader(data, batch_size=None, sampler=list(first_items), num_workers=workers)
     except (TrainingError, LisaError) as error:
         # From another process it comes with that one's traceback, which is kept as the cause.
         raise type(error)(str(error).rpartition(f"{type(error).__name__}: ")[2].strip()) from error
-
-
-@contextmanager
-def dead_workers_told() -> Iterator[None]:
-    """Raises TrainingError where a loader's process was killed: torch says so in the midst of whatever runs then."""
-    try:
-        yield
-    except RuntimeError as error:
-        if "DataLoader worker" not in str(error):
-            raise
-        raise TrainingError(
-            f"{str(error).strip().splitlines()[0]}: a process that prepares batches was killed, mostly for want of "
-            "memory; lower batch.workers, and start the same command again"
-        ) from error

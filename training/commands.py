@@ -12,70 +12,70 @@ from lisa_ros.errors import ConfigurationError
 from lisa_ros.model.checkpoint import SAVED_WEIGHTS, find, write_checkpoint
 from lisa_ros.model.weights import differences, read_weight_file, weight_files
 from lisa_ros.resources import provenance
-from training.checkpointing import BEST, LAST, RunDirectory, read_state
-from training.devices import check_names, copy_weights, make_accelerator
+from training.config.train_config import TrainConfig
+from training.data.sources import open_items, open_validation, samples_lines
 from training.errors import TrainingError
-from training.identity import check_accepted, check_identity
-from training.lora import PREFIX, load_unmerged, merged_weights
-from training.network import RunCheckpoint, build, collator_of, trained_weights
-from training.objective import LisaObjective
-from training.settings import Settings
-from training.sources import open_items, open_validation, samples_lines
-from training.trainer import Trainer
-from training.validation import scores, validate
+from training.loop.devices import check_names, copy_weights, make_accelerator
+from training.loop.run_directory import BEST, LAST, RunDirectory, read_checkpoint
+from training.loop.trainer import Trainer
+from training.loop.validation import scores, validate
+from training.model.identity import check_accepted, check_identity
+from training.model.lora import PREFIX, load_unmerged, merged_weights
+from training.model.network import BaseCheckpoint, build, collator_of, trained_weights
+from training.model.objective import LisaObjective
 
 _MERGED_DTYPES = {"bf16": torch.bfloat16, "fp32": torch.float32}
 
 
-def train(settings: Settings, accepted: Sequence[str] = ()) -> None:
+def train(config: TrainConfig, accepted: Sequence[str] = ()) -> None:
     """Runs or resumes the run; its state is in `run_dir/last.pt`, the best one in `best.pt`.
 
-    accepted: differences from the saved state that are wanted (training.identity).
+    accepted: differences from the saved state that are wanted (training.model.identity).
     """
     check_accepted(accepted)
-    items = open_items(settings.data, settings.seed)
-    validations = open_validation(settings.validation.data, settings.data.root)
-    about = [f"data: {line}" for line in samples_lines(settings.data, items)]
+    items = open_items(config.data, config.seed)
+    validations = open_validation(config.validation.data, config.data.root)
+    about = [f"data: {line}" for line in samples_lines(config.data, items)]
     about += [f"validation: {name}, {len(samples)} images" for name, samples in validations.items()]
-    trainer = Trainer(settings, items, validations, accepted, about)
-    progress = trainer.train()
-    if trainer.main and progress.step > settings.batch.steps:
-        print(f"{settings.run_dir} has {progress.step} steps already, batch.steps is {settings.batch.steps}")
-    elif trainer.main and progress.step == settings.batch.steps:
-        best = "" if progress.best_giou is None else f", best gIoU {progress.best_giou:.4f}"
-        print(f"{progress.step} steps, {progress.skipped} items left out{best}; {settings.run_dir}")
+    trainer = Trainer(config, items, validations, accepted, about)
+    state = trainer.train()
+    if trainer.is_main and state.step > config.batch.steps:
+        print(f"{config.run_dir} has {state.step} steps already, batch.steps is {config.batch.steps}")
+    elif trainer.is_main and state.step == config.batch.steps:
+        best = "" if state.best_giou is None else f", best gIoU {state.best_giou:.4f}"
+        print(f"{state.step} steps, {state.skipped} items left out{best}; {config.run_dir}")
     trainer.accelerator.end_training()
 
 
 def validate_run(
-    settings: Settings, checkpoint: Path | None, accepted: Sequence[str] = ()
+    config: TrainConfig, checkpoint: Path | None, accepted: Sequence[str] = ()
 ) -> dict[str, dict[str, float]]:
     """Scores a checkpoint of the run (the best one, else the last; "base" scores what the run begins with).
 
     The scores are printed, and written to `run_dir/validation/NAME.json` with the checkpoint's name.
-    accepted: differences from the checkpoint that are wanted (training.identity).
+    accepted: differences from the checkpoint that are wanted (training.model.identity).
     """
     check_accepted(accepted)
-    if not settings.validation.data:
+    if not config.validation.data:
         raise ConfigurationError("validation.data names no set")
-    accelerator = make_accelerator(settings)
-    base = build(settings, accelerator.device)
-    source = _load(base, checkpoint, settings.run_dir, accepted)
+    accelerator = make_accelerator(config)
+    base = build(config, accelerator.device)
+    source = _load(base, checkpoint, config.run_dir, accepted)
     objective = LisaObjective(base.network).to(accelerator.device)
     objective = accelerator.prepare(objective)
-    collator = collator_of(base, settings, base.network.config.max_position_embeddings)
+    collator = collator_of(base, config, base.network.config.max_position_embeddings)
     found = {}
-    for name, samples in open_validation(settings.validation.data, settings.data.root).items():
+    for name, samples in open_validation(config.validation.data, config.data.root).items():
         scored = validate(
             objective,
             samples,
             collator,
             base.network.config,
             accelerator,
-            max_images=settings.validation.max_images,
-            pictures=settings.run_dir / "samples" / name.replace("|", "_") / "validate",
-            picture_count=settings.validation.pictures,
-            skip_limit=settings.data.skip_limit,
+            max_images=config.validation.max_images,
+            pictures=config.run_dir / "samples" / name.replace("|", "_") / "validate",
+            picture_count=config.validation.pictures,
+            skip_limit=config.data.skip_limit,
         )
         found[name] = scores(scored.metrics) | ({"left_out": len(scored.left_out)} if scored.left_out else {})
         if accelerator.is_main_process:
@@ -83,30 +83,30 @@ def validate_run(
                 print(f"{name}: left out: {reason}", file=sys.stderr)
     if accelerator.is_main_process:
         print(json.dumps(found, indent=2))
-        record = {"checkpoint": str(source), **provenance(), "max_images": settings.validation.max_images}
-        path = RunDirectory(settings.run_dir).write_validation(source.stem, record | {"scores": found})
+        record = {"checkpoint": str(source), **provenance(), "max_images": config.validation.max_images}
+        path = RunDirectory(config.run_dir).write_validation(source.stem, record | {"scores": found})
         print(f"written to {path}", file=sys.stderr)
     accelerator.end_training()
     return found
 
 
-def merge(settings: Settings, checkpoint: Path | None, out: Path, accepted: Sequence[str] = ()) -> None:
+def merge(config: TrainConfig, checkpoint: Path | None, out: Path, accepted: Sequence[str] = ()) -> None:
     """Writes a checkpoint directory in the published layout, that `Lisa.from_pretrained` loads.
 
     checkpoint: of this run, or an un-merged official file (`pytorch_model.bin` of zero_to_fp32.py); None: the best
     one, else the last; "base": what the run begins with. out: a folder without other weights.
-    accepted: differences from the checkpoint that are wanted (training.identity).
+    accepted: differences from the checkpoint that are wanted (training.model.identity).
     """
     check_accepted(accepted)
-    _check_out(settings.model.source, out)
-    base = build(settings, torch.device("cpu"), quantized=False)
-    source = _load(base, checkpoint, settings.run_dir, accepted)
-    weights = merged_weights(base.network, _MERGED_DTYPES[settings.devices.precision])
+    _check_out(config.model.source, out)
+    base = build(config, torch.device("cpu"), quantized=False)
+    source = _load(base, checkpoint, config.run_dir, accepted)
+    weights = merged_weights(base.network, _MERGED_DTYPES[config.devices.precision])
     _check_same(out, weights)
     write_checkpoint(base.network.config, weights, base.directory, out)
     print(f"{source} merged into {out}")
-    if settings.lora.r and source.suffix not in (".pt", ""):
-        lora = settings.lora
+    if config.lora.r and source.suffix not in (".pt", ""):
+        lora = config.lora
         print(f"the file does not tell the adapters' scale: lora.alpha / lora.r is {lora.alpha} / {lora.r} here")
 
 
@@ -133,7 +133,7 @@ def default_checkpoint(run_dir: Path) -> Path:
     raise TrainingError(f"{run_dir} has no checkpoint ({BEST}, {LAST}); train first, or name one with --checkpoint")
 
 
-def _load(base: RunCheckpoint, checkpoint: Path | None, run_dir: Path, accepted: Sequence[str]) -> Path:
+def _load(base: BaseCheckpoint, checkpoint: Path | None, run_dir: Path, accepted: Sequence[str]) -> Path:
     """Loads a checkpoint as the command line names it; returns which one."""
     source = checkpoint or default_checkpoint(run_dir)
     if str(source) != "base":
@@ -141,14 +141,14 @@ def _load(base: RunCheckpoint, checkpoint: Path | None, run_dir: Path, accepted:
     return source
 
 
-def load_trained(base: RunCheckpoint, path: Path, accepted: Sequence[str] = ()) -> None:
+def load_trained(base: BaseCheckpoint, path: Path, accepted: Sequence[str] = ()) -> None:
     """Puts a checkpoint of this code, or an un-merged official one, into a network with adapters.
 
-    Raises TrainingError for a checkpoint of another base, or of settings that make another model of its weights.
+    Raises TrainingError for a checkpoint of another base, or whose configuration makes another model of its weights.
     """
     network = base.network
     if path.suffix == ".pt":
-        state = read_state(path)
+        state = read_checkpoint(path)
         trained = trained_weights(network)
         check_names(trained, state.weights)
         check_identity(state.identity, base.identity, path, accepted)

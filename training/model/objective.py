@@ -9,9 +9,9 @@ from torch import Tensor, nn
 from lisa_ros.model.network import LisaNetwork
 from lisa_ros.model.preprocess import upscale_logits
 from lisa_ros.model.sam import SamFeatures
-from training.collate import TEXT_ONLY, Batch
-from training.feature_cache import FeatureCache, rounded
-from training.losses import IGNORE_INDEX, answer_loss, image_mask_losses
+from training.data.collate import IGNORE_INDEX, TEXT_ONLY, Batch
+from training.data.feature_cache import FeatureCache, rounded
+from training.model.losses import answer_loss, image_mask_losses
 
 
 class Losses(NamedTuple):

@@ -6,10 +6,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from training.data.collate import IGNORE_INDEX
+
 CE_WEIGHT = 1.0
 BCE_WEIGHT = 2.0
 DICE_WEIGHT = 0.5
-IGNORE_INDEX = -100
 
 
 class MaskLosses(NamedTuple):

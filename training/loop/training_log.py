@@ -14,11 +14,11 @@ from torch import nn
 from torch.utils.tensorboard import SummaryWriter
 
 from lisa_ros.progress import ProgressBar
-from training.checkpointing import RunDirectory
-from training.settings import Settings
+from training.config.train_config import TrainConfig
+from training.loop.run_directory import RunDirectory
 
 
-class Report:
+class TrainingLog:
     """Of the main process; the others' is silent. first: steps done before; a step's number is how many are done."""
 
     def __init__(self, run: RunDirectory, first: int, steps: int, active: bool) -> None:
@@ -27,8 +27,8 @@ class Report:
         self.board = SummaryWriter(str(run.path / "tensorboard"), purge_step=first + 1) if active else None
         self._time = time.monotonic()
 
-    def step(self, step: int, values: Mapping[str, float], items: int) -> None:
-        """One optimiser step: losses, learning rate, gradient norm; items of all processes that it took."""
+    def log_step(self, step: int, values: Mapping[str, float], items: int) -> None:
+        """One optimizer step: losses, learning rate, gradient norm; items of all processes that it took."""
         if not self.active:
             return
         now = time.monotonic()
@@ -40,7 +40,7 @@ class Report:
         shown = {"loss": "loss", "lr": "lr", "samples_per_s": "samples/s", "memory_gb": "GB", "skipped": "skipped"}
         self.bar.advance(step, ", ".join(f"{label} {record[name]:.4g}" for name, label in shown.items()))
 
-    def validation(self, step: int, name: str, values: Mapping[str, float], pictures: Path) -> None:
+    def log_validation(self, step: int, name: str, values: Mapping[str, float], pictures: Path) -> None:
         """One validation set's scores, and the sheets in `pictures`."""
         if not self.active:
             return
@@ -49,10 +49,10 @@ class Report:
             self.board.add_scalar(f"validation/{name}/{key}", value, step)
         for path in sorted(pictures.glob("*.png")):
             self.board.add_image(f"{name}/{path.stem}", np.array(Image.open(path)), step, dataformats="HWC")
-        self.say(f"step {step}: {name} " + ", ".join(f"{key} {value:.4f}" for key, value in values.items()))
+        self.print(f"step {step}: {name} " + ", ".join(f"{key} {value:.4f}" for key, value in values.items()))
         self._time = time.monotonic()
 
-    def say(self, text: str) -> None:
+    def print(self, text: str) -> None:
         """A line above the progress bar."""
         if self.active:
             self.bar.say(text)
@@ -65,12 +65,12 @@ class Report:
                 self.board.close()
 
 
-def device_line(accelerator: Accelerator, settings: Settings) -> str:
+def device_line(accelerator: Accelerator, config: TrainConfig) -> str:
     """Where a run computes, in words."""
     device, count = accelerator.device, accelerator.num_processes
     name = torch.cuda.get_device_name(device) if device.type == "cuda" else f"{torch.get_num_threads()} threads"
     others = f", {count} processes" if count > 1 else ""
-    batch, precision = settings.batch, settings.devices.precision
+    batch, precision = config.batch, config.devices.precision
     items = batch.batch_size * batch.accumulation * count
     return f"device: {device} ({name}){others}, {precision}; {batch.steps} steps of {items} items"
 

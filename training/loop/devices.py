@@ -16,27 +16,27 @@ from torch.distributed.checkpoint.state_dict import (
     set_optimizer_state_dict,
 )
 
+from training.config.train_config import TrainConfig
 from training.errors import TrainingError
-from training.settings import Settings
 
 _FULL = StateDictOptions(full_state_dict=True, cpu_offload=True, ignore_frozen_params=True)
 _SCATTER = StateDictOptions(full_state_dict=True, strict=False, ignore_frozen_params=True)
 
 
-def make_accelerator(settings: Settings) -> Accelerator:
+def make_accelerator(config: TrainConfig) -> Accelerator:
     """The accelerator of this process, as `accelerate launch` or torchrun describe it in the environment."""
     accelerator = Accelerator(
-        mixed_precision="bf16" if settings.devices.precision == "bf16" else "no",
-        # gradients of micro-batches add up locally; devices meet once an optimiser step
+        mixed_precision="bf16" if config.devices.precision == "bf16" else "no",
+        # gradients of micro-batches add up locally; devices meet once an optimizer step
         gradient_accumulation_plugin=GradientAccumulationPlugin(
-            num_steps=settings.batch.accumulation, sync_with_dataloader=False
+            num_steps=config.batch.accumulation, sync_with_dataloader=False
         ),
     )
     if accelerator.distributed_type == DistributedType.DEEPSPEED:
-        config = accelerator.state.deepspeed_plugin.deepspeed_config
-        config["train_micro_batch_size_per_gpu"] = settings.batch.batch_size
-        config["gradient_accumulation_steps"] = settings.batch.accumulation
-        config["gradient_clipping"] = settings.optimizer.clip
+        deepspeed_config = accelerator.state.deepspeed_plugin.deepspeed_config
+        deepspeed_config["train_micro_batch_size_per_gpu"] = config.batch.batch_size
+        deepspeed_config["gradient_accumulation_steps"] = config.batch.accumulation
+        deepspeed_config["gradient_clipping"] = config.optimizer.clip
     return accelerator
 
 
@@ -46,7 +46,7 @@ def is_fsdp(accelerator: Accelerator) -> bool:
 
 
 def is_deepspeed(accelerator: Accelerator) -> bool:
-    """The optimiser is DeepSpeed's."""
+    """The optimizer is DeepSpeed's."""
     return accelerator.distributed_type == DistributedType.DEEPSPEED
 
 
@@ -63,7 +63,7 @@ def gather_weights(accelerator: Accelerator, objective: nn.Module) -> dict[str, 
 def gather_optimizer(
     accelerator: Accelerator, objective: nn.Module, optimizer: torch.optim.Optimizer
 ) -> dict[str, object]:
-    """The optimiser's whole state for the main process to save. All processes call it."""
+    """The optimizer's whole state for the main process to save. All processes call it."""
     if is_fsdp(accelerator):
         return get_optimizer_state_dict(objective, optimizer.optimizer, options=_FULL)
     return optimizer.optimizer.state_dict()
@@ -90,7 +90,7 @@ def scatter(
 
 
 def by_name(optimizer_state: Mapping[str, object], names: Sequence[str]) -> dict[str, object]:
-    """An optimiser's state as FSDP takes it: by the parameters' names, where one process alone has saved numbers."""
+    """An optimizer's state as FSDP takes it: by the parameters' names, where one process alone has saved numbers."""
     groups = optimizer_state["param_groups"]
     if not any(isinstance(parameter, int) for group in groups for parameter in group["params"]):
         return dict(optimizer_state)

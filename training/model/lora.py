@@ -1,38 +1,23 @@
 """LoRA on the language model's attention, the set of trained parameters, and the official checkpoint layouts."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
+import peft
 import torch
-from peft import LoraConfig, inject_adapter_in_model
 from peft.tuners.lora import LoraLayer
 from torch import Tensor, nn
 
 from lisa_ros.errors import CheckpointError, ConfigurationError
 from lisa_ros.model.network import LisaNetwork
 from lisa_ros.model.weights import check_weights
+from training.config.train_config import LoraConfig
 
 ADAPTER = "default"
 PREFIX = "base_model.model."  # of every key of an un-merged official checkpoint
 _NEVER_ADAPTED = ("visual_model", "vision_tower", "mm_projector", "text_hidden_fcs")
 # What published merged checkpoints hold in float32 whatever the rest has.
 _FLOAT32 = ("model.visual_model.", "model.text_hidden_fcs.")
-
-
-@dataclass(frozen=True)
-class LoraSettings:
-    """r: rank, 0 for no adapter. alpha: the update is scaled by alpha / r. targets: names of the adapted layers."""
-
-    r: int = 8
-    alpha: int = 16
-    dropout: float = 0.05
-    targets: tuple[str, ...] = ("q_proj", "v_proj")
-
-    def __post_init__(self) -> None:
-        if self.r < 0 or self.alpha <= 0 or not 0 <= self.dropout < 1:
-            raise ConfigurationError(
-                f"lora: r is {self.r}, alpha {self.alpha}, dropout {self.dropout}; r >= 0, alpha > 0, 0 <= dropout < 1"
-            )
 
 
 def target_modules(network: LisaNetwork, targets: Sequence[str]) -> list[str]:
@@ -55,21 +40,21 @@ def target_modules(network: LisaNetwork, targets: Sequence[str]) -> list[str]:
     return [name for name in linear if name.split(".")[-1] in targets]
 
 
-def prepare(network: LisaNetwork, lora: LoraSettings, trainable: Sequence[str]) -> None:
+def prepare(network: LisaNetwork, lora: LoraConfig, trainable: Sequence[str]) -> None:
     """Adds the adapters, in place, and lets exactly them and the parameters named in `trainable` learn.
 
     trainable: parts of parameter names, as "mask_decoder". Trained parameters become float32, frozen ones keep their
     type. Raises ConfigurationError where a name fits no parameter.
     """
     if lora.r:
-        config = LoraConfig(
+        adapters = peft.LoraConfig(
             r=lora.r,
             lora_alpha=lora.alpha,
             lora_dropout=lora.dropout,
             bias="none",
             target_modules=target_modules(network, lora.targets),
         )
-        inject_adapter_in_model(config, network, ADAPTER)
+        peft.inject_adapter_in_model(adapters, network, ADAPTER)
     names = [name for name, _ in network.named_parameters(remove_duplicate=False)]  # a tied lm_head has a name too
     for part in trainable:
         if not any(part in name for name in names):

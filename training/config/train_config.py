@@ -1,26 +1,52 @@
 """The YAML of one training run, typed: unknown keys, missing keys and wrong types are errors that name the key."""
 
 import math
-import types
 import typing
 from collections.abc import Iterator, Mapping
-from dataclasses import MISSING, asdict, dataclass, field, fields, is_dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Literal
 
 import yaml
 
 from lisa_ros.errors import ConfigurationError
-from lisa_ros.model.sam import SamConfig
-from training.base import ModelSettings
-from training.lora import LoraSettings
-
-RECIPES = ("lora", "tabletop")
-_SPOKEN = {tuple: "list", Mapping: "mapping", Path: "path"}
+from lisa_ros.model.sam_config import SamConfig
+from training.config.yaml_files import parse, parse_value, read_yaml
 
 
 @dataclass(frozen=True)
-class GroupSettings:
+class ModelConfig:
+    """source: a LISA checkpoint (packaged name, path, hub id), or a LLaVA's directory.
+
+    sam_checkpoint: Segment Anything's file (.pth), for a LLaVA only. sam: its sizes where shapes do not tell them.
+    vision_tower, conv_type: in place of what the checkpoint says.
+    """
+
+    source: str
+    vision_tower: str | None = None
+    conv_type: str | None = None
+    sam_checkpoint: str | None = None
+    sam: Mapping[str, object] | None = None
+
+
+@dataclass(frozen=True)
+class LoraConfig:
+    """r: rank, 0 for no adapter. alpha: the update is scaled by alpha / r. targets: names of the adapted layers."""
+
+    r: int = 8
+    alpha: int = 16
+    dropout: float = 0.05
+    targets: tuple[str, ...] = ("q_proj", "v_proj")
+
+    def __post_init__(self) -> None:
+        if self.r < 0 or self.alpha <= 0 or not 0 <= self.dropout < 1:
+            raise ConfigurationError(
+                f"lora: r is {self.r}, alpha {self.alpha}, dropout {self.dropout}; r >= 0, alpha > 0, 0 <= dropout < 1"
+            )
+
+
+@dataclass(frozen=True)
+class DatasetGroupConfig:
     """weight: how often an item comes from the group, against the others' weights. sets: names of its data sets."""
 
     weight: float
@@ -28,14 +54,14 @@ class GroupSettings:
 
 
 @dataclass(frozen=True)
-class DataSettings:
+class DataConfig:
     """groups: what is drawn from. root: directory of the data sets, in the layout of LISA's README; the tabletop world
     needs none. max_turns: most questions of one item. text_answers: of explained samples, the share asked for words.
     paraphrases: JSON lines with further wordings of questions. skip_limit: samples that cannot be read before a process
     gives up, and images of one validation set.
     """  # noqa: D205
 
-    groups: Mapping[str, GroupSettings]
+    groups: Mapping[str, DatasetGroupConfig]
     root: Path = Path("datasets")
     max_turns: int = 3
     text_answers: float = 0.1
@@ -44,7 +70,7 @@ class DataSettings:
 
 
 @dataclass(frozen=True)
-class OptimizerSettings:
+class OptimizerConfig:
     """name: "adamw" or "adamw8bit" (bitsandbytes, CUDA). lr: peak. warmup_steps: of `steps`. clip: gradient norm."""
 
     name: Literal["adamw", "adamw8bit"] = "adamw"
@@ -57,9 +83,9 @@ class OptimizerSettings:
 
 
 @dataclass(frozen=True)
-class BatchSettings:
-    """steps: optimiser steps in all. batch_size: items of one micro-batch on one device. accumulation: micro-batches
-    of one optimiser step on one device. max_length: longest row in tokens, visual ones included; longer dialogues are
+class BatchConfig:
+    """steps: optimizer steps in all. batch_size: items of one micro-batch on one device. accumulation: micro-batches
+    of one optimizer step on one device. max_length: longest row in tokens, visual ones included; longer dialogues are
     cut, rows that would lose a [SEG] are left out and counted. workers: processes that prepare batches, 0 for none.
     ignore_regions: leave pixels that a data set marks as "ignore" out of the loss; False: they are background, as in
     the official code.
@@ -74,7 +100,7 @@ class BatchSettings:
 
 
 @dataclass(frozen=True)
-class DeviceSettings:
+class DeviceConfig:
     """precision: of computation and frozen weights; trained weights are float32. quantization: "nf4" for a 4-bit base
     (QLoRA). gradient_checkpointing: recompute activations, a third more time for a fraction of the memory.
     """  # noqa: D205
@@ -85,8 +111,8 @@ class DeviceSettings:
 
 
 @dataclass(frozen=True)
-class ValidationSettings:
-    """data: names of the sets, as `ReasonSeg|val`. every: optimiser steps between two validations. max_images: of each
+class ValidationConfig:
+    """data: names of the sets, as `ReasonSeg|val`. every: optimizer steps between two validations. max_images: of each
     set, None for all. pictures: sample predictions written at each validation.
     """  # noqa: D205
 
@@ -97,7 +123,7 @@ class ValidationSettings:
 
 
 @dataclass(frozen=True)
-class CacheSettings:
+class CacheConfig:
     """Features of frozen SAM on disk. directory: None for no cache. limit_gb: nothing is stored beyond it."""
 
     directory: Path | None = None
@@ -105,23 +131,23 @@ class CacheSettings:
 
 
 @dataclass(frozen=True)
-class Settings:
+class TrainConfig:
     """One run. run_dir: checkpoints, logs, pictures. trainable: parts of names of the parameters that learn beside the
-    adapters. checkpoint_every: optimiser steps between two saves.
+    adapters. checkpoint_every: optimizer steps between two saves.
     """  # noqa: D205
 
     run_dir: Path
-    model: ModelSettings
-    data: DataSettings
-    batch: BatchSettings
+    model: ModelConfig
+    data: DataConfig
+    batch: BatchConfig
     recipe: Literal["lora"] = "lora"
     seed: int = 0
-    lora: LoraSettings = field(default_factory=LoraSettings)
+    lora: LoraConfig = field(default_factory=LoraConfig)
     trainable: tuple[str, ...] = ("lm_head", "embed_tokens", "mask_decoder", "text_hidden_fcs")
-    optimizer: OptimizerSettings = field(default_factory=OptimizerSettings)
-    devices: DeviceSettings = field(default_factory=DeviceSettings)
-    validation: ValidationSettings = field(default_factory=ValidationSettings)
-    cache: CacheSettings = field(default_factory=CacheSettings)
+    optimizer: OptimizerConfig = field(default_factory=OptimizerConfig)
+    devices: DeviceConfig = field(default_factory=DeviceConfig)
+    validation: ValidationConfig = field(default_factory=ValidationConfig)
+    cache: CacheConfig = field(default_factory=CacheConfig)
     checkpoint_every: int = 100
 
     def __post_init__(self) -> None:
@@ -138,7 +164,7 @@ class Settings:
             raise ConfigurationError("lora.r is 0 and trainable is empty: nothing would learn; give one of them")
 
 
-def _ranges(run: Settings) -> Iterator[tuple[str, float, str, bool]]:
+def _ranges(run: TrainConfig) -> Iterator[tuple[str, float, str, bool]]:
     """Name and value of each number, the range that it must be in, and whether it is."""
     batch, optimizer, validation = run.batch, run.optimizer, run.validation
     for name, value in (
@@ -176,97 +202,23 @@ def _check_sam(values: Mapping[str, object]) -> None:
     for key, value in values.items():
         if key not in kinds:
             raise ConfigurationError(f"unknown key model.sam.{key}; there are {', '.join(sorted(kinds))}")
-        _value(kinds[key], list(value) if isinstance(value, tuple) else value, f"model.sam.{key}")
+        parse_value(kinds[key], list(value) if isinstance(value, tuple) else value, f"model.sam.{key}")
         least = 0 if key == "window_size" else 1  # 0: attention without windows
         if kinds[key] is int and value < least:
             raise ConfigurationError(f"model.sam.{key} is {value}; it must be {least} or above")
 
 
-def read_recipe(path: Path) -> str:
-    """The recipe that a YAML is for; raises ConfigurationError naming the file."""
-    recipe = read_yaml(path).get("recipe")
-    if recipe not in RECIPES:
-        raise ConfigurationError(f"{path}: recipe is {recipe!r}; it must be one of {', '.join(RECIPES)}")
-    return recipe
-
-
-def load_settings(path: Path) -> Settings:
+def load_config(path: Path) -> TrainConfig:
     """Reads and checks the file; raises ConfigurationError naming file and key."""
     try:
-        return parse(Settings, read_yaml(path), "")
+        return parse(TrainConfig, read_yaml(path), "")
     except ConfigurationError as error:
         raise ConfigurationError(f"{path}: {error}") from None
 
 
-def dump_settings(settings: Settings) -> str:
-    """The settings as YAML with every key, that `load_settings` reads."""
-    return yaml.safe_dump(_plain(asdict(settings)), sort_keys=False, allow_unicode=True)
-
-
-def read_yaml(path: Path) -> dict[str, object]:
-    """The mapping in a file; raises ConfigurationError naming it."""
-    try:
-        values = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
-    except OSError as error:
-        raise ConfigurationError(f"cannot read {path}: {error.strerror}") from None
-    except UnicodeDecodeError as error:
-        raise ConfigurationError(f"{path} is not text in UTF-8: {error}") from None
-    except yaml.YAMLError as error:
-        raise ConfigurationError(f"{path} is not valid YAML: {' '.join(str(error).split())}") from None
-    if not isinstance(values, dict):
-        raise ConfigurationError(f"{path} must hold a mapping, not {type(values).__name__}")
-    return values
-
-
-def parse(kind: type, values: object, prefix: str) -> object:
-    """A dataclass from a mapping; raises ConfigurationError naming the key, with `prefix` before it."""
-    if not isinstance(values, dict):
-        raise ConfigurationError(
-            f"{prefix.removesuffix('.') or 'the file'} must be a mapping, not {type(values).__name__}"
-        )
-    hints, names = typing.get_type_hints(kind), {one.name for one in fields(kind)}
-    for key in values:
-        if key not in names:
-            raise ConfigurationError(f"unknown key {prefix}{key}; there are {', '.join(sorted(names))}")
-    for one in fields(kind):
-        if one.name not in values and one.default is MISSING and one.default_factory is MISSING:
-            raise ConfigurationError(f"missing key {prefix}{one.name}")
-    return kind(**{key: _value(hints[key], value, prefix + key) for key, value in values.items()})
-
-
-def _value(kind: object, value: object, name: str) -> object:
-    """`value` as the annotated type `kind`."""
-    origin, arguments = typing.get_origin(kind), typing.get_args(kind)
-    if is_dataclass(kind):
-        return parse(kind, value, f"{name}.")
-    if origin in (typing.Union, types.UnionType):
-        return None if value is None else _value(next(a for a in arguments if a is not type(None)), value, name)
-    if origin is Literal:
-        if value not in arguments:
-            raise ConfigurationError(f"{name} is {value!r}; it must be one of {', '.join(map(str, arguments))}")
-        return value
-    if origin is tuple and isinstance(value, list):
-        repeated = arguments[-1] is Ellipsis
-        if not repeated and len(value) != len(arguments):
-            raise ConfigurationError(f"{name} must have {len(arguments)} values, not {len(value)}")
-        return tuple(_value(arguments[0], one, f"{name}[{index}]") for index, one in enumerate(value))
-    if origin is not None and issubclass(origin, Mapping) and isinstance(value, dict):
-        inner = arguments[1]
-        return {key: _value(inner, one, f"{name}.{key}") if is_dataclass(inner) else one for key, one in value.items()}
-    if kind is Path and isinstance(value, str):
-        try:
-            return Path(value).expanduser()  # no shell has read the file
-        except RuntimeError as error:
-            raise ConfigurationError(f"{name} is {value!r}: {error} Give the whole path") from None
-    if kind is float and isinstance(value, (int, float, str)) and not isinstance(value, bool):
-        try:
-            return float(value)  # YAML takes 3e-4, without a point, for text
-        except ValueError:
-            pass
-    if isinstance(kind, type) and type(value) is kind:
-        return value
-    wanted = _SPOKEN.get(origin or kind) or getattr(kind, "__name__", str(kind))
-    raise ConfigurationError(f"{name} is {value!r}; it must be of type {wanted}")
+def dump_config(config: TrainConfig) -> str:
+    """The configuration as YAML with every key, that `load_config` reads."""
+    return yaml.safe_dump(_plain(asdict(config)), sort_keys=False, allow_unicode=True)
 
 
 def _plain(value: object) -> object:
