@@ -9,7 +9,8 @@ import torch
 from torch import Tensor
 
 from lisa_ros.errors import ConfigurationError
-from lisa_ros.model.checkpoint import SAVED_WEIGHTS, find, write_checkpoint
+from lisa_ros.model.checkpoint import find
+from lisa_ros.model.saving import SAVED_WEIGHTS, write_checkpoint
 from lisa_ros.model.weights import differences, read_weight_file, weight_files
 from lisa_ros.resources import provenance
 from training.config.train_config import TrainConfig

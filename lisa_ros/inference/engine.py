@@ -1,6 +1,7 @@
 """`Lisa`: loads a checkpoint, encodes images, answers queries about them."""
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -9,16 +10,17 @@ import torch
 from lisa_ros.cpu_threads import check_wait_policy, set_threads
 from lisa_ros.inference.conversation import Conversation
 from lisa_ros.inference.frame import EncodedFrame
-from lisa_ros.inference.generation import greedy_token, prefill, probability
-from lisa_ros.inference.loaded_model import Cancelled, LoadedModel, total
+from lisa_ros.inference.loaded_model import Cancelled, LoadedModel
 from lisa_ros.inference.precision import float_type, quantize, resolve_device
 from lisa_ros.inference.query_text import check_query, is_sentence
+from lisa_ros.inference.scripted import segment_phrases
 from lisa_ros.model.checkpoint import load
 from lisa_ros.model.memory import memory_guard, memory_report
 from lisa_ros.model.network import LisaNetwork
 from lisa_ros.model.prompts import get_template
+from lisa_ros.model.styles import get_style
 from lisa_ros.model.tokenizer import LisaTokenizer
-from lisa_ros.types import Finished, MaskReady, SegmentationResult, Target, TextDelta
+from lisa_ros.types import SEGMENTED, Finished, MaskReady, SegmentationResult, TextDelta
 
 Event = TextDelta | MaskReady | Finished
 
@@ -53,6 +55,7 @@ class Lisa:
         precision: str = "fp32",
         sam: Mapping[str, object] | None = None,
         conv_type: str | None = None,
+        style: str | None = None,
         threads: int = 0,
     ) -> "Lisa":
         """Loads a checkpoint.
@@ -64,6 +67,8 @@ class Lisa:
             precision: "fp32", "bf16", "fp16"; "int8" or "nf4" for the language model's linear layers alone.
             sam: Segment Anything's sizes where the weights' shapes do not tell them.
             conv_type: The prompt template, in place of the checkpoint's.
+            style: How prompts and answers are worded and grounded ("lisa", "gsva", ...), where the checkpoint's files
+                do not tell it; see `lisa_ros.model.styles`.
             threads: Torch's threads on the CPU, see `cpu_threads.set_threads`; 0 for torch's own choice.
 
         Returns:
@@ -81,8 +86,10 @@ class Lisa:
         dtype = float_type(precision, where)
         if conv_type:
             get_template(conv_type)
+        if style:
+            get_style(style)
         with memory_guard(where, "model"):
-            checkpoint = load(source, vision_tower=vision_tower, sam=sam, conv_type=conv_type, dtype=dtype)
+            checkpoint = load(source, vision_tower=vision_tower, sam=sam, conv_type=conv_type, style=style, dtype=dtype)
             checkpoint.network.requires_grad_(False)
             if precision in ("int8", "nf4"):
                 quantize(checkpoint.network, precision, dtype)
@@ -154,24 +161,43 @@ class Lisa:
             QueryCancelled: `cancelled` returned True.
             MemoryBudgetError: The device's memory does not suffice.
         """
-        model = self.model
-        model.check_frame(frame)
-        query = check_query(text, model.tokenizer)
-        kind = "sentence" if (is_sentence(query) if sentence is None else sentence) else "phrase"
-        words = model.network.config.mask_query[kind].replace("{text}", query)
-        ids = model.prompt_ids(frame, [(model.first_question(words), None)])
-        seconds = {"encode": frame.seconds}
-        model.stop_if(cancelled)
-        with model.timed(seconds, "prefill"):
-            _, hidden = prefill(model.network, ids, frame.visual, frame.prefix)
-            _, logits = greedy_token(model.network, hidden)
-            score = probability(logits, model.tokenizer.seg_id)
-        targets: tuple[Target, ...] = ()
-        model.stop_if(cancelled)
-        if score >= model.network.config.seg_threshold:
-            with model.timed(seconds, "decode_masks"):
-                targets = (model.decode_mask(frame, hidden, query),)
-        return SegmentationResult(query, "", targets, total(seconds), seg_probability=score)
+        self.model.check_frame(frame)
+        query = check_query(text, self.model.tokenizer)
+        sentence = is_sentence(query) if sentence is None else sentence
+        result = segment_phrases(self.model, frame, [query], sentence=sentence, cancelled=cancelled)
+        return replace(result, targets=tuple(target for target in result.targets if target.kind == SEGMENTED))
+
+    def segment_phrases(
+        self, frame: EncodedFrame, phrases: Sequence[str], *, cancelled: Cancelled | None = None
+    ) -> SegmentationResult:
+        """Which of several things are in the image, and where: one query for all of them.
+
+        Styles tell it each in their way: LISA by the probability of [SEG] and the checkpoint's `seg_threshold`, GSVA by
+        its [SEG] or [REJ] for each phrase, SESAME by the words it generates, CoReS in two steps.
+
+        Args:
+            frame: What `encode` returned.
+            phrases: Names of things ("the mug", "the fork"), at most 64.
+            cancelled: Called before each stage; True stops the query.
+
+        Returns:
+            A result with an empty answer and a target for each phrase, in their order: "segmented" with its mask or
+            "absent", each with the probability that it is there.
+
+        Raises:
+            InvalidQueryError: There is no phrase, or too many; one is empty, too long, or holds tokens of the prompt.
+            InvalidImageError: The frame is another engine's.
+            QueryCancelled: `cancelled` returned True.
+            MemoryBudgetError: The device's memory does not suffice.
+
+        Example:
+            >>> result = lisa.segment_phrases(frame, ["the mug", "the fork"])
+            >>> [(target.phrase, target.kind) for target in result.targets]
+            [('the mug', 'segmented'), ('the fork', 'absent')]
+        """
+        self.model.check_frame(frame)
+        checked = [check_query(phrase, self.model.tokenizer) for phrase in phrases]
+        return segment_phrases(self.model, frame, checked, cancelled=cancelled)
 
     def chat(
         self, frame: EncodedFrame, text: str, *, max_new_tokens: int | None = None, cancelled: Cancelled | None = None

@@ -9,7 +9,8 @@ from golden_training import TINY, TRAINABLE
 from safetensors.torch import save_file
 
 from lisa_ros.errors import CheckpointError, ConfigurationError
-from lisa_ros.model.checkpoint import load, write_checkpoint
+from lisa_ros.model.checkpoint import load
+from lisa_ros.model.saving import write_checkpoint
 from lisa_ros.model.weights import read_weights
 from training.config.train_config import LoraConfig, ModelConfig
 from training.model.base import extend_tokenizer, load_base

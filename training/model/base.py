@@ -10,10 +10,11 @@ import torch
 from torch import Tensor
 
 from lisa_ros.errors import CheckpointError, ConfigurationError
-from lisa_ros.model.checkpoint import TOKENIZER_FILES, Checkpoint, assemble, find, load, write_atomically
+from lisa_ros.model.checkpoint import Checkpoint, assemble, find, load
 from lisa_ros.model.files import expand_home, read_json
 from lisa_ros.model.layouts import check_layout
 from lisa_ros.model.prompts import IM_END, IM_START
+from lisa_ros.model.saving import TOKENIZER_FILES, write_atomically
 from lisa_ros.model.tokenizer import SEG_TOKEN, LisaTokenizer
 from lisa_ros.model.weights import read_weight_file, read_weights
 from training.config.train_config import ModelConfig
