@@ -44,6 +44,8 @@ class Target:
         mean_probability: Mean of sigmoid(logits) inside the mask, uncalibrated; NaN for an empty mask.
         probability: That it is there, as the model's token for it tells; NaN where nothing tells.
         coarse: (H, W) float32 logits of the coarse mask that a two-step answer began with; None without one.
+        correction: What the answer names in the place of an absent target ("did you mean the phone?"), "" for nothing.
+        alternative: The target of the correction, where the answer has its mask; None for words alone.
     """
 
     phrase: str
@@ -53,6 +55,8 @@ class Target:
     mean_probability: float = float("nan")
     probability: float = float("nan")
     coarse: np.ndarray | None = None
+    correction: str = ""
+    alternative: "Target | None" = None
 
 
 @dataclass(frozen=True)

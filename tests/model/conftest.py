@@ -14,11 +14,12 @@ ROOT = Path(__file__).resolve().parents[2]
 
 
 def find_variants(places: list[Path]) -> list[Path]:
-    """Directories with an oracle_meta.json: each place itself, or what lies directly in it; one of each name."""
+    """Directories with LISA's oracle_meta.json: each place itself, or what lies directly in it; one of each name."""
     found = {}
     for place in places:
         for directory in (place, *sorted(place.glob("*"))):
-            if (directory / "oracle_meta.json").is_file():
+            meta = directory / "oracle_meta.json"
+            if meta.is_file() and "system" not in json.loads(meta.read_text()):
                 found.setdefault(directory.name, directory)
     return list(found.values())
 

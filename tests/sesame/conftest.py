@@ -2,6 +2,7 @@
 
 import json
 import os
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -17,12 +18,33 @@ class SesameGolden:
     def __init__(self, directory: Path) -> None:
         self.directory = directory
         self.meta = json.loads((directory / "oracle_meta.json").read_text())
+        self.checkpoint = directory / self.meta["hf_dir"]
+        self._frames = {}
 
     def json(self, name: str):
         return json.loads((self.directory / "golden" / f"{name}.json").read_text())
 
     def arrays(self, name: str) -> np.lib.npyio.NpzFile:
         return np.load(self.directory / "golden" / f"{name}.npz")
+
+    @cached_property
+    def lisa(self):
+        """The engine, with what shapes and config.json do not tell given as a user would."""
+        from lisa_ros import Lisa
+
+        return Lisa.from_pretrained(
+            self.checkpoint,
+            vision_tower=self.directory / "clip_tiny",
+            device="cpu",
+            sam=self.meta["sam"],
+            style="sesame",
+        )
+
+    def frame(self, index: int):
+        """The encoded image, computed once a session."""
+        if index not in self._frames:
+            self._frames[index] = self.lisa.encode(self.image(index))
+        return self._frames[index]
 
     @property
     def images(self) -> int:

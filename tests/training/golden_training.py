@@ -98,7 +98,8 @@ def found() -> list[Golden]:
     variants = {}
     for place in places:
         for directory in (place, *sorted(place.glob("*"))):
-            if (directory / "oracle_meta.json").is_file():
+            meta = directory / "oracle_meta.json"
+            if meta.is_file() and "system" not in json.loads(meta.read_text()):
                 variants.setdefault(directory.name, Golden(directory))
     return list(variants.values())
 
