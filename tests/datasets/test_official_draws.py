@@ -15,7 +15,7 @@ from lisa_ros.datasets.semantic import ade20k, coco_stuff, mapillary
 from lisa_ros.model.preprocess import sam_preprocess
 from lisa_ros.model.prompts import get_template
 from lisa_ros.model.styles import get_style
-from training.data import templates
+from lisa_ros.model.styles import lisa as templates
 
 pytestmark = pytest.mark.unit
 

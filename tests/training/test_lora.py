@@ -216,9 +216,12 @@ def test_fine_tuning_a_lisa_keeps_its_decoder_and_projection(tmp_path):
         load_base(ModelConfig(train_config.source, sam_checkpoint="sam.pth"), tmp_path, torch.float32, 0)
 
 
+TOKENS = ("[SEG]", "<im_start>", "<im_end>")
+
+
 def test_tokens_are_added_once(tmp_path):
-    first = extend_tokenizer(TINY.directory / "lisa_hf", tmp_path / "a")
-    second = extend_tokenizer(tmp_path / "a", tmp_path / "b")
+    first = extend_tokenizer(TINY.directory / "lisa_hf", tmp_path / "a", TOKENS)
+    second = extend_tokenizer(tmp_path / "a", tmp_path / "b", TOKENS)
     assert first.added == second.added == json.loads((TINY.directory / "lisa_hf" / "added_tokens.json").read_text())
 
 

@@ -19,12 +19,13 @@ class ModelConfig:
     """source: a LISA checkpoint (packaged name, path, hub id), or a LLaVA's directory.
 
     sam_checkpoint: Segment Anything's file (.pth), for a LLaVA only. sam: its sizes where shapes do not tell them.
-    vision_tower, conv_type: in place of what the checkpoint says.
+    vision_tower, conv_type, style: in place of what the checkpoint says; style also says what a new one is made for.
     """
 
     source: str
     vision_tower: str | None = None
     conv_type: str | None = None
+    style: str | None = None
     sam_checkpoint: str | None = None
     sam: Mapping[str, object] | None = None
 

@@ -88,12 +88,10 @@ class LisaObjective(nn.Module):
         size, head, out = self.network.config.sam.image_size, self.network.head, []
         with full_precision(hidden.device):
             embeddings = head.embed(states)
-            for index, part in enumerate(embeddings.split([len(masks) for masks in batch.masks])):
+            for index, part in enumerate(embeddings.split([len(kinds) for kinds in batch.kinds])):
                 height, width = batch.masks[index].shape[1:]
-                if len(part):
-                    low_res = head.decode(features.select(slice(index, index + 1)), part)
-                else:
-                    low_res = part.new_zeros((0, 1, 1, 1))
+                one = features.select(slice(index, index + 1))
+                low_res = head.decode_targets(one, part, batch.kinds[index]).logits
                 out.append(upscale_logits(low_res, size, height, width))
         return out
 

@@ -74,6 +74,11 @@ class Style(ABC):
         return found
 
     @property
+    def target_tokens(self) -> list[str]:
+        """The tokens that stand for targets."""
+        return [token for token, kind in self.tokens.items() if kind in TARGET_KINDS]
+
+    @property
     def rejects(self) -> bool:
         """Whether a token of its own says that a target is not in the image."""
         return REJ in self.tokens.values()
