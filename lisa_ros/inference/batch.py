@@ -47,13 +47,15 @@ def answer_batch(
     cancelled: Cancelled | None = None,
 ) -> list[SegmentationResult]:
     """See Lisa.chat_batch; `queries` are checked words, at most `limit` tokens of an answer each."""
+    prompts = [model.prompt_ids(frame, [(model.first_question(query), None)]) for query in queries]
+    width = max(map(len, prompts), default=0) if unmasked_padding else None
     results = []
     for first in range(0, len(queries), ROWS_AT_ONCE):
-        some, seconds = queries[first : first + ROWS_AT_ONCE], {"encode": frame.seconds}
-        prompts = [model.prompt_ids(frame, [(model.first_question(query), None)]) for query in some]
+        part, seconds = slice(first, first + ROWS_AT_ONCE), {"encode": frame.seconds}
         with model.timed(seconds, "generate"):
-            rows = generate_batch(model, frame, prompts, limit, unmasked_padding=unmasked_padding, cancelled=cancelled)
-        results += [_result(model, frame, query, row, dict(seconds)) for query, row in zip(some, rows, strict=True)]
+            rows = generate_batch(model, frame, prompts[part], limit, unmasked_width=width, cancelled=cancelled)
+        pairs = zip(queries[part], rows, strict=True)
+        results += [_result(model, frame, query, row, dict(seconds)) for query, row in pairs]
     return results
 
 
@@ -64,7 +66,7 @@ def generate_batch(
     prompts: Sequence[Sequence[int]],
     limit: int,
     *,
-    unmasked_padding: bool = False,
+    unmasked_width: int | None = None,
     cancelled: Cancelled | None = None,
 ) -> list[AnswerTokens]:
     """Greedy answers to several prompts about one image.
@@ -74,23 +76,23 @@ def generate_batch(
         frame: The image.
         prompts: Expanded ids of each prompt.
         limit: Most tokens of an answer; the model's context ends it earlier.
-        unmasked_padding: Pads `<unk>` before the shorter prompts and attends to it like to words, as SESAME's own
-            evaluation does: answers then depend on which prompts are in the batch. Otherwise what pads is masked, and
-            every answer is that of its prompt alone.
+        unmasked_width: Pads `<unk>` before every prompt up to this length and attends to it like to words, as SESAME's
+            own evaluation does: an answer then depends on how long the other queries about the image are. None: what
+            pads is masked, and every answer is that of its prompt alone.
         cancelled: Asked before every token.
     """
     network, rows = model.network, [AnswerTokens() for _ in prompts]
-    limit = min(limit, model.context_length - max(map(len, prompts)))
-    start = 0 if unmasked_padding else min(frame.prefix.shared_with(ids) for ids in prompts)
-    width = max(map(len, prompts)) - start
-    pads = torch.tensor([[width - (len(ids) - start)] for ids in prompts], device=model.device)
-    padded = [[model.tokenizer.unk_id] * (width - len(ids) + start) + list(ids[start:]) for ids in prompts]
+    start = min(frame.prefix.shared_with(ids) for ids in prompts) if unmasked_width is None else 0
+    total_width = unmasked_width or max(map(len, prompts))
+    limit, width = min(limit, model.context_length - total_width), total_width - start
+    pads = torch.tensor([[total_width - len(ids)] for ids in prompts], device=model.device)
+    padded = [[model.tokenizer.unk_id] * (total_width - len(ids)) + list(ids[start:]) for ids in prompts]
     visual = frame.visual.expand(len(prompts), -1, -1)
     embeddings = network.splice(torch.tensor(padded, device=model.device), visual)
     cache = frame.prefix.copy(start, len(prompts)) if start else DynamicCache()
     place = torch.arange(width, device=model.device)
     mask, positions = None, None
-    if not unmasked_padding:
+    if unmasked_width is None:
         mask = torch.cat([torch.ones((len(prompts), start), device=model.device).long(), (place >= pads).long()], dim=1)
         positions = start + (place - pads).clamp(min=0)
     for index in range(limit):

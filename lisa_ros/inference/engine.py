@@ -221,8 +221,9 @@ class Lisa:
             frame: What `encode` returned.
             texts: The queries.
             max_new_tokens: Longest answer in tokens; None for 512.
-            unmasked_padding: Reproduces the batches of SESAME's evaluation, whose answers depend on one another; see
-                `generate_batch`. False gives every query the answer that it has alone.
+            unmasked_padding: Reproduces SESAME's evaluation, where shorter queries are padded in front to the length of
+                the longest without a mask, so that answers depend on the other queries about the image. False gives
+                every query the answer that it has alone.
             cancelled: Called before every token; True stops all of them.
 
         Returns:

@@ -223,7 +223,7 @@ def test_parity_of_batches(variant):
         asked = [words[key] for key in case["keys"]]
         results = lisa.chat_batch(frame, asked, max_new_tokens=limit, unmasked_padding=True)
         prompts = [lisa.model.prompt_ids(frame, [(lisa.model.first_question(one), None)]) for one in asked]
-        rows = generate_batch(lisa.model, frame, prompts, limit, unmasked_padding=True)
+        rows = generate_batch(lisa.model, frame, prompts, limit, unmasked_width=max(map(len, prompts)))
         expected = zip(
             rows, results, case["new_ids"], official_masks(variant, case), case["object_presence"], strict=True
         )
