@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lisa_ros.evaluation.premises import PremiseMetrics, denies, names, premise_report, premise_scores
-from lisa_ros.evaluation.rows import Row
+from lisa_ros.evaluation.benchmarks.premises import PremiseMetrics, denies, names, premise_report, premise_scores
+from lisa_ros.evaluation.benchmarks.rows import QueryRow
 
 pytestmark = pytest.mark.unit
 
@@ -16,7 +16,7 @@ def row(answer, *, exists=True, inter=50, union=100, found=None, masks=None, fir
     """A row whose first mask has the pixels `first`, (intersection, union), or those of all."""
     found = inter > 0 or (not exists and union > 0) if found is None else found
     first = (inter, union) if first is None else first
-    return Row(
+    return QueryRow(
         key="a", turn=0, text="the black cat", kind="k", sentence=False, intersection=inter, union=union,
         present=exists, found=found, answer=answer, masks=int(found) if masks is None else masks,
         phrases=("the black cat",), exists=exists, alternatives=alternatives, first_intersection=first[0],

@@ -1,15 +1,13 @@
 """Reference data of SESAME's official code: the tests here run on every variant of it that is found."""
 
 import json
-import os
 from functools import cached_property
 from pathlib import Path
 
 import numpy as np
+import pytest
+from golden_variants import ROOT, find_golden
 from PIL import Image
-
-ROOT = Path(__file__).resolve().parents[2]
-SYSTEM = "sesame"
 
 
 class SesameGolden:
@@ -55,20 +53,14 @@ class SesameGolden:
         return np.array(Image.open(self.directory / "images" / f"img{index}.png").convert("RGB"))
 
 
-def find_variants(system: str) -> list[Path]:
-    """Directories whose oracle_meta.json names the system; of each name the first one that is found."""
-    given = os.environ.get("LISA_ROS_GOLDEN")
-    places = [Path(given) if given else ROOT / "tests" / "golden", ROOT.parent / "shared" / "golden_systems"]
-    found = {}
-    for place in places:
-        for directory in (place, *sorted(place.glob("*"))):
-            meta = directory / "oracle_meta.json"
-            if meta.is_file() and json.loads(meta.read_text()).get("system") == system:
-                found.setdefault(directory.name, directory)
-    return list(found.values())
+VARIANTS = [SesameGolden(directory) for directory in find_golden("sesame")]
 
 
-VARIANTS = [SesameGolden(directory) for directory in find_variants(SYSTEM)]
+@pytest.fixture(scope="session")
+def data_root(variant) -> Path:
+    """Miniature data sets in SESAME's formats: those beside the variant, else the repository's."""
+    places = variant.directory.parent / "datasets" / "sesame", ROOT / "tests" / "golden" / "sesame_datasets"
+    return next(place for place in places if (place / "golden.json").is_file())
 
 
 def pytest_generate_tests(metafunc):

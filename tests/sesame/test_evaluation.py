@@ -7,21 +7,13 @@ import pytest
 
 from lisa_ros.datasets.reasonseg import ReasonSegDataset
 from lisa_ros.datasets.refer import OTHER_SPLITS, ReferDataset
+from lisa_ros.evaluation.benchmarks.premises import PremiseMetrics
 from lisa_ros.evaluation.metrics import overlap_of
-from lisa_ros.evaluation.premises import PremiseMetrics
 from lisa_ros.types import SEGMENTED
 
 pytestmark = pytest.mark.unit
 BATCH = 5  # queries about one picture that the original asks at once
 ROUNDING = 2e-3  # of mask logits
-
-
-@pytest.fixture(scope="session")
-def data_root(golden):
-    for place in (golden / "sesame_datasets", golden / "datasets" / "sesame"):
-        if (place / "golden.json").is_file():
-            return place
-    pytest.skip(f"no data sets of SESAME in {golden}")
 
 
 def open_dataset(root, name):

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
+from lisa_ros.evaluation.benchmarks.premises import PremiseMetrics
 from lisa_ros.evaluation.metrics import SegmentationMetrics, overlap_of
-from lisa_ros.evaluation.premises import PremiseMetrics
 
 pytestmark = pytest.mark.unit
 
