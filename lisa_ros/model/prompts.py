@@ -14,6 +14,11 @@ _VICUNA_SYSTEM = (
     "A chat between a curious human and an artificial intelligence assistant. "
     "The assistant gives helpful, detailed, and polite answers to the human's questions."
 )
+# Of LLaVA-1.5's Vicuna; one word tells it from the one above.
+_VICUNA_V1_SYSTEM = (
+    "A chat between a curious user and an artificial intelligence assistant. "
+    "The assistant gives helpful, detailed, and polite answers to the user's questions."
+)
 _LLAMA_2_SYSTEM = (
     "You are a helpful language and vision assistant. "
     "You are able to understand the visual content that the user provides, "
@@ -70,6 +75,7 @@ TEMPLATES: Mapping[str, ConversationTemplate] = {
     template.name: template
     for template in (
         VicunaTemplate("llava_v1", _VICUNA_SYSTEM),
+        VicunaTemplate("vicuna_v1", _VICUNA_V1_SYSTEM),
         Llama2Template("llava_llama_2", _LLAMA_2_SYSTEM),
         VicunaTemplate("plain", ""),
     )

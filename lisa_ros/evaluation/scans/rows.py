@@ -136,7 +136,7 @@ class ReplayRow:
             key=f"{self.scene}/{self.frame}", turn=self.number, text=self.text, kind=self.kind, sentence=True,
             intersection=overlap.intersection, union=overlap.union, present=overlap.present, found=overlap.found,
             answer=self.answer, masks=self.masks, truncated=self.truncated,
-            error="" if self.answered else self.status, seconds=self.seconds or 0.0,
+            error="" if self.answered else self.status, seconds=self.seconds or 0.0, exists=overlap.present,
         )  # fmt: skip
 
 
