@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 class Predictor(Protocol):
-    """Answers a turn about an encoded image. mode, max_new_tokens: as of `rows.Identity`."""
+    """Answers a turn about an encoded image. mode, max_new_tokens: as of `rows.EvaluationIdentity`."""
 
     mode: str
     lisa: Lisa
