@@ -148,7 +148,7 @@ def _any_process_has_work(part: _TurnChunk | None, accelerator: Accelerator) -> 
 def _placeholder_batch(collator: Collator, config: LisaConfig) -> Batch:
     """Something to compute that is not scored."""
     image = np.zeros((64, 64, 3), np.uint8)
-    turn = Turn("thing", (), _ANSWER)
+    turn = Turn("thing", (), "")
     return collator([validation_item(Sample(image, (turn,), "nothing"), (turn,), config, "0")])
 
 
