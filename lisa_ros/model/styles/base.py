@@ -48,7 +48,8 @@ class Style(ABC):
         state_offset: Position of the hidden state of an event, counted from its token.
         head: Class that turns hidden states into masks.
         conv_type: The prompt template of checkpoints that do not say theirs.
-        mask_query: Question for a "phrase" and for a "sentence", `{text}` for the words; config.json may have its own.
+        mask_query: Question for a "phrase" and for a "sentence", `{text}` for the words; config.json may have its own,
+            and an "answer" that is expected to one of them.
     """
 
     name: ClassVar[str]
