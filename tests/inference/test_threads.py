@@ -81,7 +81,7 @@ def test_loading_a_model_warns_where_it_would_spin(load, own_number, monkeypatch
 
 def test_importing_the_package_leaves_the_environment_alone():
     """A launch file imports it: other nodes of the launch must not inherit what is ours."""
-    modules = "lisa_ros.graph, lisa_ros.evaluation.replay.arguments"
+    modules = "lisa_ros.graph, lisa_ros.replay.arguments"
     assert run(f"import os, {modules}; print(os.environ.get('{WAIT_POLICY}'))").stdout == "None\n"
 
 

@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import pytest
 
-from lisa_ros.evaluation.replay.scan import ScanPaths
+from lisa_ros.evaluation.scans.scan import ScanPaths
 from lisa_ros.scannet import tabletop
 from lisa_ros.scannet.queries import read_queries, write_queries
 
