@@ -3,12 +3,12 @@
 from collections import defaultdict
 
 from lisa_ros.simulator import spatial
-from lisa_ros.simulator.facts import CLASSES
 from lisa_ros.simulator.nouns import SYNONYMS, plural
 from lisa_ros.simulator.palette import ALSO_SHOWS
 from lisa_ros.simulator.phrasing import NUMBERS, article, finish, is_plural, render
 from lisa_ros.simulator.query import TabletopQuery, object_phrase, reference_answer
 from lisa_ros.simulator.wordings import FACTS, PHRASINGS
+from lisa_ros.simulator.wordings.facts import CLASSES
 
 MAX_TARGETS = 4
 # Colours that single out "the red thing"; labels, metal, pages and shadows are white, grey, black or brown.

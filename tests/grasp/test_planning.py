@@ -13,7 +13,7 @@ from lisa_ros.evaluation.grasp.gripper import Gripper, plan
 from lisa_ros.evaluation.grasp.proposals import box_grasp, true_grasp
 from lisa_ros.geometry.report import TopGrasp
 from lisa_ros.simulator import SceneOptions
-from lisa_ros.simulator.layout import sample_layout
+from lisa_ros.simulator.layout_sampling import sample_layout
 
 pytestmark = pytest.mark.unit
 
