@@ -102,6 +102,7 @@ class RunningGraph:
 
     @property
     def names(self) -> list[str]:
+        """The names of all processes."""
         return list(self._children)
 
     def ended(self) -> str | None:
