@@ -12,7 +12,7 @@ from lisa_ros.evaluation.digests import Digests, sample_digest
 from lisa_ros.evaluation.metrics import overlap_of, union_truth
 from lisa_ros.evaluation.predictors import Predictor, weights_digest
 from lisa_ros.evaluation.rows import Identity, Log, Row, RowFile, read_all
-from lisa_ros.inference.loaded import EncodedFrame
+from lisa_ros.inference.frame import EncodedFrame
 from lisa_ros.progress import track
 from lisa_ros.types import Sample, SegmentationResult, Turn
 

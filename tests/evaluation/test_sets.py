@@ -62,13 +62,13 @@ def check_scores(log, expected):
 
 
 def check_questions_and_masks(lisa, name, dataset, wordings):
-    arrays, template = np.load(TINY / "golden" / "validate.npz"), lisa.template
+    arrays, template = np.load(TINY / "golden" / "validate.npz"), lisa.model.template
     for index, official in enumerate(OFFICIAL[name]["samples"]):
         sample = dataset[index]
         frame = lisa.encode(sample.image)
         for number, (turn, asked) in enumerate(zip(sample.turns[:wordings], official["conversations"], strict=True)):
             words = lisa.network.config.mask_query["sentence" if turn.is_sentence else "phrase"]
-            question = lisa.first_question(words.replace("{text}", turn.question))
+            question = lisa.model.first_question(words.replace("{text}", turn.question))
             ours = lisa.tokenizer.encode_prompt(template.render([(question, "[SEG].")]))
             assert ours == lisa.tokenizer.encode_prompt(asked)
             expected = arrays[f"{name}/{index}/pred_masks"][number]

@@ -9,7 +9,7 @@ import time
 
 from lisa_ros.errors import QueryCancelled
 from lisa_ros.evaluation.replay.truth_engine import TruthEngine
-from lisa_ros.nodes.perception import main
+from lisa_ros.nodes.perception.node import main
 
 
 class Misbehaving(TruthEngine):
