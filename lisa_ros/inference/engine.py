@@ -17,7 +17,7 @@ from lisa_ros.inference.precision import float_type, quantize, resolve_device
 from lisa_ros.inference.query_text import check_query, is_sentence
 from lisa_ros.inference.scripted import segment_phrases
 from lisa_ros.model.checkpoint import load
-from lisa_ros.model.memory import memory_guard, memory_report
+from lisa_ros.model.memory import memory_guard, memory_report, weight_bytes
 from lisa_ros.model.network import LisaNetwork
 from lisa_ros.model.prompts import get_template
 from lisa_ros.model.styles import STYLES, get_style
@@ -47,6 +47,7 @@ class Lisa:
     def __init__(self, model: LoadedModel) -> None:
         """An engine around a model that is loaded already; `from_pretrained` loads one."""
         self.model = model
+        self._weight_bytes = weight_bytes(model.network)  # counted once: the node reports it with every answer
 
     @classmethod
     def from_pretrained(
@@ -280,4 +281,4 @@ class Lisa:
 
     def memory(self) -> dict[str, int]:
         """Bytes of device memory: `weights`, `allocated` now, `peak` so far."""
-        return memory_report(self.model.network, self.model.device)
+        return memory_report(self._weight_bytes, self.model.device)
