@@ -8,7 +8,7 @@ import numpy as np
 import torch
 
 from lisa_ros.cpu_threads import check_wait_policy, set_threads
-from lisa_ros.errors import ConfigurationError
+from lisa_ros.errors import ConfigurationError, InvalidQueryError
 from lisa_ros.inference.conversation import Conversation
 from lisa_ros.inference.frame import EncodedFrame
 from lisa_ros.inference.loaded_model import Cancelled, LoadedModel
@@ -216,6 +216,8 @@ class Lisa:
             [('the mug', 'segmented'), ('the fork', 'absent')]
         """
         self.model.check_frame(frame)
+        if isinstance(phrases, str):
+            raise InvalidQueryError(f"phrases must be a list of names, not the text {phrases!r:.80}")
         checked = [check_query(phrase, self.model.tokenizer) for phrase in phrases]
         return segment_phrases(self.model, frame, checked, cancelled=cancelled)
 

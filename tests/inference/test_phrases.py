@@ -169,7 +169,7 @@ def _image(index):
     return Image.open(GSVA / "images" / f"img{index}.png").convert("RGB")
 
 
-@pytest.mark.parametrize("phrases", [[], ["x"] * 65, ["mug", ""], ["a [SEG]"], ["mug </s>"], [3]])
+@pytest.mark.parametrize("phrases", [[], "mug", ["x"] * 65, ["mug", ""], ["a [SEG]"], ["mug </s>"], [3]])
 def test_phrases_that_cannot_be_asked(lisa, frame, phrases):
     with pytest.raises(InvalidQueryError):
         lisa.segment_phrases(frame, phrases)
