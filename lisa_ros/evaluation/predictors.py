@@ -21,7 +21,9 @@ class Predictor(Protocol):
     lisa: Lisa
     max_new_tokens: int | None
 
-    def __call__(self, frame: EncodedFrame, turn: Turn) -> SegmentationResult: ...
+    def __call__(self, frame: EncodedFrame, turn: Turn) -> SegmentationResult:
+        """The result of one turn."""
+        ...
 
 
 class TeacherForced:
@@ -38,6 +40,7 @@ class TeacherForced:
         self.lisa = lisa
 
     def __call__(self, frame: EncodedFrame, turn: Turn) -> SegmentationResult:
+        """The result of a turn whose expected answer stands in the prompt."""
         model = self.lisa.model
         if not model.style.rejects:
             return self.lisa.segment(frame, turn.question, sentence=turn.is_sentence)
@@ -56,6 +59,7 @@ class Generative:
         self.lisa, self.max_new_tokens = lisa, max_new_tokens
 
     def __call__(self, frame: EncodedFrame, turn: Turn) -> SegmentationResult:
+        """The answer to a turn's question, which is generated."""
         model = self.lisa.model
         script = model.style.turn_script(turn.question, model.network.config.mask_query, sentence=turn.is_sentence)
         return self.lisa.chat(frame, script.question, max_new_tokens=self.max_new_tokens)

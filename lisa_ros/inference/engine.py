@@ -9,16 +9,17 @@ import torch
 
 from lisa_ros.cpu_threads import check_wait_policy, set_threads
 from lisa_ros.errors import ConfigurationError, InvalidQueryError
-from lisa_ros.inference.conversation import Conversation
+from lisa_ros.inference.batch import answer_batch
+from lisa_ros.inference.conversation import Conversation, check_limit
 from lisa_ros.inference.frame import EncodedFrame
 from lisa_ros.inference.loaded_model import Cancelled, LoadedModel
 from lisa_ros.inference.precision import float_type, quantize, resolve_device
-from lisa_ros.inference.query_text import check_query, is_sentence
 from lisa_ros.inference.scripted import segment_phrases
 from lisa_ros.model.checkpoint import load
-from lisa_ros.model.memory import memory_guard, memory_report
+from lisa_ros.model.memory import memory_guard, memory_report, weight_bytes
 from lisa_ros.model.network import LisaNetwork
 from lisa_ros.model.prompts import get_template
+from lisa_ros.model.query_text import check_query, is_sentence
 from lisa_ros.model.styles import STYLES, get_style
 from lisa_ros.model.tokenizer import LisaTokenizer
 from lisa_ros.model.unmerged import load_unmerged
@@ -46,6 +47,7 @@ class Lisa:
     def __init__(self, model: LoadedModel) -> None:
         """An engine around a model that is loaded already; `from_pretrained` loads one."""
         self.model = model
+        self._weight_bytes = weight_bytes(model.network)  # counted once: the node reports it with every answer
 
     @classmethod
     def from_pretrained(
@@ -227,6 +229,40 @@ class Lisa:
         """Generated answer to one query, with a target for each grounding token in it; see `Conversation.ask`."""
         return self.conversation(frame).ask(text, max_new_tokens=max_new_tokens, cancelled=cancelled)
 
+    def chat_batch(
+        self,
+        frame: EncodedFrame,
+        texts: Sequence[str],
+        *,
+        max_new_tokens: int | None = None,
+        unmasked_padding: bool = False,
+        cancelled: Cancelled | None = None,
+    ) -> list[SegmentationResult]:
+        """Generated answers to several queries that do not know one another, at once.
+
+        Args:
+            frame: What `encode` returned.
+            texts: The queries.
+            max_new_tokens: Longest answer in tokens; None for 512.
+            unmasked_padding: Reproduces SESAME's evaluation, where shorter queries are padded in front to the length of
+                the longest without a mask, so that answers depend on the other queries about the image. False gives
+                every query the answer that it has alone.
+            cancelled: Called before every token; True stops all of them.
+
+        Returns:
+            What `chat` returns for each, in their order.
+
+        Raises:
+            InvalidQueryError: A query is empty, too long, or holds tokens of the prompt.
+            InvalidImageError: The frame is another engine's.
+            ConfigurationError: `max_new_tokens` is not a whole number of at least 1.
+            QueryCancelled: `cancelled` returned True.
+            MemoryBudgetError: The device's memory does not suffice.
+        """
+        self.model.check_frame(frame)
+        queries, limit = [check_query(text, self.model.tokenizer) for text in texts], check_limit(max_new_tokens)
+        return answer_batch(self.model, frame, queries, limit, unmasked_padding=unmasked_padding, cancelled=cancelled)
+
     def stream(
         self, frame: EncodedFrame, text: str, *, max_new_tokens: int | None = None, cancelled: Cancelled | None = None
     ) -> Iterator[Event]:
@@ -247,4 +283,4 @@ class Lisa:
 
     def memory(self) -> dict[str, int]:
         """Bytes of device memory: `weights`, `allocated` now, `peak` so far."""
-        return memory_report(self.model.network, self.model.device)
+        return memory_report(self._weight_bytes, self.model.device)

@@ -5,9 +5,11 @@ from collections.abc import Collection, Mapping
 
 from lisa_ros.errors import ConfigurationError
 from lisa_ros.model.styles.base import Script, Style
+from lisa_ros.model.styles.cores import CoresStyle
 from lisa_ros.model.styles.gsva import GsvaStyle
 from lisa_ros.model.styles.lisa import LisaStyle
 from lisa_ros.model.styles.rendering import MASK_ANSWER, RenderedTurn, RenderOptions
+from lisa_ros.model.styles.sesame import SesameStyle
 
 __all__ = [
     "DEFAULT_STYLE",
@@ -22,7 +24,7 @@ __all__ = [
 ]
 
 _LOG = logging.getLogger(__name__)
-STYLES: Mapping[str, Style] = {style.name: style for style in (LisaStyle(), GsvaStyle())}
+STYLES: Mapping[str, Style] = {style.name: style for style in (LisaStyle(), GsvaStyle(), SesameStyle(), CoresStyle())}
 DEFAULT_STYLE = LisaStyle.name
 
 
