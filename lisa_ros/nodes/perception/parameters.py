@@ -52,6 +52,11 @@ class PerceptionParameters:
     conv_type: str = _parameter(
         "", "Conversation template; empty: the one that belongs to the checkpoint", at_configure=True
     )
+    style: str = _parameter(
+        "",
+        "How prompts and answers are worded: lisa, gsva, sesame or cores; empty: as the checkpoint's files tell",
+        at_configure=True,
+    )
     threads: int = _parameter(
         0,
         "Threads of the CPU for one operation of the model; 0: torch's own choice, one for each core or "

@@ -22,6 +22,7 @@ def load_lisa(parameters: PerceptionParameters):
         device=parameters.device,
         precision=parameters.precision,
         conv_type=parameters.conv_type or None,
+        style=parameters.style or None,
         threads=parameters.threads,
     )
 
