@@ -59,7 +59,8 @@ class DataConfig:
     """groups: what is drawn from. root: directory of the data sets, in the layout of LISA's README; the tabletop world
     needs none. max_turns: most questions of one item. text_answers: of explained samples, the share asked for words.
     paraphrases: JSON lines with further wordings of questions. skip_limit: samples that cannot be read before a process
-    gives up, and images of one validation set.
+    gives up, and images of one validation set. correction_masks: in a style that corrects questions (sesame), answers
+    show what they name in the place of an absent thing.
     """  # noqa: D205
 
     groups: Mapping[str, DatasetGroupConfig]
@@ -68,6 +69,7 @@ class DataConfig:
     text_answers: float = 0.1
     paraphrases: Path | None = None
     skip_limit: int = 100
+    correction_masks: bool = False
 
 
 @dataclass(frozen=True)
