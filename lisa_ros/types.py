@@ -1,6 +1,6 @@
 """Plain data that every floor of the package shares. No torch, no rclpy: arrays are numpy."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -150,3 +150,20 @@ class Sample:
     turns: Sequence[Turn]
     source: str = ""
     ignore: np.ndarray | None = None
+
+
+class LazyTurns(Sequence[Turn]):
+    """Turns that are made when they are taken: a picture can have dozens of masks, and training takes three.
+
+    count: of the turns. build: makes turn `i`; it is called each time anew.
+    """
+
+    def __init__(self, count: int, build: Callable[[int], Turn]) -> None:
+        self._count, self._build = count, build
+
+    def __len__(self) -> int:
+        return self._count
+
+    def __getitem__(self, index: int | slice) -> Turn | tuple[Turn, ...]:
+        numbers = range(self._count)[index]
+        return tuple(map(self._build, numbers)) if isinstance(index, slice) else self._build(numbers)

@@ -9,7 +9,7 @@ from lisa_ros.types import FALSE_PREMISE, Sample, TruthTarget, Turn
 
 
 class SampleReader(Protocol):
-    """A data set. source: its name. key, files: of a sample."""
+    """A data set; source: its name."""
 
     source: str
 
@@ -17,9 +17,13 @@ class SampleReader(Protocol):
 
     def __getitem__(self, index: int) -> Sample: ...
 
-    def key(self, index: int) -> str: ...
+    def key(self, index: int) -> str:
+        """Name of a sample."""
+        ...
 
-    def files(self, index: int) -> tuple[Path, ...]: ...
+    def files(self, index: int) -> tuple[Path, ...]:
+        """Files that a sample is read from."""
+        ...
 
 
 class _Derived:

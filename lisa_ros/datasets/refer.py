@@ -9,9 +9,8 @@ import numpy as np
 
 from lisa_ros.datasets.coco_masks import segmentation_mask
 from lisa_ros.datasets.files import by_id, content_digest, format_of, pictures, read_json, read_plain_pickle, whole_text
-from lisa_ros.datasets.lazy import LazyTurns
 from lisa_ros.errors import DatasetError
-from lisa_ros.types import FALSE_PREMISE, Sample, TruthTarget, Turn
+from lisa_ros.types import FALSE_PREMISE, LazyTurns, Sample, TruthTarget, Turn
 
 _COCO = Path("mscoco") / "images" / "train2014"
 # Of each data set: who split it, names of the splits.

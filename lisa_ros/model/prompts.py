@@ -1,7 +1,7 @@
 """Prompt templates of the conversations that LISA was trained on."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from lisa_ros.errors import ConfigurationError
 from lisa_ros.model.tokenizer import IMAGE_PLACEHOLDER
@@ -24,6 +24,12 @@ _LLAMA_2_SYSTEM = (
     "You are able to understand the visual content that the user provides, "
     "and assist the user with a variety of tasks using natural language."
 )
+# An example in front of the first question: first where such a thing mostly is, then what it looks like.
+_TWO_STEP_SYSTEM = (
+    f"{_VICUNA_SYSTEM} To segment something, the assistant first considers the places where it is usually found, and "
+    "how it looks there. USER: Which part of the tap turns the water on? Please output segmentation mask. ASSISTANT: "
+    "It sits on top of the tap or beside it. It is a short lever or a wheel. "
+)
 
 
 @dataclass(frozen=True)
@@ -36,6 +42,10 @@ class ConversationTemplate:
     def render(self, turns: Sequence[Turn]) -> str:
         """The prompt; it ends where the model has to go on if the last answer is None."""
         raise NotImplementedError
+
+    def with_system(self, system: str | None) -> "ConversationTemplate":
+        """This template with another text in front of the first question; itself for None."""
+        return self if system is None else replace(self, system=system)
 
 
 class VicunaTemplate(ConversationTemplate):
@@ -77,6 +87,7 @@ TEMPLATES: Mapping[str, ConversationTemplate] = {
         VicunaTemplate("llava_v1", _VICUNA_SYSTEM),
         VicunaTemplate("vicuna_v1", _VICUNA_V1_SYSTEM),
         Llama2Template("llava_llama_2", _LLAMA_2_SYSTEM),
+        VicunaTemplate("two_step", _TWO_STEP_SYSTEM),
         VicunaTemplate("plain", ""),
     )
 }

@@ -118,7 +118,7 @@ def grounded(masks=1, answer="[SEG].", turns=1, **options):
     return Sample(np.zeros((4, 4, 3), np.uint8), made, "made", np.zeros((4, 4), bool))
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(st.integers(0, 2**32), st.integers(0, 3), st.integers(1, 6), st.sampled_from(["[SEG].", "[SEG]. So.", ""]))
 def test_every_mark_has_its_mask(seed, masks, turns, answer):
     sample = grounded(masks, answer, turns)

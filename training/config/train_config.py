@@ -58,6 +58,7 @@ class DatasetGroupConfig:
 class DataConfig:
     """groups: what is drawn from. root: directory of the data sets, in the layout of LISA's README; the tabletop world
     needs none. max_turns: most questions of one item. text_answers: of explained samples, the share asked for words.
+    swapped_phrases: share of items that are asked for a phrase of another picture too, which is absent in theirs.
     paraphrases: JSON lines with further wordings of questions. skip_limit: samples that cannot be read before a process
     gives up, and images of one validation set. correction_masks: in a style that corrects questions (sesame), answers
     show what they name in the place of an absent thing.
@@ -67,6 +68,7 @@ class DataConfig:
     root: Path = Path("datasets")
     max_turns: int = 3
     text_answers: float = 0.1
+    swapped_phrases: float = 0.0
     paraphrases: Path | None = None
     skip_limit: int = 100
     correction_masks: bool = False
@@ -136,7 +138,9 @@ class CacheConfig:
 @dataclass(frozen=True)
 class TrainConfig:
     """One run. run_dir: checkpoints, logs, pictures. trainable: parts of names of the parameters that learn beside the
-    adapters. checkpoint_every: optimizer steps between two saves.
+    adapters. checkpoint_every: optimizer steps between two saves. coarse_weight: of the loss of coarse masks in a style
+    that has them, which then learn the target's own mask; 0 as in CoReS' published training, where only gradients
+    through the final mask reach them.
     """  # noqa: D205
 
     run_dir: Path
@@ -152,6 +156,7 @@ class TrainConfig:
     validation: ValidationConfig = field(default_factory=ValidationConfig)
     cache: CacheConfig = field(default_factory=CacheConfig)
     checkpoint_every: int = 100
+    coarse_weight: float = 0.0
 
     def __post_init__(self) -> None:
         _check_sam(self.model.sam or {})
@@ -190,13 +195,16 @@ def _ranges(run: TrainConfig) -> Iterator[tuple[str, float, str, bool]]:
         ("batch.workers", batch.workers),
         ("optimizer.weight_decay", optimizer.weight_decay),
         ("validation.pictures", validation.pictures),
+        ("coarse_weight", run.coarse_weight),
         ("data.skip_limit", run.data.skip_limit),
     ):
         yield name, value, "0 or above", 0 <= value < math.inf
     yield "seed", run.seed, "0 or above and below 2**63", 0 <= run.seed < 1 << 63  # what PyTorch and NumPy both take
     for number, value in enumerate(optimizer.betas):
         yield f"optimizer.betas[{number}]", value, "0 or above and below 1", 0 <= value < 1
-    yield "data.text_answers", run.data.text_answers, "within 0..1", 0 <= run.data.text_answers <= 1
+    for name in ("text_answers", "swapped_phrases"):
+        value = getattr(run.data, name)
+        yield f"data.{name}", value, "within 0..1", 0 <= value <= 1
 
 
 def _check_sam(values: Mapping[str, object]) -> None:

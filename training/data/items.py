@@ -1,13 +1,13 @@
 """Training items: samples rendered as conversations of a style, one mask for each of their target tokens."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 
 from lisa_ros.errors import ConfigurationError
 from lisa_ros.model.styles import DEFAULT_STYLE, RenderOptions, Style, get_style
-from lisa_ros.types import Sample
+from lisa_ros.types import Sample, Turn
 
 
 @dataclass(frozen=True)
@@ -57,22 +57,26 @@ class Renderer:
                 f"correction_masks is true, but style {self.style.name} never names an alternative; set it to false"
             )
 
-    def __call__(self, sample: Sample, key: str, rng: np.random.Generator) -> TrainingItem:
+    def __call__(
+        self, sample: Sample, key: str, rng: np.random.Generator, absent: Sequence[Turn] = ()
+    ) -> TrainingItem:
         """The item of a sample with at least one turn; equal draws of `rng` give equal items.
 
         A dialogue (turns without targets) is one conversation as it stands; of other samples the style makes its
-        conversations.
+        conversations. absent: further questions, whose targets are not in the picture, asked among the sample's.
         """
         if not sample.turns[0].targets:
             conversations = (tuple((turn.question, turn.answer) for turn in sample.turns),)
             return _item(sample, key, conversations, [])
-        drawn = rng.permutation(len(sample.turns))[: self.max_turns]
+        turns = [sample.turns[int(number)] for number in rng.permutation(len(sample.turns))[: self.max_turns]]
+        for turn in absent:
+            turns.insert(int(rng.integers(len(turns) + 1)), turn)
         options = RenderOptions(self.text_answers, self.paraphrases, self.correction_masks)
-        rendered = self.style.render([sample.turns[int(number)] for number in drawn], options, rng)
-        conversations = tuple(tuple((turn.question, turn.answer) for turn in turns) for turns in rendered)
-        absent = np.zeros(sample.image.shape[:2], bool)
-        targets = [target for turns in rendered for turn in turns for target in turn.targets]
-        return _item(sample, key, conversations, [absent if t.mask is None else t.mask for t in targets])
+        rendered = self.style.render(turns, options, rng)
+        conversations = tuple(tuple((turn.question, turn.answer) for turn in talk) for talk in rendered)
+        empty = np.zeros(sample.image.shape[:2], bool)
+        targets = [target for talk in rendered for turn in talk for target in turn.targets]
+        return _item(sample, key, conversations, [empty if t.mask is None else t.mask for t in targets])
 
 
 def _item(

@@ -116,7 +116,7 @@ def open_items(data: DataConfig, seed: int, style: Style | None = None) -> Hybri
     paraphrases = read_paraphrases(data.paraphrases) if data.paraphrases else {}
     style = style or get_style(DEFAULT_STYLE)
     renderer = Renderer(data.max_turns, data.text_answers, paraphrases, style, data.correction_masks)
-    return HybridStream(groups, renderer, seed, data.skip_limit)
+    return HybridStream(groups, renderer, seed, data.skip_limit, data.swapped_phrases)
 
 
 def samples_lines(data: DataConfig, stream: HybridStream) -> list[str]:

@@ -34,7 +34,9 @@ class EvaluationDataset(Protocol):
 
     def __getitem__(self, index: int) -> Sample: ...
 
-    def key(self, index: int) -> str: ...
+    def key(self, index: int) -> str:
+        """Name of a sample, the same for good."""
+        ...
 
 
 class SampleDigests:

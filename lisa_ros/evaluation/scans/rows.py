@@ -37,6 +37,7 @@ class ReplayAnswer:
 
     @property
     def answered(self) -> bool:
+        """Whether the question got an answer, be it that nothing was found."""
         return self.status in ANSWERED and self.result is not None
 
     @property
@@ -103,6 +104,7 @@ class ReplayRow:
 
     @property
     def answered(self) -> bool:
+        """Whether the question got an answer, be it that nothing was found."""
         return self.status in ANSWERED
 
     @property

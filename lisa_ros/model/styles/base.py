@@ -49,7 +49,8 @@ class Style(ABC):
         head: Class that turns hidden states into masks.
         conv_type: The prompt template of checkpoints that do not say theirs.
         corrects: Whether answers name what is there in the place of an absent thing.
-        mask_query: Question for a "phrase" and for a "sentence", `{text}` for the words; config.json may have its own.
+        mask_query: Question for a "phrase" and for a "sentence", `{text}` for the words; config.json may have its own,
+            and an "answer" that is expected to one of them.
     """
 
     name: ClassVar[str]
@@ -108,6 +109,11 @@ class Style(ABC):
         Returns:
             Scripts whose phrases, one after the other, are `phrases`.
         """
+
+    def turn_script(self, text: str, mask_query: Mapping[str, str], *, sentence: bool) -> Script:
+        """How evaluations of single questions (ReasonSeg) ask a phrase or sentence by itself; see `scripts`."""
+        (script,) = self.scripts([text], mask_query, sentence=sentence)
+        return script
 
     def presence(self, logits: Tensor, kinds: Mapping[int, EventKind]) -> float:
         """Probability that the target is there, where its token comes next.
