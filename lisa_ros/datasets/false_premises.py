@@ -4,8 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Protocol
 
-from lisa_ros.datasets.lazy import LazyTurns
-from lisa_ros.types import FALSE_PREMISE, Sample, TruthTarget, Turn
+from lisa_ros.types import FALSE_PREMISE, LazyTurns, Sample, TruthTarget, Turn
 
 
 class SampleReader(Protocol):
