@@ -60,7 +60,8 @@ class DataConfig:
     needs none. max_turns: most questions of one item. text_answers: of explained samples, the share asked for words.
     swapped_phrases: share of items that are asked for a phrase of another picture too, which is absent in theirs.
     paraphrases: JSON lines with further wordings of questions. skip_limit: samples that cannot be read before a process
-    gives up, and images of one validation set.
+    gives up, and images of one validation set. correction_masks: in a style that corrects questions (sesame), answers
+    show what they name in the place of an absent thing.
     """  # noqa: D205
 
     groups: Mapping[str, DatasetGroupConfig]
@@ -70,6 +71,7 @@ class DataConfig:
     swapped_phrases: float = 0.0
     paraphrases: Path | None = None
     skip_limit: int = 100
+    correction_masks: bool = False
 
 
 @dataclass(frozen=True)

@@ -36,19 +36,26 @@ class Renderer:
 
     max_turns: most questions of one item, drawn among the sample's. text_answers: of samples that have an explanation,
     the share that is asked for words alone, without a mask; of the rest, every other one is asked for mask and
-    explanation. paraphrases: further wordings of a question. style: of the network. Raises ConfigurationError.
+    explanation. paraphrases: further wordings of a question. style: of the network. correction_masks: answers that name
+    what is there in the place of an absent thing have a [SEG] for it, in a style that corrects. Raises
+    ConfigurationError.
     """
 
     max_turns: int = 3
     text_answers: float = 0.1
     paraphrases: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     style: Style = field(default_factory=lambda: get_style(DEFAULT_STYLE))
+    correction_masks: bool = False
 
     def __post_init__(self) -> None:
         if self.max_turns < 1:
             raise ConfigurationError(f"max_turns is {self.max_turns}; it must be 1 or more")
         if not 0 <= self.text_answers <= 1:
             raise ConfigurationError(f"text_answers is {self.text_answers}; it must be within 0..1")
+        if self.correction_masks and not self.style.corrects:
+            raise ConfigurationError(
+                f"correction_masks is true, but style {self.style.name} never names an alternative; set it to false"
+            )
 
     def __call__(
         self, sample: Sample, key: str, rng: np.random.Generator, absent: Sequence[Turn] = ()
@@ -64,7 +71,8 @@ class Renderer:
         turns = [sample.turns[int(number)] for number in rng.permutation(len(sample.turns))[: self.max_turns]]
         for turn in absent:
             turns.insert(int(rng.integers(len(turns) + 1)), turn)
-        rendered = self.style.render(turns, RenderOptions(self.text_answers, self.paraphrases), rng)
+        options = RenderOptions(self.text_answers, self.paraphrases, self.correction_masks)
+        rendered = self.style.render(turns, options, rng)
         conversations = tuple(tuple((turn.question, turn.answer) for turn in talk) for talk in rendered)
         empty = np.zeros(sample.image.shape[:2], bool)
         targets = [target for talk in rendered for turn in talk for target in turn.targets]
