@@ -51,9 +51,9 @@ def test_every_topic_and_status_is_on_the_page():
     from lisa_ros.nodes.perception.queries.query_statistics import STATUS_NAMES
     from lisa_ros.nodes.perception.results.result_publishers import _TOPICS
 
-    topics = {name.removeprefix("/lisa/") for name in ROW.findall(section("What it publishes"))}
+    topics = {name.removeprefix("/lisa/") for name in ROW.findall(section("Published topics"))}
     assert topics == {*_TOPICS, "answer", "result", "detections", "planning_scene", "/diagnostics"}
-    assert ROW.findall(section("How a query ends")) == [name.upper() for name in STATUS_NAMES.values()]
+    assert ROW.findall(section("Status of a result")) == [name.upper() for name in STATUS_NAMES.values()]
 
 
 def test_every_path_of_the_architecture_page_is_there():
