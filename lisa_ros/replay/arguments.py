@@ -11,7 +11,7 @@ from lisa_ros.evaluation.files import convert_write_errors
 from lisa_ros.evaluation.scans.scan import ScanPaths
 from lisa_ros.graph import Argument
 from lisa_ros.recordings.topics import TOPIC_WORDS, RgbdTopics
-from lisa_ros.scannet.queries import read_queries, write_queries
+from lisa_ros.scannet.scene_queries import read_queries, write_queries
 from lisa_ros.scannet.tabletop import record_tabletop
 
 _NODE = ("params_file", "model", "vision_tower", "precision", "device", "threads")

@@ -13,7 +13,7 @@ from lisa_ros.evaluation.scans.scoring import DecodedFrame, Scorer
 from lisa_ros.progress import ProgressBar
 from lisa_ros.recordings.topics import STEP, index_of_stamp, stamp_of_index
 from lisa_ros.replay.lockstep import answer_of
-from lisa_ros.scannet.queries import SceneQuery
+from lisa_ros.scannet.scene_queries import SceneQuery
 
 _SECOND = 1_000_000_000
 _MEMORY = "memory "  # as the node's diagnostics name it

@@ -8,7 +8,8 @@ import numpy as np
 from numba import njit
 
 from lisa_ros.errors import ConfigurationError
-from lisa_ros.simulator.layout import Layout, SceneCamera, SceneOptions, camera_of, sample_layout
+from lisa_ros.simulator.layout import Layout, SceneCamera, SceneOptions, camera_of
+from lisa_ros.simulator.layout_sampling import sample_layout
 from lisa_ros.simulator.rendering import Body, render
 
 MOTIONS = ("static", "camera", "objects")

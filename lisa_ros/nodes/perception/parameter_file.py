@@ -1,6 +1,6 @@
 """The text of config/perception.yaml: every parameter of the perception node with its default, as a file for ROS.
 
-    python -m lisa_ros.nodes.perception.parameter_file > config/perception.yaml
+python -m lisa_ros.nodes.perception.parameter_file > config/perception.yaml
 """
 
 import json
