@@ -207,7 +207,7 @@ def _end(children: list[subprocess.Popen]):
 
 
 def prepare_machine(processes: int, write) -> None:
-    """Lets ROS write its log, and tells write(line) what a person should know before so many processes start."""
+    """Makes ROS' log folder writable, and passes warnings about this machine to write(line)."""
     for note in (ensure_ros_log(), shared_memory_note(processes)):
         if note:
             write(note)
@@ -224,5 +224,5 @@ def _print_line(name: str, line: str):
     encoding = sys.stdout.encoding or "utf-8"  # logs may hold any script, and a terminal may not know UTF-8
     try:
         print(f"[{name}] {line}".encode(encoding, "backslashreplace").decode(encoding), flush=True)
-    except BrokenPipeError:  # `lisa-ros up | head`: the robot goes on, and Python's last flush has to find a file
+    except BrokenPipeError:  # `lisa-ros up | head`: the graph keeps running, and Python's last flush needs a file
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
