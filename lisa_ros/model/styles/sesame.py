@@ -98,7 +98,7 @@ class SesameStyle(Style):
             answer = pick(_SENTENCE_ANSWERS if turn.is_sentence else _PHRASE_ANSWERS, rng).format(text=text)
             return RenderedTurn(question, answer, (target,))
         alternative = next((one.alternative for one in turn.targets if one.alternative), None)
-        if turn.answer:
+        if turn.answer and not any(token in turn.answer for token in self.tokens):
             return RenderedTurn(question, turn.answer)
         if alternative is None:
             return RenderedTurn(question, pick(_DENIALS, rng).format(text=bare(text)))
