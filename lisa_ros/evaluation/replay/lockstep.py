@@ -2,6 +2,7 @@
 
 from collections import defaultdict
 
+from lisa_ros.errors import GraphEndedError, NoResultError
 from lisa_ros.evaluation.replay.rows import NO_RESULT, Answer
 from lisa_ros.evaluation.replay.scan import Case, Scan
 from lisa_ros.evaluation.replay.scoring import Frame, Scorer
@@ -14,8 +15,6 @@ def run_lockstep(client, scan: Scan, scorer: Scorer, timeout: float) -> str:
     client: a `lisa_ros.nodes.evaluator.Evaluator`. timeout: s for one answer. A question without an answer is scored
     as one. Returns why the node ended, "" where it did not; all questions that were left have no answer then.
     """
-    from lisa_ros.nodes.asker import GraphEndedError
-
     left, ended = cases_by_frame(scan), ""
     with question_bar(scan, scorer.protocol) as bar:
         try:
@@ -37,10 +36,10 @@ def run_lockstep(client, scan: Scan, scorer: Scorer, timeout: float) -> str:
     return ended
 
 
-def answer_of(reply) -> Answer:
-    """What a reply of the node (`lisa_ros.nodes.asker.Reply`) says."""
-    points = None if reply.cloud is None else reply.cloud.points
-    return Answer(reply.status, reply.message, reply.result, points, reply.seconds)
+def answer_of(timed) -> Answer:
+    """What a `lisa_ros.client.graph_client.TimedResult` says."""
+    points = None if timed.cloud is None else timed.cloud.points
+    return Answer(timed.status, timed.result.message, timed.result, points, timed.seconds)
 
 
 def cases_by_frame(scan: Scan) -> dict[int, list[Case]]:
@@ -57,9 +56,7 @@ def question_bar(scan: Scan, name: str) -> ProgressBar:
 
 
 def _ask(client, rgbd, case: Case, timeout: float) -> Answer:
-    from lisa_ros.nodes.asker import NoReplyError
-
     try:
         return answer_of(client.ask_about(rgbd, case.query.text, timeout))
-    except NoReplyError as error:
+    except NoResultError as error:
         return Answer(NO_RESULT, str(error))

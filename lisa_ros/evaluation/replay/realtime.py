@@ -8,7 +8,7 @@ from itertools import cycle
 
 from tqdm import tqdm
 
-from lisa_ros.errors import LisaError
+from lisa_ros.errors import GraphEndedError, LisaError, NoResultError
 from lisa_ros.evaluation.replay.lockstep import answer_of
 from lisa_ros.evaluation.replay.rows import NO_RESULT, Answer
 from lisa_ros.evaluation.replay.scan import Case, Scan
@@ -56,8 +56,6 @@ def run_realtime(client, scan: Scan, scorer: Scorer, timeout: float) -> Realtime
     The queries take turns; one with a window is asked within it. Every answer is scored against the truth of the image
     that it is about. client, timeout: as for lockstep.
     """
-    from lisa_ros.nodes.asker import GraphEndedError
-
     facts, asked = RealtimeFacts(), []
     try:
         client.go_to_start()
@@ -141,19 +139,19 @@ def _frame_at(playing: _Playing, moment: float) -> int:
 
 
 def _ask(client, query: SceneQuery, playing: _Playing, timeout: float) -> _Asked:
-    from lisa_ros.nodes.asker import ACTION, NoReplyError
+    from lisa_ros.client.graph_client import ACTION
 
     started = time.perf_counter()
     newest = _frame_at(playing, started)
     try:
-        reply = client.ask(query.text, ACTION, timeout)
-    except NoReplyError as error:
+        timed = client.ask(query.text, ACTION, timeout)
+    except NoResultError as error:
         return _Asked(query, newest, Answer(NO_RESULT, str(error)))
-    index = index_of_stamp(reply.stamp)
+    index = index_of_stamp(timed.result.stamp)
     if index is None:  # an outcome without an image has no stamp
-        return _Asked(query, newest, answer_of(reply))
-    age = (playing.stamp_at(started + reply.seconds) - reply.stamp) / _SECOND
-    return _Asked(query, index, replace(answer_of(reply), age=age))
+        return _Asked(query, newest, answer_of(timed))
+    age = (playing.stamp_at(started + timed.seconds) - timed.result.stamp) / _SECOND
+    return _Asked(query, index, replace(answer_of(timed), age=age))
 
 
 def _score(scan: Scan, scorer: Scorer, asked: list[_Asked], facts: RealtimeFacts):
