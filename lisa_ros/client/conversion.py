@@ -23,7 +23,7 @@ _NUMBERS = {PointField.FLOAT32: "f4", PointField.UINT32: "u4"}
 
 
 def nanoseconds(stamp) -> int:
-    """ns of a builtin_interfaces Time or Duration."""
+    """Of a builtin_interfaces Time or Duration."""
     return stamp.sec * SECOND + stamp.nanosec
 
 

@@ -38,8 +38,10 @@ _PROBE = "What is on the table?"
 class TimedResult:
     """A result, how long it took, and what its image shows.
 
-    result: with clouds. seconds: from asking to the result's arrival, here. scene: seed and motion time in s of the
-    segmented image, None where its camera is not a simulator.
+    Attributes:
+        result: With clouds.
+        seconds: From asking to the result's arrival, here.
+        scene: Seed and motion time in s of the segmented image, None where its camera is not a simulator.
     """
 
     result: PerceptionResult
@@ -63,9 +65,19 @@ class TimedResult:
 
 
 class GraphClient:
-    """Use as a context manager, in one thread. check() is called while waiting, to raise when waiting is in vain."""
+    """Use as a context manager, in one thread.
+
+    Attributes:
+        node: The node, for further subscriptions; it spins while a method waits.
+    """
 
     def __init__(self, namespace: str, check: Callable[[], None]):
+        """The graph may still be starting.
+
+        Args:
+            namespace: Of the perception node and the camera.
+            check: Called while waiting, to raise when waiting is in vain.
+        """
         self._check = check
         self._context = Context()
         # Ctrl-C is the caller's: it has processes to end.
@@ -85,16 +97,25 @@ class GraphClient:
         node.create_subscription(SegmentationResult, "result", self._results.append, _LATCHED)
 
     def __enter__(self) -> "GraphClient":
+        """The client itself."""
         return self
 
     def __exit__(self, *_):
+        """Removes the node."""
         self._client.close()
         self._executor.shutdown()
         self.node.destroy_node()
         rclpy.try_shutdown(context=self._context)
 
     def activate(self, timeout: float):
-        """Configures and activates the perception node, which was started without autostart. Raises NoResultError."""
+        """Configures and activates the perception node, which was started without autostart.
+
+        Args:
+            timeout: s, for each step.
+
+        Raises:
+            NoResultError: It takes longer, or the node refuses.
+        """
         self._until(self._lifecycle.service_is_ready, timeout, "the perception node")
         for name in ("configure", "activate"):
             transition = Transition(id=getattr(Transition, f"TRANSITION_{name.upper()}"))
@@ -104,7 +125,15 @@ class GraphClient:
                 raise NoResultError(f"the perception node refused to {name}; its log says why")
 
     def wait_scene(self, seed: int, timeout: float):
-        """Returns when the node has an image of the scene of a seed from the simulated camera. Raises NoResultError."""
+        """Returns when the node has an image of a scene from the simulated camera.
+
+        Args:
+            seed: Of the scene.
+            timeout: s.
+
+        Raises:
+            NoResultError: It takes longer.
+        """
         before = len(self._scenes)
 
         def streams() -> bool:
@@ -119,9 +148,16 @@ class GraphClient:
                 raise NoResultError(f"waited {timeout:g} s in vain for the node to see scene {seed}")
 
     def ask(self, text: str, via: str, timeout: float, stamp: int = 0) -> TimedResult:
-        """Asks with clouds, and waits for the result. Raises NoResultError.
+        """Asks with clouds, and waits for the result.
 
-        via: TOPIC or ACTION. stamp: ns, of the image to ask about, which the action alone can say; 0: the newest one.
+        Args:
+            text: The query.
+            via: TOPIC or ACTION.
+            timeout: s.
+            stamp: ns, of the image to ask about, which the action alone can say; 0: the newest one.
+
+        Raises:
+            NoResultError: There is none; as `QueryHandle.result`.
         """
         self._results.clear()
         started = time.perf_counter()

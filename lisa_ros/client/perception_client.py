@@ -24,7 +24,7 @@ from lisa_ros.client.results import PerceptionResult, QueryFeedback
 from lisa_ros.client.server_discovery import ServerDiscovery
 from lisa_ros.errors import BlockingCallError, ClientClosedError, ConfigurationError, ServerUnavailableError
 
-Clouds = Literal["none", "targets", "scene"]
+CloudTopics = Literal["none", "targets", "scene"]
 _PERIOD = 0.05  # s between two looks at the queries that are pending
 _CLOSING = 1.0  # s for the node to hear of the queries that `close` cancels
 
@@ -48,7 +48,7 @@ class PerceptionClient:
         name: str = "/lisa",
         *,
         node: Node | None = None,
-        clouds: Clouds = "targets",
+        clouds: CloudTopics = "targets",
         discovery_timeout: float = 5.0,
     ):
         """Returns at once; the perception node may start later.
@@ -64,8 +64,8 @@ class PerceptionClient:
         Raises:
             ConfigurationError: A value is none of those; a name is not one of ROS.
         """
-        if clouds not in get_args(Clouds):
-            raise ConfigurationError(f"clouds is {clouds!r}; it must be one of {', '.join(get_args(Clouds))}")
+        if clouds not in get_args(CloudTopics):
+            raise ConfigurationError(f"clouds is {clouds!r}; it must be one of {', '.join(get_args(CloudTopics))}")
         self._discovery_timeout = check_timeout("discovery_timeout", discovery_timeout)
         self._background = BackgroundNode() if node is None else None
         self._node = self._background.node if self._background else node
@@ -80,7 +80,7 @@ class PerceptionClient:
                 self._background.close()
             raise ConfigurationError(f"name is {name!r}; it must be a namespace such as '/lisa': {error}") from error
 
-    def _open(self, name: str, clouds: Clouds):
+    def _open(self, name: str, clouds: CloudTopics):
         node, group = self._node, self._group
         prefix = f"{name.rstrip('/')}/" if name else ""
         expand_topic_name(f"{prefix}segment", node.get_name(), node.get_namespace())  # says what is wrong with a name
