@@ -25,6 +25,7 @@ from lisa_ros.client.server_discovery import ServerDiscovery
 from lisa_ros.errors import BlockingCallError, ClientClosedError, ConfigurationError, ServerUnavailableError
 
 CloudTopics = Literal["none", "targets", "scene"]
+_SOON = 0.001  # s
 _PERIOD = 0.05  # s between two looks at the queries that are pending
 _CLOSING = 1.0  # s for the node to hear of the queries that `close` cancels
 
@@ -87,12 +88,13 @@ class PerceptionClient:
         action_name = node.resolve_topic_name(f"{prefix}segment")
         self._action = ActionClient(node, Segment, action_name, callback_group=group)
         self._discovery = ServerDiscovery(node, self._action, action_name, group, self._wake)
-        self._wake_condition = node.create_guard_condition(self._advance, callback_group=group)
         # Timeouts are the program's: they hold with a simulated clock too.
-        self._timer = node.create_timer(
-            _PERIOD, self._advance, callback_group=group, clock=Clock(clock_type=ClockType.STEADY_TIME)
-        )
+        clock = Clock(clock_type=ClockType.STEADY_TIME)
+        self._timer = node.create_timer(_PERIOD, self._advance, callback_group=group, clock=clock)
+        # Runs once after each reset. EventsExecutor takes no guard conditions, which are made for this.
+        self._wake_timer = node.create_timer(_SOON, self._advance_now, callback_group=group, clock=clock)
         self._timer.cancel()
+        self._wake_timer.cancel()
         self._clouds = None if clouds == "none" else CloudBuffer(node, prefix, group, clouds == "scene", self._wake)
 
     # -- asking
@@ -241,7 +243,7 @@ class PerceptionClient:
     def _destroy(self):
         with self._group.lock:
             self._node.destroy_timer(self._timer)
-            self._node.destroy_guard_condition(self._wake_condition)
+            self._node.destroy_timer(self._wake_timer)
             if self._clouds is not None:
                 self._clouds.close()
             self._discovery.close()
@@ -251,7 +253,14 @@ class PerceptionClient:
 
     def _wake(self):
         with contextlib.suppress(InvalidHandle):  # closed meanwhile
-            self._wake_condition.trigger()
+            self._wake_timer.reset()
+        if (executor := self._node.executor) is not None:
+            executor.wake()
+
+    def _advance_now(self):
+        with contextlib.suppress(InvalidHandle):  # closed meanwhile
+            self._wake_timer.cancel()  # before the work: whoever wakes during it wakes again
+        self._advance()
 
     def _advance(self):
         with self._group.lock:

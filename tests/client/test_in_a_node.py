@@ -16,7 +16,16 @@ from lisa_ros.client import PerceptionClient, QueryStatus
 from lisa_ros.errors import BlockingCallError, ClientClosedError, LisaError, QueryTimeoutError
 
 pytestmark = pytest.mark.ros
+
+
+def events_executor(context):
+    from rclpy.experimental import EventsExecutor
+
+    return EventsExecutor(context=context)
+
+
 EXECUTORS = {
+    "events": events_executor,
     "single": lambda context: SingleThreadedExecutor(context=context),
     "two threads": lambda context: MultiThreadedExecutor(2, context=context),
     "multi": lambda context: MultiThreadedExecutor(3, context=context),
@@ -144,6 +153,16 @@ def test_waiting_in_a_callback_of_the_only_thread_is_an_error(make_user):
 
     user.call_back(ask)
     assert user.spin_until(2)[1].status is QueryStatus.OK, "the client goes on"
+
+
+def test_an_executor_of_events(make_user):
+    pytest.importorskip("rclpy.experimental.events_executor")
+    user = make_user("events")
+    handle = user.client.ask_async("talk 9 red", timeout=20)
+    handle.future.add_done_callback(lambda future: user.outcomes.append(future.result()))
+    assert user.spin_until(1)[0].status is QueryStatus.OK and len(list(handle)) > 2
+    user.call_back(lambda: user.client.ask("red", timeout=0.5))
+    assert isinstance(user.spin_until(2)[1], BlockingCallError), "noticed after the timeout"
 
 
 def test_waiting_in_a_coroutine_of_the_only_thread_is_an_error(make_user):
