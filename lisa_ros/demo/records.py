@@ -32,10 +32,12 @@ class Record:
 
     @property
     def status(self) -> str:
+        """The reply's status; NO_RESULT where none came."""
         return self.reply.status if self.reply else NO_RESULT
 
     @property
     def answered(self) -> bool:
+        """Whether the status is that of an answer, rather than of a failure."""
         return self.status in ANSWERED
 
     @property

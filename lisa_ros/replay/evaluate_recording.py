@@ -17,7 +17,7 @@ from lisa_ros.evaluation.scans.rows import write_rows, write_table
 from lisa_ros.evaluation.scans.scan import Scan, ScanPaths
 from lisa_ros.evaluation.scans.scoring import Scorer
 from lisa_ros.launcher import RunningGraph, prepare_machine
-from lisa_ros.nodes.settings import Settings, all_settings
+from lisa_ros.nodes.perception.parameters import PerceptionParameters, parameter_definitions
 from lisa_ros.private_graph import Log, check_running, isolate, signals_as_interrupt
 from lisa_ros.recordings.bag_reader import RgbdBag
 from lisa_ros.replay.lockstep import run_lockstep
@@ -104,13 +104,13 @@ def _over_ros(options, process, scan, scorers, log, write) -> tuple[list[str], R
 
 @contextmanager
 def _node(process: graph.Process, bag: RgbdBag, log: Log) -> Iterator:
-    """The node, active and listening to the bag's topics, as an `Evaluator` of it."""
+    """The node, active and listening to the bag's topics, as a `BagEvaluator` of it."""
     from lisa_ros.nodes.asker import NoReplyError
-    from lisa_ros.nodes.evaluator import Evaluator
+    from lisa_ros.nodes.simulation.bag_evaluator import BagEvaluator
 
     with (
         RunningGraph([process], log.write) as running,
-        Evaluator(process.namespace, bag, lambda: check_running([running], log)) as client,
+        BagEvaluator(process.namespace, bag, lambda: check_running([running], log)) as client,
     ):
         try:
             client.activate(_START_TIMEOUT)
@@ -122,7 +122,7 @@ def _node(process: graph.Process, bag: RgbdBag, log: Log) -> Iterator:
 
 def _offline(options, settings, scan, scorer, others) -> str:
     """Returns the model's provenance."""
-    from lisa_ros.nodes.model_manager import load_lisa
+    from lisa_ros.nodes.perception.inference.model_manager import load_lisa
 
     lisa = (options.load or load_lisa)(settings)
     run_offline(lisa, settings, scan, scorer, others)
@@ -145,13 +145,13 @@ def perception_process(bag: RgbdBag, options: ReplayOptions) -> graph.Process:
     return replace(process, module=options.node, parameters={**process.parameters, **own})
 
 
-def settings_of(process: graph.Process) -> Settings:
+def settings_of(process: graph.Process) -> PerceptionParameters:
     """What the node will run under: its defaults, its parameter files, its parameters."""
-    values = {setting.name: setting.default for setting in all_settings()}
+    values = {setting.name: setting.default for setting in parameter_definitions()}
     known = set(values)
     for path in process.parameter_files:
         for key, content in (yaml.safe_load(path.read_text(encoding="utf-8")) or {}).items():
             if key in ("/**", process.name, f"/{process.namespace}/{process.name}"):
                 values |= content["ros__parameters"]
     values |= process.parameters
-    return Settings.from_values({name: value for name, value in values.items() if name in known})
+    return PerceptionParameters.from_values({name: value for name, value in values.items() if name in known})

@@ -2,7 +2,7 @@
 
 import sys
 
-from lisa_ros.nodes.perception import main
+from lisa_ros.nodes.perception.node import main
 from lisa_ros.replay.truth_engine import TruthEngine
 
 if __name__ == "__main__":

@@ -16,6 +16,7 @@ class RefusalWriter(Writer):
     """A Writer that can also ask for what is absent."""
 
     def absent(self):
+        """A query about what the scene does not hold: a category, an unknown noun, an attribute or a fact; or None."""
         write = self.random.choices(
             (self._absent_category, self._absent_unknown, self._absent_attribute, self._absent_fact),
             (0.35, 0.3, 0.25, 0.1),

@@ -285,7 +285,7 @@ def test_plurals():
     assert {noun: plural(noun) for noun in expected} == expected
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(st.integers(0, 2**32))
 def test_invented_words_of_the_splits_differ(seed):
     random = Random(seed)

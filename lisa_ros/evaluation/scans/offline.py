@@ -20,7 +20,7 @@ Baseline = Callable[[Case, np.ndarray], np.ndarray | None]
 def run_offline(
     lisa, settings, scan: Scan, scorer: Scorer, baselines: Mapping[str, tuple[Baseline, Scorer]]
 ) -> dict[int, str]:
-    """Asks every case as the perception node does under these settings (`lisa_ros.nodes.settings.Settings`).
+    """Asks every case as the perception node does under these parameters (`PerceptionParameters`).
 
     Returns frame -> why it could not be asked about: its colour or depth is damaged, and a bag would not hold it.
     """

@@ -11,12 +11,23 @@ from lisa_ros.simulator.phrasing import lines
 
 @dataclass(frozen=True)
 class Wordings:
+    """How a fact is asked about: by use ("cut the bread") and by relative clause (after "the thing that")."""
+
     uses: tuple[str, ...]
     clauses: tuple[str, ...]
 
 
 @dataclass(frozen=True)
 class Fact:
+    """What is known about some categories.
+
+    Attributes:
+        categories: Those of which it is true.
+        close: Those that a person might accept too; where one is in the scene, nobody may claim that nothing fits.
+        train: Wordings for training.
+        heldout: Wordings that training never sees.
+    """
+
     categories: frozenset[str]
     close: frozenset[str]
     train: Wordings
@@ -24,6 +35,7 @@ class Fact:
 
 
 def fact(categories, uses="", clauses="", heldout_uses="", heldout_clauses="", close=""):
+    """A Fact of words: categories between blanks, one wording in each line."""
     return Fact(
         frozenset(categories.split()), frozenset(close.split()),
         Wordings(lines(uses), lines(clauses)), Wordings(lines(heldout_uses), lines(heldout_clauses)),
