@@ -16,10 +16,15 @@ from training.config.yaml_files import parse, parse_value, read_yaml
 
 @dataclass(frozen=True)
 class ModelConfig:
-    """source: a LISA checkpoint (packaged name, path, hub id), or a LLaVA's directory.
+    """The checkpoint that a run starts from.
 
-    sam_checkpoint: Segment Anything's file (.pth), for a LLaVA only. sam: its sizes where shapes do not tell them.
-    vision_tower, conv_type, style: in place of what the checkpoint says; style also says what a new one is made for.
+    Attributes:
+        source: A LISA checkpoint (packaged name, path or hub id), or the directory of a LLaVA.
+        vision_tower: Replaces the vision tower that the checkpoint names.
+        conv_type: Replaces the conversation template of the checkpoint.
+        style: Replaces the style of the checkpoint; for a new LISA the style that it is made for.
+        sam_checkpoint: Segment Anything's file (.pth); only with a LLaVA.
+        sam: Sizes of Segment Anything that cannot be derived from the shapes of its weights.
     """
 
     source: str
@@ -32,7 +37,14 @@ class ModelConfig:
 
 @dataclass(frozen=True)
 class LoraConfig:
-    """r: rank, 0 for no adapter. alpha: the update is scaled by alpha / r. targets: names of the adapted layers."""
+    """LoRA adapters of the language model.
+
+    Attributes:
+        r: Rank; 0 for no adapters.
+        alpha: The update is scaled by alpha / r.
+        dropout: Dropout probability of the adapters' input.
+        targets: Names of the adapted linear layers.
+    """
 
     r: int = 8
     alpha: int = 16
@@ -48,7 +60,12 @@ class LoraConfig:
 
 @dataclass(frozen=True)
 class DatasetGroupConfig:
-    """weight: how often an item comes from the group, against the others' weights. sets: names of its data sets."""
+    """One group of the data mixture.
+
+    Attributes:
+        weight: Relative frequency of items from this group.
+        sets: Names of its data sets.
+    """
 
     weight: float
     sets: tuple[str, ...]
@@ -56,11 +73,17 @@ class DatasetGroupConfig:
 
 @dataclass(frozen=True)
 class DataConfig:
-    """groups: what is drawn from. root: directory of the data sets, in the layout of LISA's README; the tabletop world
-    needs none. max_turns: most questions of one item. text_answers: of explained samples, the share asked for words.
-    paraphrases: JSON lines with further wordings of questions. skip_limit: samples that cannot be read before a process
-    gives up, and images of one validation set.
-    """  # noqa: D205
+    """The training data.
+
+    Attributes:
+        groups: Groups of data sets, by name.
+        root: Directory of the data sets, in the layout of LISA's README; not needed for the tabletop world.
+        max_turns: Maximum number of questions of one item.
+        text_answers: Share of samples with an explanation that are asked for text only.
+        paraphrases: JSON lines with other wordings of questions.
+        skip_limit: Unreadable samples before a process stops with an error; also unreadable images of one validation
+            set.
+    """
 
     groups: Mapping[str, DatasetGroupConfig]
     root: Path = Path("datasets")
@@ -72,7 +95,17 @@ class DataConfig:
 
 @dataclass(frozen=True)
 class OptimizerConfig:
-    """name: "adamw" or "adamw8bit" (bitsandbytes, CUDA). lr: peak. warmup_steps: of `steps`. clip: gradient norm."""
+    """The optimizer.
+
+    Attributes:
+        name: "adamw" or "adamw8bit" (bitsandbytes, CUDA only).
+        lr: Peak learning rate.
+        betas: Coefficients of AdamW.
+        eps: Term that AdamW adds to the denominator.
+        weight_decay: Decoupled weight decay.
+        warmup_steps: Optimizer steps of linear warm-up, part of `batch.steps`.
+        clip: Maximum norm of the gradient.
+    """
 
     name: Literal["adamw", "adamw8bit"] = "adamw"
     lr: float = 3e-4
@@ -85,12 +118,18 @@ class OptimizerConfig:
 
 @dataclass(frozen=True)
 class BatchConfig:
-    """steps: optimizer steps in all. batch_size: items of one micro-batch on one device. accumulation: micro-batches
-    of one optimizer step on one device. max_length: longest row in tokens, visual ones included; longer dialogues are
-    cut, rows that would lose a [SEG] are left out and counted. workers: processes that prepare batches, 0 for none.
-    ignore_regions: leave pixels that a data set marks as "ignore" out of the loss; False: they are background, as in
-    the official code.
-    """  # noqa: D205
+    """Number and size of the batches.
+
+    Attributes:
+        steps: Optimizer steps in all.
+        batch_size: Items of a micro-batch on one device.
+        accumulation: Micro-batches of an optimizer step on one device.
+        max_length: Maximum length of a conversation in tokens, visual tokens included. Longer dialogues are truncated;
+            items that would lose a mask token are skipped and counted.
+        workers: Processes that prepare batches; 0 for none.
+        ignore_regions: Whether pixels that a data set marks as "ignore" are excluded from the loss; otherwise they are
+            background, as in the official code.
+    """
 
     steps: int
     batch_size: int = 2
@@ -102,9 +141,13 @@ class BatchConfig:
 
 @dataclass(frozen=True)
 class DeviceConfig:
-    """precision: of computation and frozen weights; trained weights are float32. quantization: "nf4" for a 4-bit base
-    (QLoRA). gradient_checkpointing: recompute activations, a third more time for a fraction of the memory.
-    """  # noqa: D205
+    """Precision and memory.
+
+    Attributes:
+        precision: Of computation and frozen weights; trained weights are float32.
+        quantization: "nf4" for a 4-bit base (QLoRA), or "none".
+        gradient_checkpointing: Recomputes activations: about a third more time for a fraction of the memory.
+    """
 
     precision: Literal["bf16", "fp32"] = "bf16"
     quantization: Literal["none", "nf4"] = "none"
@@ -113,9 +156,15 @@ class DeviceConfig:
 
 @dataclass(frozen=True)
 class ValidationConfig:
-    """data: names of the sets, as `ReasonSeg|val`. every: optimizer steps between two validations. max_images: of each
-    set, None for all. pictures: sample predictions written at each validation.
-    """  # noqa: D205
+    """Validation during training.
+
+    Attributes:
+        data: Names of the validation sets, such as `ReasonSeg|val`. The gIoU of the first one decides which checkpoint
+            is the best.
+        every: Optimizer steps between two validations.
+        max_images: Maximum number of images of each set; None for all.
+        pictures: Sample predictions written at each validation.
+    """
 
     data: tuple[str, ...] = ()
     every: int = 500
@@ -125,7 +174,12 @@ class ValidationConfig:
 
 @dataclass(frozen=True)
 class CacheConfig:
-    """Features of frozen SAM on disk. directory: None for no cache. limit_gb: nothing is stored beyond it."""
+    """The cache of the frozen SAM encoder's features on disk.
+
+    Attributes:
+        directory: None for no cache.
+        limit_gb: Size limit in GB, beyond which nothing is stored.
+    """
 
     directory: Path | None = None
     limit_gb: float = 100.0
@@ -133,11 +187,28 @@ class CacheConfig:
 
 @dataclass(frozen=True)
 class TrainConfig:
-    """One run. run_dir: checkpoints, logs, pictures. trainable: parts of names of the parameters that learn beside the
-    adapters. checkpoint_every: optimizer steps between two saves. coarse_weight: of the loss of coarse masks in a style
-    that has them, which then learn the target's own mask; 0 as in CoReS' published training, where only gradients
-    through the final mask reach them.
-    """  # noqa: D205
+    """The configuration of one run of the lora recipe; each section of the YAML is an attribute.
+
+    Attributes:
+        run_dir: Directory of checkpoints, logs and sample predictions.
+        model: The base checkpoint.
+        data: The training data.
+        batch: Number and size of the batches.
+        recipe: "lora".
+        seed: Of the data stream, the dropout and new parameters.
+        lora: LoRA adapters.
+        trainable: Parts of names of the parameters that are trained besides the adapters.
+        optimizer: The optimizer.
+        devices: Precision and memory.
+        validation: Validation during training.
+        cache: Cache of SAM's features.
+        checkpoint_every: Optimizer steps between two checkpoints.
+        coarse_weight: Weight of the loss of coarse masks in a style that has them, which then learn the target's own
+            mask; 0 as in CoReS' published training, where only gradients through the final mask reach them.
+
+    Raises:
+        ConfigurationError: If a value is out of range; the message names the key.
+    """
 
     run_dir: Path
     model: ModelConfig
@@ -214,7 +285,23 @@ def _check_sam(values: Mapping[str, object]) -> None:
 
 
 def load_config(path: Path) -> TrainConfig:
-    """Reads and checks the file; raises ConfigurationError naming file and key."""
+    """Reads and checks the YAML of a run.
+
+    Args:
+        path: The YAML file.
+
+    Returns:
+        The configuration, with defaults filled in.
+
+    Raises:
+        ConfigurationError: If the file cannot be read, or a key is unknown, missing or out of range; the message names
+            file and key.
+
+    Example:
+        >>> config = load_config(Path("config/training/lisa_qlora_3090.yaml"))
+        >>> config.devices.quantization
+        'nf4'
+    """
     try:
         return parse(TrainConfig, read_yaml(path), "")
     except ConfigurationError as error:
@@ -222,7 +309,14 @@ def load_config(path: Path) -> TrainConfig:
 
 
 def dump_config(config: TrainConfig) -> str:
-    """The configuration as YAML with every key, that `load_config` reads."""
+    """The configuration as YAML with every key.
+
+    Args:
+        config: The configuration of a run.
+
+    Returns:
+        Text that `load_config` reads.
+    """
     return yaml.safe_dump(_plain(asdict(config)), sort_keys=False, allow_unicode=True)
 
 
