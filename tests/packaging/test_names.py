@@ -27,6 +27,7 @@ FLOORS = (
     ("cli",),
     ("__main__",),
 )
+GENERATED = ("msg", "srv", "action")  # by rosidl, when the package is built
 TRAINING_FLOORS = (("errors",), ("config",), ("data",), ("model",), ("loop",), ("commands", "tabletop"), ("__main__",))
 
 
@@ -90,6 +91,17 @@ def test_no_module_is_too_long():
         for path in (ROOT / top).rglob("*.py")
     }
     assert not {name: length for name, length in lengths.items() if length > LIMIT}
+
+
+def test_every_module_that_is_imported_exists():
+    missing = [
+        f"{module}: {node.module}"
+        for module, tree in modules().items()
+        for node in _imports_below(tree, everywhere=True)
+        if isinstance(node, ast.ImportFrom) and node.module.split(".")[0] in TOP
+        if node.module not in modules() and node.module.split(".")[1] not in GENERATED
+    ]
+    assert not missing
 
 
 def test_every_room_has_a_floor():
