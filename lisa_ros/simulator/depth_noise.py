@@ -18,16 +18,23 @@ _JIT = {"cache": True, "nogil": True, "error_model": "numpy"}
 
 @dataclass(frozen=True)
 class DepthSensor:
-    """What is wrong with the depth of a sensor that triangulates between two viewpoints.
+    """Errors of a depth sensor that triangulates between two viewpoints.
 
-    focal: px, of the sensor's own infrared image; noise per metre does not depend on the image it is registered to.
-    baseline: m; the second viewpoint is on the right of the camera (+x), so that shadows fall left of objects.
-    disparity_step: px, what disparities are rounded to. near, far: m, without depth outside.
-    sigma: m, axial noise (standard deviation) as (constant, factor of (z - 0.4 m)^2, factor of z^2), rounding included.
-    sigma_grazing: factor of angle^2 / (pi/2 - angle)^2 / sqrt(z), added to sigma for angles of incidence over 60
-    degrees. lateral: px of the sensor, by which the edges of things wander. mixed: share of edge pixels with a depth
-    between the two surfaces (flying pixels). grazing: degrees of incidence from which pixels begin to be lost, and at
-    which all are. dropout: share of pixels lost anywhere.
+    Attributes:
+        focal: Focal length in px of the sensor's own infrared image; noise per metre does not depend on the image that
+            the depth is registered to.
+        baseline: m; the second viewpoint is on the right of the camera (+x), so that shadows fall left of objects.
+        disparity_step: px, to which disparities are rounded.
+        near: m, nearest depth.
+        far: m, farthest depth.
+        sigma: Standard deviation of the axial noise in m, as (constant, factor of (z - 0.4 m)^2, factor of z^2), with
+            rounding included.
+        sigma_grazing: Factor of angle^2 / (pi/2 - angle)^2 / sqrt(z), added to sigma for angles of incidence over 60
+            degrees.
+        lateral: px of the sensor, by which edges of objects move.
+        mixed: Share of edge pixels with a depth between the two surfaces (flying pixels).
+        grazing: Degrees of incidence from which pixels begin to be lost, and at which all are lost.
+        dropout: Share of pixels lost at random.
     """
 
     focal: float
@@ -59,24 +66,35 @@ MODELS = ("none", *SENSORS)
 
 
 def noisy_depth(depth: np.ndarray, intrinsics: np.ndarray, model: str, rng: np.random.Generator) -> np.ndarray:
-    """Depth (H, W) float32 in m, 0 = none, as a sensor measures the exact `depth`, which stays as it is.
+    """Depth as a sensor measures it.
 
-    depth: (H, W) float, m along the optical axis; 0, NaN and Inf are no depth and stay none. intrinsics: (3, 3), of
-    this image in pixels. rng: the same state gives the same noise; it is left as it is by "none".
+    "kinect" (the first, structured light): axial noise 1.2 mm + 1.9 mm/m^2 (z - 0.4 m)^2, its growth at grazing
+    incidence and lateral noise of 0.8 px, all of Nguyen, Izadi and Lovell, "Modeling Kinect Sensor Noise for Improved
+    3D Reconstruction and Tracking", 3DIMPVT 2012; focal length 580 px, baseline 75 mm and disparities in eighths of a
+    pixel of Khoshelham and Elberink, "Accuracy and Resolution of Kinect Depth Data for Indoor Mapping Applications",
+    Sensors 12, 2012. "realsense" (D435 at 848x480, stereo): disparity noise 0.08 px, hence z^2 * 0.08 / (f b), after
+    Intel's tuning guide for D400 cameras; baseline 50 mm and focal length 425 px from its data sheet; disparities in
+    1/32 px.
 
-    model "none": a copy. "kinect" (the first, structured light): axial noise 1.2 mm + 1.9 mm/m^2 (z - 0.4 m)^2, its
-    growth at grazing incidence and lateral noise of 0.8 px, all of Nguyen, Izadi and Lovell, "Modeling Kinect Sensor
-    Noise for Improved 3D Reconstruction and Tracking", 3DIMPVT 2012; focal length 580 px, baseline 75 mm and
-    disparities in eighths of a pixel of Khoshelham and Elberink, "Accuracy and Resolution of Kinect Depth Data for
-    Indoor Mapping Applications", Sensors 12, 2012. "realsense" (D435 at 848x480, stereo): noise of disparity 0.08 px,
-    hence z^2 * 0.08 / (f b), after Intel's tuning guide for D400 cameras; baseline 50 mm and focal length 425 px from
-    its data sheet; disparities in 1/32 px. Both: pixels at depth jumps wander over the edge and some fly between the
-    two surfaces; holes where the second viewpoint sees no surface (shadows beside objects), at grazing incidence, out
-    of range and at random. Shares of flying pixels and dropouts and the limits of grazing incidence are no published
-    figures but chosen to look like pictures of these sensors. Noise of neighbouring pixels is independent, and what
-    depends on the surface's colour (black, glass, metal) is not modelled.
+    Both: pixels at depth jumps move over the edge and some lie between the two surfaces; there are holes where the
+        second
+    viewpoint sees no surface (shadows beside objects), at grazing incidence, out of range and at random. The shares of
+    flying pixels and dropouts and the limits of grazing incidence are not published figures; they were chosen to
+    resemble images of these sensors. Noise of neighbouring pixels is independent, and effects of the surface's material
+    (black, glass, metal) are not modelled.
 
-    Raises ConfigurationError for an unknown model, InvalidImageError for depth or intrinsics of another shape or kind.
+    Args:
+        depth: (H, W) float, m along the optical axis; 0, NaN and Inf are no depth and stay so. It is not changed.
+        intrinsics: (3, 3), px, of this image.
+        model: "none" (a copy), "kinect" or "realsense".
+        rng: The same state gives the same noise; "none" does not use it.
+
+    Returns:
+        (H, W) float32 m, 0 = none.
+
+    Raises:
+        ConfigurationError: If the model is unknown.
+        InvalidImageError: If depth or intrinsics have another shape or dtype.
     """
     if model not in MODELS:
         raise ConfigurationError(f"depth noise {model!r}: choose one of {', '.join(MODELS)}")
@@ -90,9 +108,14 @@ def noisy_depth(depth: np.ndarray, intrinsics: np.ndarray, model: str, rng: np.r
 
 
 def frame_rng(seed: int, time: float) -> np.random.Generator:
-    """The noise of the frame that `scene_at(seed, time)` is: the same frame always has the same.
+    """The generator of the depth noise of a frame; the same frame always gets the same noise.
 
-    time: s, counted in whole milliseconds as by the image's own noise.
+    Args:
+        seed: Of the scene.
+        time: Seconds as of `scene_at`, rounded to whole milliseconds like the image's own noise.
+
+    Returns:
+        A generator for `noisy_depth`.
     """
     return np.random.default_rng((seed, round(time * 1000.0), _NOISE_STREAM))
 
