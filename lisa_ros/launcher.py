@@ -16,8 +16,7 @@ from pathlib import Path
 
 from lisa_ros import cpu_threads, graph
 from lisa_ros.errors import ConfigurationError
-from lisa_ros.middleware import check_middleware
-from lisa_ros.shared_memory import shared_memory_note
+from lisa_ros.middleware import check_middleware, shared_memory_note
 from lisa_ros.writable_folders import ensure_ros_log
 
 SHUTDOWN = ((signal.SIGINT, 10.0), (signal.SIGTERM, 5.0), (signal.SIGKILL, 5.0))  # and the patience after each, s

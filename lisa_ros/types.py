@@ -1,6 +1,6 @@
 """Plain data that every floor of the package shares. No torch, no rclpy: arrays are numpy."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -8,30 +8,44 @@ import numpy as np
 
 SEGMENTED = "segmented"
 ABSENT = "absent"
+FALSE_PREMISE = "false_premise"
 TargetKind = Literal["segmented", "absent"]
+SEG, REJ, LOC = "SEG", "REJ", "LOC"
+EventKind = Literal["SEG", "REJ", "LOC"]
 
 
 @dataclass(frozen=True)
 class GroundingEvent:
     """One token of the text that points into the image.
 
-    kind: "SEG" (a mask follows), "REJ" (named, but not in the image), "LOC" (a coarse region for a later SEG).
-    position: index of the token in the sequence of token ids, prompt included, image placeholder counted as one.
-    phrase: words that the token belongs to (text since the previous event or sentence start), "" if there are none.
+    Attributes:
+        kind: "SEG" (a mask follows), "REJ" (named, but not in the image), "LOC" (a coarse region for a SEG).
+        position: Index of the token in the sequence of token ids, prompt included, image placeholder counted as one.
+        phrase: Words that the token belongs to (text since the previous event or sentence start), "" if there are none.
+        parent: Index, among the events of the sequence, of the LOC whose mask is the mask prompt of this SEG; None
+            without one.
     """
 
-    kind: str
+    kind: EventKind
     position: int
     phrase: str = ""
+    parent: int | None = None
 
 
 @dataclass(frozen=True)
 class Target:
-    """What one grounding event became.
+    """One thing that a query asked for or an answer named: found, or absent.
 
-    mask: (H, W) bool at the size of the asked image; all False when kind is "absent".
-    logits: (H, W) float32 mask logits before the threshold at 0; None when kind is "absent".
-    mean_probability: mean of sigmoid(logits) inside the mask, uncalibrated; NaN for an empty mask.
+    Attributes:
+        phrase: What it is called.
+        kind: "segmented", or "absent" for what is not in the image.
+        mask: (H, W) bool at the size of the asked image; all False when kind is "absent".
+        logits: (H, W) float32 mask logits before the threshold at 0; None when kind is "absent".
+        mean_probability: Mean of sigmoid(logits) inside the mask, uncalibrated; NaN for an empty mask.
+        probability: That it is there, as the model's token for it tells; NaN where nothing tells.
+        coarse: (H, W) float32 logits of the coarse mask that a two-step answer began with; None without one.
+        correction: What the answer names in the place of an absent target ("did you mean the phone?"), "" for nothing.
+        alternative: The target of the correction, where the answer has its mask; None for words alone.
     """
 
     phrase: str
@@ -39,6 +53,10 @@ class Target:
     mask: np.ndarray
     logits: np.ndarray | None = None
     mean_probability: float = float("nan")
+    probability: float = float("nan")
+    coarse: np.ndarray | None = None
+    correction: str = ""
+    alternative: "Target | None" = None
 
 
 @dataclass(frozen=True)
@@ -92,18 +110,24 @@ class Finished:
 
 @dataclass(frozen=True)
 class TruthTarget:
-    """Ground truth of one target. mask: (H, W) bool, or None when the phrase is absent from the image."""
+    """Ground truth of one target.
+
+    mask: (H, W) bool, or None when the phrase is absent from the image.
+    alternative: of an absent phrase, what is there in its place, where the data set says so: "did you mean ...?".
+    """
 
     phrase: str
     mask: np.ndarray | None
     instance_id: int | None = None
+    alternative: "TruthTarget | None" = None
 
 
 @dataclass(frozen=True)
 class Turn:
     """One question about an image with its targets.
 
-    answer: the reference answer, `[SEG]` where masks stand. alternatives: other wordings of the question.
+    answer: the reference answer, `[SEG]` where masks stand. kind: how the data set sorts it, FALSE_PREMISE for one that
+    is known to ask for what is not there. alternatives: other wordings of the question.
     """
 
     question: str
@@ -126,3 +150,20 @@ class Sample:
     turns: Sequence[Turn]
     source: str = ""
     ignore: np.ndarray | None = None
+
+
+class LazyTurns(Sequence[Turn]):
+    """Turns that are made when they are taken: a picture can have dozens of masks, and training takes three.
+
+    count: of the turns. build: makes turn `i`; it is called each time anew.
+    """
+
+    def __init__(self, count: int, build: Callable[[int], Turn]) -> None:
+        self._count, self._build = count, build
+
+    def __len__(self) -> int:
+        return self._count
+
+    def __getitem__(self, index: int | slice) -> Turn | tuple[Turn, ...]:
+        numbers = range(self._count)[index]
+        return tuple(map(self._build, numbers)) if isinstance(index, slice) else self._build(numbers)

@@ -16,6 +16,7 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 ROOT = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(ROOT / "tests"))  # golden_variants
 
 
 def _free_domain() -> tuple[int, socket.socket]:
@@ -201,7 +202,7 @@ def start_process():
 
 @pytest.fixture
 def start_python(start_process):
-    """`start_python("lisa_ros.nodes.camera", "--ros-args", ...)` runs a module with this interpreter."""
+    """`start_python("lisa_ros.nodes.simulation.camera", "--ros-args", ...)` runs a module with this interpreter."""
     return lambda module, *arguments, **environment: start_process(
         [sys.executable, "-m", module, *arguments], **environment
     )

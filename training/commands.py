@@ -9,7 +9,8 @@ import torch
 from torch import Tensor
 
 from lisa_ros.errors import ConfigurationError
-from lisa_ros.model.checkpoint import SAVED_WEIGHTS, find, write_checkpoint
+from lisa_ros.model.checkpoint import find
+from lisa_ros.model.saving import SAVED_WEIGHTS, write_checkpoint
 from lisa_ros.model.weights import differences, read_weight_file, weight_files
 from lisa_ros.resources import provenance
 from training.config.train_config import TrainConfig
@@ -19,6 +20,7 @@ from training.loop.devices import check_names, copy_weights, make_accelerator
 from training.loop.run_directory import BEST, LAST, RunDirectory, read_checkpoint
 from training.loop.trainer import Trainer
 from training.loop.validation import scores, validate
+from training.model.base import style_of
 from training.model.identity import check_accepted, check_identity
 from training.model.lora import PREFIX, load_unmerged, merged_weights
 from training.model.network import BaseCheckpoint, build, collator_of, trained_weights
@@ -33,7 +35,7 @@ def train(config: TrainConfig, accepted: Sequence[str] = ()) -> None:
     accepted: differences from the saved state that are wanted (training.model.identity).
     """
     check_accepted(accepted)
-    items = open_items(config.data, config.seed)
+    items = open_items(config.data, config.seed, style_of(config.model))
     validations = open_validation(config.validation.data, config.data.root)
     about = [f"data: {line}" for line in samples_lines(config.data, items)]
     about += [f"validation: {name}, {len(samples)} images" for name, samples in validations.items()]

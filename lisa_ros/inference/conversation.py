@@ -5,15 +5,14 @@ from numbers import Integral
 
 from lisa_ros.errors import ConfigurationError, InvalidQueryError
 from lisa_ros.inference.answer import AnswerText
+from lisa_ros.inference.batch import MAX_NEW_TOKENS, MAX_TARGETS
 from lisa_ros.inference.frame import EncodedFrame
-from lisa_ros.inference.generation import Prefix, decode_step, greedy_token, prefill, probability
+from lisa_ros.inference.generation import Prefix, decode_step, greedy_token, prefill
+from lisa_ros.inference.grounding_stream import GroundingStream
 from lisa_ros.inference.loaded_model import Cancelled, LoadedModel, total
 from lisa_ros.inference.query_text import check_answer, check_query
 from lisa_ros.model.tokenizer import IMAGE_PLACEHOLDER
 from lisa_ros.types import Finished, MaskReady, SegmentationResult, TextDelta
-
-MAX_NEW_TOKENS = 512
-MAX_TARGETS = 64  # a model that repeats itself must not fill the memory with masks
 
 
 class Conversation:
@@ -48,7 +47,7 @@ class Conversation:
         self._turns: list[tuple[str, str]] = []
         for question, answer in map(_pair, history):
             question = self._question(check_query(question, model.tokenizer))
-            self._turns.append((question, check_answer(answer, model.tokenizer)))
+            self._turns.append((question, check_answer(answer, model.tokenizer, model.style.tokens)))
 
     def ask(
         self, text: str, *, max_new_tokens: int | None = None, cancelled: Cancelled | None = None
@@ -82,10 +81,7 @@ class Conversation:
         Yields:
             Text, each mask the moment it is known, and `Finished` last. The turn counts as said when `Finished` is out.
         """
-        query = check_query(text, self._model.tokenizer)
-        limit = MAX_NEW_TOKENS if max_new_tokens is None else max_new_tokens
-        if not isinstance(limit, Integral) or limit < 1:  # no number of tokens equals 2.5: it would be no limit
-            raise ConfigurationError(f"max_new_tokens is {limit!r}; it must be a whole number, at least 1")
+        query, limit = check_query(text, self._model.tokenizer), check_limit(max_new_tokens)
         ids = self._model.prompt_ids(self._frame, [*self._turns, (self._question(query), None)])
         return self._answer(query, ids, min(limit, self._model.context_length - len(ids)), cancelled)
 
@@ -97,8 +93,8 @@ class Conversation:
     ) -> Iterator[TextDelta | MaskReady | Finished]:
         model, frame = self._model, self._frame
         seconds = {"encode": frame.seconds}
-        text, said, targets = AnswerText(model.tokenizer), [], []
-        score, truncated = float("nan"), True
+        text, said, grounding = AnswerText(model.tokenizer, model.style.phrase), [], GroundingStream(model, frame)
+        truncated, offered = True, None
         model.stop_if(cancelled)
         with model.timed(seconds, "prefill"):
             cache, hidden = prefill(model.network, ids, frame.visual, self._prefix)
@@ -111,26 +107,45 @@ class Conversation:
             if delta := text.push(token):
                 yield TextDelta(delta)
             model.stop_if(cancelled)
-            if token in model.vocabulary.kinds:
-                with model.timed(seconds, "decode_masks"):
-                    target = model.decode_mask(frame, hidden, text.phrase)
-                if not targets:
-                    score = probability(logits, token)
-                targets.append(target)
-                yield MaskReady(len(targets) - 1, target)
+            if token in model.kinds:
+                chance = model.style.presence(logits, model.kinds)
+                grounding.push(model.kinds[token], hidden, text.phrase, chance)
+                offered = grounding.offered(model.tokenizer.decode(said))
+                yield from self._masks(grounding, grounding.ready(), offered, seconds)
                 model.stop_if(cancelled)
-            if len(said) == limit or len(targets) == MAX_TARGETS:
+            if len(said) == limit or len(grounding) == MAX_TARGETS:
                 break
             with model.timed(seconds, "generate"):
                 hidden = decode_step(model.network, token, cache)
                 token, logits = greedy_token(model.network, hidden)
+        yield from self._masks(grounding, grounding.ready(last=True), offered, seconds)
         if delta := text.finish():
             yield TextDelta(delta)
         # Spelled out by the model it is a word; in the next prompt it would be the picture, a second time.
         answer = model.tokenizer.decode(said).replace(IMAGE_PLACEHOLDER, "")
         self._turns.append((self._question(query), answer.strip()))
         self._prefix = Prefix.of((ids + said)[: cache.get_seq_length()], cache)
-        yield Finished(SegmentationResult(query, text.text, tuple(targets), total(seconds), truncated, score))
+        targets = grounding.result(answer, query)
+        score = targets[0].probability if targets else float("nan")
+        yield Finished(SegmentationResult(query, text.text, targets, total(seconds), truncated, score))
+
+    def _masks(
+        self, grounding: GroundingStream, ranks: Sequence[int], offered: int | None, seconds: dict[str, float]
+    ) -> Iterator[MaskReady]:
+        """offered: rank of a target that is none of the result's, see GroundingStream.result."""
+        for rank in ranks:
+            with self._model.timed(seconds, "decode_masks"):
+                target = grounding.decode(rank)
+            if rank != offered:
+                yield MaskReady(rank - (offered is not None and offered < rank), target)
+
+
+def check_limit(max_new_tokens: int | None) -> int:
+    """Most tokens of an answer, MAX_NEW_TOKENS for None. Raises ConfigurationError."""
+    limit = MAX_NEW_TOKENS if max_new_tokens is None else max_new_tokens
+    if not isinstance(limit, Integral) or limit < 1:  # no number of tokens equals 2.5: it would be no limit
+        raise ConfigurationError(f"max_new_tokens is {limit!r}; it must be a whole number, at least 1")
+    return int(limit)
 
 
 def _pair(turn: tuple[str, str]) -> tuple[str, str]:

@@ -14,11 +14,10 @@ from lisa_ros.inference.generation import Prefix, prefill
 from lisa_ros.model.checkpoint import Checkpoint
 from lisa_ros.model.memory import memory_guard
 from lisa_ros.model.preprocess import check_image, sam_preprocess, upscale_logits
-from lisa_ros.model.prompts import get_template, question_about_image
+from lisa_ros.model.prompts import question_about_image
 from lisa_ros.model.sam import SamFeatures
 from lisa_ros.model.tokenizer import IMAGE_TOKEN_ID
-from lisa_ros.model.vocabulary import GroundingVocabulary
-from lisa_ros.types import SEGMENTED, Target
+from lisa_ros.types import ABSENT, SEGMENTED, EventKind, Target
 
 Cancelled = Callable[[], bool]
 
@@ -29,8 +28,9 @@ class LoadedModel:
     def __init__(self, checkpoint: Checkpoint, *, device: torch.device, precision: str, name: str) -> None:
         self.network = checkpoint.network
         self.tokenizer = checkpoint.tokenizer
-        self.vocabulary = GroundingVocabulary.of(checkpoint.tokenizer)
-        self.template = get_template(self.network.config.conv_type)
+        self.style = self.network.style
+        self.kinds = self.style.kinds(checkpoint.tokenizer)
+        self.template = self.network.config.template
         self.device = device
         self.provenance = f"{name} {precision} {self.template.name}"
         self.mark = object()  # in its frames; not the engine itself, which a kept frame would keep in memory
@@ -92,24 +92,52 @@ class LoadedModel:
         """Number of tokens that prompt and answer share."""
         return self.network.config.max_position_embeddings
 
-    def decode_mask(self, frame: EncodedFrame, hidden: Tensor, phrase: str) -> Target:
-        """The target that a hidden state (1, hidden_size) means.
+    def events(self, ids: Sequence[int]) -> tuple[list[int], list[EventKind]]:
+        """Positions and kinds of the grounding tokens among expanded ids."""
+        found = [(position, kind) for position, id in enumerate(ids) if (kind := self.kinds.get(id))]
+        return [position for position, _ in found], [kind for _, kind in found]
 
-        Raises LisaError if its logits are not finite: NaN is not above 0, and the mask would pass for an empty one.
+    def decode_masks(
+        self, frame: EncodedFrame, states: Tensor, kinds: Sequence[EventKind]
+    ) -> list[tuple[np.ndarray, np.ndarray | None]]:
+        """Mask logits of the targets among an answer's events.
+
+        Args:
+            frame: The image.
+            states: (n, hidden_size) hidden states of all events.
+            kinds: Of the n events.
+
+        Returns:
+            For each target, in the order of their tokens, (H, W) float32 logits and those of its coarse mask or None.
+
+        Raises:
+            LisaError: Logits are not finite: NaN is not above 0, and the mask would pass for an empty one.
         """
         with torch.inference_mode():
             head = self.network.head
-            low_res = head.decode(frame.features, head.embed(hidden))
-            if not torch.isfinite(low_res).all():
-                raise LisaError(
-                    "the mask's values are not finite; load the checkpoint with precision bf16 or fp32, and if it is, "
-                    "download or copy it again: its weights are damaged"
-                )
-            size = self.network.config.sam.image_size
-            logits = upscale_logits(low_res, size, frame.height, frame.width)[0].cpu().numpy()
+            masks = head.decode_targets(frame.features, head.embed(states), kinds)
+            for low_res in masks:
+                if low_res is not None and not torch.isfinite(low_res).all():
+                    raise LisaError(
+                        "the mask's values are not finite; load the checkpoint with precision bf16 or fp32, and if it "
+                        "is, download or copy it again: its weights are damaged"
+                    )
+            coarse = [None] * len(masks.logits) if masks.coarse is None else masks.coarse
+            return [
+                (self._full_size(frame, one), None if part is None else self._full_size(frame, part))
+                for one, part in zip(masks.logits, coarse, strict=True)
+            ]
+
+    def _full_size(self, frame: EncodedFrame, low_res: Tensor) -> np.ndarray:
+        size = self.network.config.sam.image_size
+        return upscale_logits(low_res.unsqueeze(0), size, frame.height, frame.width)[0].cpu().numpy()
+
+    @staticmethod
+    def target(phrase: str, logits: np.ndarray, coarse: np.ndarray | None, probability: float) -> Target:
+        """The target that mask logits (H, W) mean."""
         mask = logits > 0
         certainty = float(np.mean(1 / (1 + np.exp(-logits[mask])))) if mask.any() else float("nan")
-        return Target(phrase, SEGMENTED, mask, logits, certainty)
+        return Target(phrase, SEGMENTED, mask, logits, certainty, probability, coarse)
 
     @contextmanager
     def timed(self, seconds: dict[str, float], stage: str) -> Iterator[None]:
@@ -124,6 +152,11 @@ class LoadedModel:
         """Raises QueryCancelled if the caller wants to stop."""
         if cancelled is not None and cancelled():
             raise QueryCancelled("the query was cancelled")
+
+
+def absent_target(frame: EncodedFrame, phrase: str, probability: float) -> Target:
+    """What is not in the image."""
+    return Target(phrase, ABSENT, np.zeros((frame.height, frame.width), bool), probability=probability)
 
 
 def total(seconds: dict[str, float]) -> dict[str, float]:

@@ -35,10 +35,16 @@ def check_query(text: str, tokenizer: LisaTokenizer | None) -> str:
     return query
 
 
-def check_answer(text: str, tokenizer: LisaTokenizer) -> str:
-    """An answer of an earlier turn, as it goes into the prompt; it may hold [SEG]. Raises InvalidQueryError."""
+def check_answer(text: str, tokenizer: LisaTokenizer, grounding: Iterable[str] = (SEG_TOKEN,)) -> str:
+    """An answer of an earlier turn, as it goes into the prompt. Raises InvalidQueryError.
+
+    grounding: tokens of the model's style, which an answer may hold.
+    """
     answer = _clean(text, "answer")
-    _refuse(answer.replace(SEG_TOKEN, ""), (*_RESERVED, *tokenizer.added), "answer")
+    words = answer
+    for token in grounding:
+        words = words.replace(token, "")
+    _refuse(words, (*_RESERVED, *tokenizer.added), "answer")
     return answer
 
 

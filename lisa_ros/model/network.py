@@ -8,6 +8,7 @@ from transformers.cache_utils import DynamicCache
 from lisa_ros.model.config import LisaConfig
 from lisa_ros.model.heads import SamPromptHead
 from lisa_ros.model.sam import SamFeatures, SegmentAnything
+from lisa_ros.model.styles import Style, get_style
 from lisa_ros.model.tokenizer import IMAGE_TOKEN_ID
 from lisa_ros.model.vision import ClipTower
 
@@ -39,9 +40,14 @@ class LisaNetwork(nn.Module):
         return self.model.visual_model
 
     @property
+    def style(self) -> Style:
+        """How prompts and answers are worded and grounded."""
+        return get_style(self.config.style)
+
+    @property
     def head(self) -> SamPromptHead:
         """Hidden states -> masks."""
-        return SamPromptHead(self.model.text_hidden_fcs[0], self.sam)
+        return self.style.head(self.model.text_hidden_fcs[0], self.sam)
 
     def set_attention(self, implementation: str) -> None:
         """Chooses transformers' attention for LLaMA and CLIP: "sdpa" (fused kernels) or "eager"."""

@@ -3,12 +3,12 @@
 from collections import defaultdict
 
 from lisa_ros.simulator import spatial
-from lisa_ros.simulator.facts import CLASSES
 from lisa_ros.simulator.nouns import SYNONYMS, plural
 from lisa_ros.simulator.palette import ALSO_SHOWS
 from lisa_ros.simulator.phrasing import NUMBERS, article, finish, is_plural, render
 from lisa_ros.simulator.query import TabletopQuery, object_phrase, reference_answer
 from lisa_ros.simulator.wordings import FACTS, PHRASINGS
+from lisa_ros.simulator.wordings.facts import CLASSES
 
 MAX_TARGETS = 4
 # Colours that single out "the red thing"; labels, metal, pages and shadows are white, grey, black or brown.
@@ -22,7 +22,7 @@ class Writer:
     def __init__(self, scene, random, split):
         self.random, self.split = random, split
         self.words = PHRASINGS[split]
-        self.view = spatial.View(scene)
+        self.view = spatial.SpatialRelations(scene)
         self.objects = scene.objects
         self.by_category = defaultdict(list)
         self.by_colour = defaultdict(list)

@@ -129,7 +129,7 @@ def test_seg_positions(variant):
     lisa = variant.lisa
     for case in cases(variant):
         ids, _ = expanded(variant, case)
-        events = find_events(ids, lisa.model.vocabulary, lisa.tokenizer)
+        events = find_events(ids, lisa.model.kinds, lisa.tokenizer)
         positions = state_positions(events, ids, variant.meta["num_image_tokens"])
         assert positions == variant.arrays("evaluate")[f"{case['case']}/seg_positions"][:, 1].tolist(), case["case"]
         assert len(positions) == case["n_seg"]

@@ -9,7 +9,8 @@ from golden_training import TINY, TRAINABLE
 from safetensors.torch import save_file
 
 from lisa_ros.errors import CheckpointError, ConfigurationError
-from lisa_ros.model.checkpoint import load, write_checkpoint
+from lisa_ros.model.checkpoint import load
+from lisa_ros.model.saving import write_checkpoint
 from lisa_ros.model.weights import read_weights
 from training.config.train_config import LoraConfig, ModelConfig
 from training.model.base import extend_tokenizer, load_base
@@ -215,9 +216,12 @@ def test_fine_tuning_a_lisa_keeps_its_decoder_and_projection(tmp_path):
         load_base(ModelConfig(train_config.source, sam_checkpoint="sam.pth"), tmp_path, torch.float32, 0)
 
 
+TOKENS = ("[SEG]", "<im_start>", "<im_end>")
+
+
 def test_tokens_are_added_once(tmp_path):
-    first = extend_tokenizer(TINY.directory / "lisa_hf", tmp_path / "a")
-    second = extend_tokenizer(tmp_path / "a", tmp_path / "b")
+    first = extend_tokenizer(TINY.directory / "lisa_hf", tmp_path / "a", TOKENS)
+    second = extend_tokenizer(tmp_path / "a", tmp_path / "b", TOKENS)
     assert first.added == second.added == json.loads((TINY.directory / "lisa_hf" / "added_tokens.json").read_text())
 
 

@@ -19,12 +19,13 @@ class ModelConfig:
     """source: a LISA checkpoint (packaged name, path, hub id), or a LLaVA's directory.
 
     sam_checkpoint: Segment Anything's file (.pth), for a LLaVA only. sam: its sizes where shapes do not tell them.
-    vision_tower, conv_type: in place of what the checkpoint says.
+    vision_tower, conv_type, style: in place of what the checkpoint says; style also says what a new one is made for.
     """
 
     source: str
     vision_tower: str | None = None
     conv_type: str | None = None
+    style: str | None = None
     sam_checkpoint: str | None = None
     sam: Mapping[str, object] | None = None
 
@@ -133,7 +134,9 @@ class CacheConfig:
 @dataclass(frozen=True)
 class TrainConfig:
     """One run. run_dir: checkpoints, logs, pictures. trainable: parts of names of the parameters that learn beside the
-    adapters. checkpoint_every: optimizer steps between two saves.
+    adapters. checkpoint_every: optimizer steps between two saves. coarse_weight: of the loss of coarse masks in a style
+    that has them, which then learn the target's own mask; 0 as in CoReS' published training, where only gradients
+    through the final mask reach them.
     """  # noqa: D205
 
     run_dir: Path
@@ -149,6 +152,7 @@ class TrainConfig:
     validation: ValidationConfig = field(default_factory=ValidationConfig)
     cache: CacheConfig = field(default_factory=CacheConfig)
     checkpoint_every: int = 100
+    coarse_weight: float = 0.0
 
     def __post_init__(self) -> None:
         _check_sam(self.model.sam or {})
@@ -187,6 +191,7 @@ def _ranges(run: TrainConfig) -> Iterator[tuple[str, float, str, bool]]:
         ("batch.workers", batch.workers),
         ("optimizer.weight_decay", optimizer.weight_decay),
         ("validation.pictures", validation.pictures),
+        ("coarse_weight", run.coarse_weight),
         ("data.skip_limit", run.data.skip_limit),
     ):
         yield name, value, "0 or above", 0 <= value < math.inf

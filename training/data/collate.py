@@ -1,4 +1,4 @@
-"""Training items -> padded batches: token ids, labels, where each [SEG]'s state stands, pixels, masks."""
+"""Training items -> padded batches: token ids, labels, where each grounding event is read, pixels, masks."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
@@ -7,11 +7,13 @@ import torch
 from torch import Tensor
 
 from lisa_ros.model.config import LisaConfig
-from lisa_ros.model.grounding import STATE_OFFSET
+from lisa_ros.model.grounding import TARGET_KINDS
 from lisa_ros.model.preprocess import ClipPreprocessor, check_image, sam_preprocess
-from lisa_ros.model.prompts import get_template, question_about_image
+from lisa_ros.model.prompts import question_about_image
 from lisa_ros.model.sam import SamFeatures
+from lisa_ros.model.styles import get_style
 from lisa_ros.model.tokenizer import LisaTokenizer
+from lisa_ros.types import REJ, EventKind
 from training.data.items import TrainingItem
 from training.errors import BadItemError
 
@@ -34,9 +36,11 @@ class Batch:
 
     ids, labels: (R, L) int64, right-padded; labels[r, i] is ids[r, i] where the model has to learn it, else -100.
     attention_mask: (R, L) bool. image_of_row: (R,) int64, -1 for text-only rows.
-    states: (n, 2) int64, row and position of the state that predicts each [SEG], image by image.
+    states: (n, 2) int64, row and position of the state that each grounding event is read from, image by image.
+    kinds: for each image the kinds of its events.
     sam_pixels (B, 3, S, S), clip_pixels (B, 3, s, s): float32, None where nothing needs them. features: SAM's, from
-    the cache, in place of sam_pixels. masks: for each image (n_i, H, W) bool. valid: for each image (H, W) bool, the
+    the cache, in place of sam_pixels. masks: for each image (n_i, H, W) bool, one for each
+    target among its events, empty for one that is rejected. valid: for each image (H, W) bool, the
     pixels that count in the loss, or None. keys: of the items, for messages. image_keys: of the images for the feature
     cache, empty without one.
     """
@@ -46,6 +50,7 @@ class Batch:
     attention_mask: Tensor
     image_of_row: Tensor
     states: Tensor
+    kinds: tuple[tuple[EventKind, ...], ...]
     sam_pixels: Tensor | None
     clip_pixels: Tensor | None
     features: SamFeatures | None
@@ -85,14 +90,16 @@ class Collator:
         use_ignore: bool,
     ) -> None:
         self.tokenizer, self.config, self.clip = tokenizer, config, clip
-        self.template = get_template(config.conv_type)
+        self.template = config.template
+        self.style = get_style(config.style)
+        self.kinds = self.style.kinds(tokenizer)
         self.visual_tokens, self.max_length, self.use_ignore = visual_tokens, max_length, use_ignore
 
     def tokenize(self, conversation: Sequence[tuple[str, str]], has_image: bool) -> TokenizedConversation:
         """Ids and labels of one conversation: answers and their `</s>` are learnt, everything else is -100.
 
         A row longer than `max_length` is cut, as in the official code: many of LLaVA's dialogues are longer. Raises
-        BadItemError where that would lose a [SEG], or leave nothing to learn.
+        BadItemError where that would lose a grounding token, or leave nothing to learn.
         """
         turns = list(conversation)
         if has_image:
@@ -106,10 +113,13 @@ class Collator:
                 raise BadItemError(f"the tokens of turn {number + 1} change with what follows it: {question!r}")
             labels[len(asked) : len(answered)] = answered[len(asked) :]
         kept = labels[: self.max_length]
-        lost = self.tokenizer.seg_id in ids[self.max_length :] or all(label == IGNORE_INDEX for label in kept)
+        lost = bool(self._events(ids[self.max_length :])) or all(label == IGNORE_INDEX for label in kept)
         if len(ids) > self.max_length and lost:
             raise BadItemError(f"a conversation of {len(ids)} tokens; max_length is {self.max_length}")
         return TokenizedConversation(ids[: self.max_length], kept)
+
+    def _events(self, ids: Sequence[int]) -> list[tuple[int, EventKind]]:
+        return [(position, self.kinds[id]) for position, id in enumerate(ids) if id in self.kinds]
 
     def _ids(self, turns: Sequence[tuple[str, str | None]]) -> list[int]:
         ids = self.tokenizer.encode_prompt(self.template.render(turns))
@@ -125,14 +135,16 @@ class Collator:
         """The item's conversations, checked against its image and masks. Raises BadItemError naming the item."""
         try:
             tokenized = [self.tokenize(conversation, item.image is not None) for conversation in item.conversations]
-            grounded = sum(one.ids.count(self.tokenizer.seg_id) for one in tokenized)
+            events = [kind for one in tokenized for _, kind in self._events(one.ids) if kind in TARGET_KINDS]
             count = len(item.masks)
-            if grounded != count:
-                raise BadItemError(f"{grounded} [SEG] for {count} masks")
+            if len(events) != count:
+                raise BadItemError(f"{len(events)} {' or '.join(self.style.target_tokens)} for {count} masks")
+            if any(kind == REJ and mask.any() for kind, mask in zip(events, item.masks, strict=True)):
+                raise BadItemError("a target that the answer rejects has a mask")
             if not any(label != IGNORE_INDEX for one in tokenized for label in one.labels):
                 raise BadItemError("no answer to learn")
             if item.image is None:
-                if count:
+                if any(self._events(one.ids) for one in tokenized):
                     raise BadItemError("masks without an image")
             elif count and item.masks.shape[1:] != item.image.shape[:2]:
                 raise BadItemError(f"masks of {item.masks.shape[1:]} on an image of {item.image.shape[:2]} pixels")
@@ -156,8 +168,11 @@ class Collator:
                 pictured.append(item)
             tokenized += found
             image_of_row += [index] * len(found)
-        seg = self.tokenizer.seg_id
-        states = [(r, p + STATE_OFFSET) for r, one in enumerate(tokenized) for p, id in enumerate(one.ids) if id == seg]
+        states, kinds = [], [[] for _ in pictured]
+        for number, (one, image) in enumerate(zip(tokenized, image_of_row, strict=True)):
+            for position, kind in self._events(one.ids):
+                states.append((number, position + self.style.state_offset))
+                kinds[image].append(kind)
         size, ids = self.config.sam.image_size, _padded([one.ids for one in tokenized], PADDING_ID)
         lengths = torch.tensor([len(one.ids) for one in tokenized])
         return Batch(
@@ -166,6 +181,7 @@ class Collator:
             attention_mask=torch.arange(ids.shape[1]) < lengths[:, None],
             image_of_row=torch.tensor(image_of_row),
             states=torch.tensor(states, dtype=torch.long).reshape(-1, 2),
+            kinds=tuple(map(tuple, kinds)),
             sam_pixels=None if features else _stacked([sam_preprocess(item.image, size) for item in pictured]),
             clip_pixels=_stacked([self.clip(item.image) for item in pictured]) if self.clip else None,
             features=features,

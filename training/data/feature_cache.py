@@ -11,8 +11,8 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from lisa_ros.errors import ConfigurationError
-from lisa_ros.model.checkpoint import write_atomically
 from lisa_ros.model.sam import SamFeatures
+from lisa_ros.model.saving import write_atomically
 from training.errors import TrainingError
 
 _DTYPE = torch.float16

@@ -1,16 +1,13 @@
-"""Training items: samples rendered as conversations in the sentences that LISA knows, one mask for each [SEG]."""
+"""Training items: samples rendered as conversations of a style, one mask for each of their target tokens."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
 
 from lisa_ros.errors import ConfigurationError
-from lisa_ros.types import Sample, Turn
-from training.data import templates
-
-_MASK_ANSWER = "[SEG]."  # what a reader's answer begins with; what follows explains
-_PLAIN, _EXPLAIN, _TEXT = range(3)
+from lisa_ros.model.styles import DEFAULT_STYLE, RenderOptions, Style, get_style
+from lisa_ros.types import Sample
 
 
 @dataclass(frozen=True)
@@ -19,7 +16,8 @@ class TrainingItem:
 
     image: (H, W, 3) uint8 RGB; None for dialogues about no image.
     conversations: each a tuple of (question, answer) turns; conversations do not see one another.
-    masks: (n, H, W) bool in the order of the `[SEG]`s of all answers; (0, 0, 0) without an image.
+    masks: (n, H, W) bool in the order of the target tokens of all answers, empty for what is absent; (0, 0, 0) without
+        an image.
     ignore: (H, W) bool, pixels that the loss may leave out; None for none.
     source, key: data set and sample, for messages: "reason_seg/train", "t0".
     """
@@ -38,12 +36,13 @@ class Renderer:
 
     max_turns: most questions of one item, drawn among the sample's. text_answers: of samples that have an explanation,
     the share that is asked for words alone, without a mask; of the rest, every other one is asked for mask and
-    explanation. paraphrases: further wordings of a question. Raises ConfigurationError.
+    explanation. paraphrases: further wordings of a question. style: of the network. Raises ConfigurationError.
     """
 
     max_turns: int = 3
     text_answers: float = 0.1
     paraphrases: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    style: Style = field(default_factory=lambda: get_style(DEFAULT_STYLE))
 
     def __post_init__(self) -> None:
         if self.max_turns < 1:
@@ -54,47 +53,19 @@ class Renderer:
     def __call__(self, sample: Sample, key: str, rng: np.random.Generator) -> TrainingItem:
         """The item of a sample with at least one turn; equal draws of `rng` give equal items.
 
-        A dialogue (turns without targets) is one conversation as it stands. Of other samples every question is a
-        conversation of its own; several masks of one question are joined, and what is absent is answered so, without
-        a mask.
+        A dialogue (turns without targets) is one conversation as it stands; of other samples the style makes its
+        conversations.
         """
         if not sample.turns[0].targets:
             conversations = (tuple((turn.question, turn.answer) for turn in sample.turns),)
             return _item(sample, key, conversations, [])
         drawn = rng.permutation(len(sample.turns))[: self.max_turns]
-        turns = [sample.turns[int(number)] for number in drawn]
-        mode = self._mode(turns, rng)
-        conversations = tuple((self._turn(turn, mode, rng),) for turn in turns)
-        masks = [] if mode == _TEXT else [mask for turn in turns if (mask := _joined(turn)) is not None]
-        return _item(sample, key, conversations, masks)
-
-    def _mode(self, turns: Sequence[Turn], rng: np.random.Generator) -> int:
-        if not all(_explanation(turn) for turn in turns):
-            return _PLAIN
-        return _TEXT if rng.random() < self.text_answers else int(rng.integers(2))
-
-    def _turn(self, turn: Turn, mode: int, rng: np.random.Generator) -> tuple[str, str]:
-        """Question and answer."""
-        wordings = (turn.question, *turn.alternatives, *self.paraphrases.get(turn.question, ()))
-        text = templates.pick(wordings, rng) if len(wordings) > 1 else turn.question
-        if all(target.mask is None for target in turn.targets):
-            return templates.question(text, turn.is_sentence, rng), templates.pick(templates.ABSENT_ANSWERS, rng)
-        if mode == _TEXT:
-            return text, _explanation(turn)
-        if mode == _EXPLAIN:
-            asked = templates.pick(templates.EXPLAIN_QUESTIONS, rng).format(text=text)
-            return asked, f"{templates.pick(templates.ANSWERS, rng)} {_explanation(turn)}"
-        return templates.question(text, turn.is_sentence, rng), templates.pick(templates.ANSWERS, rng)
-
-
-def _explanation(turn: Turn) -> str:
-    return turn.answer[len(_MASK_ANSWER) :].strip() if turn.answer.startswith(_MASK_ANSWER) else ""
-
-
-def _joined(turn: Turn) -> np.ndarray | None:
-    """(H, W) bool union of a turn's masks; None when everything is absent."""
-    masks = [target.mask for target in turn.targets if target.mask is not None]
-    return np.logical_or.reduce(masks) if masks else None
+        options = RenderOptions(self.text_answers, self.paraphrases)
+        rendered = self.style.render([sample.turns[int(number)] for number in drawn], options, rng)
+        conversations = tuple(tuple((turn.question, turn.answer) for turn in turns) for turns in rendered)
+        absent = np.zeros(sample.image.shape[:2], bool)
+        targets = [target for turns in rendered for turn in turns for target in turn.targets]
+        return _item(sample, key, conversations, [absent if t.mask is None else t.mask for t in targets])
 
 
 def _item(

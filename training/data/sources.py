@@ -10,6 +10,7 @@ from lisa_ros.datasets.reasonseg import ReasonSegDataset
 from lisa_ros.datasets.refer import SPLITS, ReferDataset
 from lisa_ros.datasets.tabletop import TabletopDataset
 from lisa_ros.errors import ConfigurationError
+from lisa_ros.model.styles import DEFAULT_STYLE, Style, get_style
 from lisa_ros.types import Sample
 from training.config.train_config import DataConfig
 from training.data.hybrid import DatasetGroup, DatasetReader, HybridStream
@@ -79,14 +80,18 @@ VALIDATION: Mapping[str, Callable[[Path], Sequence[Sample]]] = {
 }
 
 
-def open_items(data: DataConfig, seed: int) -> HybridStream:
-    """The training stream. Raises ConfigurationError for an unknown name, DatasetError for files that lack."""
+def open_items(data: DataConfig, seed: int, style: Style | None = None) -> HybridStream:
+    """The training stream. style: of the network, None for LISA's.
+
+    Raises ConfigurationError for an unknown name, DatasetError for files that lack.
+    """
     groups = {
         name: DatasetGroup(group.weight, tuple(_known(one, TRAINING, "data")(data.root) for one in group.sets))
         for name, group in data.groups.items()
     }
     paraphrases = read_paraphrases(data.paraphrases) if data.paraphrases else {}
-    return HybridStream(groups, Renderer(data.max_turns, data.text_answers, paraphrases), seed, data.skip_limit)
+    renderer = Renderer(data.max_turns, data.text_answers, paraphrases, style or get_style(DEFAULT_STYLE))
+    return HybridStream(groups, renderer, seed, data.skip_limit)
 
 
 def samples_lines(data: DataConfig, stream: HybridStream) -> list[str]:

@@ -27,13 +27,23 @@ def stop_requests() -> Iterator[list[int]]:
 
 @contextmanager
 def raise_on_dead_worker() -> Iterator[None]:
-    """Raises TrainingError for PyTorch's RuntimeError about a killed worker, which comes wherever the run is then."""
+    """Raises TrainingError for a killed worker of the data loader, wherever the run is when it shows.
+
+    PyTorch says so by a RuntimeError; a tensor that is just being fetched from the worker's shared memory shows it
+    first, as a connection that broke.
+    """
     try:
         yield
     except RuntimeError as error:
         if "DataLoader worker" not in str(error):
             raise
-        raise TrainingError(
-            f"{str(error).strip().splitlines()[0]}: a process that prepares batches was killed, mostly for want of "
-            "memory; lower batch.workers, and start the same command again"
-        ) from error
+        raise _dead_worker(str(error).strip().splitlines()[0]) from error
+    except (ConnectionError, EOFError) as error:
+        raise _dead_worker(f"a DataLoader worker is gone ({type(error).__name__})") from error
+
+
+def _dead_worker(sign: str) -> TrainingError:
+    return TrainingError(
+        f"{sign}: a process that prepares batches was killed, mostly for want of memory; lower batch.workers, and "
+        "start the same command again"
+    )

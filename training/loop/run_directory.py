@@ -11,7 +11,7 @@ from pathlib import Path
 import torch
 import yaml
 
-from lisa_ros.model.checkpoint import write_atomically
+from lisa_ros.model.saving import write_atomically
 from training.errors import TrainingError
 from training.loop.run_lock import RunLock
 

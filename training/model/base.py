@@ -2,7 +2,7 @@
 
 import json
 import shutil
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import sentencepiece
@@ -10,11 +10,13 @@ import torch
 from torch import Tensor
 
 from lisa_ros.errors import CheckpointError, ConfigurationError
-from lisa_ros.model.checkpoint import TOKENIZER_FILES, Checkpoint, assemble, find, load, write_atomically
+from lisa_ros.model.checkpoint import Checkpoint, assemble, find, load
 from lisa_ros.model.files import expand_home, read_json
 from lisa_ros.model.layouts import check_layout
 from lisa_ros.model.prompts import IM_END, IM_START
-from lisa_ros.model.tokenizer import SEG_TOKEN, LisaTokenizer
+from lisa_ros.model.saving import TOKENIZER_FILES, write_atomically
+from lisa_ros.model.styles import DEFAULT_STYLE, Style, get_style, recognise
+from lisa_ros.model.tokenizer import LisaTokenizer
 from lisa_ros.model.weights import read_weight_file, read_weights
 from training.config.train_config import ModelConfig
 
@@ -32,6 +34,7 @@ def load_base(config: ModelConfig, tokenizer_dir: Path, dtype: torch.dtype, seed
     values = read_json(directory / "config.json", optional=True)
     check_layout(values, directory)
     common = {"vision_tower": config.vision_tower, "sam": config.sam, "conv_type": config.conv_type}
+    common["style"] = config.style
     if "train_mask_decoder" in values or not values:
         if config.sam_checkpoint:
             raise ConfigurationError(
@@ -44,7 +47,9 @@ def load_base(config: ModelConfig, tokenizer_dir: Path, dtype: torch.dtype, seed
             f"model.source {config.source} is not a LISA checkpoint; to make one of it give model.sam_checkpoint, "
             "the file of Segment Anything (sam_vit_h_4b8939.pth)"
         )
-    tokenizer = extend_tokenizer(directory, tokenizer_dir)
+    style = get_style(config.style or DEFAULT_STYLE)
+    common["style"] = style.name
+    tokenizer = extend_tokenizer(directory, tokenizer_dir, (*style.tokens, IM_START, IM_END))
     llava = read_weights(directory)
     if not any(key.startswith("model.mm_projector.") for key in llava):
         raise CheckpointError(
@@ -59,8 +64,19 @@ def load_base(config: ModelConfig, tokenizer_dir: Path, dtype: torch.dtype, seed
     return assemble(values, weights, tokenizer, tokenizer_dir, source=directory, dtype=dtype, **common)
 
 
-def extend_tokenizer(source: Path, out: Path) -> LisaTokenizer:
-    """Writes the tokenizer of `source` with [SEG], <im_start>, <im_end> added where they lack, and reads it.
+def style_of(config: ModelConfig) -> Style:
+    """The style of the network that `load_base` gives, told without its weights. Raises LisaError."""
+    if config.style:
+        return get_style(config.style)
+    directory = find(config.source)
+    values = read_json(directory / "config.json", optional=True)
+    if "train_mask_decoder" not in values:
+        return get_style(DEFAULT_STYLE)
+    return recognise(values, LisaTokenizer.from_directory(directory).added, directory)
+
+
+def extend_tokenizer(source: Path, out: Path, tokens: Sequence[str]) -> LisaTokenizer:
+    """Writes the tokenizer of `source` with `tokens` added, in their order, where they lack, and reads it.
 
     Raises CheckpointError naming the file that is missing or damaged.
     """
@@ -79,7 +95,7 @@ def extend_tokenizer(source: Path, out: Path) -> LisaTokenizer:
         size = sentencepiece.SentencePieceProcessor(model_file=str(source / "tokenizer.model")).vocab_size()
     except (OSError, RuntimeError) as error:
         raise CheckpointError(f"{source / 'tokenizer.model'} is not a sentencepiece model: {error}") from error
-    for token in (SEG_TOKEN, IM_START, IM_END):
+    for token in tokens:
         added.setdefault(token, max([size - 1, *added.values()]) + 1)
     text = json.dumps(added, indent=2) + "\n"
     write_atomically(out / "added_tokens.json", lambda path: path.write_text(text, encoding="utf-8"))

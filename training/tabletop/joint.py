@@ -10,8 +10,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from lisa_ros.model.checkpoint import save_pretrained
 from lisa_ros.model.network import LisaNetwork
+from lisa_ros.model.saving import save_pretrained
 from training.errors import TrainingError
 from training.model.losses import mask_losses, soft_iou
 from training.tabletop.config import TabletopTrainConfig

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import torch
 
-from lisa_ros.model.checkpoint import write_atomically
+from lisa_ros.model.saving import write_atomically
 from lisa_ros.progress import ProgressBar
 from training.errors import TrainingError
 from training.loop.run_lock import RunLock
