@@ -6,10 +6,9 @@ import numpy as np
 
 from lisa_ros.datasets.files import REMEDY, content_digest, format_of, read_json, whole_text
 from lisa_ros.datasets.labelme import shape_mask
-from lisa_ros.datasets.lazy import LazyTurns
 from lisa_ros.errors import DatasetError
 from lisa_ros.images import read_image
-from lisa_ros.types import FALSE_PREMISE, Sample, TruthTarget, Turn
+from lisa_ros.types import FALSE_PREMISE, LazyTurns, Sample, TruthTarget, Turn
 
 SPLITS = ("train", "val", "test")
 _TARGET, _IGNORE = 1, 255

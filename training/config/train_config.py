@@ -58,16 +58,20 @@ class DatasetGroupConfig:
 class DataConfig:
     """groups: what is drawn from. root: directory of the data sets, in the layout of LISA's README; the tabletop world
     needs none. max_turns: most questions of one item. text_answers: of explained samples, the share asked for words.
+    swapped_phrases: share of items that are asked for a phrase of another picture too, which is absent in theirs.
     paraphrases: JSON lines with further wordings of questions. skip_limit: samples that cannot be read before a process
-    gives up, and images of one validation set.
+    gives up, and images of one validation set. correction_masks: in a style that corrects questions (sesame), answers
+    show what they name in the place of an absent thing.
     """  # noqa: D205
 
     groups: Mapping[str, DatasetGroupConfig]
     root: Path = Path("datasets")
     max_turns: int = 3
     text_answers: float = 0.1
+    swapped_phrases: float = 0.0
     paraphrases: Path | None = None
     skip_limit: int = 100
+    correction_masks: bool = False
 
 
 @dataclass(frozen=True)
@@ -198,7 +202,9 @@ def _ranges(run: TrainConfig) -> Iterator[tuple[str, float, str, bool]]:
     yield "seed", run.seed, "0 or above and below 2**63", 0 <= run.seed < 1 << 63  # what PyTorch and NumPy both take
     for number, value in enumerate(optimizer.betas):
         yield f"optimizer.betas[{number}]", value, "0 or above and below 1", 0 <= value < 1
-    yield "data.text_answers", run.data.text_answers, "within 0..1", 0 <= run.data.text_answers <= 1
+    for name in ("text_answers", "swapped_phrases"):
+        value = getattr(run.data, name)
+        yield f"data.{name}", value, "within 0..1", 0 <= value <= 1
 
 
 def _check_sam(values: Mapping[str, object]) -> None:
