@@ -149,7 +149,7 @@ def ours(objective: LisaObjective, batch: Batch, stage: Callable) -> tuple[torch
         learnt = batch.labels[:, 1:] != IGNORE_INDEX
         ce = answer_loss(network.logits(hidden[:, :-1][learnt]), batch.labels[:, 1:][learnt])
     with stage("mask decoder"), full_precision(hidden.device):
-        logits = objective.mask_logits(batch, hidden, features)
+        logits = [one for one, _ in objective.masks(batch, hidden, features)]
         targets = [masks.to(hidden.device, torch.float32) for masks in batch.masks]
         return ce, image_mask_losses(logits, targets, list(batch.valid)).total
 

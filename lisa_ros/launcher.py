@@ -10,13 +10,13 @@ import sys
 import tempfile
 import threading
 import time
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from lisa_ros import cpu_threads, graph
 from lisa_ros.errors import ConfigurationError
-from lisa_ros.middleware import check_middleware
-from lisa_ros.shared_memory import shared_memory_note
+from lisa_ros.middleware import check_middleware, shared_memory_note
 from lisa_ros.writable_folders import ensure_ros_log
 
 SHUTDOWN = ((signal.SIGINT, 10.0), (signal.SIGTERM, 5.0), (signal.SIGKILL, 5.0))  # and the patience after each, s
@@ -102,6 +102,7 @@ class RunningGraph:
 
     @property
     def names(self) -> list[str]:
+        """The names of all processes."""
         return list(self._children)
 
     def ended(self) -> str | None:
@@ -122,11 +123,18 @@ class RunningGraph:
             raise
 
     def _start(self, process: graph.Process):
-        child = subprocess.Popen(
-            command(process, Path(self._folder.name)), env=_child_environment(), start_new_session=True, text=True,
-            errors="replace", stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-        )
-        self._children[process.name] = child
+        with _signals_deferred():
+            child = subprocess.Popen(
+                command(process, Path(self._folder.name)),
+                env=_child_environment(),
+                start_new_session=True,
+                text=True,
+                errors="replace",
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+            )
+            self._children[process.name] = child
         reader = threading.Thread(target=self._read, args=(process.name, child), daemon=True)
         reader.start()
         self._readers.append(reader)
@@ -137,6 +145,27 @@ class RunningGraph:
             # nobody empties.
             with suppress(OSError):
                 self._write(name, line.rstrip("\n"))
+
+
+@contextmanager
+def _signals_deferred() -> Iterator[None]:
+    """Python's handlers of signals run after the block: an interrupt inside Popen would lose the child it started."""
+    if threading.current_thread() is not threading.main_thread():  # handlers run in the main thread alone
+        yield
+        return
+    pending = []
+    numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+    # Those that are ignored stay so, for the child inherits it.
+    handlers = {number: signal.getsignal(number) for number in numbers if callable(signal.getsignal(number))}
+    for number in handlers:
+        signal.signal(number, lambda received, _: pending.append(received))
+    try:
+        yield
+    finally:
+        for number, handler in handlers.items():
+            signal.signal(number, handler)
+        for number in dict.fromkeys(pending):
+            signal.raise_signal(number)
 
 
 def command(process: graph.Process, folder: Path) -> list[str]:

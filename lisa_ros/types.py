@@ -1,6 +1,6 @@
 """Plain data that every floor of the package shares. No torch, no rclpy: arrays are numpy."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -8,6 +8,7 @@ import numpy as np
 
 SEGMENTED = "segmented"
 ABSENT = "absent"
+FALSE_PREMISE = "false_premise"
 TargetKind = Literal["segmented", "absent"]
 SEG, REJ, LOC = "SEG", "REJ", "LOC"
 EventKind = Literal["SEG", "REJ", "LOC"]
@@ -43,6 +44,8 @@ class Target:
         mean_probability: Mean of sigmoid(logits) inside the mask, uncalibrated; NaN for an empty mask.
         probability: That it is there, as the model's token for it tells; NaN where nothing tells.
         coarse: (H, W) float32 logits of the coarse mask that a two-step answer began with; None without one.
+        correction: What the answer names in the place of an absent target ("did you mean the phone?"), "" for nothing.
+        alternative: The target of the correction, where the answer has its mask; None for words alone.
     """
 
     phrase: str
@@ -52,6 +55,8 @@ class Target:
     mean_probability: float = float("nan")
     probability: float = float("nan")
     coarse: np.ndarray | None = None
+    correction: str = ""
+    alternative: "Target | None" = None
 
 
 @dataclass(frozen=True)
@@ -105,18 +110,24 @@ class Finished:
 
 @dataclass(frozen=True)
 class TruthTarget:
-    """Ground truth of one target. mask: (H, W) bool, or None when the phrase is absent from the image."""
+    """Ground truth of one target.
+
+    mask: (H, W) bool, or None when the phrase is absent from the image.
+    alternative: of an absent phrase, what is there in its place, where the data set says so: "did you mean ...?".
+    """
 
     phrase: str
     mask: np.ndarray | None
     instance_id: int | None = None
+    alternative: "TruthTarget | None" = None
 
 
 @dataclass(frozen=True)
 class Turn:
     """One question about an image with its targets.
 
-    answer: the reference answer, `[SEG]` where masks stand. alternatives: other wordings of the question.
+    answer: the reference answer, `[SEG]` where masks stand. kind: how the data set sorts it, FALSE_PREMISE for one that
+    is known to ask for what is not there. alternatives: other wordings of the question.
     """
 
     question: str
@@ -139,3 +150,20 @@ class Sample:
     turns: Sequence[Turn]
     source: str = ""
     ignore: np.ndarray | None = None
+
+
+class LazyTurns(Sequence[Turn]):
+    """Turns that are made when they are taken: a picture can have dozens of masks, and training takes three.
+
+    count: of the turns. build: makes turn `i`; it is called each time anew.
+    """
+
+    def __init__(self, count: int, build: Callable[[int], Turn]) -> None:
+        self._count, self._build = count, build
+
+    def __len__(self) -> int:
+        return self._count
+
+    def __getitem__(self, index: int | slice) -> Turn | tuple[Turn, ...]:
+        numbers = range(self._count)[index]
+        return tuple(map(self._build, numbers)) if isinstance(index, slice) else self._build(numbers)

@@ -30,7 +30,9 @@ def object_phrase(item: SceneObject) -> str:
 
 
 def reference_answer(phrases: tuple[str, ...]) -> str:
-    """The answer that shows these objects ("red mug"), in this order: "The mug in red [SEG]."
+    """The answer that shows these objects, in this order.
+
+    Of "red mug" it is "The mug in red [SEG].".
 
     The category comes first because a language model speaks word by word: with the category said, it can look the
     object up before it must say the colour.
@@ -41,7 +43,7 @@ def reference_answer(phrases: tuple[str, ...]) -> str:
 
 
 def refusal(noun: str) -> str:
-    """The answer that says that a thing is not there, which begins as if it were: "The mug is not here."."""
+    """The answer that a thing is not there ("The mug is not here"), which begins as if it were."""
     return f"The {noun} {'are' if is_plural(noun) else 'is'} not here."
 
 

@@ -9,17 +9,18 @@ from unittest import mock
 import numpy as np
 import pytest
 import torch
+from golden_variants import find_golden
 
 from lisa_ros import Lisa
 from lisa_ros.commands.evaluate_sets import open_dataset
 from lisa_ros.errors import ConfigurationError, DatasetError, MemoryBudgetError
-from lisa_ros.evaluation import run as run_module
+from lisa_ros.evaluation.benchmarks import evaluate_dataset as run_module
+from lisa_ros.evaluation.benchmarks.evaluate_dataset import Shard, evaluate
+from lisa_ros.evaluation.benchmarks.published import published_rows
+from lisa_ros.evaluation.benchmarks.rows import read_all
+from lisa_ros.evaluation.benchmarks.scores import already_seen, scores, summarise
 from lisa_ros.evaluation.metrics import overlap_of, union_truth
 from lisa_ros.evaluation.predictors import Generative, TeacherForced, weights_digest
-from lisa_ros.evaluation.published import published_rows
-from lisa_ros.evaluation.rows import read_all
-from lisa_ros.evaluation.run import Shard, evaluate
-from lisa_ros.evaluation.summary import already_seen, scores, summarise
 from lisa_ros.types import TruthTarget, Turn
 
 pytestmark = pytest.mark.unit
@@ -92,7 +93,7 @@ def test_refcoco_equals_the_official_validation(lisa, tmp_path):
 
 
 def test_all_golden_checkpoints_equal_the_official_validation(golden, tmp_path):
-    folders = [path.parents[1] for path in golden.glob("*/golden/validate.json") if path.parents[1].name != TINY.name]
+    folders = [folder for folder in find_golden(None) if folder.name != TINY.name]
     if not folders:
         pytest.skip(f"no further golden data in {golden}")
     for folder in folders:

@@ -27,7 +27,7 @@ def assert_stands_at(report, height, tolerance=0.003):
     assert report.box_center[2] - report.extents[2] / 2 == pytest.approx(height, abs=tolerance)
 
 
-@settings(deadline=None, max_examples=8)
+@settings(max_examples=8)
 @given(
     st.floats(-3.1, 3.1),
     st.floats(0.45, 1.2),

@@ -47,7 +47,7 @@ def test_surfaces_are_told_by_jumps():
     assert label_surfaces(depth, chosen, SLOPE, SPREAD).max() == 0
 
 
-@settings(deadline=None, max_examples=20)
+@settings(max_examples=20)
 @given(st.integers(0, 2**31), st.floats(0.1, 0.9))
 def test_labels_are_connected_parts_of_the_chosen_pixels(seed, share):
     import cv2
@@ -172,7 +172,7 @@ def test_three_hundred_thousand_pixels_have_a_cloud():
     np.testing.assert_allclose(report.extents, (1.0, 0.7, 0.06), atol=0.004)
 
 
-@settings(deadline=None, max_examples=25)
+@settings(max_examples=25)
 @given(st.integers(0, 2**31), st.floats(0.2, 1.0), st.integers(1, 12), st.sampled_from([1.0, 1.5, 3.0]))
 def test_strays_are_those_with_too_few_neighbours_counted_one_by_one(seed, share, neighbours, radius):
     rng = np.random.default_rng(seed)
@@ -226,7 +226,7 @@ def test_a_small_target_keeps_its_pixels_beside_a_large_one():
     np.testing.assert_array_equal(alone.points, beside.points)
 
 
-@settings(deadline=None, max_examples=25)
+@settings(max_examples=25)
 @given(st.integers(0, 2**31), st.integers(1, 300), st.sampled_from([0.01, 0.1, 0.5]))
 def test_voxels_hold_means_of_their_points(seed, count, size):
     rng = np.random.default_rng(seed)

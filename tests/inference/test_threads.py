@@ -44,6 +44,7 @@ def own_number():
     torch.set_num_threads(number)
 
 
+@pytest.mark.alone
 def test_threads_of_the_engine_sleep_when_their_work_is_done():
     policy, burnt = run("import lisa_ros.inference" + BURNT).stdout.split()
     assert policy == "PASSIVE"
@@ -81,7 +82,7 @@ def test_loading_a_model_warns_where_it_would_spin(load, own_number, monkeypatch
 
 def test_importing_the_package_leaves_the_environment_alone():
     """A launch file imports it: other nodes of the launch must not inherit what is ours."""
-    modules = "lisa_ros.graph, lisa_ros.evaluation.replay.arguments"
+    modules = "lisa_ros.graph, lisa_ros.replay.arguments"
     assert run(f"import os, {modules}; print(os.environ.get('{WAIT_POLICY}'))").stdout == "None\n"
 
 

@@ -5,9 +5,9 @@ from dataclasses import replace
 
 import pytest
 
-from lisa_ros.evaluation.replay.scan import ScanPaths
+from lisa_ros.evaluation.scans.scan import ScanPaths
 from lisa_ros.scannet import tabletop
-from lisa_ros.scannet.queries import read_queries, write_queries
+from lisa_ros.scannet.scene_queries import read_queries, write_queries
 
 _KINDS = ("category", "referring", "negative")
 

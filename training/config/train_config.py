@@ -134,7 +134,9 @@ class CacheConfig:
 @dataclass(frozen=True)
 class TrainConfig:
     """One run. run_dir: checkpoints, logs, pictures. trainable: parts of names of the parameters that learn beside the
-    adapters. checkpoint_every: optimizer steps between two saves.
+    adapters. checkpoint_every: optimizer steps between two saves. coarse_weight: of the loss of coarse masks in a style
+    that has them, which then learn the target's own mask; 0 as in CoReS' published training, where only gradients
+    through the final mask reach them.
     """  # noqa: D205
 
     run_dir: Path
@@ -150,6 +152,7 @@ class TrainConfig:
     validation: ValidationConfig = field(default_factory=ValidationConfig)
     cache: CacheConfig = field(default_factory=CacheConfig)
     checkpoint_every: int = 100
+    coarse_weight: float = 0.0
 
     def __post_init__(self) -> None:
         _check_sam(self.model.sam or {})
@@ -188,6 +191,7 @@ def _ranges(run: TrainConfig) -> Iterator[tuple[str, float, str, bool]]:
         ("batch.workers", batch.workers),
         ("optimizer.weight_decay", optimizer.weight_decay),
         ("validation.pictures", validation.pictures),
+        ("coarse_weight", run.coarse_weight),
         ("data.skip_limit", run.data.skip_limit),
     ):
         yield name, value, "0 or above", 0 <= value < math.inf

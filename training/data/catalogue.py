@@ -16,8 +16,7 @@ class Entry:
 _COCO_2017 = ("coco/train2017/*.jpg", 118287)
 _LLAVA = "https://huggingface.co/datasets/liuhaotian/LLaVA-Instruct-150K, pictures: https://cocodataset.org"
 _LISA = "https://github.com/dvlab-research/LISA (ReasonSeg)"
-
-
+_SESAME = "https://github.com/see-say-segment/sesame (dataset), pictures: https://cocodataset.org"
 _REFER = "https://github.com/lichengunc/refer"
 _TRAIN_2014 = ("refer_seg/images/mscoco/images/train2014/*.jpg", 82783)
 
@@ -69,6 +68,11 @@ CATALOGUE = {
     "grefcoco": Entry(
         _refer("grefcoco", "grefs(unc).*"), "https://github.com/henghuiding/gRefCOCO, pictures: https://cocodataset.org"
     ),
+    **{
+        f"{prefix}{name}": Entry(_refer(f"{prefix}{name}", "refs(*_exclude_unified).p"), _SESAME)
+        for prefix in ("R-", "fp")
+        for name in ("refcoco", "refcoco+", "refcocog")
+    },
     "llava_instruct_150k": Entry((("llava_dataset/llava_instruct_150k.json", None), _COCO_2017), _LLAVA),
     "llava_v1_5_mix665k": Entry(
         (

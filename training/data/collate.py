@@ -9,7 +9,7 @@ from torch import Tensor
 from lisa_ros.model.config import LisaConfig
 from lisa_ros.model.grounding import TARGET_KINDS
 from lisa_ros.model.preprocess import ClipPreprocessor, check_image, sam_preprocess
-from lisa_ros.model.prompts import get_template, question_about_image
+from lisa_ros.model.prompts import question_about_image
 from lisa_ros.model.sam import SamFeatures
 from lisa_ros.model.styles import get_style
 from lisa_ros.model.tokenizer import LisaTokenizer
@@ -90,7 +90,7 @@ class Collator:
         use_ignore: bool,
     ) -> None:
         self.tokenizer, self.config, self.clip = tokenizer, config, clip
-        self.template = get_template(config.conv_type)
+        self.template = config.template
         self.style = get_style(config.style)
         self.kinds = self.style.kinds(tokenizer)
         self.visual_tokens, self.max_length, self.use_ignore = visual_tokens, max_length, use_ignore

@@ -24,7 +24,9 @@ class DatasetReader(Protocol):
 
     def __getitem__(self, index: int) -> Sample: ...
 
-    def key(self, index: int) -> str: ...
+    def key(self, index: int) -> str:
+        """Name of a sample, for messages."""
+        ...
 
 
 @dataclass(frozen=True)

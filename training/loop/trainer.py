@@ -89,7 +89,7 @@ class Trainer:
             config.batch.accumulation,
         )
         self.data = MicroBatchDataset(items, self.collator, config.batch.batch_size, cache)
-        objective = LisaObjective(network, cache).to(accelerator.device)
+        objective = LisaObjective(network, cache, config.coarse_weight).to(accelerator.device)
         parameters = [p for p in objective.parameters() if p.requires_grad]
         optimizer = build_optimizer(parameters, config.optimizer, accelerator.device)
         self.objective, self.optimizer = accelerator.prepare(objective, optimizer)

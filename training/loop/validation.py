@@ -14,6 +14,7 @@ from lisa_ros.errors import DatasetError, InvalidImageError
 from lisa_ros.evaluation.metrics import SegmentationMetrics, union_truth
 from lisa_ros.images import write_image
 from lisa_ros.model.config import LisaConfig
+from lisa_ros.model.styles import get_style
 from lisa_ros.progress import ProgressBar
 from lisa_ros.types import SEGMENTED, Sample, SegmentationResult, Target, Turn
 from lisa_ros.visualization import annotated_picture
@@ -22,7 +23,6 @@ from training.data.items import TrainingItem
 from training.errors import BadItemError, TrainingError
 
 TURNS_AT_ONCE = 8
-_ANSWER = "[SEG]."
 
 
 def validation_item(sample: Sample, turns: Sequence[Turn], config: LisaConfig, key: str) -> TrainingItem:
@@ -30,10 +30,10 @@ def validation_item(sample: Sample, turns: Sequence[Turn], config: LisaConfig, k
 
     The mask of each is what `union_truth` gives, so that it has the size of the image; scoring goes by the turn.
     """
-    talks = []
+    style, talks = get_style(config.style), []
     for turn in turns:
-        query = config.mask_query["sentence" if turn.is_sentence else "phrase"].replace("{text}", turn.question)
-        talks.append(((query, _ANSWER),))
+        (script,) = style.scripts([turn.question], config.mask_query, sentence=turn.is_sentence)
+        talks.append(((script.question, script.answer),))
     size = sample.image.shape[:2]
     masks = [np.zeros(size, bool) if (truth := union_truth(turn)) is None else truth for turn in turns]
     return TrainingItem(
@@ -148,7 +148,7 @@ def _any_process_has_work(part: _TurnChunk | None, accelerator: Accelerator) -> 
 def _placeholder_batch(collator: Collator, config: LisaConfig) -> Batch:
     """Something to compute that is not scored."""
     image = np.zeros((64, 64, 3), np.uint8)
-    turn = Turn("thing", (), _ANSWER)
+    turn = Turn("thing", (), "")
     return collator([validation_item(Sample(image, (turn,), "nothing"), (turn,), config, "0")])
 
 

@@ -37,8 +37,8 @@ class PlayReport:
 class BagPlayer:
     """Publishes a bag's messages from a node, on the bag's topics.
 
-    topics: bag topic -> another one to publish on. Topics whose message package is not installed are left out, told in
-    the node's log, and listed in `left_out`. The node need not spin. The bag stays the caller's to close.
+    topics: bag topic -> another one to publish on. Topics whose message package is not installed are left out,
+    logged, and listed in `left_out`. The node need not spin. The bag stays the caller's to close.
     """
 
     def __init__(self, node: Node, bag: RgbdBag, topics: Mapping[str, str] | None = None):
@@ -55,8 +55,8 @@ class BagPlayer:
             quality = _quality(topic, bag.qualities[topic])
             self._publishers[topic] = node.create_publisher(message, (topics or {}).get(topic, topic), quality)
         if self.left_out:
-            words = ", ".join(f"{topic} ({kind})" for topic, kind in self.left_out.items())
-            node.get_logger().info(f"not played, since their message packages are not installed: {words}")
+            topics_left_out = ", ".join(f"{topic} ({kind})" for topic, kind in self.left_out.items())
+            node.get_logger().info(f"not played, since their message packages are not installed: {topics_left_out}")
 
     @property
     def topics(self) -> list[str]:
@@ -70,9 +70,9 @@ class BagPlayer:
         self._publishers, self._clock = {}, None
 
     def wait_for_subscriber(self, timeout: float) -> bool:
-        """Waits until somebody listens to the images, up to `timeout` s. Returns whether somebody does.
+        """Waits until the images have a subscriber, up to `timeout` s. Returns whether they have one.
 
-        Discovery has two sides: a listener that this side knows may not know this side yet. Half a second is given to
+        Discovery has two sides: a subscriber that this side knows may not know this side yet. Half a second is given to
         it; who must not miss the first frame publishes it again until it is answered.
         """
         end = time.monotonic() + timeout
@@ -83,7 +83,7 @@ class BagPlayer:
         return found > 0
 
     def matched(self) -> dict[str, int]:
-        """Role ("image", "depth", "camera_info", ...) -> how many listen to its topic now; without what is left out."""
+        """Role ("image", "depth", ...) -> how many subscribers its topic has now; without what is left out."""
         return {
             role: self._publishers[topic].get_subscription_count()
             for topic, role in self._bag.roles.items()
@@ -106,7 +106,7 @@ class BagPlayer:
     def publish(self, frame: RgbdFrame):
         """Publishes the messages of one frame, the image last; before them its stamp, where the clock is open."""
         if self._clock is not None:
-            self._tell_time(frame.stamp)
+            self._publish_clock(frame.stamp)
         for role in _ROLES:
             if role in frame.messages:
                 self._send(frame.messages[role])
@@ -127,15 +127,15 @@ class BagPlayer:
             self.open_clock()
         stopped = stopped or threading.Event()
         begin, first = time.monotonic_ns(), self._bag.span[0]
-        told = first - 1
+        published = first - 1  # time on /clock
         report = PlayReport()
         for message in self._bag.messages():
             due = begin + round((message.time - first) / rate)
-            told = self._wait(due, lambda now: first + round((now - begin) * rate), told, stopped)
+            published = self._wait(due, lambda now: first + round((now - begin) * rate), published, stopped)
             if stopped.is_set():
                 break
-            if self._clock is not None and message.time > told:
-                told = self._tell_time(message.time)
+            if self._clock is not None and message.time > published:
+                published = self._publish_clock(message.time)
             self._send(message)
             report.messages += 1
             report.frames += self._bag.roles.get(message.topic) == "image"
@@ -143,15 +143,15 @@ class BagPlayer:
         report.seconds = (time.monotonic_ns() - begin) / 1e9
         return report
 
-    def _wait(self, due: int, bag_time, told: int, stopped: threading.Event) -> int:
-        """Waits until the monotonic time `due`, telling the time meanwhile. Returns what was told last."""
+    def _wait(self, due: int, bag_time, published: int, stopped: threading.Event) -> int:
+        """Waits until the monotonic time `due` and publishes /clock meanwhile. Returns the last published time."""
         while (left := due - time.monotonic_ns()) > 0 and not stopped.wait(min(left, _CLOCK_PERIOD) / 1e9):
             now = min(time.monotonic_ns(), due)
             if self._clock is not None and now < due:
-                told = self._tell_time(bag_time(now))
-        return told
+                published = self._publish_clock(bag_time(now))
+        return published
 
-    def _tell_time(self, now: int) -> int:
+    def _publish_clock(self, now: int) -> int:
         self._clock.publish(Clock(clock=Time(nanoseconds=now).to_msg()))
         return now
 
@@ -177,7 +177,7 @@ def _message_class(kind: str):
 
 
 def _quality(topic: str, recorded: list) -> QoSProfile:
-    # Reliable serves listeners of both kinds; only what was recorded as latched is offered so.
+    # Reliable serves subscribers of both kinds; only what was recorded as latched is offered so.
     latched = topic == "/tf_static" or any(item.durability.name == "TRANSIENT_LOCAL" for item in recorded)
     depth = max([10, *(item.depth for item in recorded)])
     durability = DurabilityPolicy.TRANSIENT_LOCAL if latched else DurabilityPolicy.VOLATILE

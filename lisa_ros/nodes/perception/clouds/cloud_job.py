@@ -1,4 +1,4 @@
-"""Clouds and boxes of one answer from the frame that the question was frozen with. No rclpy."""
+"""Clouds and boxes of one answer from the frame that its query is bound to. No rclpy."""
 
 from dataclasses import dataclass, replace
 
@@ -17,7 +17,7 @@ _OPTICAL_FRAMES = ("_optical", "_optical_frame")  # suffixes, of REP-103 and of 
 
 @dataclass(frozen=True)
 class CloudJob:
-    """What `target_clouds` needs for an answer. names: the targets' words, for messages. up: (3,), optical frame.
+    """What `target_clouds` needs for an answer. names: phrases of the targets, for messages. up: (3,), optical frame.
 
     depth_camera, depth_pose: of a depth camera that is not the image's, which its depth is registered with. distortion:
     of an image that is not rectified.

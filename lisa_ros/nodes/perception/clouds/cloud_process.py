@@ -1,4 +1,4 @@
-"""Clouds in a process of their own: numpy keeps Python's lock while it works, and the node has to answer meanwhile."""
+"""Computes clouds in a process of its own: numpy holds Python's lock meanwhile, and the node has to stay responsive."""
 
 import multiprocessing
 import queue
@@ -16,7 +16,7 @@ import cv2
 from lisa_ros.errors import LisaError, NoDepthError, QueryCancelled
 from lisa_ros.nodes.perception.clouds.cloud_job import CloudJob, CloudResult, compute_clouds
 
-_POLL = 0.05  # s between two looks at whether the query was cancelled or the process hangs
+_POLL = 0.05  # s between two checks for cancellation and for a process that hangs
 _START_TIMEOUT = 180.0  # s to compile its kernels, which it does once, on a computer that is busy
 _KILL_WAIT = 2.0  # s; longer only where the kernel itself holds the process
 

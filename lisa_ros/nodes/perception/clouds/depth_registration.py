@@ -1,6 +1,6 @@
-"""Whether depth and camera_info belong to the image's lens: what differs is refused, registered or trusted. No rclpy.
+"""Whether depth and camera_info belong to the image's camera; if not, they are refused, registered or trusted.
 
-Compared are the frames that the messages name, the sizes, and the depth camera's own intrinsics where they are
+No rclpy. Compared are the frame_ids, the sizes, and the depth camera's own intrinsics where they are
 published.
 """
 

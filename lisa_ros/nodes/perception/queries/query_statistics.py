@@ -1,4 +1,4 @@
-"""What the node tells about itself once a second. No rclpy."""
+"""Counts and times of queries, for diagnostics. No rclpy."""
 
 import re
 import statistics
@@ -32,7 +32,7 @@ class QueryStatistics:
 
     last_rejection: why the last REJECTED query was, "" where none was.
     remarks: what was doubtful about the camera's messages, in the order of its first time, and how often.
-    stall: what to say while the model does not come back from a query; "" while it does.
+    stall: why the model counts as stalled; "" while it does not.
     """
 
     counts: Counter = field(default_factory=Counter)
