@@ -7,7 +7,8 @@ from diagnostic_msgs.msg import DiagnosticArray
 
 from lisa_ros.nodes.asker import ACTION, Asker, Reply
 from lisa_ros.nodes.player import BagPlayer
-from lisa_ros.recordings.bag_reader import RgbdBag, RgbdFrame
+from lisa_ros.recordings.bag_reader import RgbdBag
+from lisa_ros.recordings.frames import RgbdFrame
 
 _HEARD = ("image", "depth", "camera_info")
 _SETTLING = 0.5  # s for the other side's discovery, and for a clock that was set back to be noticed

@@ -1,23 +1,16 @@
-"""Whether depth and camera_info belong to the image's lens: what differs is refused, registered or trusted. No rclpy.
-
-Compared are the frames that the messages name, the sizes, and the depth camera's own intrinsics where they are
-published.
-"""
+"""Depth and camera_info of another lens than a query's image: refused, registered or trusted. No rclpy."""
 
 from dataclasses import dataclass
 
 import numpy as np
 
 from lisa_ros.camera_info import Calibration, calibration, camera_model
+from lisa_ros.depth_registration import REFUSE, TRUST, difference, frame_of, is_of_other_frame
 from lisa_ros.errors import InvalidImageError, NoDepthError, NoTransformError
 from lisa_ros.geometry import CameraModel
-from lisa_ros.geometry.registration import displacement
 from lisa_ros.image_messages import image_size, to_depth
 from lisa_ros.nodes.frame_buffer import SECOND, Bundle, stamp_of
 from lisa_ros.nodes.queries import Query
-
-REFUSE, REGISTER, TRUST = "refuse", "register", "trust"
-_TOLERANCE = 2.0  # pixels of the depth image by which its own intrinsics may move it beside the image
 
 
 @dataclass(frozen=True)
@@ -43,7 +36,7 @@ def image_calibration(query: Query) -> tuple[Calibration, tuple[str, ...]]:
         )
     found, wanted = frame_of(bundle.info), frame_of(bundle.image)
     remarks = []
-    if found and wanted and found != wanted:
+    if is_of_other_frame(bundle.info, bundle.image):
         if query.settings.depth_registration != TRUST:
             raise NoDepthError(
                 f"camera_info is of frame {found!r} ({_stamp(bundle.info)}), the image of {wanted!r} "
@@ -76,18 +69,18 @@ def image_depth(query: Query, color: CameraModel) -> Depth:
     if rule == TRUST:
         return Depth(metres)
     lens = _depth_camera(bundle, metres)
-    difference = _difference(found, wanted, color, metres.shape[::-1], lens)
-    if not difference:
+    differs = difference(bundle.depth, bundle.image, color, metres.shape[::-1], lens)
+    if not differs:
         return Depth(metres, remarks=_remarks(found, wanted))
     if rule == REFUSE:
         raise NoDepthError(
-            f"depth is not registered to the image: {difference}; register it in the driver (align_depth, "
+            f"depth is not registered to the image: {differs}; register it in the driver (align_depth, "
             "depth_registered), or set depth_registration to register, with the depth camera's `depth_camera_info`; "
             "where only the driver's names differ, to trust"
         )
     if lens is None:
         raise NoDepthError(
-            f"depth cannot be registered ({difference}): no depth_camera_info has arrived; remap the depth camera's "
+            f"depth cannot be registered ({differs}): no depth_camera_info has arrived; remap the depth camera's "
             "camera_info to `depth_camera_info`"
         )
     pose = _pose(query)
@@ -95,25 +88,6 @@ def image_depth(query: Query, color: CameraModel) -> Depth:
         return Depth(metres, lens, pose)
     remark = f"depth of frame {found!r} has another lens and is registered as of the image's place; depth_pose moves it"
     return Depth(metres, lens, np.eye(4), (remark,))
-
-
-def frame_of(message) -> str:
-    """A message's frame without the leading slash that bags and drivers of ROS 1 have."""
-    return message.header.frame_id.lstrip("/")
-
-
-def _difference(found: str, wanted: str, color: CameraModel, size: tuple[int, int], lens: CameraModel | None) -> str:
-    """How the depth's lens differs from the image's; "" where nothing says so. size: (width, height) of depth."""
-    if found and wanted and found != wanted:
-        return f"depth is of frame {found!r}, the image of {wanted!r}"
-    try:
-        color.scaled(*size)
-    except InvalidImageError as error:
-        return str(error)
-    if lens is None:
-        return ""
-    moved = displacement(color, lens)
-    return f"depth_camera_info has other intrinsics, up to {moved:.0f} pixels off" if moved > _TOLERANCE else ""
 
 
 def _remarks(found: str, wanted: str) -> tuple[str, ...]:
@@ -125,10 +99,10 @@ def _remarks(found: str, wanted: str) -> tuple[str, ...]:
 def _depth_camera(bundle: Bundle, metres: np.ndarray) -> CameraModel | None:
     if bundle.depth_info is None:
         return None
-    named, wanted = frame_of(bundle.depth_info), frame_of(bundle.depth)
-    if named and wanted and named != wanted:
+    if is_of_other_frame(bundle.depth_info, bundle.depth):
         raise NoDepthError(
-            f"depth_camera_info is of frame {named!r} ({_stamp(bundle.depth_info)}), depth of {wanted!r} "
+            f"depth_camera_info is of frame {frame_of(bundle.depth_info)!r} ({_stamp(bundle.depth_info)}), depth of "
+            f"{frame_of(bundle.depth)!r} "
             f"({_stamp(bundle.depth)}): remap `depth_camera_info` to the depth image's own"
         )
     try:

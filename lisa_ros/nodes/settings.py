@@ -10,6 +10,7 @@ from dataclasses import dataclass, field, fields
 from typing import Any
 
 from lisa_ros.cpu_threads import MOST as MOST_THREADS
+from lisa_ros.depth_registration import REFUSE, RULES
 from lisa_ros.errors import ConfigurationError
 from lisa_ros.geometry import CloudOptions
 
@@ -98,11 +99,11 @@ class Settings:
     )
 
     depth_registration: str = _setting(
-        "refuse",
+        REFUSE,
         "What becomes of depth of another frame or lens than the image's; refuse: no clouds; register: moved into the "
         "image's view, with depth_camera_info and depth_pose or TF; trust: taken as it is, whatever depth and "
         "camera_info say of their frames",
-        choices=("refuse", "register", "trust"),
+        choices=RULES,
     )
     depth_pose: tuple[float, ...] = _setting(
         (),

@@ -1,5 +1,6 @@
 """The camera's pose in the world, out of the transforms of a bag: tf2's tree, as far as the camera needs it."""
 
+import itertools
 import logging
 import re
 from collections import deque
@@ -8,8 +9,9 @@ from typing import NamedTuple
 
 import numpy as np
 
+from lisa_ros.depth_registration import plain_frame
 from lisa_ros.geometry.poses import pose_matrix, quaternion_of
-from lisa_ros.recordings.messages import plain_frame, transforms_of
+from lisa_ros.recordings.messages import transforms_of
 
 TOLERANCE = 1_000_000  # ns by which a transform's stamp may differ from the image's
 LONGEST_GAP = 250_000_000  # ns between two transforms that are interpolated
@@ -44,6 +46,7 @@ class PoseFinder:
         self._moving, self._fixed = set(moving), {e: m for e, m in fixed.items()}
         self._world, self._interpolate = plain_frame(world), interpolate
         self._chains: dict[str, tuple[Edge, ...] | None] = {}
+        self._ways: dict[tuple[str, str], tuple[tuple[Edge, ...], tuple[Edge, ...]] | None] = {}
         self._series: dict[Edge, deque] = {edge: deque() for edge in self._moving}  # (stamp, pose or None, message)
 
     def add(self, message) -> None:
@@ -66,15 +69,47 @@ class PoseFinder:
         if frame not in self._chains:
             self._chains[frame] = self._chain(frame)
         chain = self._chains[frame]
-        if not chain:
+        found = self._along(chain, stamp) if chain else None
+        return None if found is None else CameraPose(found[0], chain[-1][1], found[1])
+
+    def between(self, target: str, source: str, stamp: int) -> np.ndarray | None:
+        """(4, 4) target <- source at a stamp (ns), over the lowest frame that is above both.
+
+        None where they are one frame, and where it is not known: without a way from one to the other, or with several.
+        """
+        frames = plain_frame(target), plain_frame(source)
+        if frames[0] == frames[1] or not all(frames):
             return None
+        if frames not in self._ways:
+            self._ways[frames] = self._way(*frames)
+        if self._ways[frames] is None:
+            return None
+        first, second = (self._along(chain, stamp) for chain in self._ways[frames])
+        return None if first is None or second is None else np.linalg.inv(first[0]) @ second[0]
+
+    def _along(self, chain: tuple[Edge, ...], stamp: int) -> tuple[np.ndarray, object] | None:
+        """(4, 4) the chain's top <- its bottom, and the lowest moving edge's message; None where an edge is unknown."""
         matrix, last = np.eye(4), None
         for edge in chain:
             found = (self._fixed[edge], None) if edge not in self._moving else self._moved(edge, stamp)
             if found is None:
                 return None
             matrix, last = found[0] @ matrix, last or found[1]
-        return CameraPose(matrix, chain[-1][1], last)
+        return matrix, last
+
+    def _way(self, target: str, source: str) -> tuple[tuple[Edge, ...], tuple[Edge, ...]] | None:
+        """Edges from each of two frames up to the lowest one above both."""
+        ways = set()
+        for one, other in itertools.product(self._paths(target, ()), self._paths(source, ())):
+            above_target = (target, *(parent for _, parent in one))
+            above_source = (source, *(parent for _, parent in other))
+            common = next((frame for frame in above_target if frame in above_source), None)
+            if common is not None:
+                ways.add((one[: above_target.index(common)], other[: above_source.index(common)]))
+        if len(ways) > 1:
+            _log.warning("transforms lead from %s to %s on several ways: where one is in the other is not known",
+                         source, target)  # fmt: skip
+        return ways.pop() if len(ways) == 1 else None
 
     def _moved(self, edge: Edge, stamp: int) -> tuple[np.ndarray, object] | None:
         series = self._series[edge]

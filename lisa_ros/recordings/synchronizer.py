@@ -6,6 +6,9 @@ import logging
 from collections import deque
 from collections.abc import Iterator
 
+import numpy as np
+
+from lisa_ros.depth_registration import frame_of
 from lisa_ros.recordings.poses import CameraPose, PoseFinder
 
 DEPTH_TOLERANCE = 20_000_000  # ns, as the perception node's sync_tolerance
@@ -15,14 +18,15 @@ PATIENCE = 1_000_000_000
 LARGEST = 256 << 20  # bytes of images and depth images that wait, whatever the times say
 _ROOM = 64  # calibrations kept
 
-Parts = tuple[CameraPose | None, dict]
+Parts = tuple[CameraPose | None, np.ndarray | None, dict]
 _log = logging.getLogger(__name__)
 
 
 class Synchronizer:
-    """Takes a bag's messages in the order of time; gives (pose, role -> message) of each image, ordered by stamp.
+    """Takes a bag's messages in the order of time; gives what belongs to each image, ordered by stamp.
 
-    poses: gets the bag's transforms; None where there are none.
+    Given are the camera's pose, the (4, 4) of its optical frame <- the depth camera's, both None where they are not
+    known, and role -> message. poses: gets the bag's transforms; None where there are none.
     """
 
     def __init__(self, poses: PoseFinder | None) -> None:
@@ -71,7 +75,7 @@ class Synchronizer:
             _log.warning("%s: the image at %d ns was recorded too late to be put in order", image.topic, stamp)
         self._last = stamp
         parts = self._assemble(image)
-        if "depth" not in parts[1]:
+        if "depth" not in parts[2]:
             self._without_depth.append(stamp)
         self._forget(image)
         return parts
@@ -111,4 +115,10 @@ class Synchronizer:
         pose = self._poses.pose_at(frame, image.stamp) if self._poses is not None else None
         if pose is not None and pose.message is not None:
             found["tf"] = pose.message
-        return pose, found
+        return pose, self._depth_pose(found), found
+
+    def _depth_pose(self, found: dict) -> np.ndarray | None:
+        if self._poses is None or "depth" not in found:
+            return None
+        image, depth = found["image"], found["depth"]
+        return self._poses.between(frame_of(image.message), frame_of(depth.message), image.stamp)

@@ -8,14 +8,14 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from lisa_ros.errors import ConfigurationError, RecordingError
+from lisa_ros.errors import ConfigurationError, InvalidImageError, RecordingError
 from lisa_ros.evaluation.metrics import overlap_of
 from lisa_ros.evaluation.replay.objects import choice_of
 from lisa_ros.evaluation.replay.rows import Answer, ReplayRow
 from lisa_ros.evaluation.replay.scan import Case, Scan
 from lisa_ros.evaluation.replay.space import View, agreement, score_cloud, true_points
 from lisa_ros.images import write_mask
-from lisa_ros.recordings.bag_reader import RgbdFrame
+from lisa_ros.recordings.frames import RgbdFrame
 from lisa_ros.scannet.truth import FrameTruth, resize_nearest
 
 
@@ -27,8 +27,11 @@ class Frame:
 
     @cached_property
     def view(self) -> View | None:
-        """None where it has no depth."""
-        return View.of(self.rgbd)
+        """None where it has no usable depth, which the status and the message of the node's answer say."""
+        try:
+            return View.of(self.rgbd)
+        except InvalidImageError:
+            return None
 
 
 @dataclass(frozen=True)
