@@ -19,7 +19,7 @@ from lisa_ros.recordings.poses import PoseFinder
 from lisa_ros.recordings.synchronizer import PATIENCE, Synchronizer
 from lisa_ros.recordings.topics import MANIFEST, RgbdTopics, index_of_stamp
 
-_SUFFIXES = {"image": ("", "/compressed"), "depth": ("", "/compressedDepth")}
+_SUFFIXES = {"image": ("", "/compressed"), "depth": ("", "/compressedDepth", "/compressed")}
 _FIRST = 30  # frames in which depth is looked for
 _NEEDED = ("image", "camera_info")
 _IMAGES = (messages.IMAGE, messages.COMPRESSED_IMAGE)
