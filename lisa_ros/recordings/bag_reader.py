@@ -59,6 +59,7 @@ class RgbdBag:
         if depth_registration not in RULES:
             raise ConfigurationError(f"depth_registration={depth_registration!r} is not one of {', '.join(RULES)}")
         self.path, self.world_frame, self.depth_registration = Path(path), world_frame, depth_registration
+        self._told: set[str] = set()
         check_path(self.path)
         with _told(f"{self.path} is not a whole bag", "`ros2 bag reindex` or `mcap recover` repair what was cut off"):
             self._reader = Reader(self.path)
@@ -133,7 +134,7 @@ class RgbdBag:
         matrix, frame = (None, "") if pose is None else (pose.matrix, pose.frame)
         return RgbdFrame(
             count if index is None else index, image.stamp, image.message.header.frame_id, matrix, frame, found,
-            self.depth_registration, depth_pose, bool(self.manifest),
+            self.depth_registration, depth_pose, bool(self.manifest), self._told,
         )  # fmt: skip
 
     def first(self, role: str) -> BagMessage | None:

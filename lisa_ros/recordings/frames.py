@@ -1,6 +1,7 @@
 """What a bag holds of one moment: messages as they lie there, and the frame that they make together."""
 
-from dataclasses import dataclass
+import logging
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
@@ -10,8 +11,10 @@ from lisa_ros.depth_registration import REFUSE, TRUST, difference, frame_of, is_
 from lisa_ros.errors import InvalidImageError, RecordingError
 from lisa_ros.geometry import CameraModel
 from lisa_ros.geometry.registration import is_registered
-from lisa_ros.image_messages import camera_model, image_size, to_depth, to_rgb
+from lisa_ros.image_messages import camera_model, decode_color, image_size, to_depth
 from lisa_ros.recordings import messages
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -52,6 +55,7 @@ class RgbdFrame:
         depth_registration: As of RgbdBag.
         depth_pose: (4, 4) float64 optical frame <- depth camera's, None where the bag does not say it.
         is_converted: Whether `lisa-ros scannet convert` wrote the bag, which has judged ScanNet's calibrations.
+        told: Topics whose remarks have been told already; the bag's frames share it.
     """
 
     index: int
@@ -63,10 +67,19 @@ class RgbdFrame:
     depth_registration: str = REFUSE
     depth_pose: np.ndarray | None = None
     is_converted: bool = False
+    told: set[str] = field(default_factory=set, repr=False)
 
     def color(self) -> np.ndarray:
-        """(H, W, 3) uint8 RGB, to the pixel what the perception node decodes. Raises InvalidImageError."""
-        return to_rgb(self.messages["image"].message)
+        """(H, W, 3) uint8 RGB, to the pixel what the perception node decodes. Raises InvalidImageError.
+
+        What the node's results remark on such a picture (colour that is gone, a range that was guessed) is a warning.
+        """
+        image = self.messages["image"]
+        rgb, remark = decode_color(image.message)
+        if remark and image.topic not in self.told:
+            self.told.add(image.topic)
+            _log.warning("%s: %s", image.topic, remark)
+        return rgb
 
     def depth(self) -> np.ndarray | None:
         """(h, w) float32 m on the image's view, 0 = invalid; None where no depth belongs to the image.

@@ -1,5 +1,6 @@
 """Bags of other people's cameras: which topic, which order, which depth, and where the camera was."""
 
+import cv2
 import numpy as np
 import pytest
 from bag_streams import CAMERA, DEPTH, IMAGE, INFO, MS, Loose, depth, pose, written
@@ -123,6 +124,19 @@ def test_what_belongs_to_another_lens_is_refused_unless_it_is_trusted(bag, role)
     with pytest.raises(InvalidImageError, match=f"{topic} .*'ir_eye', the image of 'eye'"):
         read(frames_of(bag.path)[-1])
     assert read(frames_of(bag.path, depth_registration="trust")[-1]) is not None
+
+
+def test_what_a_picture_lacks_is_told_once(tmp_path, caplog):
+    topic = f"{IMAGE}/compressed"
+    bag = Loose(tmp_path / "bag", (topic, messages.COMPRESSED_IMAGE), (INFO, messages.CAMERA_INFO))
+    for stamp in (T0, T0 + 1):
+        message = messages.compressed_color(cv2.imencode(".png", RGB[..., 0])[1].tobytes(), "png", stamp, "eye")
+        bag.add(topic, stamp, message)
+    bag.close()
+    for frame in frames_of(bag.path):
+        assert (frame.color() == RGB[..., :1]).all()
+    (record,) = caplog.records
+    assert topic in record.getMessage() and "its colour is gone" in record.getMessage()
 
 
 def test_a_part_of_a_bag_has_all_that_belongs_to_it(bag):
