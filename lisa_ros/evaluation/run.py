@@ -10,7 +10,7 @@ from typing import Protocol
 from lisa_ros.errors import ConfigurationError, DatasetError, InvalidImageError, InvalidQueryError, MemoryBudgetError
 from lisa_ros.evaluation.digests import Digests, sample_digest
 from lisa_ros.evaluation.metrics import overlap_of, union_truth
-from lisa_ros.evaluation.predictors import Predictor, weights_digest
+from lisa_ros.evaluation.predictors import Predictor, model_digest
 from lisa_ros.evaluation.rows import Identity, Log, Row, RowFile, read_all
 from lisa_ros.inference.loaded import EncodedFrame
 from lisa_ros.progress import track
@@ -73,7 +73,7 @@ def evaluate(
     """
     shard, lisa = shard or Shard(), predictor.lisa
     identity = Identity(
-        benchmark, dataset.source, len(dataset), lisa.provenance, weights_digest(lisa.network), predictor.mode,
+        benchmark, dataset.source, len(dataset), lisa.provenance, model_digest(lisa), predictor.mode,
         predictor.max_new_tokens,
     )  # fmt: skip
     numbers, digests = _numbers(dataset), digests or Digests(dataset)

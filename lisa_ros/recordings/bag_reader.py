@@ -2,6 +2,7 @@
 
 import itertools
 import json
+import logging
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -16,10 +17,12 @@ from lisa_ros.recordings import messages
 from lisa_ros.recordings.bag_files import check_path
 from lisa_ros.recordings.frames import BagMessage, RgbdFrame
 from lisa_ros.recordings.poses import PoseFinder
-from lisa_ros.recordings.synchronizer import PATIENCE, Synchronizer
+from lisa_ros.recordings.synchronizer import DEPTH_TOLERANCE, PATIENCE, SECOND, Synchronizer
 from lisa_ros.recordings.topics import MANIFEST, RgbdTopics, index_of_stamp
 
+_log = logging.getLogger(__name__)
 _SUFFIXES = {"image": ("", "/compressed"), "depth": ("", "/compressedDepth", "/compressed")}
+_NEARLY = 0.9  # of the most messages of a stream's topics: raw images go before compressed ones that are a few more
 _FIRST = 30  # frames in which depth is looked for
 _NEEDED = ("image", "camera_info")
 _IMAGES = (messages.IMAGE, messages.COMPRESSED_IMAGE)
@@ -32,14 +35,15 @@ class RgbdBag:
 
     Args:
         path: Of the bag.
-        topics: Base names; raw or compressed images are found by themselves, and one with messages goes before one
-            without.
+        topics: Base names; raw or compressed images are found by themselves, and a topic with more messages goes before
+            one with fewer.
         world_frame: In which frames have their poses; "" for the topmost frame that is fixed by its name (REP 105:
             world, map, odom, earth).
         depth_registration: What becomes of depth of another frame or lens than the image's, as the perception node's
             parameter says it. "refuse": an error where it is read; "register": moved into the image's view, with its
             own camera_info and the bag's /tf and /tf_static; "trust": taken as it is, whatever frames depth and
             camera_info name.
+        sync_tolerance: Largest difference of stamps, in s, at which depth belongs to an image.
 
     Attributes:
         manifest: What the converter wrote, or {}.
@@ -55,11 +59,13 @@ class RgbdBag:
         topics: RgbdTopics | None = None,
         world_frame: str = "",
         depth_registration: str = REFUSE,
+        sync_tolerance: float = DEPTH_TOLERANCE / SECOND,
     ):
         if depth_registration not in RULES:
             raise ConfigurationError(f"depth_registration={depth_registration!r} is not one of {', '.join(RULES)}")
         self.path, self.world_frame, self.depth_registration = Path(path), world_frame, depth_registration
         self._told: set[str] = set()
+        self._tolerance = round(sync_tolerance * SECOND)
         check_path(self.path)
         with _told(f"{self.path} is not a whole bag", "`ros2 bag reindex` or `mcap recover` repair what was cut off"):
             self._reader = Reader(self.path)
@@ -112,7 +118,7 @@ class RgbdBag:
         Raises RecordingError.
         """
         wanted = [connection for connection in self._connections if connection.topic in self.roles]
-        synchronizer = Synchronizer(self.poses())
+        synchronizer = Synchronizer(self.poses(), self._tolerance)
         first, last = (time if time is None else time + more for time, more in ((start, -PATIENCE), (stop, PATIENCE)))
         count = 0
         for message in self._messages(wanted, first, last):
@@ -192,15 +198,31 @@ class RgbdBag:
             base = getattr(topics, role)
             names = [base + suffix for suffix in _SUFFIXES.get(role, ("",))] if base else []
             found = [name for name in names if present.get(name) in types]
-            if found:
-                roles[max(found, key=lambda name: counts[name] > 0)] = role  # of equal ones the first
+            most = max((counts[name] for name in found), default=0)
+            full = [name for name in found if counts[name] >= _NEARLY * most]  # the first of those that are whole
+            if full and (most or role != "image"):
+                roles[full[0]] = role
+            elif full:
+                raise RecordingError(
+                    f"{self.path} has no message on {' or '.join(full)}, of {sum(counts.values())} in all; image_topic "
+                    "names another one"
+                )
             elif role in _NEEDED:
                 others = [f"{name} is {present[name]}" for name in names if name in present]
                 raise RecordingError(
                     f"{self.path} has no topic {' or '.join(names)} of {' or '.join(types)}; it has "
                     f"{', '.join(others or sorted(present)) or 'none'}; {role}_topic names another one"
                 )
+        if not any(role == "depth" and counts[name] for name, role in roles.items()):
+            self._tell_no_depth(topics, counts)
         return roles
+
+    def _tell_no_depth(self, topics: RgbdTopics, counts: Counter) -> None:
+        others = sorted(name for name, kind in self.topics.items() if kind in _IMAGES and counts[name])
+        others = [name for name in others if "depth" in name.lower()]
+        if topics.depth and others:
+            _log.warning("%s has no depth on %s: frames have none; depth_topic names another one of %s",
+                         self.path, topics.depth, ", ".join(others))  # fmt: skip
 
     def _read_manifest(self) -> dict:
         path = self.path / MANIFEST

@@ -36,8 +36,8 @@ class BagMessage:
 
     @cached_property
     def stamp(self) -> int:
-        """header.stamp in ns."""
-        return messages.stamp_of(self.message)
+        """header.stamp in ns; zero stands for "not set", and the time of recording takes its place."""
+        return messages.stamp_of(self.message) or self.time
 
 
 @dataclass(frozen=True, eq=False)

@@ -15,10 +15,9 @@ from lisa_ros.recordings.messages import transforms_of
 
 TOLERANCE = 1_000_000  # ns by which a transform's stamp may differ from the image's
 LONGEST_GAP = 250_000_000  # ns between two transforms that are interpolated
-# Fixed frames by REP 105, and the base of an arm that is bolted down. The parent of any other name may move itself: a
-# camera's mount, a mobile robot's base_link.
+# Fixed frames by REP 105. The parent of any other name may move itself: a camera's mount, a robot's base_link or base.
 _WORLDS = frozenset(("earth", "map", "odom", "world"))
-_BASE = "base"
+_AFTER_WORLD = frozenset(("frame", "combined", "enu", "ned"))  # what may follow: "odom_frame", but no "world_marker"
 _KEPT = 3_000_000_000  # ns of the bag's time that transforms are kept for at most, but for the last one
 
 Edge = tuple[str, str]  # child, parent
@@ -69,6 +68,9 @@ class PoseFinder:
         if frame not in self._chains:
             self._chains[frame] = self._chain(frame)
         chain = self._chains[frame]
+        if chain is None and self._world:  # it may hang below the camera, or beside it
+            matrix = self.between(self._world, frame, stamp)
+            return None if matrix is None else CameraPose(matrix, self._world, None)
         found = self._along(chain, stamp) if chain else None
         return None if found is None else CameraPose(found[0], chain[-1][1], found[1])
 
@@ -129,11 +131,15 @@ class PoseFinder:
         return interpolated(before[1], after[1], share), after[2]
 
     def _chain(self, frame: str) -> tuple[Edge, ...] | None:
-        """Edges from a frame up to the world; None, and a warning unless there are no transforms of it at all."""
+        """Edges from a frame up to the world; None, and a warning why."""
         paths = [path for path in self._paths(frame, ()) if path]
         chains = {chain for path in paths if (chain := self._cut(path))}
         if len(chains) == 1:
             return chains.pop()
+        if self._world and not chains and self._way(self._world, frame) is not None:
+            return None
+        if not paths:
+            _log.warning("no transform of the bag says where %s is: frames have no pose", frame)
         if paths:
             tops = ", ".join(sorted({chain[-1][1] for chain in chains or paths}))
             why = "on several ways" if chains else f"and not to {self._world or 'a frame that is fixed by its name'}"
@@ -150,7 +156,10 @@ class PoseFinder:
         """Whether a frame is the wanted one, or fixed by its name, with whatever prefix: "robot1/map", "t265_odom"."""
         if self._world:
             return frame == self._world
-        return frame == _BASE or not _WORLDS.isdisjoint(re.split("[/_]", frame))
+        words = re.split("[/_]", frame)
+        while len(words) > 1 and words[-1] in _AFTER_WORLD:
+            words.pop()
+        return words[-1] in _WORLDS
 
     def _paths(self, frame: str, below: tuple[Edge, ...]) -> Iterable[tuple[Edge, ...]]:
         """Every way up from a frame to a root."""
