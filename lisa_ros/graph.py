@@ -53,6 +53,7 @@ class Process:
 
 PARENT = "LISA_ROS_PARENT"  # variable of a node's process: id of the program with which it ends
 
+_MODULES = {"perception": "lisa_ros.nodes.perception", "camera": "lisa_ros.nodes.simulation.camera"}
 _PERCEPTION = ("perception",)
 _STREAMS = ("image", "depth", "camera_info", "depth_camera_info")
 _TOPIC = "empty: the camera's, or else `{}` in the namespace"
@@ -99,7 +100,7 @@ def processes(values: Mapping[str, str] | None = None) -> list[Process]:
     def process(name: str) -> Process:
         parameters = {argument.name: _read(argument, camera[argument.name]) for argument in ARGUMENTS
                       if name in argument.parameter_of and camera.get(argument.name)}
-        return Process(name, f"lisa_ros.nodes.{name}", f"{name}_node", values["namespace"], remappings, files,
+        return Process(name, _MODULES[name], f"{name}_node", values["namespace"], remappings, files,
                        parameters, values["log_level"])
 
     return [process(name) for name in (("perception", "camera") if values["camera"] == "simulator" else _PERCEPTION)]

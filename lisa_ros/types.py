@@ -9,29 +9,40 @@ import numpy as np
 SEGMENTED = "segmented"
 ABSENT = "absent"
 TargetKind = Literal["segmented", "absent"]
+SEG, REJ, LOC = "SEG", "REJ", "LOC"
+EventKind = Literal["SEG", "REJ", "LOC"]
 
 
 @dataclass(frozen=True)
 class GroundingEvent:
     """One token of the text that points into the image.
 
-    kind: "SEG" (a mask follows), "REJ" (named, but not in the image), "LOC" (a coarse region for a later SEG).
-    position: index of the token in the sequence of token ids, prompt included, image placeholder counted as one.
-    phrase: words that the token belongs to (text since the previous event or sentence start), "" if there are none.
+    Attributes:
+        kind: "SEG" (a mask follows), "REJ" (named, but not in the image), "LOC" (a coarse region for a SEG).
+        position: Index of the token in the sequence of token ids, prompt included, image placeholder counted as one.
+        phrase: Words that the token belongs to (text since the previous event or sentence start), "" if there are none.
+        parent: Index, among the events of the sequence, of the LOC whose mask is the mask prompt of this SEG; None
+            without one.
     """
 
-    kind: str
+    kind: EventKind
     position: int
     phrase: str = ""
+    parent: int | None = None
 
 
 @dataclass(frozen=True)
 class Target:
-    """What one grounding event became.
+    """One thing that a query asked for or an answer named: found, or absent.
 
-    mask: (H, W) bool at the size of the asked image; all False when kind is "absent".
-    logits: (H, W) float32 mask logits before the threshold at 0; None when kind is "absent".
-    mean_probability: mean of sigmoid(logits) inside the mask, uncalibrated; NaN for an empty mask.
+    Attributes:
+        phrase: What it is called.
+        kind: "segmented", or "absent" for what is not in the image.
+        mask: (H, W) bool at the size of the asked image; all False when kind is "absent".
+        logits: (H, W) float32 mask logits before the threshold at 0; None when kind is "absent".
+        mean_probability: Mean of sigmoid(logits) inside the mask, uncalibrated; NaN for an empty mask.
+        probability: That it is there, as the model's token for it tells; NaN where nothing tells.
+        coarse: (H, W) float32 logits of the coarse mask that a two-step answer began with; None without one.
     """
 
     phrase: str
@@ -39,6 +50,8 @@ class Target:
     mask: np.ndarray
     logits: np.ndarray | None = None
     mean_probability: float = float("nan")
+    probability: float = float("nan")
+    coarse: np.ndarray | None = None
 
 
 @dataclass(frozen=True)

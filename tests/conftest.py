@@ -154,7 +154,7 @@ def start_process():
 
 @pytest.fixture
 def start_python(start_process):
-    """`start_python("lisa_ros.nodes.camera", "--ros-args", ...)` runs a module with this interpreter."""
+    """`start_python("lisa_ros.nodes.simulation.camera", "--ros-args", ...)` runs a module with this interpreter."""
     return lambda module, *arguments, **environment: start_process(
         [sys.executable, "-m", module, *arguments], **environment)
 

@@ -52,8 +52,8 @@ def run(args: argparse.Namespace) -> int:
 
 def run_tabletop(args: argparse.Namespace) -> int:
     """Evaluates on simulated scenes."""
+    from lisa_ros.evaluation.benchmarks.tabletop import evaluate_tabletop
     from lisa_ros.evaluation.files import write_json
-    from lisa_ros.evaluation.tabletop import evaluate_tabletop
 
     if args.shard.count > 1 and not args.out:
         raise ConfigurationError("--shard needs --out DIR, where the parts come together")
@@ -77,8 +77,8 @@ def run_tabletop(args: argparse.Namespace) -> int:
 
 def _with_report(args: argparse.Namespace, predictor) -> dict:
     from lisa_ros.datasets.tabletop import TabletopDataset
-    from lisa_ros.evaluation.report import percent
-    from lisa_ros.evaluation.tabletop import tabletop_scores
+    from lisa_ros.evaluation.benchmarks.tabletop import tabletop_scores
+    from lisa_ros.evaluation.html_report import percent
 
     def extra(rows) -> tuple[dict, list]:
         scores = tabletop_scores(rows, args.mode == "generative")

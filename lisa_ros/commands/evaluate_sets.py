@@ -51,7 +51,7 @@ def add_run_arguments(parser: argparse.ArgumentParser, mode: str) -> None:
 
 def shard(word: str):
     """argparse type: "1/4" is the second of four parts."""
-    from lisa_ros.evaluation.run import Shard
+    from lisa_ros.evaluation.benchmarks.evaluate_dataset import Shard
 
     index, _, count = word.partition("/")
     try:
@@ -87,17 +87,16 @@ def run_benchmark(
 
     extra: gives further keys of the summary and further tables of the report, from the rows.
     """
-    from lisa_ros.evaluation.benchmark_report import text_table, warnings, write_benchmark
-    from lisa_ros.evaluation.digests import Digests
-    from lisa_ros.evaluation.files import alone_in
-    from lisa_ros.evaluation.run import evaluate, read_current
-    from lisa_ros.evaluation.summary import already_seen, summarise
+    from lisa_ros.evaluation.benchmarks.benchmark_report import text_table, warnings, write_benchmark
+    from lisa_ros.evaluation.benchmarks.evaluate_dataset import SampleDigests, evaluate, read_current
+    from lisa_ros.evaluation.benchmarks.scores import already_seen, summarise
+    from lisa_ros.evaluation.files import exclusive_lock
 
     output_directory(directory)
     seen = already_seen(predictor.lisa.provenance, args.benchmark, args.split)
     if seen:
         print(f"warning: {seen}", flush=True)
-    digests = Digests(dataset)
+    digests = SampleDigests(dataset)
     done = evaluate(
         dataset, predictor, args.benchmark, directory, shard=args.shard, limit=limit, progress=True,
         first_wording=args.benchmark == "reasonseg",  # as LISA's validation
@@ -106,7 +105,7 @@ def run_benchmark(
     if done.changed:
         named = ", ".join(done.changed[:_SHOWN]) + (", ..." if len(done.changed) > _SHOWN else "")
         print(f"{len(done.changed)} samples have changed since they were scored and count no more: {printable(named)}")
-    with alone_in(directory):  # whoever comes last knows all rows
+    with exclusive_lock(directory):  # whoever comes last knows all rows
         log = read_current(directory, dataset, digests)
         more, tables = extra(log.rows) if extra else ({}, ())
         summary = summarise(log) | more

@@ -43,7 +43,7 @@ def run(args: argparse.Namespace) -> int:
         import rclpy
         from rclpy.signals import SignalHandlerOptions
 
-        from lisa_ros.nodes.player import BagPlayer, check_rate
+        from lisa_ros.nodes.simulation.bag_player import BagPlayer, check_rate
     except ImportError as error:
         raise ConfigurationError(f"playing needs ROS 2: {error}; see docs/installation.md") from error
     from lisa_ros.private_graph import signals_as_interrupt

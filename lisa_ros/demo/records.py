@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from lisa_ros.evaluation.metrics import SegmentationMetrics
-from lisa_ros.evaluation.replay.rows import ANSWERED, NO_RESULT
+from lisa_ros.evaluation.scans.rows import ANSWERED, NO_RESULT
 from lisa_ros.simulator import Scene, TabletopQuery
 
 IOU_WANTED = 0.4

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from lisa_ros.inference.conversation import MAX_NEW_TOKENS
 from lisa_ros.inference.engine import Lisa
-from lisa_ros.inference.loaded import EncodedFrame
+from lisa_ros.inference.frame import EncodedFrame
 from lisa_ros.types import SegmentationResult, Turn
 
 if TYPE_CHECKING:
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 class Predictor(Protocol):
-    """Answers a turn about an encoded image. mode, max_new_tokens: as of `rows.Identity`."""
+    """Answers a turn about an encoded image. mode, max_new_tokens: as of `rows.EvaluationIdentity`."""
 
     mode: str
     lisa: Lisa

@@ -1,7 +1,7 @@
 """config.json of a LISA checkpoint, typed: the published keys, and those that this project adds."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 from huggingface_hub.errors import StrictDataclassError
@@ -13,9 +13,10 @@ from lisa_ros.model.checks import check_positive, check_rotary_width, check_swit
 from lisa_ros.model.config_keys import check_lisa_keys
 from lisa_ros.model.files import read_json
 from lisa_ros.model.layouts import check_layout
-from lisa_ros.model.prompts import PHRASE_QUERY, SENTENCE_QUERY, get_template
+from lisa_ros.model.prompts import get_template
 from lisa_ros.model.rope import check_factors, check_rope_scaling, read_rope
-from lisa_ros.model.sam import SamConfig
+from lisa_ros.model.sam_config import SamConfig
+from lisa_ros.model.styles import DEFAULT_STYLE, get_style
 
 SHARED_TOWER = "sam_image_encoder"
 PROJECTORS = ("linear", "mlp2x_gelu")
@@ -31,7 +32,9 @@ class LisaConfig:
         second encoder.
     mm_hidden_size: width of the visual tokens before the projector. mm_vision_select_layer: the CLIP layer read.
     unfreeze_mm_vision_tower: the vision tower was trained too, and its weights are the checkpoint's own.
-    mask_query: the question of the mask-only mode for a "phrase" and for a "sentence", with `{text}` for the words.
+    style: how prompts and answers are worded and grounded, see `lisa_ros.model.styles`.
+    mask_query: the question of the mask-only mode for a "phrase" and for a "sentence", with `{text}` for the words;
+        None for the style's.
     seg_threshold: mask-only mode answers "not there" where the probability of [SEG] is below it; 0 never refuses.
     """
 
@@ -54,10 +57,13 @@ class LisaConfig:
     mm_use_im_start_end: bool = True
     unfreeze_mm_vision_tower: bool = False
     conv_type: str = "llava_v1"
-    mask_query: Mapping[str, str] = field(default_factory=lambda: {"phrase": PHRASE_QUERY, "sentence": SENTENCE_QUERY})
+    style: str = DEFAULT_STYLE
+    mask_query: Mapping[str, str] | None = None
     seg_threshold: float = 0.0
 
     def __post_init__(self) -> None:
+        if self.mask_query is None:
+            object.__setattr__(self, "mask_query", dict(get_style(self.style).mask_query))
         self._check_types()
         self._check_language_model()
         get_template(self.conv_type)
@@ -92,8 +98,9 @@ class LisaConfig:
             check_positive(name, getattr(self, name))
         for name in ("tie_word_embeddings", "mm_use_im_start_end", "unfreeze_mm_vision_tower"):
             check_switch(name, getattr(self, name))
-        for name in ("vision_tower", "mm_projector_type", "conv_type"):
+        for name in ("vision_tower", "mm_projector_type", "conv_type", "style"):
             check_word(name, getattr(self, name))
+        get_style(self.style)
 
     def _check_language_model(self) -> None:
         heads, kv_heads = self.num_attention_heads, self.num_key_value_heads
@@ -174,6 +181,7 @@ _PLAIN_KEYS = (
     "mm_use_im_start_end",
     "unfreeze_mm_vision_tower",
     "conv_type",
+    "style",
     "seg_threshold",
 )
 # Read beside the plain ones.

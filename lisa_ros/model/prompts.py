@@ -94,8 +94,3 @@ def image_block(use_im_start_end: bool) -> str:
 def question_about_image(text: str, use_im_start_end: bool) -> str:
     """The first question of a conversation: the image, a newline, the words."""
     return f"{image_block(use_im_start_end)}\n{text}"
-
-
-# The questions of the official validation; LISA's mask-only mode asks them. The leading blank is part of them.
-SENTENCE_QUERY = " {text} Please output segmentation mask."
-PHRASE_QUERY = " What is {text} in this image? Please output segmentation mask."

@@ -6,6 +6,7 @@ on a token that the weights never saw. So the rules are restated here:
 
 * text is split at `<unk> <s> </s>` and at the added tokens;
 * white space, newlines included, is stripped around added tokens, and kept around `<unk> <s> </s>`;
+  checkpoints trained with transformers 4.44 (GSVA's) keep it around all of them;
 * every remaining chunk is encoded by sentencepiece on its own, with a dummy prefix;
 * `<s>` is put in front, `</s>` never appended.
 """
@@ -40,19 +41,36 @@ class FixedToken:
 
 
 class LisaTokenizer:
-    """Token ids <-> text. `added` maps the added tokens (`[SEG]`, `<im_start>`, ...) to their ids."""
+    """Token ids <-> text.
 
-    def __init__(self, model: bytes, special: Iterable[FixedToken], added: dict[str, int]) -> None:
+    added: the added tokens (`[SEG]`, `<im_start>`, ...) and their ids. strips_added_tokens: whether white space around
+    them is dropped, see the module; without it, it is kept around every token.
+    """
+
+    def __init__(
+        self, model: bytes, special: Iterable[FixedToken], added: dict[str, int], strips_added_tokens: bool = True
+    ) -> None:
+        special = list(special)
+        self._constructed_with = (model, special)
         self._sp = sentencepiece.SentencePieceProcessor(model_proto=model)
         self.model_bytes = model
         self.added = dict(added)
         self.bos_id, self.eos_id, self.unk_id = self._sp.bos_id(), self._sp.eos_id(), self._sp.unk_id()
         self._special = {token.id: token.text for token in special}
         fixed = [*special, *(FixedToken(text, id, True, True) for text, id in added.items())]
+        if not strips_added_tokens:
+            fixed = [FixedToken(token.text, token.id, False, False) for token in fixed]
         self._fixed = {token.text: token for token in fixed}
         self._added_text = {id: text for text, id in added.items()}
         longest_first = sorted(self._fixed, key=len, reverse=True)
         self._splitter = re.compile("(" + "|".join(map(re.escape, longest_first)) + ")")
+
+    def with_tokens(self, tokens: Iterable[str], *, strips_added_tokens: bool = True) -> "LisaTokenizer":
+        """A tokenizer of the same vocabulary in which `tokens`, where they lack, are added in their order."""
+        added = dict(self.added)
+        for token in tokens:
+            added.setdefault(token, max([self._sp.vocab_size() - 1, *added.values()]) + 1)
+        return LisaTokenizer(*self._constructed_with, added, strips_added_tokens)
 
     def __len__(self) -> int:
         """Number of token ids, added tokens included."""

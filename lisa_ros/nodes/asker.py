@@ -24,7 +24,7 @@ from lisa_ros.errors import LisaError
 from lisa_ros.geometry.poses import pose_matrix
 from lisa_ros.msg import SegmentationResult as Result
 from lisa_ros.msg import SegmentationTarget
-from lisa_ros.nodes.messages import read_cloud
+from lisa_ros.nodes.common.messages import read_cloud
 from lisa_ros.types import ABSENT, SEGMENTED, SegmentationResult, Target
 
 TOPIC, ACTION = "topic", "action"

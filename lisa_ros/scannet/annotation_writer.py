@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 
 from lisa_ros.errors import ConfigurationError
-from lisa_ros.scannet.annotations import Category, SceneObject
+from lisa_ros.scannet.annotations import AnnotatedObject, Category
 from lisa_ros.scannet.scene import SceneFiles
 
 _DATE = (2020, 1, 1, 0, 0, 0)  # the same recording gives the same bytes
@@ -20,7 +20,7 @@ class AnnotationWriter:
     Raises ConfigurationError where the files cannot be written.
     """
 
-    def __init__(self, files: SceneFiles, objects: Iterable[SceneObject], categories: Iterable[Category]):
+    def __init__(self, files: SceneFiles, objects: Iterable[AnnotatedObject], categories: Iterable[Category]):
         categories = list(categories)
         self._label_ids = np.zeros(256, np.uint16)  # pixel of an instance image -> pixel of the label image
         ids = {row.raw: row.id for row in categories}

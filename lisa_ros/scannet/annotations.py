@@ -19,7 +19,7 @@ _AGREEMENT = 0.5
 
 
 @dataclass(frozen=True)
-class SceneObject:
+class AnnotatedObject:
     """One annotated object. id: its objectId; instance images hold id + 1. label: free text, as it was annotated."""
 
     id: int
@@ -39,8 +39,8 @@ class Category:
 class Annotation:
     """An open annotation of one scan. A context manager.
 
-    objects: objectId -> SceneObject. categories: free-text label -> Category. Raises RecordingError for files that are
-    missing or damaged, objects that occur twice or do not fit into 8 bits, and labels that the table lacks.
+    objects: objectId -> AnnotatedObject. categories: free-text label -> Category. Raises RecordingError for files that
+    are missing or damaged, objects that occur twice or do not fit into 8 bits, and labels that the table lacks.
     """
 
     def __init__(self, files: SceneFiles):
@@ -122,11 +122,11 @@ def _data(archive: ImageArchive, frame: int) -> bytes:
         return b""
 
 
-def read_aggregation(path: Path) -> dict[int, SceneObject]:
+def read_aggregation(path: Path) -> dict[int, AnnotatedObject]:
     """objectId -> object of `<scene>.aggregation.json`. Raises RecordingError."""
     try:
         groups = json.loads(path.read_text(encoding="utf-8-sig"))["segGroups"]
-        items = [SceneObject(int(group["objectId"]), _label(str(group["label"]))) for group in groups]
+        items = [AnnotatedObject(int(group["objectId"]), _label(str(group["label"]))) for group in groups]
     except OSError as error:
         raise RecordingError(f"cannot read {path}: {error.strerror}") from error
     except (ValueError, KeyError, TypeError) as error:

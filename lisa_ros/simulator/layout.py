@@ -55,7 +55,7 @@ class SceneOptions:
 
 
 @dataclass(frozen=True)
-class Camera:
+class SceneCamera:
     """Pinhole camera.
 
     intrinsics: (3, 3) float64, pixel centres at integers. pose: (4, 4) float64, world <- optical frame (x right,
@@ -98,7 +98,7 @@ class Layout:
     blur: float
 
 
-def camera_of(layout: Layout, height: int, width: int, swing: float = 0.0) -> Camera:
+def camera_of(layout: Layout, height: int, width: int, swing: float = 0.0) -> SceneCamera:
     """Camera of a layout; `swing` (rad) moves it around the table."""
     distance, elevation, azimuth, roll, fov = layout.eye
     azimuth += swing
@@ -114,7 +114,7 @@ def camera_of(layout: Layout, height: int, width: int, swing: float = 0.0) -> Ca
     pose[:3, 3] = np.array([*layout.look_at, 0.0]) + distance * away
     focal = 0.5 * width / math.tan(fov / 2)
     intrinsics = np.array([[focal, 0.0, (width - 1) / 2], [0.0, focal, (height - 1) / 2], [0.0, 0.0, 1.0]])
-    return Camera(intrinsics, pose)
+    return SceneCamera(intrinsics, pose)
 
 
 def sample_layout(seed: int, options: SceneOptions, aspect: float = 0.75) -> Layout:

@@ -8,7 +8,7 @@ import numpy as np
 from numba import njit
 
 from lisa_ros.errors import ConfigurationError
-from lisa_ros.simulator.layout import Camera, Layout, SceneOptions, camera_of, sample_layout
+from lisa_ros.simulator.layout import Layout, SceneCamera, SceneOptions, camera_of, sample_layout
 from lisa_ros.simulator.rendering import Body, render
 
 MOTIONS = ("static", "camera", "objects")
@@ -100,7 +100,7 @@ def _turned(placed, pivot, angle):
     return pivot[0] + c * x - s * y, pivot[1] + s * x + c * y, placed.yaw + angle
 
 
-def _render(layout: Layout, camera: Camera, height: int, width: int, turn: float, frame: int) -> Scene:
+def _render(layout: Layout, camera: SceneCamera, height: int, width: int, turn: float, frame: int) -> Scene:
     poses = [_turned(placed, layout.look_at, turn) for placed in layout.objects]
     bodies = [
         Body(placed.parts, placed.corners, _spin(yaw), (x, y, 0.0))

@@ -22,7 +22,7 @@ class Writer:
     def __init__(self, scene, random, split):
         self.random, self.split = random, split
         self.words = PHRASINGS[split]
-        self.view = spatial.View(scene)
+        self.view = spatial.SpatialRelations(scene)
         self.objects = scene.objects
         self.by_category = defaultdict(list)
         self.by_colour = defaultdict(list)

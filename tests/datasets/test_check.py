@@ -12,7 +12,7 @@ from lisa_ros.types import Sample
 from training.data.__main__ import main
 from training.data.catalogue import CATALOGUE
 from training.data.check import COMPLETE, DAMAGED, MISSING, PARTIAL, check, table
-from training.sources import TRAINING, VALIDATION
+from training.data.sources import TRAINING, VALIDATION
 
 pytestmark = pytest.mark.unit
 ROOT = Path(__file__).resolve().parents[2]

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lisa_ros.evaluation import bootstrap
-from lisa_ros.evaluation.bootstrap import ratio_intervals
+from lisa_ros.evaluation import intervals as bootstrap
+from lisa_ros.evaluation.intervals import ratio_intervals
 
 pytestmark = pytest.mark.unit
 

@@ -11,12 +11,11 @@ from lisa_ros import Lisa
 from lisa_ros.cli import main
 from lisa_ros.commands.evaluate_sets import open_dataset
 from lisa_ros.errors import MemoryBudgetError
-from lisa_ros.evaluation.benchmark_report import text_table, warnings, write_benchmark
-from lisa_ros.evaluation.digests import Digests
+from lisa_ros.evaluation.benchmarks.benchmark_report import text_table, warnings, write_benchmark
+from lisa_ros.evaluation.benchmarks.evaluate_dataset import SampleDigests, evaluate, read_current
+from lisa_ros.evaluation.benchmarks.rows import EvaluationIdentity, QueryRow, RowLog
+from lisa_ros.evaluation.benchmarks.scores import chosen_examples, summarise
 from lisa_ros.evaluation.predictors import TeacherForced
-from lisa_ros.evaluation.rows import Identity, Log, Row
-from lisa_ros.evaluation.run import evaluate, read_current
-from lisa_ros.evaluation.summary import chosen_examples, summarise
 
 pytestmark = pytest.mark.unit
 
@@ -98,12 +97,16 @@ def test_wrong_arguments_are_told_in_one_line(arguments, told, capsys):
 
 
 def rows(ious, present=True):
-    return [Row(f"{i:03d}", 0, "x", "k", False, round(iou * 100), 100, present, iou > 0) for i, iou in enumerate(ious)]
+    return [
+        QueryRow(f"{i:03d}", 0, "x", "k", False, round(iou * 100), 100, present, iou > 0) for i, iou in enumerate(ious)
+    ]
 
 
 def log(found, samples=10, **more):
-    return Log(
-        Identity("reasonseg", "reason_seg/val", samples, "LISA-7B-v1 bf16 llava_v1", "0", "generative"), found, **more
+    return RowLog(
+        EvaluationIdentity("reasonseg", "reason_seg/val", samples, "LISA-7B-v1 bf16 llava_v1", "0", "generative"),
+        found,
+        **more,
     )
 
 
@@ -183,7 +186,7 @@ def test_what_a_score_depends_on_is_asked_again_when_it_changes(data, tmp_path, 
 def rows_of(directory):
     """Rows that the scores are of, by sample: the lines of the file are more."""
     dataset = open_dataset("reasonseg", directory.parent / "data", "val")
-    return {row.key: row for row in read_current(directory, dataset, Digests(dataset)).rows}
+    return {row.key: row for row in read_current(directory, dataset, SampleDigests(dataset)).rows}
 
 
 def test_pictures_that_cannot_be_shown_are_told(data, tmp_path, capsys):

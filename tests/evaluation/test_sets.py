@@ -13,13 +13,13 @@ import torch
 from lisa_ros import Lisa
 from lisa_ros.commands.evaluate_sets import open_dataset
 from lisa_ros.errors import ConfigurationError, DatasetError, MemoryBudgetError
-from lisa_ros.evaluation import run as run_module
+from lisa_ros.evaluation.benchmarks import evaluate_dataset as run_module
+from lisa_ros.evaluation.benchmarks.evaluate_dataset import Shard, evaluate
+from lisa_ros.evaluation.benchmarks.published import published_rows
+from lisa_ros.evaluation.benchmarks.rows import read_all
+from lisa_ros.evaluation.benchmarks.scores import already_seen, scores, summarise
 from lisa_ros.evaluation.metrics import overlap_of, union_truth
 from lisa_ros.evaluation.predictors import Generative, TeacherForced, model_digest, weights_digest
-from lisa_ros.evaluation.published import published_rows
-from lisa_ros.evaluation.rows import read_all
-from lisa_ros.evaluation.run import Shard, evaluate
-from lisa_ros.evaluation.summary import already_seen, scores, summarise
 from lisa_ros.model.tokenizer import LisaTokenizer
 from lisa_ros.types import TruthTarget, Turn
 
@@ -63,13 +63,13 @@ def check_scores(log, expected):
 
 
 def check_questions_and_masks(lisa, name, dataset, wordings):
-    arrays, template = np.load(TINY / "golden" / "validate.npz"), lisa.template
+    arrays, template = np.load(TINY / "golden" / "validate.npz"), lisa.model.template
     for index, official in enumerate(OFFICIAL[name]["samples"]):
         sample = dataset[index]
         frame = lisa.encode(sample.image)
         for number, (turn, asked) in enumerate(zip(sample.turns[:wordings], official["conversations"], strict=True)):
             words = lisa.network.config.mask_query["sentence" if turn.is_sentence else "phrase"]
-            question = lisa.first_question(words.replace("{text}", turn.question))
+            question = lisa.model.first_question(words.replace("{text}", turn.question))
             ours = lisa.tokenizer.encode_prompt(template.render([(question, "[SEG].")]))
             assert ours == lisa.tokenizer.encode_prompt(asked)
             expected = arrays[f"{name}/{index}/pred_masks"][number]
@@ -231,7 +231,7 @@ def test_models_are_told_apart_by_what_they_are_fed_with(lisa):
     before = model_digest(lisa)
     assert before == model_digest(lisa)
     tokenizer = LisaTokenizer(lisa.tokenizer.model_bytes, [], lisa.tokenizer.added)
-    with mock.patch.object(lisa, "tokenizer", tokenizer):
+    with mock.patch.object(lisa.model, "tokenizer", tokenizer):
         assert model_digest(lisa) != before, "its special tokens are others"
     tower = lisa.network.vision_tower
     with mock.patch.object(tower, "preprocess", dataclasses.replace(tower.preprocess, mean=(0.5, 0.5, 0.5))):

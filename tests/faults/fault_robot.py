@@ -109,7 +109,7 @@ class FaultRobot(Robot):
         stamp = self.fresh_stamp()
         self.repeat(lambda: self.moment(*moment, stamp=stamp, **options), rate)
         try:
-            # Depth and camera_info come on topics of their own; after this one they are there as well.
+            # RegisteredDepth and camera_info come on topics of their own; after this one they are there as well.
             self.outcome(self.send(f"nothing before {text}", image_stamp=stamp, with_cloud=False))
             return self.outcome(self.send(text, image_stamp=stamp))[1]
         finally:

@@ -7,10 +7,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from lisa_ros.evaluation.grasp.attempts import GraspTask, load_scene, scene_tasks
 from lisa_ros.evaluation.grasp.bodies import convex_pieces, surface_points
 from lisa_ros.evaluation.grasp.gripper import Gripper, plan
 from lisa_ros.evaluation.grasp.proposals import box_grasp, true_grasp
-from lisa_ros.evaluation.grasp.tasks import Task, load_scene, scene_tasks
 from lisa_ros.geometry.report import TopGrasp
 from lisa_ros.simulator import SceneOptions
 from lisa_ros.simulator.layout import sample_layout
@@ -97,6 +97,6 @@ def test_tasks_mean_one_object_and_stay_the_same():
     tasks = scene_tasks(scene)
     assert tasks == scene_tasks(scene) and len(layout.objects) == len(scene.objects)
     assert len({task.index for task in tasks}) == len(tasks) > 2
-    assert all(isinstance(task, Task) and scene.objects[task.index].queryable for task in tasks)
+    assert all(isinstance(task, GraspTask) and scene.objects[task.index].queryable for task in tasks)
     for item, placed in zip(scene.objects, layout.objects, strict=True):
         assert item.category == placed.category and math.isclose(item.yaw, placed.yaw)

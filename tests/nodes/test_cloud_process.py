@@ -11,8 +11,8 @@ import pytest
 
 from lisa_ros.errors import InvalidImageError, NoDepthError, QueryCancelled
 from lisa_ros.geometry import CameraModel, CloudOptions
-from lisa_ros.nodes.cloud_process import CloudProcess
-from lisa_ros.nodes.clouds import CloudJob, compute_clouds
+from lisa_ros.nodes.perception.clouds.cloud_job import CloudJob, compute_clouds
+from lisa_ros.nodes.perception.clouds.cloud_process import CloudProcess
 
 pytestmark = pytest.mark.unit
 PATIENCE = 60.0  # s
@@ -157,7 +157,7 @@ def test_the_process_ends_with_its_parent(busy, tmp_path):
     script = tmp_path / "parent.py"
     script.write_text(
         "import os, sys, time\n"
-        "from lisa_ros.nodes.cloud_process import CloudProcess\n"
+        "from lisa_ros.nodes.perception.clouds.cloud_process import CloudProcess\n"
         "process = CloudProcess(); process.start(); print(process.pid, flush=True); sys.stdin.read(); os._exit(0)\n"
     )
     parent = subprocess.Popen([sys.executable, script], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)

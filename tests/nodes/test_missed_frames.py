@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lisa_ros.nodes.missed_frames import MissedFrames
+from lisa_ros.nodes.perception.frames.missed_frames import MissedFrames
 
 pytestmark = pytest.mark.unit
 SECOND = 1_000_000_000

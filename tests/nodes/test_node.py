@@ -11,7 +11,7 @@ from lisa_ros.msg import SegmentationResult as Result
 from node_harness import LATCHED, SECOND, depth_of, picture
 from sensor_msgs.msg import Image, PointCloud2
 
-from lisa_ros.nodes.messages import read_cloud
+from lisa_ros.nodes.common.messages import read_cloud
 
 pytestmark = pytest.mark.ros
 Stage = Segment.Feedback

@@ -9,9 +9,9 @@ from lisa_ros.msg import SegmentationTarget
 from std_msgs.msg import Header
 
 from lisa_ros.errors import ConfigurationError
-from lisa_ros.nodes import planning_scene
-from lisa_ros.nodes.planning_scene import PlanningSceneDiffs
-from lisa_ros.nodes.settings import Settings
+from lisa_ros.nodes.perception.parameters import PerceptionParameters
+from lisa_ros.nodes.perception.results import optional_messages
+from lisa_ros.nodes.perception.results.optional_messages import PlanningSceneDiffs
 
 pytestmark = pytest.mark.unit
 HEADER = Header(frame_id="base")
@@ -32,9 +32,9 @@ def empty_scene(is_diff):
 
 @pytest.fixture(autouse=True)
 def moveit_msgs(monkeypatch):
-    monkeypatch.setattr(planning_scene, "PlanningScene", empty_scene)
-    monkeypatch.setattr(planning_scene, "CollisionObject", CollisionObject, raising=False)
-    monkeypatch.setattr(planning_scene, "SolidPrimitive", SolidPrimitive, raising=False)
+    monkeypatch.setattr(optional_messages, "PlanningScene", empty_scene)
+    monkeypatch.setattr(optional_messages, "CollisionObject", CollisionObject, raising=False)
+    monkeypatch.setattr(optional_messages, "SolidPrimitive", SolidPrimitive, raising=False)
 
 
 def target(x=0.3, has_box=True, size=(0.2, 0.05, 0.0)):
@@ -50,7 +50,7 @@ def support():
 
 def scene(query_id="q", count=1, with_support=True):
     targets = [target(has_box=False), *(target(0.3 + 0.1 * n) for n in range(count))]
-    return planning_scene.planning_scene(HEADER, query_id, targets, support() if with_support else None)
+    return optional_messages.planning_scene(HEADER, query_id, targets, support() if with_support else None)
 
 
 def objects(diff):
@@ -75,7 +75,7 @@ def test_boxes_and_the_slab_below_them_are_objects():
 def test_a_tilted_support_carries_a_slab_as_tilted():
     tilted = support()
     tilted.pose.orientation = Quaternion(x=np.sin(np.pi / 8), y=0.0, z=0.0, w=np.cos(np.pi / 8))  # 45 degrees about x
-    slab = objects(planning_scene.planning_scene(HEADER, "q", [target()], tilted))["lisa_support"]
+    slab = objects(optional_messages.planning_scene(HEADER, "q", [target()], tilted))["lisa_support"]
     below = np.array([0, np.sin(np.pi / 4), -np.cos(np.pi / 4)]) * slab.primitives[0].dimensions[2] / 2
     found = slab.pose.position.x, slab.pose.position.y, slab.pose.position.z
     assert found == pytest.approx(tuple(below + [0.3, 0.0, 0.4]))
@@ -103,7 +103,7 @@ def test_an_object_keeps_no_name_of_an_attached_one():
 
 
 def test_without_the_package_there_is_no_scene_and_asking_for_one_is_an_error(monkeypatch):
-    monkeypatch.setattr(planning_scene, "PlanningScene", None)
+    monkeypatch.setattr(optional_messages, "PlanningScene", None)
     assert scene() is None
     with pytest.raises(ConfigurationError, match="moveit_msgs"):
-        Settings(planning_scene=True)
+        PerceptionParameters(planning_scene=True)

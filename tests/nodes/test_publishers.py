@@ -7,7 +7,7 @@ import rclpy
 from rclpy.qos import QoSProfile
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 
-from lisa_ros.nodes.publishers import hint
+from lisa_ros.nodes.perception.frames.publisher_checks import topic_hint
 
 pytestmark = pytest.mark.ros
 
@@ -54,9 +54,9 @@ def camera(shared_context, listener):
     ],
 )  # fmt: skip
 def test_what_to_set(listener, camera, name, topic, kind, sent, words):
-    assert hint(listener, name, topic, kind) == ""
+    assert topic_hint(listener, name, topic, kind) == ""
     camera(*sent)
-    told = hint(listener, name, topic, kind)
+    told = topic_hint(listener, name, topic, kind)
     assert words in told and f"{sent[0]} by /maker/driver" in told and "reliable, volatile" in told, told
 
 
@@ -64,5 +64,5 @@ def test_a_camera_that_fits_needs_no_words(listener, camera):
     camera("/i/image", Image)
     camera("/i/image/compressed", CompressedImage)
     camera("/i/camera_info", CameraInfo)
-    assert hint(listener, "image", "/i/image", IMAGE) == ""
-    assert hint(listener, "image", "/i/image/compressed", COMPRESSED) == ""
+    assert topic_hint(listener, "image", "/i/image", IMAGE) == ""
+    assert topic_hint(listener, "image", "/i/image/compressed", COMPRESSED) == ""

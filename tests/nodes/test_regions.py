@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 from sensor_msgs.msg import RegionOfInterest
 
 from lisa_ros.errors import InvalidRegionError
-from lisa_ros.nodes.regions import Region
+from lisa_ros.nodes.perception.queries.region import Region
 from lisa_ros.types import ABSENT, SEGMENTED, SegmentationResult, Target
 
 pytestmark = pytest.mark.unit

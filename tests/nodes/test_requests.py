@@ -9,7 +9,7 @@ from rclpy.parameter import Parameter
 from sensor_msgs.msg import RegionOfInterest
 
 from lisa_ros.geometry.poses import pose_matrix
-from lisa_ros.nodes.messages import read_cloud, read_point_targets
+from lisa_ros.nodes.common.messages import read_cloud, read_point_targets
 
 pytestmark = pytest.mark.ros
 LEFT = RegionOfInterest(x_offset=20, y_offset=10, width=70, height=80)  # the red square is in it, the blue one is not

@@ -4,17 +4,18 @@ import pytest
 
 from lisa_ros.errors import ConfigurationError
 from lisa_ros.geometry import CloudOptions
-from lisa_ros.nodes.settings import Settings, all_settings
+from lisa_ros.nodes.perception.parameters import PerceptionParameters, parameter_definitions
 
 pytestmark = pytest.mark.unit
 
 
 def test_the_declared_settings_are_those_of_the_two_classes():
-    names = {setting.name for setting in all_settings()}
+    names = {definition.name for definition in parameter_definitions()}
     cloud = {f"cloud.{field.name}" for field in dataclasses.fields(CloudOptions)}
-    assert names == {field.name for field in dataclasses.fields(Settings)} - {"cloud"} | cloud
-    assert Settings.from_values({setting.name: setting.default for setting in all_settings()}) == Settings()
-    assert all(setting.about for setting in all_settings())
+    assert names == {field.name for field in dataclasses.fields(PerceptionParameters)} - {"cloud"} | cloud
+    defaults = {definition.name: definition.default for definition in parameter_definitions()}
+    assert PerceptionParameters.from_values(defaults) == PerceptionParameters()
+    assert all(definition.about for definition in parameter_definitions())
 
 
 @pytest.mark.parametrize(
@@ -42,8 +43,8 @@ def test_the_declared_settings_are_those_of_the_two_classes():
 )
 def test_values_out_of_their_limits_are_refused_by_name(values, named):
     with pytest.raises(ConfigurationError, match=named):
-        Settings.from_values(values)
+        PerceptionParameters.from_values(values)
 
 
 def test_a_pose_of_whole_numbers_is_a_pose():
-    assert Settings.from_values({"camera_pose": [0, 0, 1, 0, 0, 0, 1]}).camera_pose == (0, 0, 1, 0, 0, 0, 1)
+    assert PerceptionParameters.from_values({"camera_pose": [0, 0, 1, 0, 0, 0, 1]}).camera_pose == (0, 0, 1, 0, 0, 0, 1)

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from lisa_ros import graph
-from lisa_ros.nodes.settings import Setting, all_settings
+from lisa_ros.nodes.perception.parameters import ParameterDefinition, parameter_definitions
 
 pytestmark = pytest.mark.unit
 
@@ -18,7 +18,7 @@ def section(title: str) -> str:
     return PAGE.split(f"\n## {title}\n")[1].split("\n## ")[0]
 
 
-def parameter_row(setting: Setting) -> str:
+def parameter_row(setting: ParameterDefinition) -> str:
     """A row of the table of parameters."""
     default = setting.default
     if isinstance(default, (bool, tuple)):
@@ -32,7 +32,7 @@ def parameter_row(setting: Setting) -> str:
 
 
 def test_every_parameter_is_on_the_page_as_the_node_declares_it():
-    expected = [parameter_row(setting) for setting in all_settings()]
+    expected = [parameter_row(setting) for setting in parameter_definitions()]
     found = [line for line in section("Parameters").splitlines() if line.startswith("| `")]
     assert found == expected, "the rows should be:\n" + "\n".join(expected)
 
@@ -45,8 +45,8 @@ def test_every_launch_argument_is_on_the_page():
 
 @pytest.mark.ros
 def test_every_topic_and_status_is_on_the_page():
-    from lisa_ros.nodes.health import STATUS_NAMES
-    from lisa_ros.nodes.outputs import _TOPICS
+    from lisa_ros.nodes.perception.queries.query_statistics import STATUS_NAMES
+    from lisa_ros.nodes.perception.results.result_publishers import _TOPICS
 
     topics = {name.removeprefix("/lisa/") for name in ROW.findall(section("What it publishes"))}
     assert topics == {*_TOPICS, "answer", "result", "detections", "planning_scene", "/diagnostics"}

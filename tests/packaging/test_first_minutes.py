@@ -112,6 +112,6 @@ def test_the_simulator_works_from_a_read_only_checkout_without_a_home(temporary)
 
 @pytest.mark.ros
 def test_a_node_starts_without_a_home(start_python, temporary):
-    process = start_python("lisa_ros.nodes.camera", HOME=NOWHERE, TMPDIR=temporary)
+    process = start_python("lisa_ros.nodes.simulation.camera", HOME=NOWHERE, TMPDIR=temporary)
     process.wait_for("it goes to", 60)
     process.wait_for("streaming scene", 60)

@@ -10,12 +10,12 @@ import yaml
 
 from lisa_ros import graph, launcher
 from lisa_ros.errors import ConfigurationError
-from lisa_ros.nodes.settings import Settings, all_settings
+from lisa_ros.nodes.perception.parameters import PerceptionParameters, parameter_definitions
 
 pytestmark = pytest.mark.unit
 
 ROOT = Path(__file__).parents[2]
-SETTINGS = {setting.name: setting for setting in all_settings()}
+SETTINGS = {setting.name: setting for setting in parameter_definitions()}
 NODE_FILES = sorted((ROOT / "config").glob("*.yaml"))
 CAMERA_FILES = sorted((ROOT / "config/cameras").glob("*.yaml"))
 
@@ -96,7 +96,7 @@ def test_a_preset_that_is_no_yaml_is_refused(tmp_path, content):
 def test_configurations_hold_parameters_of_the_node_within_their_limits(path):
     values = yaml.safe_load(path.read_text())["/**"]["ros__parameters"]
     assert values.keys() <= SETTINGS.keys()
-    Settings.from_values({name: setting.default for name, setting in SETTINGS.items()} | values)
+    PerceptionParameters.from_values({name: setting.default for name, setting in SETTINGS.items()} | values)
     changed = {name for name, value in values.items() if value != SETTINGS[name].default}
     assert changed == values.keys(), "a file that repeats a default hides where it comes from"
 

@@ -74,7 +74,7 @@ def test_starts_the_graph_and_ends_it_on_interrupt(up, ros_context):
     assert (model.type, model.string_value) == (4, "7"), "words of a number stay words"
     parameter(ros_context, "/robot1/lisa/camera", "use_sim_time")
     nodes = children(process.pid)
-    assert set(nodes) == {"lisa_ros.nodes.perception", "lisa_ros.nodes.camera"}
+    assert set(nodes) == {"lisa_ros.nodes.perception", "lisa_ros.nodes.simulation.camera"}
 
     process.signal(signal.SIGINT)
     assert process.wait(PATIENCE) == 0, process.output
@@ -88,7 +88,7 @@ def test_nodes_end_with_a_launcher_that_is_killed(up, ros_context):
     for name in ("perception", "camera"):
         parameter(ros_context, f"/robot1/lisa/{name}", "use_sim_time")
     nodes = children(process.pid)
-    assert set(nodes) == {"lisa_ros.nodes.camera", "lisa_ros.nodes.perception"}
+    assert set(nodes) == {"lisa_ros.nodes.simulation.camera", "lisa_ros.nodes.perception"}
     os.kill(process.pid, signal.SIGKILL)
     deadline = time.monotonic() + 30.0
     while any(map(is_running, nodes.values())) and time.monotonic() < deadline:
@@ -101,7 +101,7 @@ def test_the_end_of_one_process_ends_the_graph(up):
     deadline = time.monotonic() + PATIENCE
     while len(nodes := children(process.pid)) < 2 and time.monotonic() < deadline:
         time.sleep(0.05)
-    os.kill(nodes["lisa_ros.nodes.camera"], signal.SIGKILL)
+    os.kill(nodes["lisa_ros.nodes.simulation.camera"], signal.SIGKILL)
     assert process.wait(PATIENCE) == 128 + signal.SIGKILL
     assert "[up] camera ended with exit status 137; ending the rest" in process.lines
     assert not any(is_running(pid) for pid in nodes.values())

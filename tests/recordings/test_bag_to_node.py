@@ -17,8 +17,8 @@ from two_lenses import off_the_ball, write_two_lenses
 
 from lisa_ros import graph
 from lisa_ros.geometry import CameraModel
-from lisa_ros.nodes.messages import read_cloud
-from lisa_ros.nodes.player import BagPlayer
+from lisa_ros.nodes.common.messages import read_cloud
+from lisa_ros.nodes.simulation.bag_player import BagPlayer
 from lisa_ros.recordings.bag_reader import RgbdBag
 from lisa_ros.recordings.bag_writer import RgbdBagWriter
 from lisa_ros.recordings.topics import RgbdTopics, stamp_of_index

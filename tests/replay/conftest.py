@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from rosbags.rosbag2 import StoragePlugin, Writer
 
-from lisa_ros.evaluation.replay.scan import ScanPaths
+from lisa_ros.evaluation.scans.scan import ScanPaths
 from lisa_ros.geometry.reprojection import reproject_depth
 from lisa_ros.recordings import messages
 from lisa_ros.recordings.bag_reader import RgbdBag

@@ -10,9 +10,9 @@ import pytest
 from lisa_ros.cli import main
 from lisa_ros.datasets.tabletop import TabletopDataset
 from lisa_ros.errors import ConfigurationError
-from lisa_ros.evaluation.replay import example
 from lisa_ros.recordings.bag_reader import RgbdBag
 from lisa_ros.recordings.topics import STEP
+from lisa_ros.replay import arguments as example
 from lisa_ros.scannet import tabletop
 from lisa_ros.scannet.annotations import Annotation
 from lisa_ros.scannet.queries import KINDS, read_queries

@@ -12,9 +12,10 @@ from PIL import Image
 
 from lisa_ros.model.checkpoint import Checkpoint, load
 from lisa_ros.model.weights import read_weight_file, read_weights
-from training.collate import Collator
-from training.data.item import TrainingItem
-from training.lora import PREFIX, LoraSettings, load_unmerged, prepare
+from training.config.train_config import LoraConfig
+from training.data.collate import Collator
+from training.data.items import TrainingItem
+from training.model.lora import PREFIX, load_unmerged, prepare
 
 ROOT = Path(__file__).resolve().parents[2]
 TRAINABLE = ("lm_head", "embed_tokens", "mask_decoder", "text_hidden_fcs")
@@ -45,8 +46,8 @@ class Golden:
         options = {"sam": self.meta["sam"], "conv_type": self.meta["conv_type"], **options}
         return load(self.directory / "lisa_hf", vision_tower=self.directory / "clip_tiny", **options)
 
-    def lora(self, dropout: float = 0.0) -> LoraSettings:
-        return LoraSettings(self.meta["lora"]["r"], self.meta["lora"]["alpha"], dropout)
+    def lora(self, dropout: float = 0.0) -> LoraConfig:
+        return LoraConfig(self.meta["lora"]["r"], self.meta["lora"]["alpha"], dropout)
 
     def unmerged(self) -> dict[str, torch.Tensor]:
         """The un-merged checkpoint: the whole file, or the merged one with what the merge changed put back."""

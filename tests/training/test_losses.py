@@ -5,7 +5,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from training.losses import BCE_WEIGHT, DICE_WEIGHT, answer_loss, dice_loss, mask_losses, soft_iou
+from training.model.losses import BCE_WEIGHT, DICE_WEIGHT, answer_loss, dice_loss, mask_losses, soft_iou
 
 pytestmark = pytest.mark.unit
 

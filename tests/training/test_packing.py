@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from transformers import LlamaConfig, LlamaModel
 
-from training.tabletop.packing import IGNORE_INDEX, PADDING_BLOCK, Conversation, pack
+from training.tabletop.packing import IGNORE_INDEX, PADDING_BLOCK, PackedConversation, pack
 
 pytestmark = pytest.mark.unit
 
@@ -14,7 +14,7 @@ SEG = 7
 BEFORE, VISUAL, AFTER = [1, 4], 6, [5]
 tokens = st.lists(st.integers(8, 40), min_size=1, max_size=6)
 conversations = st.builds(
-    lambda prompt, answer: Conversation(prompt, [*answer, SEG, 2], [0]),
+    lambda prompt, answer: PackedConversation(prompt, [*answer, SEG, 2], [0]),
     prompt=tokens,
     answer=st.lists(st.integers(8, 40), max_size=3),
 )
@@ -61,7 +61,7 @@ def test_labels_are_the_answers_and_nothing_else(talks):
 
 
 def test_padding_of_a_short_row_changes_nothing(language_model):
-    short, long = Conversation([9, 10], [11, SEG, 2], [0]), Conversation([12] * 9, [13, SEG, 2], [1])
+    short, long = PackedConversation([9, 10], [11, SEG, 2], [0]), PackedConversation([12] * 9, [13, SEG, 2], [1])
     alone, together = (pack(BEFORE, VISUAL, AFTER, rows, SEG) for rows in ([[short]], [[short], [long]]))
     states = []
     for packed in (alone, together):

@@ -95,6 +95,6 @@ UNLISTED = Entry((), "its files are not listed in training/data/catalogue.py")
 
 
 def entry(name: str) -> Entry:
-    """The entry of a data set by any name of training.sources, as `refcoco|unc|val` or `tabletop`; else UNLISTED."""
+    """The entry of a data set by any name in training.data.sources: `refcoco|unc|val` or `tabletop`; else UNLISTED."""
     family = name.split("|")[0]
     return CATALOGUE.get(name) or CATALOGUE.get(family) or (DRAWN if family == "tabletop" else UNLISTED)

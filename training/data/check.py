@@ -9,10 +9,10 @@ import numpy as np
 
 from lisa_ros.errors import ConfigurationError, LisaError
 from lisa_ros.progress import track
+from training.config.train_config import load_config
 from training.data.catalogue import CATALOGUE, DRAWN, entry
-from training.data.hybrid import Reader
-from training.settings import load_settings
-from training.sources import TRAINING, VALIDATION
+from training.data.hybrid import DatasetReader
+from training.data.sources import TRAINING, VALIDATION
 
 COMPLETE, PARTIAL, MISSING, DAMAGED = "complete", "partial", "missing", "damaged"
 _SHOWN = 3  # absent files, and samples that cannot be read, that the table names
@@ -60,9 +60,9 @@ def names_with_files(root: Path) -> list[str]:
 
 def names_of_run(config: Path) -> list[str]:
     """The data sets that a run's YAML names, those of its validation too. Raises ConfigurationError."""
-    settings = load_settings(config)
-    names = [name for group in settings.data.groups.values() for name in group.sets]
-    return list(dict.fromkeys([*names, *settings.validation.data]))
+    run = load_config(config)
+    names = [name for group in run.data.groups.values() for name in group.sets]
+    return list(dict.fromkeys([*names, *run.validation.data]))
 
 
 def _status(root: Path, name: str, read: int) -> Status:
@@ -100,7 +100,7 @@ def _status(root: Path, name: str, read: int) -> Status:
     return Status(name, state, len(reader), files, absent, broken=tuple(broken))
 
 
-def _files_of(reader: Reader, index: int) -> Sequence[Path]:
+def _files_of(reader: DatasetReader, index: int) -> Sequence[Path]:
     """What a sample is read from; a data set that was registered need not tell it."""
     return reader.files(index) if hasattr(reader, "files") else ()
 

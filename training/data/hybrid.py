@@ -9,14 +9,13 @@ import numpy as np
 
 from lisa_ros.errors import ConfigurationError, LisaError
 from lisa_ros.types import Sample
-from training.data.item import TrainingItem
-from training.data.render import Renderer
+from training.data.items import Renderer, TrainingItem
 from training.errors import BadItemError, TrainingError
 
 _REDRAWS = 100  # pictures without a single question that are passed over in a row
 
 
-class Reader(Protocol):
+class DatasetReader(Protocol):
     """A data set. source: its name. key: of a sample, unique in the data set."""
 
     source: str
@@ -29,11 +28,11 @@ class Reader(Protocol):
 
 
 @dataclass(frozen=True)
-class Group:
+class DatasetGroup:
     """Data sets of one kind. weight: how often an item comes from the group, against the other groups' weights."""
 
     weight: float
-    readers: tuple[Reader, ...]
+    readers: tuple[DatasetReader, ...]
 
 
 class HybridStream:
@@ -44,7 +43,9 @@ class HybridStream:
     process, TrainingError counts them. Samples without questions are passed over. Raises ConfigurationError.
     """
 
-    def __init__(self, groups: Mapping[str, Group], renderer: Renderer, seed: int, skip_limit: int = 100) -> None:
+    def __init__(
+        self, groups: Mapping[str, DatasetGroup], renderer: Renderer, seed: int, skip_limit: int = 100
+    ) -> None:
         weights = np.array([group.weight for group in groups.values()], float)
         if not groups or not (np.isfinite(weights).all() and (weights > 0).all()):
             raise ConfigurationError(f"the mixture's weights are {weights.tolist()}; there must be some, all above 0")
@@ -68,7 +69,7 @@ class HybridStream:
                 return item
         raise TrainingError(f"{_REDRAWS} samples in a row have no questions; the last one: {reader.source} {number}")
 
-    def _item(self, reader: Reader, number: int, rng: np.random.Generator) -> TrainingItem | None:
+    def _item(self, reader: DatasetReader, number: int, rng: np.random.Generator) -> TrainingItem | None:
         """The rendered sample; None if it has no questions."""
         try:
             sample = reader[number]

@@ -1,0 +1,1 @@
+"""The query server and the action and service in front of it."""
