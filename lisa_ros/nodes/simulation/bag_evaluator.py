@@ -7,7 +7,8 @@ from diagnostic_msgs.msg import DiagnosticArray
 
 from lisa_ros.client.graph_client import ACTION, GraphClient, TimedResult
 from lisa_ros.nodes.simulation.bag_player import BagPlayer
-from lisa_ros.recordings.bag_reader import RgbdBag, RgbdFrame
+from lisa_ros.recordings.bag_reader import RgbdBag
+from lisa_ros.recordings.frames import RgbdFrame
 
 _HEARD = ("image", "depth", "camera_info")
 _SETTLING = 0.5  # s for the other side's discovery, and for a clock that was set back to be noticed
