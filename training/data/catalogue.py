@@ -5,9 +5,13 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Entry:
-    """files: glob patterns with the count of the published data set, None where it does not matter; the first one is of
-    the data set alone, while pictures may be shared. home: its page.
-    """  # noqa: D205
+    """Files of one data set.
+
+    Attributes:
+        files: Glob patterns with the number of files of the published data set, None where it does not matter. The
+            first pattern belongs to this data set alone, while pictures may be shared.
+        home: Where to get it.
+    """
 
     files: tuple[tuple[str, int | None], ...]
     home: str
@@ -69,6 +73,14 @@ CATALOGUE = {
         _refer("grefcoco", "grefs(unc).*"), "https://github.com/henghuiding/gRefCOCO, pictures: https://cocodataset.org"
     ),
     **{
+        f"{name}|{by}": Entry(_refer(name, f"refs({by}).p"), _SESAME)
+        for name, by in (
+            ("refcoco", "unc_exclude_unified"),
+            ("refcoco+", "unc_exclude_unified"),
+            ("refcocog", "umd_exclude_unified"),
+        )
+    },
+    **{
         f"{prefix}{name}": Entry(_refer(f"{prefix}{name}", "refs(*_exclude_unified).p"), _SESAME)
         for prefix in ("R-", "fp")
         for name in ("refcoco", "refcoco+", "refcocog")
@@ -100,5 +112,6 @@ UNLISTED = Entry((), "its files are not listed in training/data/catalogue.py")
 
 def entry(name: str) -> Entry:
     """The entry of a data set by any name in training.data.sources: `refcoco|unc|val` or `tabletop`; else UNLISTED."""
-    family = name.split("|")[0]
-    return CATALOGUE.get(name) or CATALOGUE.get(family) or (DRAWN if family == "tabletop" else UNLISTED)
+    family, of = name.split("|")[0], "|".join(name.split("|")[:2])
+    found = CATALOGUE.get(name) or CATALOGUE.get(of) or CATALOGUE.get(family)
+    return found or (DRAWN if family == "tabletop" else UNLISTED)

@@ -61,6 +61,7 @@ class SesameStyle(Style):
     tokens: ClassVar[Mapping[str, EventKind]] = {_SEG: SEG}
     architectures = ("SESAMEForCausalLM",)
     conv_type = "vicuna_v1"
+    corrects = True
     mask_query: ClassVar[Mapping[str, str]] = {"phrase": _PHRASE_QUESTIONS[0], "sentence": _SENTENCE_QUESTIONS[0]}
 
     def scripts(

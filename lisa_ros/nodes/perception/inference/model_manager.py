@@ -86,7 +86,7 @@ class ModelManager:
             self.abandon(reason)
 
     def abandon(self, reason: str):
-        """Continues with a new thread and session; whoever waits for the old one gets ThreadAbandonedError."""
+        """Continues with a new thread and session; futures of the old one raise ThreadAbandonedError."""
         self._limited = None
         thread, session = self._thread, self._session
         self._thread, self._session = InferenceThread("model"), InferenceSession(self._factory)
