@@ -19,6 +19,7 @@ class AnswerText:
     """
 
     def __init__(self, tokenizer: LisaTokenizer, phrase_of: Callable[[str], str] = phrase_before) -> None:
+        """An empty answer. phrase_of: what a token names that follows a text, see `Style.phrase`."""
         self._tokenizer = tokenizer
         self._phrase_of = phrase_of
         self._segments = [""]

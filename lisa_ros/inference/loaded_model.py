@@ -26,6 +26,8 @@ class LoadedModel:
     """Network, tokenizer and prompt template of a checkpoint on its device; `Lisa` asks it questions."""
 
     def __init__(self, checkpoint: Checkpoint, *, device: torch.device, precision: str, name: str) -> None:
+        """Takes a checkpoint whose network is on `device` in `precision`; name: what it is called in `provenance`."""
+        self.checkpoint = checkpoint
         self.network = checkpoint.network
         self.tokenizer = checkpoint.tokenizer
         self.style = self.network.style
