@@ -142,7 +142,7 @@ class RunningGraph:
     def _read(self, name: str, child: subprocess.Popen):
         for line in child.stdout:
             # Whatever becomes of the words (a full disk, a terminal that is gone): a child blocks on a pipe that
-            # nobody empties.
+            # is never read.
             with suppress(OSError):
                 self._write(name, line.rstrip("\n"))
 
@@ -207,7 +207,7 @@ def _end(children: list[subprocess.Popen]):
 
 
 def prepare_machine(processes: int, write) -> None:
-    """Lets ROS write its log, and tells write(line) what a person should know before so many processes start."""
+    """Lets ROS write its log, and writes notes for the user before the processes start."""
     for note in (ensure_ros_log(), shared_memory_note(processes)):
         if note:
             write(note)

@@ -1,4 +1,4 @@
-"""A ROS graph that belongs to one program: seen by nobody else, its output kept, always ended with the program."""
+"""A ROS graph that belongs to one program: isolated, with its output in a log, ended with the program."""
 
 import os
 import random
@@ -44,13 +44,13 @@ class Log:
 
 
 def check_running(running: list[RunningGraph], log: Log):
-    """Raises GraphEndedError, with the last words of the processes, where one of them has ended."""
+    """Raises GraphEndedError, with the last lines of the processes, if one of them has ended."""
     from lisa_ros.nodes.asker import GraphEndedError
 
     for part in running:
         if name := part.ended():
             raise GraphEndedError(
-                f"the process {name} ended with status {part.status(name)}; its last words: {' | '.join(log.last)}"
+                f"the process {name} ended with status {part.status(name)}; its last lines: {' | '.join(log.last)}"
             )
 
 

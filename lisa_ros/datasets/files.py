@@ -16,7 +16,7 @@ from lisa_ros.images import read_image
 
 Row = TypeVar("Row")
 _DRAWING = 1  # raised where the same files begin to give other pictures, masks or questions
-REMEDY = "`python -m training.data check` tells what belongs there and where it comes from"
+REMEDY = "`python -m training.data check` lists what belongs there and where to get it"
 
 
 def read_json(path: Path, encoding: str = "utf-8-sig") -> object:
@@ -85,7 +85,7 @@ def _decoded(value: object) -> object:
 
 
 def content_digest(files: Iterable[Path], *content: object) -> str:
-    """SHA-256 of files and of what was taken out of annotation files: it tells whether a sample is still the same.
+    """SHA-256 of files and of what was taken out of annotation files: it shows whether a sample has changed.
 
     content: numbers, texts, lists, dictionaries. Raises DatasetError for a file that cannot be read.
     """

@@ -80,7 +80,7 @@ def read_labels(path: Path) -> np.ndarray:
 def ade20k(root: Path, split: str = "training") -> SemanticDataset:
     """ADE20K's scene parsing benchmark, below `root`/ade20k. split: "training" or "validation".
 
-    Maps that were reduced by one are refused. Raises DatasetError.
+    Maps that were reduced by one are an error. Raises DatasetError.
     """
     base = Path(root) / "ade20k"
     pairs = _pairs(base / "annotations" / split, base / "images" / split)
@@ -93,7 +93,7 @@ def coco_stuff(root: Path, split: str = "train2017") -> SemanticDataset:
     """COCO-Stuff (stuffthingmaps): `root`/cocostuff/SPLIT/*.png, pictures in `root`/coco/SPLIT. Raises DatasetError.
 
     Names with a hyphen ("wall-brick") are no words to ask with: those classes have no turns, as in LISA's training.
-    COCO's other pixel maps hold ids, one more than these label values, and are refused.
+    COCO's other pixel maps hold ids, one more than these label values, and are an error.
     """
     pairs = _pairs(Path(root) / "cocostuff" / split, Path(root) / "coco" / split)
     check_coco_stuff(pairs, read_labels)

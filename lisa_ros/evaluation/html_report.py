@@ -1,4 +1,4 @@
-"""A page that shows an evaluation: one HTML file that needs nothing beside it.
+"""The report of an evaluation: one self-contained HTML file.
 
     report = HtmlReport("ReasonSeg val", "What was asked, and how.")
     report.numbers({"gIoU": "0.52"})
@@ -53,15 +53,15 @@ class HtmlReport:
             self.paragraph(about)
 
     def paragraph(self, text: str) -> None:
-        """Plain words."""
+        """A paragraph of text."""
         self._parts.append(f'<p class="muted">{escape(text)}</p>')
 
     def warning(self, text: str) -> None:
-        """Words that nobody should miss."""
+        """An important note."""
         self._parts.append(f'<p class="warning">{escape(text)}</p>')
 
     def numbers(self, values: Mapping[str, str]) -> None:
-        """The few figures that matter most: name -> value."""
+        """The most important figures: name -> value."""
         cards = "".join(f"<div><b>{escape(value)}</b>{escape(name)}</div>" for name, value in values.items())
         self._parts.append(f'<div class="numbers">{cards}</div>')
 
@@ -136,7 +136,7 @@ class HtmlReport:
         )
 
     def write(self, path: Path) -> None:
-        """Writes the page to a folder that exists; whoever opens it meanwhile sees a whole one."""
+        """Writes the page to a folder that exists; a reader never sees an unfinished one."""
         write_text_atomically(path, self.html())
 
     def _section(self, title: str, content: str) -> None:

@@ -114,7 +114,7 @@ class RowLog:
 class RowFile:
     """A file that one process appends rows to, image by image; a context manager.
 
-    Opening a file that exists goes on with it; what a killed run left unfinished is cut off. Raises ConfigurationError
+    An existing file is continued; unfinished lines of a killed run are removed. Raises ConfigurationError
     if the file belongs to another evaluation or to a process that is still writing, or cannot be written.
     """
 
@@ -234,7 +234,7 @@ def _parsed(path: Path, number: int, line: bytes) -> QueryRow | dict:
     if keys < _ROW_KEYS and {"key", "turn", "text"} <= keys:
         raise DatasetError(
             f"{path} is of an earlier version of lisa_ros: its rows lack {', '.join(sorted(_ROW_KEYS - keys))}, so "
-            "that it cannot be gone on with; choose another --out or remove it"
+            "that it cannot be continued; choose another --out or remove it"
         )
     if keys != _ROW_KEYS:
         raise DatasetError(f"{path}, line {number}: not a row of this version of lisa_ros")
