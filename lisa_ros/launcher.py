@@ -19,13 +19,13 @@ from lisa_ros.errors import ConfigurationError
 from lisa_ros.middleware import check_middleware, shared_memory_note
 from lisa_ros.writable_folders import ensure_ros_log
 
-SHUTDOWN = ((signal.SIGINT, 10.0), (signal.SIGTERM, 5.0), (signal.SIGKILL, 5.0))  # and the patience after each, s
+SHUTDOWN = ((signal.SIGINT, 10.0), (signal.SIGTERM, 5.0), (signal.SIGKILL, 5.0))  # and the time to end after each, s
 _COLOUR = re.compile(r"\x1b\[[0-9;]*m")
 _ENDED_BY_US = (128 + signal.SIGINT, 128 + signal.SIGTERM)
 
 
 def add_arguments(parser: argparse.ArgumentParser):
-    """Arguments of `lisa-ros up`: the same words as `ros2 launch lisa_ros perception.launch.py` takes."""
+    """Arguments of `lisa-ros up`: those of `ros2 launch lisa_ros perception.launch.py`."""
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
     parser.epilog = "arguments, an empty one is left to the node:\n" + "\n".join(
         f"  {argument.name + ':=' + argument.default:<24} {argument.about}" for argument in graph.ARGUMENTS)
@@ -38,7 +38,7 @@ def run(args: argparse.Namespace) -> int:
     Exit status: that of the process which ended by itself. After a signal 0, unless a process crashed or had to be
     killed. Raises ConfigurationError for arguments that are no good.
     """
-    processes = graph.processes(parse_words(args.arguments))
+    processes = graph.processes(parse_arguments(args.arguments))
     prepare_machine(len(processes), lambda line: _print_line("up", line))
     running = RunningGraph(processes, write=_print_line)
     stop = threading.Event()
@@ -60,12 +60,12 @@ def run(args: argparse.Namespace) -> int:
             signal.signal(number, handler)
 
 
-def parse_words(words: list[str]) -> dict[str, str]:
-    """["name:=value", ...] to a mapping; raises ConfigurationError for a word of another form."""
-    pairs = [word.partition(":=") for word in words]
-    for word, (name, separator, _) in zip(words, pairs, strict=True):
+def parse_arguments(arguments: list[str]) -> dict[str, str]:
+    """["name:=value", ...] to a mapping; raises ConfigurationError for another form."""
+    pairs = [argument.partition(":=") for argument in arguments]
+    for argument, (name, separator, _) in zip(arguments, pairs, strict=True):
         if not (name and separator):
-            raise ConfigurationError(f"{word!r} is not of the form name:=value")
+            raise ConfigurationError(f"{argument!r} is not of the form name:=value")
     return {name: value for name, _, value in pairs}
 
 
@@ -141,8 +141,8 @@ class RunningGraph:
 
     def _read(self, name: str, child: subprocess.Popen):
         for line in child.stdout:
-            # Whatever becomes of the words (a full disk, a terminal that is gone): a child blocks on a pipe that
-            # is never read.
+            # Also where the output cannot be written (a full disk, a closed terminal): a child blocks on a pipe
+            # that is not read.
             with suppress(OSError):
                 self._write(name, line.rstrip("\n"))
 
@@ -171,19 +171,19 @@ def _signals_deferred() -> Iterator[None]:
 def command(process: graph.Process, folder: Path) -> list[str]:
     """Command line of a process; what does not fit into one is written to a file in `folder`."""
     namespace = "/" + process.namespace.strip("/")
-    words = ["-r", f"__node:={process.name}", "-r", f"__ns:={namespace}", "--log-level", process.log_level]
+    arguments = ["-r", f"__node:={process.name}", "-r", f"__ns:={namespace}", "--log-level", process.log_level]
     for name, topic in process.remappings:
-        words += ["-r", f"{name}:={topic}"]
+        arguments += ["-r", f"{name}:={topic}"]
     for path in process.parameter_files:
-        words += ["--params-file", str(path)]
+        arguments += ["--params-file", str(path)]
     if process.parameters:
         # Under the node's full name, as launch_ros does it: stronger than any entry of the files, whose names may be
         # wildcards. JSON is YAML that quotes every string: `model:=7` stays a name.
         full_name = f"{namespace.rstrip('/')}/{process.name}"
         path = folder / f"{process.name}.yaml"
         path.write_text(json.dumps({full_name: {"ros__parameters": dict(process.parameters)}}))
-        words += ["--params-file", str(path)]
-    return [sys.executable, "-m", process.module, "--ros-args", *words]
+        arguments += ["--params-file", str(path)]
+    return [sys.executable, "-m", process.module, "--ros-args", *arguments]
 
 
 def _child_environment() -> dict[str, str]:
@@ -197,17 +197,17 @@ def _child_environment() -> dict[str, str]:
 
 
 def _end(children: list[subprocess.Popen]):
-    for number, patience in SHUTDOWN:
+    for number, timeout in SHUTDOWN:
         for child in children:
             if child.poll() is None:
                 child.send_signal(number)
-        deadline = time.monotonic() + patience
+        deadline = time.monotonic() + timeout
         while time.monotonic() < deadline and any(child.poll() is None for child in children):
             time.sleep(0.05)
 
 
 def prepare_machine(processes: int, write) -> None:
-    """Lets ROS write its log, and writes notes for the user before the processes start."""
+    """Makes ROS' log folder writable, and passes warnings about this machine to write(line)."""
     for note in (ensure_ros_log(), shared_memory_note(processes)):
         if note:
             write(note)
@@ -221,8 +221,8 @@ def without_colours(line: str) -> str:
 def _print_line(name: str, line: str):
     if not sys.stdout.isatty():
         line = without_colours(line)
-    encoding = sys.stdout.encoding or "utf-8"  # words of any script are logged, and a terminal may know less than UTF-8
+    encoding = sys.stdout.encoding or "utf-8"  # logs may hold any script, and a terminal may not know UTF-8
     try:
         print(f"[{name}] {line}".encode(encoding, "backslashreplace").decode(encoding), flush=True)
-    except BrokenPipeError:  # `lisa-ros up | head`: the robot goes on, and Python's last flush has to find a file
+    except BrokenPipeError:  # `lisa-ros up | head`: the graph keeps running, and Python's last flush needs a file
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

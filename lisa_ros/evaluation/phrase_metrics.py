@@ -1,5 +1,6 @@
 """Scores of phrases that may be absent (gRefCOCO): the official rule of GSVA, and an honest one beside it."""
 
+import math
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -94,13 +95,17 @@ class PhraseMetrics:
         return 1 - self.falsely_rejected / self.present if self.present else float("nan")
 
     def to_dict(self) -> dict[str, object]:
-        """JSON-ready scores."""
+        """JSON-ready scores; null for those that are of nothing."""
         honest = self.honest
+
+        def known(**scores: float) -> dict[str, float | None]:
+            return {name: None if math.isnan(value) else value for name, value in scores.items()}
+
         return {
             "phrases": self.phrases,
             "absent": self.absent,
             "unanswered": self.unanswered,
-            "official": {"giou": self.giou, "ciou": self.ciou, "n_acc": self.n_acc, "t_acc": self.t_acc},
-            "honest": {"giou": honest.giou, "ciou": honest.ciou, "n_acc": honest.n_acc, "t_acc": honest.t_acc},
-            "masks_whatever_decided": {"giou": self.masks.giou, "ciou": self.masks.ciou},
+            "official": known(giou=self.giou, ciou=self.ciou, n_acc=self.n_acc, t_acc=self.t_acc),
+            "honest": known(giou=honest.giou, ciou=honest.ciou, n_acc=honest.n_acc, t_acc=honest.t_acc),
+            "masks_whatever_decided": known(giou=self.masks.giou, ciou=self.masks.ciou),
         }

@@ -7,6 +7,7 @@ from lisa_ros.inference.conversation import MAX_NEW_TOKENS
 from lisa_ros.inference.engine import Lisa
 from lisa_ros.inference.frame import EncodedFrame
 from lisa_ros.inference.scripted import teacher_forced
+from lisa_ros.model.styles import MASK_ANSWER
 from lisa_ros.types import SegmentationResult, Turn
 
 if TYPE_CHECKING:
@@ -30,7 +31,8 @@ class TeacherForced:
     """The paper's validation: the answer is taken to be "[SEG].", so that the mask is there whatever would be said.
 
     By causality this is the mask-only query. A checkpoint whose `seg_threshold` is above 0 (none of the published ones)
-    may still refuse. In a style that rejects the mask counts whatever was decided, as in GSVA's validation.
+    may still refuse. In a style that rejects, by tokens or in words, the mask counts whatever was decided, as in GSVA's
+    and SESAME's validation in training.
     """
 
     mode = "teacher_forced"
@@ -42,10 +44,10 @@ class TeacherForced:
     def __call__(self, frame: EncodedFrame, turn: Turn) -> SegmentationResult:
         """The result of a turn whose expected answer stands in the prompt."""
         model = self.lisa.model
-        if not model.style.rejects:
-            return self.lisa.segment(frame, turn.question, sentence=turn.is_sentence)
         script = model.style.turn_script(turn.question, model.network.config.mask_query, sentence=turn.is_sentence)
-        (forced,) = teacher_forced(model, frame, script.question, script.answer)
+        if script.answer and not model.style.rejects:
+            return self.lisa.segment(frame, turn.question, sentence=turn.is_sentence)
+        (forced,) = teacher_forced(model, frame, script.question, script.answer or MASK_ANSWER)
         target = model.target(turn.question, forced.logits, forced.coarse, forced.probability)
         return SegmentationResult(turn.question, "", (target,), seg_probability=forced.probability)
 

@@ -10,7 +10,7 @@ from lisa_ros.inference.frame import EncodedFrame
 from lisa_ros.inference.generation import Prefix, decode_step, greedy_token, prefill
 from lisa_ros.inference.grounding_stream import GroundingStream
 from lisa_ros.inference.loaded_model import Cancelled, LoadedModel, total
-from lisa_ros.inference.query_text import check_answer, check_query
+from lisa_ros.model.query_text import check_answer, check_query
 from lisa_ros.model.tokenizer import IMAGE_PLACEHOLDER
 from lisa_ros.types import Finished, MaskReady, SegmentationResult, TextDelta
 

@@ -8,18 +8,18 @@ import numpy as np
 import torch
 
 from lisa_ros.cpu_threads import check_wait_policy, set_threads
-from lisa_ros.errors import ConfigurationError
+from lisa_ros.errors import ConfigurationError, InvalidQueryError
 from lisa_ros.inference.batch import answer_batch
 from lisa_ros.inference.conversation import Conversation, check_limit
 from lisa_ros.inference.frame import EncodedFrame
 from lisa_ros.inference.loaded_model import Cancelled, LoadedModel
 from lisa_ros.inference.precision import float_type, quantize, resolve_device
-from lisa_ros.inference.query_text import check_query, is_sentence
 from lisa_ros.inference.scripted import segment_phrases
 from lisa_ros.model.checkpoint import load
 from lisa_ros.model.memory import memory_guard, memory_report, weight_bytes
 from lisa_ros.model.network import LisaNetwork
 from lisa_ros.model.prompts import get_template
+from lisa_ros.model.query_text import check_query, is_sentence
 from lisa_ros.model.styles import STYLES, get_style
 from lisa_ros.model.tokenizer import LisaTokenizer
 from lisa_ros.model.unmerged import load_unmerged
@@ -218,6 +218,8 @@ class Lisa:
             [('the mug', 'segmented'), ('the fork', 'absent')]
         """
         self.model.check_frame(frame)
+        if isinstance(phrases, str):
+            raise InvalidQueryError(f"phrases must be a list of names, not the text {phrases!r:.80}")
         checked = [check_query(phrase, self.model.tokenizer) for phrase in phrases]
         return segment_phrases(self.model, frame, checked, cancelled=cancelled)
 

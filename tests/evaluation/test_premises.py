@@ -6,8 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lisa_ros.evaluation.benchmarks.premises import PremiseMetrics, denies, names, premise_report, premise_scores
+from lisa_ros.evaluation.benchmarks.premises import PremiseMetrics, names, premise_report, premise_scores
 from lisa_ros.evaluation.benchmarks.rows import QueryRow
+from lisa_ros.model.styles.denial import denies
 
 pytestmark = pytest.mark.unit
 

@@ -138,11 +138,11 @@ def test_command_line(tmp_path, namespace, node):
 @pytest.mark.parametrize("word", ["model", ":=x", "model=x"])
 def test_words_of_another_form_are_refused(word):
     with pytest.raises(ConfigurationError, match="name:=value"):
-        launcher.parse_words([word])
+        launcher.parse_arguments([word])
 
 
 def test_a_value_may_hold_the_separator():
-    assert launcher.parse_words(["model:=a:=b", "camera:="]) == {"model": "a:=b", "camera": ""}
+    assert launcher.parse_arguments(["model:=a:=b", "camera:="]) == {"model": "a:=b", "camera": ""}
 
 
 def test_launch_file_declares_exactly_the_arguments_of_the_graph():

@@ -63,7 +63,7 @@ def test_commands_that_the_text_names_exist(text, capsys):
 def test_arguments_of_launch_make_a_graph(words):
     package, file, *arguments = words
     assert package == "lisa_ros" and (ROOT / "launch" / file).is_file()
-    values = launcher.parse_words([word for word in arguments if not word.startswith("--")])
+    values = launcher.parse_arguments([word for word in arguments if not word.startswith("--")])
     assert [process.name for process in graph.processes(values)] == ["perception"]
 
 

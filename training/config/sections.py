@@ -74,17 +74,22 @@ class DataConfig:
         root: Directory of the data sets, in the layout of LISA's README; not needed for the tabletop world.
         max_turns: Maximum number of questions of one item.
         text_answers: Share of samples with an explanation that are asked for text only.
+        swapped_phrases: Share of items that are asked for a phrase of another picture too, which is absent in theirs.
         paraphrases: JSON lines with other wordings of questions.
         skip_limit: Unreadable samples before a process stops with an error; also unreadable images of one validation
             set.
+        correction_masks: In a style that corrects questions (sesame), answers show what they name in the place of an
+            absent thing.
     """
 
     groups: Mapping[str, DatasetGroupConfig]
     root: Path = Path("datasets")
     max_turns: int = 3
     text_answers: float = 0.1
+    swapped_phrases: float = 0.0
     paraphrases: Path | None = None
     skip_limit: int = 100
+    correction_masks: bool = False
 
 
 @dataclass(frozen=True)

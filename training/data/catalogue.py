@@ -73,6 +73,14 @@ CATALOGUE = {
         _refer("grefcoco", "grefs(unc).*"), "https://github.com/henghuiding/gRefCOCO, pictures: https://cocodataset.org"
     ),
     **{
+        f"{name}|{by}": Entry(_refer(name, f"refs({by}).p"), _SESAME)
+        for name, by in (
+            ("refcoco", "unc_exclude_unified"),
+            ("refcoco+", "unc_exclude_unified"),
+            ("refcocog", "umd_exclude_unified"),
+        )
+    },
+    **{
         f"{prefix}{name}": Entry(_refer(f"{prefix}{name}", "refs(*_exclude_unified).p"), _SESAME)
         for prefix in ("R-", "fp")
         for name in ("refcoco", "refcoco+", "refcocog")
@@ -104,5 +112,6 @@ UNLISTED = Entry((), "its files are not listed in training/data/catalogue.py")
 
 def entry(name: str) -> Entry:
     """The entry of a data set by any name in training.data.sources: `refcoco|unc|val` or `tabletop`; else UNLISTED."""
-    family = name.split("|")[0]
-    return CATALOGUE.get(name) or CATALOGUE.get(family) or (DRAWN if family == "tabletop" else UNLISTED)
+    family, of = name.split("|")[0], "|".join(name.split("|")[:2])
+    found = CATALOGUE.get(name) or CATALOGUE.get(of) or CATALOGUE.get(family)
+    return found or (DRAWN if family == "tabletop" else UNLISTED)

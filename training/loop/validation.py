@@ -1,4 +1,4 @@
-"""LISA's teacher-forced validation: the answer "[SEG]." is given, its mask is scored (gIoU, cIoU)."""
+"""LISA's teacher-forced validation: the style's answer is given ("[SEG]."), its mask is scored (gIoU, cIoU)."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -14,7 +14,7 @@ from lisa_ros.errors import DatasetError, InvalidImageError
 from lisa_ros.evaluation.metrics import SegmentationMetrics, union_truth
 from lisa_ros.images import write_image
 from lisa_ros.model.config import LisaConfig
-from lisa_ros.model.styles import get_style
+from lisa_ros.model.styles import MASK_ANSWER, get_style
 from lisa_ros.progress import ProgressBar
 from lisa_ros.types import SEGMENTED, Sample, SegmentationResult, Target, Turn
 from lisa_ros.visualization import annotated_picture
@@ -26,7 +26,7 @@ TURNS_AT_ONCE = 8
 
 
 def validation_item(sample: Sample, turns: Sequence[Turn], config: LisaConfig, key: str) -> TrainingItem:
-    """Turns of one image as the official validation asks them: one conversation each, answered "[SEG].".
+    """Turns of one image as the official validation asks them: one conversation each, with the style's answer.
 
     Args:
         sample: The image with its questions.
@@ -39,8 +39,8 @@ def validation_item(sample: Sample, turns: Sequence[Turn], config: LisaConfig, k
     """
     style, talks = get_style(config.style), []
     for turn in turns:
-        (script,) = style.scripts([turn.question], config.mask_query, sentence=turn.is_sentence)
-        talks.append(((script.question, script.answer),))
+        script = style.turn_script(turn.question, config.mask_query, sentence=turn.is_sentence)
+        talks.append(((script.question, script.answer or MASK_ANSWER),))
     size = sample.image.shape[:2]
     masks = [np.zeros(size, bool) if (truth := union_truth(turn)) is None else truth for turn in turns]
     return TrainingItem(
@@ -174,7 +174,7 @@ def _any_process_has_work(part: _TurnChunk | None, accelerator: Accelerator) -> 
 def _placeholder_batch(collator: Collator, config: LisaConfig) -> Batch:
     """Something to compute that is not scored."""
     image = np.zeros((64, 64, 3), np.uint8)
-    turn = Turn("thing", (), "")
+    turn = Turn("thing", (), MASK_ANSWER)
     return collator([validation_item(Sample(image, (turn,), "nothing"), (turn,), config, "0")])
 
 

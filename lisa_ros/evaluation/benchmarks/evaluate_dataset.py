@@ -17,7 +17,7 @@ from lisa_ros.evaluation.metrics import overlap_of, union_truth
 from lisa_ros.evaluation.predictors import Predictor, weights_digest
 from lisa_ros.inference.frame import EncodedFrame
 from lisa_ros.progress import track
-from lisa_ros.types import FALSE_PREMISE, Sample, SegmentationResult, Turn
+from lisa_ros.types import FALSE_PREMISE, SEGMENTED, Sample, SegmentationResult, Turn
 
 BAD_SAMPLE = (DatasetError, InvalidImageError, MemoryBudgetError)  # what one sample can be the cause of
 
@@ -204,7 +204,8 @@ def score_sample(
         result, error = ask(predictor, frame, turn)
         seconds = time.perf_counter() - started
         overlap = overlap_of(result.union_mask, truth)
-        first = overlap_of(result.targets[0].mask if result.targets else None, truth)
+        masks = [target.mask for target in result.targets if target.kind == SEGMENTED]
+        first = overlap_of(masks[0] if masks else None, truth)
         yield QueryRow(
             key=key,
             turn=number,
@@ -216,7 +217,7 @@ def score_sample(
             present=overlap.present,
             found=overlap.found,
             answer=result.answer,
-            masks=len(result.targets),
+            masks=len(masks),
             truncated=result.truncated,
             error=error,
             seconds=round(seconds, 4),

@@ -1,18 +1,14 @@
 """Scores of questions of which some ask for what is not there: SESAME's "see" and cIoU, and what answers say of it."""
 
 import math
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
 
 from lisa_ros.evaluation.benchmarks.rows import QueryRow
 from lisa_ros.evaluation.html_report import percent
 from lisa_ros.evaluation.metrics import Overlap
+from lisa_ros.model.styles.denial import denies, without, words_of
 
-_DENIALS = frozenset(
-    """no not none nothing nobody never neither nor without cannot can't couldn't isn't aren't wasn't don't doesn't
-    didn't won't unable absent missing unavailable""".split()  # noqa: SIM905
-)
 # Words that do not tell one thing from another.
 _FILLERS = frozenset(
     """a an the this that these those some any of in on at to by with and or is are was were be it its there here one
@@ -28,7 +24,6 @@ _LABELS = {
     "say_correction": "absent targets denied, and the right alternative named",
     "say_false_denial": "present targets denied",
 }
-_APOSTROPHES = str.maketrans("\u2019\u2018", "''")
 
 
 @dataclass
@@ -118,11 +113,6 @@ def premise_report(rows: Sequence[QueryRow]) -> tuple[dict, tuple]:
     return {"premises": scores}, (("True and false premises", ("", "%"), lines),)
 
 
-def denies(answer: str, phrases: Sequence[str]) -> bool:
-    """Whether an answer says that something is not there; the words asked for ("a cup with no handle") do not count."""
-    return any(word in _DENIALS for word in _without(_words(answer), phrases))
-
-
 def names(answer: str, phrase: str, asked: Sequence[str] = ()) -> bool:
     """Whether an answer names a thing: more than half of the words that tell it stand there, beside those asked for.
 
@@ -131,8 +121,8 @@ def names(answer: str, phrase: str, asked: Sequence[str] = ()) -> bool:
         phrase: What it should name.
         asked: Phrases of the question; repeating them names nothing else.
     """
-    telling = [word for word in _words(phrase) if word not in _FILLERS] or _words(phrase)
-    said = set(_without(_words(answer), asked))
+    telling = [word for word in words_of(phrase) if word not in _FILLERS] or words_of(phrase)
+    said = set(without(words_of(answer), asked))
     return bool(telling) and 2 * sum(word in said for word in telling) > len(telling)
 
 
@@ -148,22 +138,6 @@ def _says_right(row: QueryRow) -> bool:
     if row.exists:
         return not row.error and not denies(row.answer, row.phrases)
     return _corrects(row) if row.alternatives else _refuses(row)
-
-
-def _words(text: str) -> list[str]:
-    return re.findall(r"\w+(?:'\w+)?", text.lower().translate(_APOSTROPHES))
-
-
-def _without(words: list[str], phrases: Sequence[str]) -> list[str]:
-    """The words but for each occurrence of a phrase as a whole."""
-    for phrase in map(_words, phrases):
-        start = 0
-        while phrase and start <= len(words) - len(phrase):
-            if words[start : start + len(phrase)] == phrase:
-                words = words[:start] + words[start + len(phrase) :]
-            else:
-                start += 1
-    return words
 
 
 def _share(found: Sequence[bool]) -> float:

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from lisa_ros.errors import RecordingError
-from lisa_ros.inference.query_text import normalise
+from lisa_ros.model.query_text import normalise
 from lisa_ros.progress import ProgressBar
 from lisa_ros.recordings.bag_reader import RgbdBag
 from lisa_ros.recordings.topics import RgbdTopics, index_of_stamp, stamp_of_index

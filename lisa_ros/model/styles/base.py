@@ -48,6 +48,7 @@ class Style(ABC):
         state_offset: Position of the hidden state of an event, counted from its token.
         head: Class that turns hidden states into masks.
         conv_type: The prompt template of checkpoints that do not say theirs.
+        corrects: Whether answers name what is there in the place of an absent thing.
         mask_query: Question for a "phrase" and for a "sentence", `{text}` for the words; config.json may have its own,
             and an "answer" that is expected to one of them.
     """
@@ -59,6 +60,7 @@ class Style(ABC):
     state_offset: ClassVar[int] = -1
     head: ClassVar[type[SamPromptHead]] = SamPromptHead
     conv_type: ClassVar[str] = "llava_v1"
+    corrects: ClassVar[bool] = False
     mask_query: ClassVar[Mapping[str, str]]
 
     def kinds(self, tokenizer: LisaTokenizer) -> dict[int, EventKind]:

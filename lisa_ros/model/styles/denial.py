@@ -17,19 +17,28 @@ _STATE = r"(?:is|are|was|were|can be|could be|exists?|appears?|visible)\b"
 _TURN = r"(?:but|though|although|however|only|instead)\b"
 _END = rf"(?<!\bwho)(?<!\bthat)(?<!\bwhich)(?=\s*(?:[.,;:!?]|$|\[|\b{_TURN}|{_PLACE}|{_STATE}))"
 _VERBS = "see|find|detect|locate|spot|segment|identify|make out|recogni[sz]e"
-_NOUN = r"(?P<what>[^.,;:!?\[\]]+?)"
-_SUBJECT = rf"(?:^|[.;:!?,]\s*)(?:unfortunately|sorry|actually|no)?\s*{_NOUN}"
+_NOUN = r"(?P<what>[^.,;:!?\[\]]*?[^.,;:!?\[\]\s])"
+_SUBJECT = rf"(?:^|[.;:!?,]\s*)(?:(?:unfortunately|sorry|actually|no)\b,?)?\s*{_NOUN}"
+_IS = r"(?:is|are|was|were|seems|appears)(?: to be)?"
+_SHOWN = rf"(?:present|visible|shown|found|in sight|{_PLACE})"
+_SAYS = (
+    r"(?:^|[.;:!?,]\s*|"
+    r"\b(?:there (?:is|are|was|were)|i (?:can )?(?:see|find|spot)|(?:image|picture) (?:has|shows|contains)) )"
+)
+# Only what denies that something is there: "it is not full" and "it has no handle" are no denials.
 _FORMS = tuple(
     re.compile(pattern, re.IGNORECASE)
     for pattern in (
         rf"\b(?:can't|cannot|can not|couldn't|could not|don't|do not|didn't|did not|unable to|not able to)"
         rf" (?:{_VERBS}) {_NOUN}{_END}",
         rf"\bthere (?:isn't|aren't|is not|are not) {_NOUN}{_END}",
-        rf"\bno {_NOUN}{_END}",
-        rf"{_SUBJECT} (?:is|are|was|were|does|do|seems|appears) (?:to be )?(?:not|absent|missing|nowhere)\b",
-        rf"{_SUBJECT} (?:isn't|aren't|wasn't|doesn't|don't)\b",
+        rf"{_SAYS}(?:(?:sorry|unfortunately),? )?no (?!problem|doubt|idea|need|worries){_NOUN}{_END}",
+        rf"{_SUBJECT} (?:{_IS} not|isn't|aren't|wasn't|weren't) {_SHOWN}",
+        rf"{_SUBJECT} {_IS} (?:absent|missing|nowhere)\b",
+        rf"{_SUBJECT} (?:does not|doesn't|do not|don't) (?:exist|appear|seem to be)\b",
     )
 )
+_NOTHING = re.compile(r"(?:\bnothing\b|\bnone\b|^no\W*$)", re.IGNORECASE)
 # What stands in its place: the words behind an offer, up to the end of its clause.
 _OFFER = re.compile(
     r"\b(?:(?:did|do) you (?:perhaps |maybe )?mean|(?:perhaps|maybe|possibly)(?: you mean(?:t)?| it is)?|"
@@ -91,7 +100,7 @@ def bare(phrase: str) -> str:
 
 
 def find_denial(answer: str, token: str) -> Denial | None:
-    """The denial that an answer begins with, None where it denies nothing before its first mask that is no offer's.
+    """What an answer says is not there, before its first mask; None where it says nothing of the kind.
 
     Args:
         answer: Generated text with its grounding tokens.
@@ -99,19 +108,21 @@ def find_denial(answer: str, token: str) -> Denial | None:
     """
     text = re.sub(r"\s+", " ", answer.translate(_APOSTROPHES)).replace(token, "[SEG]").strip()
     before, found, _ = text.partition("[SEG]")
-    if not denies(before):
-        return None
     matches = [match for form in _FORMS if (match := form.search(before))]
     if not matches:
-        return Denial("") if not found else None
-    denied = min(matches, key=lambda match: (match.start("what"), -match.end()))
+        return Denial("") if _NOTHING.search(before) and not found else None
+    denied = min(matches, key=lambda match: (_is_pronoun(match["what"]), match.start("what"), -match.end()))
     offer = _OFFER.search(text, denied.end("what"))
     if found and not (offer and offer["token"]):
         return None  # a mask that the answer does not offer in the place of what it denies
     correction = _cut(offer["what"]) if offer else ""
     rank = text[: offer.end()].count("[SEG]") - 1 if offer and offer["token"] else None
     phrase = bare(_cut(denied["what"]))
-    return Denial("" if phrase.lower() in _PRONOUNS else phrase, correction, rank)
+    return Denial("" if _is_pronoun(phrase) else phrase, correction, rank)
+
+
+def _is_pronoun(words: str) -> bool:
+    return words.strip().lower() in _PRONOUNS
 
 
 def _cut(words: str) -> str:

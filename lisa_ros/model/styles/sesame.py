@@ -61,6 +61,7 @@ class SesameStyle(Style):
     tokens: ClassVar[Mapping[str, EventKind]] = {_SEG: SEG}
     architectures = ("SESAMEForCausalLM",)
     conv_type = "vicuna_v1"
+    corrects = True
     mask_query: ClassVar[Mapping[str, str]] = {"phrase": _PHRASE_QUESTIONS[0], "sentence": _SENTENCE_QUESTIONS[0]}
 
     def scripts(
@@ -98,7 +99,7 @@ class SesameStyle(Style):
             answer = pick(_SENTENCE_ANSWERS if turn.is_sentence else _PHRASE_ANSWERS, rng).format(text=text)
             return RenderedTurn(question, answer, (target,))
         alternative = next((one.alternative for one in turn.targets if one.alternative), None)
-        if turn.answer:
+        if turn.answer and _SEG not in turn.answer:  # words of its own, not what stands for a mask
             return RenderedTurn(question, turn.answer)
         if alternative is None:
             return RenderedTurn(question, pick(_DENIALS, rng).format(text=bare(text)))

@@ -26,7 +26,14 @@ _DISCOVERY = 0.5  # s
 
 @dataclass
 class PlayReport:
-    """What was played. frames: images. seconds: wall time. worst_delay: s by which a message was late at most."""
+    """What was played.
+
+    Attributes:
+        messages: Messages of all topics.
+        frames: Images.
+        seconds: Wall time.
+        worst_delay: The longest delay of a message behind its time, s.
+    """
 
     messages: int = 0
     frames: int = 0

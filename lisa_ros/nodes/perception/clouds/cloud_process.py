@@ -37,7 +37,7 @@ class CloudProcess:
         return self._child and self._child.pid
 
     def start(self):
-        """Starts the process, which goes on to load, and the first time to compile, what clouds need."""
+        """Starts the process, which then imports, and the first time compiles, what clouds need."""
         self._stopped.clear()
         self._replace()
 
@@ -70,6 +70,8 @@ class CloudProcess:
                     )
                 answer = self._child.submit(job)  # the job of an earlier, cancelled query hung before it
             wait([answer], timeout=_POLL)
+        if self._stopped.is_set():  # the process was ended, which its own thread takes for a death
+            raise QueryCancelled("stopped while the cloud was made")
         return answer.result()
 
     def _replace(self):
@@ -84,7 +86,7 @@ class _WorkerProcess:
     """One process and the thread that talks to it.
 
     That thread alone touches the pipe: it hands over a job only after the answer to the one before was taken, so that
-    neither side ever blocks on a full pipe while the other one does too, whoever has stopped waiting meanwhile.
+    neither side ever blocks on a full pipe while the other one does too, also when a query was cancelled meanwhile.
 
     A plain child with a pipe: those of `multiprocessing` import the program's main module, which may load a model.
     """

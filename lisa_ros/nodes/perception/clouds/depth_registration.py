@@ -1,7 +1,6 @@
 """Whether depth and camera_info belong to the image's camera; if not, they are refused, registered or trusted.
 
-No rclpy. Compared are the frame_ids, the sizes, and the depth camera's own intrinsics where they are
-published.
+No rclpy. Compared are the frame_ids, the sizes, and the depth camera's own intrinsics where they are published.
 """
 
 from dataclasses import dataclass
@@ -23,9 +22,13 @@ _TOLERANCE = 2.0  # pixels of the depth image by which its own intrinsics may mo
 
 @dataclass(frozen=True)
 class RegisteredDepth:
-    """metres: (h, w) float32, 0 where invalid. camera, pose: of a depth camera that is to be registered, else None.
+    """Depth of one frame, and what registers it to the image.
 
-    pose: (4, 4) image's optical frame <- depth camera's. remarks: what a person should know.
+    Attributes:
+        metres: (h, w) float32, 0 where invalid.
+        camera: Depth camera from which it is to be registered; None where it is of the image's lens.
+        pose: (4, 4) image's optical frame <- depth camera's; None like `camera`.
+        remarks: What is doubtful, for the result's message.
     """
 
     metres: np.ndarray

@@ -223,7 +223,7 @@ class FrameBuffer:
         """The camera_info of an image: of its frame before others, of its stamp before later ones.
 
         Intrinsics do not change with time: some drivers publish them rarely, or with stamps of their own. One of
-        another frame is given as well, so that whoever uses it can say what is wrong.
+        another frame is returned as well, so that its user can report what is wrong.
         """
         found = self._bound(stream, stamp)
         infos = [found] if found is not None else []

@@ -7,7 +7,7 @@ from rclpy.topic_endpoint_info import TopicEndpointInfo
 from lisa_ros.nodes.common.rclpy_compat import SubscriptionEventCallbacks
 
 _IMAGE, _COMPRESSED = "sensor_msgs/msg/Image", "sensor_msgs/msg/CompressedImage"
-# Suffixes of image_transport. Those of video are listed so that a person sees what the camera sends.
+# Suffixes of image_transport. Those of video are there to name them in hints.
 _SUFFIXES = {"": _IMAGE, "/compressed": _COMPRESSED, "/compressedDepth": _COMPRESSED}
 _OTHERS = ("/theora", "/ffmpeg", "/zstd")
 

@@ -32,7 +32,7 @@ class InferenceThread:
     def submit(self, call: Callable) -> Future:
         """Queues a call; the future gives its result or its exception.
 
-        The future raises ThreadAbandonedError once the thread was abandoned, whatever becomes of the call.
+        The future raises ThreadAbandonedError once the thread was abandoned, also if the call returns.
         """
         future: Future = Future()
         with self._lock:

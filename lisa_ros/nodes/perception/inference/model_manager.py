@@ -22,6 +22,7 @@ def load_lisa(parameters: PerceptionParameters):
         device=parameters.device,
         precision=parameters.precision,
         conv_type=parameters.conv_type or None,
+        style=parameters.style or None,
         threads=parameters.threads,
     )
 
@@ -85,7 +86,7 @@ class ModelManager:
             self.abandon(reason)
 
     def abandon(self, reason: str):
-        """Continues with a new thread and session; whoever waits for the old one gets ThreadAbandonedError."""
+        """Continues with a new thread and session; futures of the old one raise ThreadAbandonedError."""
         self._limited = None
         thread, session = self._thread, self._session
         self._thread, self._session = InferenceThread("model"), InferenceSession(self._factory)

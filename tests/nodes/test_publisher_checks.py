@@ -1,4 +1,4 @@
-"""What a person is told whose camera publishes something else than the node hears; real nodes in one process."""
+"""Hints where a camera publishes another topic or type than the node subscribes to; real nodes in one process."""
 
 import time
 
