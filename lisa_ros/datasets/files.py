@@ -165,8 +165,8 @@ class Picture:
 def read_annotated(path: Path, size: tuple[int, int]) -> np.ndarray:
     """Reads a picture in the orientation that its annotation is made for.
 
-    The stored pixels are used; if only the picture rotated by its EXIF orientation has the annotation's size, that one is
-    used, since the annotator saw it so.
+    The stored pixels are used; if only the picture rotated by its EXIF orientation has the annotation's size, that one
+    is used, since the annotator saw it so.
 
     Args:
         path: The picture.

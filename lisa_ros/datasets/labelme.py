@@ -21,7 +21,7 @@ _LINE_WIDTH, _POINT_RADIUS = 10, 5
 _WITHOUT_AREA = ("line", "linestrip", "point", "points")
 _POLYGONS = (None, "", "polygon", "oriented_rectangle", "rotation")  # the last is of X-AnyLabeling
 _log = logging.getLogger(__name__)
-_told: set[str] = set()
+_warned: set[str] = set()
 
 
 def shape_mask(shape: dict, height: int, width: int) -> np.ndarray:
@@ -114,8 +114,8 @@ def _decoded(text: object) -> np.ndarray:
 
 
 def _warn(kind: str) -> None:
-    if kind not in _told:
-        _told.add(kind)
+    if kind not in _warned:
+        _warned.add(kind)
         _log.warning(
             "shapes of the type %s have no area; they are drawn as labelme does: lines %d px wide, points with a "
             "radius of %d px", kind, _LINE_WIDTH, _POINT_RADIUS,
