@@ -23,7 +23,7 @@ DEPTH_COMPRESSIONS = {0: "raw", 1: "zlib", 2: "occi"}
 FARTHEST = 1000.0  # m from the origin; a scan is of a room
 _LONGEST_NAME = 4096
 _LARGEST_SIDE = 1 << 15
-_DEPTH_SHIFTS = (1.0, 1e6)  # beyond, 16 bits reach no room, or tell no two of its points apart
+_DEPTH_SHIFTS = (1.0, 1e6)  # beyond this, 16 bits do not cover a room, or cannot resolve it
 FRAME_HEADER = struct.Struct("<16f4Q")  # pose, colour stamp, depth stamp, colour bytes, depth bytes
 IMU_FRAME = struct.Struct("<15dQ")
 
