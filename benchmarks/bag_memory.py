@@ -115,7 +115,7 @@ def play(source: Path, target: Path):
     os.environ["ROS_AUTOMATIC_DISCOVERY_RANGE"] = "LOCALHOST"
     import rclpy
 
-    from lisa_ros.nodes.player import BagPlayer
+    from lisa_ros.nodes.simulation.bag_player import BagPlayer
     from lisa_ros.recordings.bag_reader import RgbdBag
 
     rclpy.init(args=[])

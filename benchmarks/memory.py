@@ -24,6 +24,7 @@ from lisa_ros.private_graph import Log, check_running, isolate, signals_as_inter
 TIMEOUT = 300.0  # s
 QUESTIONS = ("Where is the mug?", "Where is the banana?", "hand me something to cut the bread with")
 _MAPPING = re.compile(r"^[0-9a-f]+-[0-9a-f]+ \S+ \S+ \S+ \S+\s*(.*)$")
+_MODULES = {"node": b"lisa_ros.nodes.perception", "clouds": b"lisa_ros.nodes.perception.clouds.cloud_process"}
 
 
 def memory(process: int) -> dict:
@@ -49,7 +50,7 @@ def processes() -> dict[str, int]:
             words = (folder / "cmdline").read_bytes().split(b"\0")
         except OSError:
             continue
-        for name, module in (("node", b"lisa_ros.nodes.perception"), ("clouds", b"lisa_ros.nodes.cloud_process")):
+        for name, module in _MODULES.items():
             if module in words and _is_ours(folder):
                 found[name] = int(folder.name)
     return found

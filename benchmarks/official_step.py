@@ -12,9 +12,9 @@ from torch import Tensor
 from lisa_ros.model.network import LisaNetwork
 from lisa_ros.model.preprocess import upscale_logits
 from lisa_ros.model.sam import SamFeatures
-from training.collate import Batch
-from training.losses import IGNORE_INDEX, image_mask_losses
-from training.objective import full_precision
+from training.data.collate import IGNORE_INDEX, Batch
+from training.model.losses import image_mask_losses
+from training.model.objective import full_precision
 
 Features = list[SamFeatures]
 

@@ -6,10 +6,11 @@ from transformers import CLIPVisionConfig, CLIPVisionModel
 from lisa_ros.model.config import LisaConfig
 from lisa_ros.model.network import LisaNetwork
 from lisa_ros.model.preprocess import ClipPreprocessor
-from lisa_ros.model.sam import SamConfig
+from lisa_ros.model.sam_config import SamConfig
 from lisa_ros.model.vision import ClipTower
-from training.lora import LoraSettings, prepare
-from training.objective import LisaObjective
+from training.config.sections import LoraConfig
+from training.model.lora import prepare
+from training.model.objective import LisaObjective
 
 # language model, image encoder, CLIP tower
 SIZES = {
@@ -48,6 +49,6 @@ def build(size: str, device: torch.device, dtype: torch.dtype) -> LisaObjective:
             network = LisaNetwork(config, ClipTower(vision, -2, ClipPreprocessor(224, 224)))
     finally:
         torch.set_default_dtype(torch.float32)
-    prepare(network, LoraSettings(), ("lm_head", "embed_tokens", "mask_decoder", "text_hidden_fcs"))
+    prepare(network, LoraConfig(), ("lm_head", "embed_tokens", "mask_decoder", "text_hidden_fcs"))
     network.model.activation_checkpointing_enable({"use_reentrant": False})
     return LisaObjective(network).to(device).train()

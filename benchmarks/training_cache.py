@@ -15,8 +15,8 @@ from random_lisa import SIZES, build
 
 from lisa_ros.model.preprocess import sam_preprocess
 from lisa_ros.model.tokenizer import IMAGE_TOKEN_ID
-from training.collate import Batch
-from training.objective import LisaObjective
+from training.data.collate import Batch
+from training.model.objective import LisaObjective
 
 SEG, TEXT, IMAGES, ROWS = 32000, 60, 2, 3
 

@@ -27,17 +27,17 @@ from tqdm import tqdm
 from lisa_ros.images import read_image
 from lisa_ros.model.network import LisaNetwork
 from lisa_ros.model.tokenizer import LisaTokenizer
-from training.collate import Batch, Collator
-from training.data.item import TrainingItem
-from training.feature_cache import FeatureCache
-from training.losses import IGNORE_INDEX, answer_loss, image_mask_losses
-from training.network import visual_tokens
-from training.objective import LisaObjective, full_precision
-from training.quantized import build_optimizer
-from training.settings import OptimizerSettings
-from training.stream import MicroBatches, loader
+from training.config.sections import OptimizerConfig
+from training.data.collate import IGNORE_INDEX, Batch, Collator
+from training.data.feature_cache import FeatureCache
+from training.data.items import TrainingItem
+from training.data.loader import MicroBatchDataset, load_micro_batches
+from training.loop.optimizer import build_optimizer
+from training.model.losses import answer_loss, image_mask_losses
+from training.model.network import visual_tokens
+from training.model.objective import LisaObjective, full_precision
 
-STAGES = ("data", "SAM encoder", "CLIP", "language model", "mask decoder", "backward", "optimiser")
+STAGES = ("data", "SAM encoder", "CLIP", "language model", "mask decoder", "backward", "optimizer")
 BATCH_SIZE, CONVERSATIONS = 2, 3  # of the paper: images of a micro-batch, classes asked about in each
 CLOSE = {torch.float32: 1e-4, torch.bfloat16: 1e-2}  # relative difference of losses that are the same
 TOKENIZER = Path(__file__).resolve().parent.parent / "tests" / "golden" / "c_tiny" / "lisa_hf"
@@ -103,14 +103,16 @@ class Meter:
 
 
 class Stepper:
-    """Takes optimiser steps of every kind on one network; the learning rate is zero, so that all see the same one."""
+    """Takes optimizer steps of every kind on one network; the learning rate is zero, so that all see the same one."""
 
     def __init__(self, objective: LisaObjective, device: torch.device, dtype: torch.dtype) -> None:
         self.objective, self.device, self.dtype = objective, device, dtype
         self.trained = [p for p in objective.parameters() if p.requires_grad]
-        self.optimizer = build_optimizer(self.trained, OptimizerSettings(lr=0.0), device)
+        self.optimizer = build_optimizer(self.trained, OptimizerConfig(lr=0.0), device)
 
-    def run(self, kind: str, number: int, forward: Callable, data: MicroBatches, meter: Meter) -> tuple[float, float]:
+    def run(
+        self, kind: str, number: int, forward: Callable, data: MicroBatchDataset, meter: Meter
+    ) -> tuple[float, float]:
         """Measures the step on micro-batch `number`, with the same random numbers whatever its kind.
 
         Returns the losses of the answer and of the masks.
@@ -126,7 +128,7 @@ class Stepper:
             ce, mask = forward(self.objective, batch, lambda name: stage(kind, name))
         with stage(kind, "backward"):
             (ce + mask).backward()
-        with stage(kind, "optimiser"):
+        with stage(kind, "optimizer"):
             torch.nn.utils.clip_grad_norm_(self.trained, 1.0)
             self.optimizer.step()
             self.optimizer.zero_grad()
@@ -147,7 +149,7 @@ def ours(objective: LisaObjective, batch: Batch, stage: Callable) -> tuple[torch
         learnt = batch.labels[:, 1:] != IGNORE_INDEX
         ce = answer_loss(network.logits(hidden[:, :-1][learnt]), batch.labels[:, 1:][learnt])
     with stage("mask decoder"), full_precision(hidden.device):
-        logits = objective.mask_logits(batch, hidden, features)
+        logits = [one for one, _ in objective.masks(batch, hidden, features)]
         targets = [masks.to(hidden.device, torch.float32) for masks in batch.masks]
         return ce, image_mask_losses(logits, targets, list(batch.valid)).total
 
@@ -198,16 +200,16 @@ def measure(size: str, device: torch.device, dtype: torch.dtype, repeats: int, d
     }
 
 
-def micro_batches(network: LisaNetwork, pictures: Pictures, cache: FeatureCache | None) -> MicroBatches:
+def micro_batches(network: LisaNetwork, pictures: Pictures, cache: FeatureCache | None) -> MicroBatchDataset:
     """The pictures as a run's data."""
     collator = Collator(
         LisaTokenizer.from_directory(TOKENIZER), network.config, visual_tokens=visual_tokens(network),
         clip=network.vision_tower.preprocess, max_length=512, use_ignore=True,
     )  # fmt: skip
-    return MicroBatches(pictures, collator, BATCH_SIZE, cache)
+    return MicroBatchDataset(pictures, collator, BATCH_SIZE, cache)
 
 
-def fill(objective: LisaObjective, cache: FeatureCache, data: MicroBatches, steps: int) -> None:
+def fill(objective: LisaObjective, cache: FeatureCache, data: MicroBatchDataset, steps: int) -> None:
     """Puts the features of all pictures into the cache, as a first epoch does."""
     objective.cache = cache
     for number in tqdm(range(steps), desc="filling the cache", file=sys.stderr):
@@ -243,10 +245,10 @@ def summary(meter: Meter, kind: str) -> dict:
     }
 
 
-def waiting(data: MicroBatches, seconds: float, repeats: int, workers: int = 2) -> dict:
+def waiting(data: MicroBatchDataset, seconds: float, repeats: int, workers: int = 2) -> dict:
     """How long a step of `seconds` has to wait for its data where workers prepare it meanwhile, as in a run."""
     waits = []
-    batches = loader(data, iter([number * BATCH_SIZE for number in range(repeats + 3)]), workers)
+    batches = load_micro_batches(data, iter([number * BATCH_SIZE for number in range(repeats + 3)]), workers)
     for _ in range(repeats + 3):
         started = time.perf_counter()
         next(batches)

@@ -8,7 +8,7 @@ from launch import LaunchContext, LaunchDescription, LaunchDescriptionEntity
 from launch.actions import DeclareLaunchArgument, ExecuteProcess, OpaqueFunction
 from launch_ros.substitutions import ExecutableInPackage
 
-from lisa_ros.evaluation.replay.arguments import ARGUMENTS
+from lisa_ros.replay.arguments import ARGUMENTS
 
 
 def generate_launch_description() -> LaunchDescription:

@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 from lisa_ros.errors import ConfigurationError, LisaError
+from lisa_ros.standard_streams import guarded
 from training.errors import TrainingError
 
 STAGES = ("vision", "language", "tabletop")
@@ -21,6 +22,8 @@ def main(arguments: list[str] | None = None) -> int:
     except (LisaError, TrainingError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
+    except BrokenPipeError:
+        raise  # the reader of the output has gone: `guarded` ends the program
     except OSError as error:  # as TensorBoard's files on a full disk
         print(f"error: {error}; what was saved before is good, the same command goes on from it", file=sys.stderr)
         return 2
@@ -81,7 +84,7 @@ def _add_accept(parser: argparse.ArgumentParser) -> None:
 
 
 def _run(args: argparse.Namespace) -> None:
-    from training.settings import read_recipe
+    from training.config.yaml_files import read_recipe
 
     stage = args.command if args.command in STAGES else getattr(args, "stage", None)
     command = "train" if args.command in STAGES else args.command
@@ -90,33 +93,33 @@ def _run(args: argparse.Namespace) -> None:
         return
     if stage:
         raise ConfigurationError(f"{args.config} is of recipe lora, which has no stage {stage}")
-    from training import run
-    from training.settings import load_settings
+    from training import commands as run
+    from training.config.train_config import load_config
 
-    settings = load_settings(args.config)
+    config = load_config(args.config)
     if command == "train":
-        run.train(settings, args.accept)
+        run.train(config, args.accept)
     elif command == "validate":
-        run.validate_run(settings, args.checkpoint, args.accept)
+        run.validate_run(config, args.checkpoint, args.accept)
     else:
-        run.merge(settings, args.checkpoint, args.out, args.accept)
+        run.merge(config, args.checkpoint, args.out, args.accept)
 
 
 def _run_tabletop(args: argparse.Namespace, command: str, stage: str | None) -> None:
     from training.tabletop import joint, language, vision
-    from training.tabletop.settings import load_settings
+    from training.tabletop.config import load_config
 
     if getattr(args, "accept", None):
         raise ConfigurationError("recipe tabletop begins with nothing: it has no base, and nothing to --accept")
-    settings = load_settings(args.config)
+    config = load_config(args.config)
     stages = {"vision": vision.train, "language": language.train, "tabletop": joint.train}
     if command == "train":
         for name in (stage,) if stage else STAGES:
-            stages[name](settings)
+            stages[name](config)
     elif command == "export":
         if args.checkpoint:
             raise ConfigurationError("recipe tabletop exports what the last stage left; leave --checkpoint out")
-        joint.export(settings, args.out)
+        joint.export(config, args.out)
     else:
         raise ConfigurationError(
             f"recipe tabletop has no command {command}; use train or export, and score with `lisa-ros eval tabletop`"
@@ -124,4 +127,4 @@ def _run_tabletop(args: argparse.Namespace, command: str, stage: str | None) -> 
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(guarded(main, "python -m training"))

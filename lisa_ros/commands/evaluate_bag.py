@@ -10,7 +10,7 @@ NAME = "bag"
 
 def add_parser(benchmarks) -> None:
     """The sub-command."""
-    from lisa_ros.evaluation.replay.arguments import ARGUMENTS
+    from lisa_ros.replay.arguments import ARGUMENTS
 
     about = "a recording replayed to the real node over real topics, in lockstep and in real time, with a report"
     parser = benchmarks.add_parser(NAME, help=about, description=about[0].upper() + about[1:] + ".")
@@ -25,8 +25,8 @@ def add_parser(benchmarks) -> None:
 def run(args: argparse.Namespace) -> int:
     """Evaluates. Exit status 1 where the path changes what it carries, or questions got no answer."""
     require_ros()
-    from lisa_ros.evaluation.replay.arguments import ARGUMENTS, options
-    from lisa_ros.evaluation.replay.run import run_replay
+    from lisa_ros.replay.arguments import ARGUMENTS, options
+    from lisa_ros.replay.evaluate_recording import run_replay
 
     chosen = options({argument.name: getattr(args, argument.name) for argument in ARGUMENTS})
     output_directory(chosen.out)
@@ -40,7 +40,7 @@ def run(args: argparse.Namespace) -> int:
 
 def table(summary: dict) -> str:
     """The scores for people to read, in percent."""
-    from lisa_ros.evaluation.report import percent
+    from lisa_ros.evaluation.html_report import percent
 
     parts = {name: summary[name] for name in ("truth", "lockstep", "offline", "realtime")} | summary["baselines"]
     lines = [f"{'':<20}{'n':>5}{'gIoU':>8}{'cIoU':>8}{'Pr@0.5':>8}{'absent refused':>16}{'unanswered':>12}"]

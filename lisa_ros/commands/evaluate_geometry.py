@@ -46,10 +46,9 @@ def size(word: str) -> tuple[int, int]:
 
 def run(args: argparse.Namespace) -> int:
     """Measures, prints a table and writes the scores."""
-    from lisa_ros.evaluation.files import write_json, write_whole
-    from lisa_ros.evaluation.geometry.page import write_page
-    from lisa_ros.evaluation.geometry.run import evaluate_geometry
-    from lisa_ros.evaluation.geometry.summary import summarise, table
+    from lisa_ros.evaluation.files import write_json, write_text_atomically
+    from lisa_ros.evaluation.geometry.box_report import summarise, table, write_page
+    from lisa_ros.evaluation.geometry.evaluate_boxes import evaluate_geometry
 
     for directory in (args.json and args.json.parent, args.out):
         if directory:
@@ -74,7 +73,7 @@ def run(args: argparse.Namespace) -> int:
         print(f"scores in {args.json}")
     if args.out:
         lines = (json.dumps(asdict(row) | {"within": row.measure.within}) + "\n" for row in rows)
-        write_whole(args.out / "rows.jsonl", "".join(lines))
+        write_text_atomically(args.out / "rows.jsonl", "".join(lines))
         write_json(args.out / "scores.json", summary)
         write_page(args.out / "report.html", summary, rows)
         print(f"report in {args.out / 'report.html'}")

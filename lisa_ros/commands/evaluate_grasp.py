@@ -29,10 +29,10 @@ def run(args: argparse.Namespace) -> int:
     """Runs the trials, prints a table and writes the scores."""
     from PIL import Image
 
-    from lisa_ros.evaluation.files import write_json, write_whole, writing
-    from lisa_ros.evaluation.grasp.hand import load_mujoco
-    from lisa_ros.evaluation.grasp.run import film, run_trials
-    from lisa_ros.evaluation.grasp.summary import rows, summarise, table
+    from lisa_ros.evaluation.files import convert_write_errors, write_json, write_text_atomically
+    from lisa_ros.evaluation.grasp.gripper import load_mujoco
+    from lisa_ros.evaluation.grasp.success_rates import rows, summarise, table
+    from lisa_ros.evaluation.grasp.trials import film, run_trials
     from lisa_ros.evaluation.predictors import Generative
 
     load_mujoco()  # before the model, which takes longer
@@ -50,11 +50,11 @@ def run(args: argparse.Namespace) -> int:
         write_json(args.json, summary)
         print(f"scores in {args.json}")
     if args.out:
-        write_whole(args.out / "trials.jsonl", "".join(json.dumps(row) + "\n" for row in rows(trials)))
+        write_text_atomically(args.out / "trials.jsonl", "".join(json.dumps(row) + "\n" for row in rows(trials)))
         print(f"trials in {args.out / 'trials.jsonl'}")
         strips = film(trials, args.noise, predictor)
         if strips is not None:
-            with writing(args.out / "film.png"):
+            with convert_write_errors(args.out / "film.png"):
                 Image.fromarray(strips).save(args.out / "film.png")
             print(f"film strips in {args.out / 'film.png'}")
     return 0

@@ -36,7 +36,7 @@ def add_parser(benchmarks) -> None:
                              "to, local for one on this machine alone")  # fmt: skip
     parser.add_argument("--workers", type=positive, metavar="N",
                         help="with --ray: processes (default: one a GPU, with --device cpu one a core)")  # fmt: skip
-    add_model_arguments(parser)
+    add_model_arguments(parser, unmerged=False)
 
 
 @dataclass(frozen=True)
@@ -46,17 +46,17 @@ class ModelLoader:
     arguments: dict
 
     def __call__(self) -> tuple[object, str]:
-        """The `Lisa` and the digest of its weights. Raises CheckpointError, ConfigurationError, MemoryBudgetError."""
+        """The `Lisa` and its digest. Raises CheckpointError, ConfigurationError, MemoryBudgetError."""
         from lisa_ros import Lisa
-        from lisa_ros.evaluation.predictors import weights_digest
+        from lisa_ros.evaluation.predictors import model_digest
 
         lisa = Lisa.from_pretrained(**self.arguments)
-        return lisa, weights_digest(lisa.network)
+        return lisa, model_digest(lisa)
 
 
 def run(args: argparse.Namespace) -> int:
     """Evaluates. Exit status 1 where a scene could not be evaluated."""
-    from lisa_ros.evaluation.scannet.run import run_scenes
+    from lisa_ros.evaluation.scannet.evaluate_scenes import run_scenes
 
     if args.workers and args.ray is None:
         raise ConfigurationError("--workers is of no use without --ray")
@@ -71,20 +71,21 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _options(args: argparse.Namespace):
-    from lisa_ros.evaluation.scannet.run import Options
-    from lisa_ros.evaluation.scannet.scene import Asking, read_scenes
+    from lisa_ros.evaluation.scannet.evaluate_scenes import ScannetOptions
+    from lisa_ros.evaluation.scannet.scene import GenerationOptions, read_scenes
 
     if not 0 <= args.boundary <= WIDEST_BOUNDARY:
         raise ConfigurationError(f"--boundary {args.boundary} must be within 0..{WIDEST_BOUNDARY} px")
     queries, labels = (path.absolute() if path else None for path in (args.queries, args.labels))
-    asking = Asking(_NODE_MODE[args.mode], args.max_new_tokens)
+    asking = GenerationOptions(_NODE_MODE[args.mode], args.max_new_tokens)
     model = {
         "source": _place(args.model), "vision_tower": _place(args.vision_tower), "device": args.device,
         "precision": args.precision, "conv_type": args.conv_type, "threads": args.threads,
     }  # fmt: skip
+    model |= {"style": args.style} if args.style else {}  # not named, it makes no difference to earlier runs
     asked = {"queries": queries and str(queries), "boundary": args.boundary, "mode": args.mode,
              "max_new_tokens": args.max_new_tokens}  # fmt: skip
-    return Options(
+    return ScannetOptions(
         scenes=read_scenes(args.scenes, queries, labels, args.boundary),
         out=args.out,
         load=ModelLoader(model),
@@ -103,7 +104,7 @@ def _place(name: str | None) -> str | None:
 
 def table(summary: dict) -> str:
     """The scores for people to read, in percent."""
-    from lisa_ros.evaluation.report import percent
+    from lisa_ros.evaluation.html_report import percent
 
     lines = [f"{'':<24}{'n':>6}{'gIoU':>8}{'cIoU':>8}{'Pr@0.5':>8}{'absent refused':>16}"]
     scores = summary["scores"]

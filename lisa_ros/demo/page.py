@@ -9,8 +9,8 @@ import numpy as np
 
 from lisa_ros.demo.clouds import draw_cloud, write_ply
 from lisa_ros.demo.records import Record, summary
-from lisa_ros.evaluation.files import write_summary, write_whole, writing
-from lisa_ros.evaluation.replay.rows import ANSWERED
+from lisa_ros.evaluation.files import convert_write_errors, write_summary, write_text_atomically
+from lisa_ros.evaluation.scans.rows import ANSWERED
 from lisa_ros.images import write_image
 from lisa_ros.types import SegmentationResult
 from lisa_ros.visualization import annotated_picture
@@ -44,7 +44,7 @@ def write_report(folder: Path, records: Sequence[Record], seconds: float, progre
     for record in records:
         write_image(folder / f"{record.name}.png", picture(record))
         ply, drawn = folder / f"{record.name}.ply", folder / f"{record.name}_cloud.png"
-        with writing(ply):
+        with convert_write_errors(ply):
             for earlier in (ply, drawn):  # of an earlier run, where now there may be no cloud
                 earlier.unlink(missing_ok=True)
             if record.reply is not None and record.reply.cloud is not None:
@@ -54,7 +54,7 @@ def write_report(folder: Path, records: Sequence[Record], seconds: float, progre
         progress(f"{record.name}.png")
     content = summary(records, seconds)
     write_summary(folder / "summary.json", content)
-    write_whole(folder / "index.html", page(content))
+    write_text_atomically(folder / "index.html", page(content))
     return content
 
 

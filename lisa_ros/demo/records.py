@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from lisa_ros.evaluation.metrics import SegmentationMetrics
-from lisa_ros.evaluation.replay.rows import ANSWERED, NO_RESULT
+from lisa_ros.evaluation.scans.rows import ANSWERED, NO_RESULT
 from lisa_ros.simulator import Scene, TabletopQuery
 
 IOU_WANTED = 0.4
@@ -32,10 +32,12 @@ class Record:
 
     @property
     def status(self) -> str:
+        """The reply's status; NO_RESULT where none came."""
         return self.reply.status if self.reply else NO_RESULT
 
     @property
     def answered(self) -> bool:
+        """Whether the status is that of an answer, rather than of a failure."""
         return self.status in ANSWERED
 
     @property

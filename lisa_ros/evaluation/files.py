@@ -12,7 +12,7 @@ from lisa_ros.resources import provenance
 
 
 @contextmanager
-def writing(path: Path) -> Iterator[None]:
+def convert_write_errors(path: Path) -> Iterator[None]:
     """A full disk or a folder that may not be written to becomes a ConfigurationError naming the file."""
     try:
         yield
@@ -20,13 +20,13 @@ def writing(path: Path) -> Iterator[None]:
         raise ConfigurationError(f"cannot write {path}: {error.strerror or error}") from error
 
 
-def write_whole(path: Path, text: str) -> None:
+def write_text_atomically(path: Path, text: str) -> None:
     """Writes a file that is never seen unfinished. Raises ConfigurationError.
 
     What UTF-8 cannot hold, half a character or a byte of a file name that is no text, is escaped as JSON does it.
     """
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    with writing(path):
+    with convert_write_errors(path):
         try:
             temporary.write_text(text, encoding="utf-8", errors="backslashreplace")
             os.replace(temporary, path)
@@ -36,7 +36,7 @@ def write_whole(path: Path, text: str) -> None:
 
 def write_json(path: Path, content: dict) -> None:
     """Writes JSON, never seen unfinished. Raises ConfigurationError."""
-    write_whole(path, json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
+    write_text_atomically(path, json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
 
 
 def write_summary(path: Path, summary: dict) -> None:
@@ -60,7 +60,7 @@ def write_summary(path: Path, summary: dict) -> None:
 
 
 @contextmanager
-def alone_in(directory: Path) -> Iterator[None]:
+def exclusive_lock(directory: Path) -> Iterator[None]:
     """Waits until no other process is in this block for the same directory."""
     descriptor = os.open(directory, os.O_RDONLY)
     try:

@@ -1,6 +1,7 @@
 """Token ids of an answer -> its words, piece by piece."""
 
 import re
+from collections.abc import Callable
 
 from lisa_ros.model.grounding import phrase_before
 from lisa_ros.model.tokenizer import LisaTokenizer
@@ -17,8 +18,9 @@ class AnswerText:
     returned, joined, are `text` after `finish`.
     """
 
-    def __init__(self, tokenizer: LisaTokenizer) -> None:
+    def __init__(self, tokenizer: LisaTokenizer, phrase_of: Callable[[str], str] = phrase_before) -> None:
         self._tokenizer = tokenizer
+        self._phrase_of = phrase_of
         self._segments = [""]
         self._run: list[int] = []
         self.text = ""
@@ -40,7 +42,7 @@ class AnswerText:
     @property
     def phrase(self) -> str:
         """The words that belong to the mask token that was just pushed."""
-        return phrase_before(_collapsed(self._segments[-2]))
+        return self._phrase_of(_collapsed(self._segments[-2]))
 
     def _advance(self, text: str, final: bool) -> str:
         if final:

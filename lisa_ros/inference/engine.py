@@ -1,38 +1,53 @@
-"""`Lisa`: loads a checkpoint, encodes images, answers questions about them."""
+"""`Lisa`: loads a checkpoint, encodes images, answers queries about them."""
 
-import time
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import torch
-from torch import Tensor
 
 from lisa_ros.cpu_threads import check_wait_policy, set_threads
-from lisa_ros.inference.conversation import Conversation
-from lisa_ros.inference.generation import Prefix, choose, prefill, probability
-from lisa_ros.inference.loaded import Cancelled, EncodedFrame, LoadedModel, total
-from lisa_ros.inference.memory import memory_guard, memory_report
+from lisa_ros.errors import ConfigurationError, InvalidQueryError
+from lisa_ros.inference.batch import answer_batch
+from lisa_ros.inference.conversation import Conversation, check_limit
+from lisa_ros.inference.frame import EncodedFrame
+from lisa_ros.inference.loaded_model import Cancelled, LoadedModel
 from lisa_ros.inference.precision import float_type, quantize, resolve_device
-from lisa_ros.inference.queries import check_query, is_sentence
+from lisa_ros.inference.scripted import segment_phrases
 from lisa_ros.model.checkpoint import load
-from lisa_ros.model.preprocess import check_image, sam_preprocess
+from lisa_ros.model.memory import memory_guard, memory_report, weight_bytes
+from lisa_ros.model.network import LisaNetwork
 from lisa_ros.model.prompts import get_template
-from lisa_ros.model.sam import SamFeatures
-from lisa_ros.model.tokenizer import IMAGE_TOKEN_ID
-from lisa_ros.types import (
-    Finished,
-    MaskReady,
-    SegmentationResult,
-    Target,
-    TextDelta,
-)
+from lisa_ros.model.query_text import check_query, is_sentence
+from lisa_ros.model.styles import STYLES, get_style
+from lisa_ros.model.tokenizer import LisaTokenizer
+from lisa_ros.model.unmerged import load_unmerged
+from lisa_ros.types import SEGMENTED, Finished, MaskReady, SegmentationResult, TextDelta
 
 Event = TextDelta | MaskReady | Finished
 
 
-class Lisa(LoadedModel):
-    """Language-instructed segmentation with one loaded checkpoint. To be used by one thread at a time."""
+class Lisa:
+    """Language-instructed segmentation with one loaded checkpoint. To be used by one thread at a time.
+
+    Attributes:
+        model: The loaded checkpoint: network, tokenizer, prompt template, device.
+
+    Example:
+        >>> lisa = Lisa.from_pretrained("tabletop")
+        >>> frame = lisa.encode(image)  # (H, W, 3) uint8 RGB
+        >>> result = lisa.segment(frame, "the red mug")
+        >>> result.targets[0].mask.shape == image.shape[:2]
+        True
+        >>> lisa.chat(frame, "What can I drink from?").answer
+        'From the red mug.'
+    """
+
+    def __init__(self, model: LoadedModel) -> None:
+        """An engine around a model that is loaded already; `from_pretrained` loads one."""
+        self.model = model
+        self._weight_bytes = weight_bytes(model.network)  # counted once: the node reports it with every answer
 
     @classmethod
     def from_pretrained(
@@ -44,17 +59,37 @@ class Lisa(LoadedModel):
         precision: str = "fp32",
         sam: Mapping[str, object] | None = None,
         conv_type: str | None = None,
+        style: str | None = None,
+        base: str | Path | None = None,
+        sam_checkpoint: str | Path | None = None,
+        lora_alpha: float = 16,
         threads: int = 0,
     ) -> "Lisa":
-        """Loads a checkpoint: a directory in the published layout, a hub id, or the name of a packaged model.
+        """Loads a checkpoint.
 
-        vision_tower: path or hub name of the CLIP tower if it is not the one that the checkpoint names.
-        device: "auto" (GPU if there is one), "cpu", "cuda", "cuda:N".
-        precision: "fp32", "bf16", "fp16"; "int8" or "nf4" for the language model's linear layers alone.
-        sam: Segment Anything's sizes where the weights' shapes do not tell them; conv_type: the prompt template.
-        threads: torch's on the CPU, see `cpu_threads.set_threads`; 0: its own choice.
-        Raises CheckpointError naming what is wrong with the files, ConfigurationError for a bad argument,
-        MemoryBudgetError if the weights do not fit.
+        Args:
+            source: A directory in the published layout, a hub id, the name of a packaged model, or, with `base`, a
+                file of un-merged weights.
+            vision_tower: Path or hub name of the CLIP tower if it is not the one that the checkpoint names.
+            device: "auto" (GPU if there is one), "cpu", "cuda", "cuda:N".
+            precision: "fp32", "bf16", "fp16"; "int8" or "nf4" for the language model's linear layers alone.
+            sam: Segment Anything's sizes where the weights' shapes do not tell them.
+            conv_type: The prompt template, in place of the checkpoint's.
+            style: How prompts and answers are worded and grounded ("lisa", "gsva", ...), where the checkpoint's files
+                do not tell it; see `lisa_ros.model.styles`.
+            base: For a file of un-merged weights (`gsva-7b-ft-gres.bin`), which needs `style` too: directory of the
+                LLaVA that its training began with.
+            sam_checkpoint: For un-merged weights that lack it: Segment Anything's file.
+            lora_alpha: Of un-merged weights' adapters.
+            threads: Torch's threads on the CPU, see `cpu_threads.set_threads`; 0 for torch's own choice.
+
+        Returns:
+            The engine, its weights on the device.
+
+        Raises:
+            CheckpointError: The files are missing, damaged or of another kind; the message names what is wrong.
+            ConfigurationError: An argument is out of range.
+            MemoryBudgetError: The weights do not fit the device.
         """
         where = resolve_device(device)
         set_threads(threads)
@@ -63,32 +98,63 @@ class Lisa(LoadedModel):
         dtype = float_type(precision, where)
         if conv_type:
             get_template(conv_type)
+        if style:
+            get_style(style)
         with memory_guard(where, "model"):
-            checkpoint = load(source, vision_tower=vision_tower, sam=sam, conv_type=conv_type, dtype=dtype)
+            options = {"vision_tower": vision_tower, "sam": sam, "conv_type": conv_type, "dtype": dtype}
+            if base is None:
+                checkpoint = load(source, style=style, **options)
+            elif style is None:
+                raise ConfigurationError(
+                    f"{source}: un-merged weights do not tell their style; give style=NAME, one of {', '.join(STYLES)}"
+                )
+            else:
+                checkpoint = load_unmerged(
+                    source, base=base, style=style, sam_checkpoint=sam_checkpoint, lora_alpha=lora_alpha, **options
+                )
             checkpoint.network.requires_grad_(False)
             if precision in ("int8", "nf4"):
                 quantize(checkpoint.network, precision, dtype)
             checkpoint.network.to(where)
             # On the CPU the plain kernels cost no more at these lengths, and round as those of the official code.
             checkpoint.network.set_attention("eager" if where.type == "cpu" else "sdpa")
-        name = Path(source).resolve().name if Path(source).is_dir() else str(source)
-        return cls(checkpoint, device=where, precision=precision, name=name)
+        name = Path(source).resolve().name if Path(source).exists() else str(source)
+        return cls(LoadedModel(checkpoint, device=where, precision=precision, name=name))
+
+    @property
+    def network(self) -> LisaNetwork:
+        """The network, on its device."""
+        return self.model.network
+
+    @property
+    def tokenizer(self) -> LisaTokenizer:
+        """The checkpoint's tokenizer."""
+        return self.model.tokenizer
+
+    @property
+    def device(self) -> torch.device:
+        """Where the weights are."""
+        return self.model.device
+
+    @property
+    def provenance(self) -> str:
+        """What answers come from, in words: checkpoint, precision, prompt template."""
+        return self.model.provenance
 
     def encode(self, image: np.ndarray) -> EncodedFrame:
-        """Everything about an image that no question changes. image: (H, W, 3) uint8 RGB.
+        """Computes everything about an image that no query changes.
 
-        Raises InvalidImageError, MemoryBudgetError.
+        Args:
+            image: (H, W, 3) uint8, RGB.
+
+        Returns:
+            The frame, for any number of queries to this engine.
+
+        Raises:
+            InvalidImageError: The image is of another shape or dtype.
+            MemoryBudgetError: The device's memory does not suffice.
         """
-        check_image(image)
-        started = time.perf_counter()
-        with memory_guard(self.device, "image"), torch.inference_mode():
-            features, visual = self._look(image)
-            ids = self.tokenizer.expand_image(self._prefix_ids(), visual.shape[1])
-            cache, _ = prefill(self.network, ids, visual)
-            self._wait()
-        height, width = image.shape[:2]
-        prefix = Prefix.of(ids, cache)
-        return EncodedFrame(height, width, features, visual, prefix, time.perf_counter() - started, self.mark)
+        return self.model.encode(image)
 
     def segment(
         self,
@@ -100,65 +166,121 @@ class Lisa(LoadedModel):
     ) -> SegmentationResult:
         """Mask of what `text` means, without generating an answer: one pass over the question.
 
-        sentence: whether `text` asks or tells (and is asked as it is) rather than names a thing; None: by its last
-        character. The result has no target if the probability of [SEG] is below the checkpoint's `seg_threshold`.
-        Raises InvalidQueryError, InvalidImageError for a frame of another engine, QueryCancelled, MemoryBudgetError.
+        Args:
+            frame: What `encode` returned.
+            text: A phrase ("the red mug") or a sentence ("Where can I sit?").
+            sentence: Whether `text` asks or tells, and is asked as it is, rather than names a thing; None: by its last
+                character.
+            cancelled: Called before each stage; True stops the query.
+
+        Returns:
+            A result with an empty answer and one target; with none if the probability of [SEG] is below the
+            checkpoint's `seg_threshold`.
+
+        Raises:
+            InvalidQueryError: The text is empty, too long, or holds tokens of the prompt.
+            InvalidImageError: The frame is another engine's.
+            QueryCancelled: `cancelled` returned True.
+            MemoryBudgetError: The device's memory does not suffice.
         """
-        self.check_frame(frame)
-        query = check_query(text, self.tokenizer)
-        kind = "sentence" if (is_sentence(query) if sentence is None else sentence) else "phrase"
-        words = self.network.config.mask_query[kind].replace("{text}", query)
-        ids = self.prompt_ids(frame, [(self.first_question(words), None)])
-        seconds = {"encode": frame.seconds}
-        self.stop_if(cancelled)
-        with self.timed(seconds, "prefill"):
-            _, hidden = prefill(self.network, ids, frame.visual, frame.prefix)
-            _, logits = choose(self.network, hidden)
-            score = probability(logits, self.tokenizer.seg_id)
-        targets: tuple[Target, ...] = ()
-        self.stop_if(cancelled)
-        if score >= self.network.config.seg_threshold:
-            with self.timed(seconds, "decode_masks"):
-                targets = (self.decode_mask(frame, hidden, query),)
-        return SegmentationResult(query, "", targets, total(seconds), seg_probability=score)
+        self.model.check_frame(frame)
+        query = check_query(text, self.model.tokenizer)
+        sentence = is_sentence(query) if sentence is None else sentence
+        result = segment_phrases(self.model, frame, [query], sentence=sentence, cancelled=cancelled)
+        return replace(result, targets=tuple(target for target in result.targets if target.kind == SEGMENTED))
+
+    def segment_phrases(
+        self, frame: EncodedFrame, phrases: Sequence[str], *, cancelled: Cancelled | None = None
+    ) -> SegmentationResult:
+        """Which of several things are in the image, and where: one query for all of them.
+
+        Styles tell it each in their way: LISA by the probability of [SEG] and the checkpoint's `seg_threshold`, GSVA by
+        its [SEG] or [REJ] for each phrase, SESAME by the words it generates, CoReS in two steps.
+
+        Args:
+            frame: What `encode` returned.
+            phrases: Names of things ("the mug", "the fork"), at most 64.
+            cancelled: Called before each stage; True stops the query.
+
+        Returns:
+            A result with an empty answer and a target for each phrase, in their order: "segmented" with its mask or
+            "absent", each with the probability that it is there.
+
+        Raises:
+            InvalidQueryError: There is no phrase, or too many; one is empty, too long, or holds tokens of the prompt.
+            InvalidImageError: The frame is another engine's.
+            QueryCancelled: `cancelled` returned True.
+            MemoryBudgetError: The device's memory does not suffice.
+
+        Example:
+            >>> result = lisa.segment_phrases(frame, ["the mug", "the fork"])
+            >>> [(target.phrase, target.kind) for target in result.targets]
+            [('the mug', 'segmented'), ('the fork', 'absent')]
+        """
+        self.model.check_frame(frame)
+        if isinstance(phrases, str):
+            raise InvalidQueryError(f"phrases must be a list of names, not the text {phrases!r:.80}")
+        checked = [check_query(phrase, self.model.tokenizer) for phrase in phrases]
+        return segment_phrases(self.model, frame, checked, cancelled=cancelled)
 
     def chat(
         self, frame: EncodedFrame, text: str, *, max_new_tokens: int | None = None, cancelled: Cancelled | None = None
     ) -> SegmentationResult:
-        """Generated answer to one question, with the mask of each [SEG] in it.
-
-        cancelled: asked before every token and mask. Raises InvalidQueryError, QueryCancelled, MemoryBudgetError.
-        """
+        """Generated answer to one query, with a target for each grounding token in it; see `Conversation.ask`."""
         return self.conversation(frame).ask(text, max_new_tokens=max_new_tokens, cancelled=cancelled)
+
+    def chat_batch(
+        self,
+        frame: EncodedFrame,
+        texts: Sequence[str],
+        *,
+        max_new_tokens: int | None = None,
+        unmasked_padding: bool = False,
+        cancelled: Cancelled | None = None,
+    ) -> list[SegmentationResult]:
+        """Generated answers to several queries that do not know one another, at once.
+
+        Args:
+            frame: What `encode` returned.
+            texts: The queries.
+            max_new_tokens: Longest answer in tokens; None for 512.
+            unmasked_padding: Reproduces SESAME's evaluation, where shorter queries are padded in front to the length of
+                the longest without a mask, so that answers depend on the other queries about the image. False gives
+                every query the answer that it has alone.
+            cancelled: Called before every token; True stops all of them.
+
+        Returns:
+            What `chat` returns for each, in their order.
+
+        Raises:
+            InvalidQueryError: A query is empty, too long, or holds tokens of the prompt.
+            InvalidImageError: The frame is another engine's.
+            ConfigurationError: `max_new_tokens` is not a whole number of at least 1.
+            QueryCancelled: `cancelled` returned True.
+            MemoryBudgetError: The device's memory does not suffice.
+        """
+        self.model.check_frame(frame)
+        queries, limit = [check_query(text, self.model.tokenizer) for text in texts], check_limit(max_new_tokens)
+        return answer_batch(self.model, frame, queries, limit, unmasked_padding=unmasked_padding, cancelled=cancelled)
 
     def stream(
         self, frame: EncodedFrame, text: str, *, max_new_tokens: int | None = None, cancelled: Cancelled | None = None
     ) -> Iterator[Event]:
-        """What `chat` returns, as it comes: text, each mask the moment its token is there, and `Finished` last."""
+        """What `chat` returns, as it comes: text, each mask the moment it is known, and `Finished` last.
+
+        See `Conversation.stream`.
+        """
         return self.conversation(frame).stream(text, max_new_tokens=max_new_tokens, cancelled=cancelled)
 
     def conversation(self, frame: EncodedFrame, history: Sequence[tuple[str, str]] = ()) -> Conversation:
-        """Several questions about one image, each knowing those before. history: (question, answer) pairs."""
-        return Conversation(self, frame, history)
+        """Several queries about one frame, each knowing those before.
+
+        Args:
+            frame: What `encode` returned.
+            history: (question, answer) pairs that were said before.
+        """
+        return Conversation(self.model, frame, history)
 
     def memory(self) -> dict[str, int]:
         """Bytes of device memory: `weights`, `allocated` now, `peak` so far."""
-        return memory_report(self.network, self.device)
-
-    def _prefix_ids(self) -> list[int]:
-        """Ids of any prompt about an image, up to the end of the image. Not expanded."""
-        ids = self.tokenizer.encode_prompt(self.template.render([(self.first_question(""), None)]))
-        end = ids.index(IMAGE_TOKEN_ID) + 1
-        return ids[: end + self.network.config.mm_use_im_start_end]
-
-    def _look(self, image: np.ndarray) -> tuple[SamFeatures, Tensor]:
-        network = self.network
-        pixels = sam_preprocess(image, network.config.sam.image_size).to(self.device)
-        features = network.encode_image(pixels)
-        clip = None if network.vision_tower is None else network.vision_tower.preprocess(image).to(self.device)
-        return features, network.visual_tokens(features, clip)
-
-    def _wait(self) -> None:
-        """Kernels run asynchronously on a GPU; times are taken after they end."""
-        if self.device.type == "cuda":
-            torch.cuda.synchronize(self.device)
+        return memory_report(self._weight_bytes, self.model.device)

@@ -28,9 +28,10 @@ class Prefix:
         limit = min(len(self.ids), len(ids) - 1)
         return next((i for i in range(limit) if self.ids[i] != ids[i]), limit)
 
-    def copy(self, length: int) -> DynamicCache:
-        """A cache of the first `length` positions, for one query to extend."""
-        return DynamicCache([(keys[..., :length, :], values[..., :length, :]) for keys, values in self.layers])
+    def copy(self, length: int, rows: int = 1) -> DynamicCache:
+        """A cache of the first `length` positions for `rows` queries to extend."""
+        layers = [(keys[..., :length, :], values[..., :length, :]) for keys, values in self.layers]
+        return DynamicCache([tuple(part.expand(rows, -1, -1, -1) for part in layer) for layer in layers])
 
 
 @torch.inference_mode()
@@ -49,25 +50,53 @@ def prefill(
 
 
 @torch.inference_mode()
-def step(network: LisaNetwork, id: int, cache: DynamicCache) -> Tensor:
-    """Feeds one token; returns the state (1, hidden_size) that predicts the next one."""
-    ids = torch.tensor([[id]], device=network.lm_head.weight.device)
-    return network.hidden_states(network.embed(ids), cache=cache)[:, -1]
+def prefill_rows(network: LisaNetwork, rows: Sequence[Sequence[int]], visual: Tensor, prefix: Prefix) -> list[Tensor]:
+    """Feeds several prompts about one image at once; what all of them share with `prefix` is taken from it.
+
+    Args:
+        network: The network.
+        rows: Expanded ids of each prompt.
+        visual: (1, N, hidden_size), the image's tokens.
+        prefix: Of the image.
+
+    Returns:
+        For each row the last hidden states (L, hidden_size) of all its positions behind the shared ones. Padding stands
+        at the right, where causal attention keeps it from the rest: rows do not touch one another.
+    """
+    start = min(prefix.shared_with(ids) for ids in rows)
+    width = max(len(ids) for ids in rows)
+    padded = torch.tensor([[*ids[start:], *[0] * (width - len(ids))] for ids in rows], device=visual.device)
+    cache = prefix.copy(start, len(rows)) if start else DynamicCache()
+    embeddings = network.splice(padded, visual.expand(len(rows), -1, -1))
+    hidden = network.hidden_states(embeddings, cache=cache)
+    return [states[: len(ids) - start] for states, ids in zip(hidden, rows, strict=True)]
 
 
 @torch.inference_mode()
-def choose(network: LisaNetwork, hidden: Tensor) -> tuple[int, Tensor]:
-    """The most probable next token, and all logits (vocab_size,).
+def extend(network: LisaNetwork, ids: Sequence[int], cache: DynamicCache) -> Tensor:
+    """Feeds text that follows; returns the state (1, hidden_size) that predicts the next token."""
+    fed = torch.tensor([list(ids)], device=network.lm_head.weight.device)
+    return network.hidden_states(network.embed(fed), cache=cache)[:, -1]
+
+
+def decode_step(network: LisaNetwork, id: int, cache: DynamicCache) -> Tensor:
+    """Feeds one token; returns the state (1, hidden_size) that predicts the next one."""
+    return extend(network, [id], cache)
+
+
+@torch.inference_mode()
+def next_logits(network: LisaNetwork, hidden: Tensor) -> Tensor:
+    """Logits (n, vocab_size) float32 of the tokens that hidden states (n, hidden_size) predict.
 
     Raises LisaError if they are not finite, as when float16 overflows.
     """
-    logits = network.logits(hidden)[0]
-    value, index = logits.max(dim=0)
-    if not torch.isfinite(value):
+    logits = network.logits(hidden)
+    if not torch.isfinite(logits.amax(dim=-1)).all():
         raise LisaError("the language model's values overflowed; load the checkpoint with precision bf16 or fp32")
-    return int(index), logits
+    return logits
 
 
-def probability(logits: Tensor, id: int) -> float:
-    """Probability of token `id`."""
-    return float(torch.softmax(logits, dim=0)[id])
+def greedy_token(network: LisaNetwork, hidden: Tensor) -> tuple[int, Tensor]:
+    """The most probable next token of one state (1, hidden_size), and all logits (vocab_size,); see `next_logits`."""
+    logits = next_logits(network, hidden)[0]
+    return int(logits.argmax()), logits

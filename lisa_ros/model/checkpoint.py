@@ -1,17 +1,11 @@
-"""Checkpoint directories in the published layout: found, checked, loaded, saved."""
+"""Checkpoint directories in the published layout: found, checked, loaded."""
 
-import json
-import os
-import shutil
-import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from importlib import resources
 from pathlib import Path
 
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import save_file
 from torch import Tensor
 from transformers.models.llama.modeling_llama import LlamaRotaryEmbedding
 
@@ -22,10 +16,11 @@ from lisa_ros.model.files import expand_home
 from lisa_ros.model.hub import HubError, download
 from lisa_ros.model.network import LisaNetwork
 from lisa_ros.model.prompts import IM_END, IM_START
-from lisa_ros.model.sam import SamConfig, infer_sam_config
+from lisa_ros.model.sam_config import SamConfig, infer_sam_config
+from lisa_ros.model.styles import Style, get_style, recognise
 from lisa_ros.model.tokenizer import LisaTokenizer
 from lisa_ros.model.vision import ClipTower
-from lisa_ros.model.weights import check_finite, check_weights, read_weights, weight_files
+from lisa_ros.model.weights import check_finite, check_weights, read_weights
 
 _SAM = "model.visual_model."
 _PROJECTOR = "model.mm_projector."
@@ -36,8 +31,6 @@ _FLOAT32_PARTS = (
     f"{_SAM}prompt_encoder.",
     f"{_SAM}image_encoder.neck.",
 )
-SAVED_WEIGHTS = "model.safetensors"
-TOKENIZER_FILES = ("tokenizer.model", "tokenizer_config.json", "special_tokens_map.json", "added_tokens.json")
 
 
 @dataclass(frozen=True)
@@ -64,6 +57,10 @@ def find(source: str | Path) -> Path:
         return Path(str(resources.files("lisa_ros") / "assets" / str(source)))
     source = expand_home(source)
     try:
+        if Path(source).is_file():
+            raise CheckpointError(
+                f"{source} is a file; give the checkpoint's directory, or with un-merged weights base= and style="
+            )
         if Path(source).is_dir():
             return Path(source)
         return Path(download(source))
@@ -80,6 +77,7 @@ def load(
     vision_tower: str | Path | None = None,
     sam: Mapping[str, object] | None = None,
     conv_type: str | None = None,
+    style: str | None = None,
     dtype: torch.dtype = torch.float32,
 ) -> Checkpoint:
     """Loads a checkpoint in the published layout onto the CPU.
@@ -87,6 +85,7 @@ def load(
     vision_tower: path or hub name of the CLIP tower, in place of what config.json says.
     sam: sizes of the Segment Anything part that shapes do not tell (decoder_heads), or all of them.
     conv_type: name of the prompt template, in place of what config.json says.
+    style: name of the style, in place of what the files tell, see `styles.recognise`.
     dtype: floating-point type of the weights; mask decoder and text projection stay float32.
     Raises CheckpointError naming the file or key, and what to do.
     """
@@ -95,8 +94,9 @@ def load(
     tokenizer = LisaTokenizer.from_directory(directory)
     weights = read_weights(directory)
     return assemble(
-        values, weights, tokenizer, directory, vision_tower=vision_tower, sam=sam, conv_type=conv_type, dtype=dtype
-    )
+        values, weights, tokenizer, directory,
+        vision_tower=vision_tower, sam=sam, conv_type=conv_type, style=style, dtype=dtype,
+    )  # fmt: skip
 
 
 def assemble(
@@ -109,6 +109,7 @@ def assemble(
     vision_tower: str | Path | None = None,
     sam: Mapping[str, object] | None = None,
     conv_type: str | None = None,
+    style: str | None = None,
     dtype: torch.dtype = torch.float32,
 ) -> Checkpoint:
     """The network of config.json's `values` and of weights with the published keys; the rest as for `load`.
@@ -119,6 +120,10 @@ def assemble(
     if {IM_START, IM_END} <= tokenizer.added.keys():
         # a LISA that has the tokens was trained with them, whatever its base says
         values = {**values, "mm_use_im_start_end": True}
+    found = _style_of(values, tokenizer, style, source)
+    values = {"conv_type": found.conv_type, **values, "style": found.name}
+    if not found.strips_added_tokens:
+        tokenizer = tokenizer.with_tokens((), strips_added_tokens=False)
     config = _complete_config(values, weights, source, vision_tower, sam, conv_type)
     _check_vocabulary(tokenizer, config, directory)
     check_token_ids(directory, values, tokenizer.bos_id, tokenizer.eos_id)
@@ -146,6 +151,18 @@ def assemble(
     if tower is not None:
         network.vision_tower = tower.to(dtype)
     return Checkpoint(network.eval(), tokenizer, directory)
+
+
+def _style_of(values: Mapping[str, object], tokenizer: LisaTokenizer, name: str | None, source: Path) -> Style:
+    """The style, whose tokens the tokenizer has. Raises CheckpointError."""
+    try:
+        style = get_style(name) if name else recognise(values, tokenizer.added, source)
+    except ConfigurationError as error:
+        if name:
+            raise
+        raise CheckpointError(f"{source / 'config.json'}: {error}") from error
+    style.kinds(tokenizer)
+    return style
 
 
 def _complete_config(
@@ -232,67 +249,3 @@ def _load_tower(config: LisaConfig) -> ClipTower:
             f"takes {config.mm_hidden_size} (mm_hidden_size); give the right one with vision_tower=PATH"
         )
     return tower
-
-
-def save_pretrained(
-    network: LisaNetwork, tokenizer_directory: str | Path, out: str | Path, dtype: torch.dtype | None = None
-) -> None:
-    """Writes what `load` reads: model.safetensors, config.json and the tokenizer's files, each replaced atomically.
-
-    dtype: storage type of matrices; vectors (biases, norms, statistics) and buffers keep theirs.
-    """
-    parameters = dict(network.named_parameters())
-    weights = {}
-    for key, value in network.state_dict().items():
-        if key.startswith("vision_tower.") or (key == "lm_head.weight" and network.config.tie_word_embeddings):
-            continue
-        matrix = key in parameters and value.ndim > 1
-        weights[key] = value.detach().to("cpu", dtype if matrix else None).contiguous()
-    if network.config.unfreeze_mm_vision_tower:
-        tower = network.vision_tower.published_weights()
-        weights |= {key: value.detach().cpu().contiguous() for key, value in tower.items()}
-    write_checkpoint(network.config, weights, tokenizer_directory, out)
-
-
-def write_checkpoint(
-    config: LisaConfig, weights: Mapping[str, Tensor], tokenizer_directory: str | Path, out: str | Path
-) -> None:
-    """Writes a checkpoint directory from weights with the published keys, each file replaced atomically.
-
-    Raises CheckpointError if the directory cannot be written, or holds weights in another layout, which would stay.
-    """
-    others = [name for name in weight_files(Path(out)) if name != SAVED_WEIGHTS]
-    if others:
-        raise CheckpointError(f"cannot write the checkpoint {out}: it holds other weights, {others[0]}")
-    try:
-        _write_checkpoint(config, weights, tokenizer_directory, Path(out))
-    except (OSError, SafetensorError) as error:
-        raise CheckpointError(f"cannot write the checkpoint {out}: {error}") from error
-
-
-def _write_checkpoint(
-    config: LisaConfig, weights: Mapping[str, Tensor], tokenizer_directory: str | Path, out: Path
-) -> None:
-    out.mkdir(parents=True, exist_ok=True)
-    for name in TOKENIZER_FILES:
-        source = Path(tokenizer_directory) / name
-        if source.is_file():
-            write_atomically(out / name, lambda path, source=source: shutil.copyfile(source, path))
-    text = json.dumps(config.to_dict(), indent=2) + "\n"
-    write_atomically(out / "config.json", lambda path: path.write_text(text, encoding="utf-8"))
-    write_atomically(out / SAVED_WEIGHTS, lambda path: save_file(weights, path, metadata={"format": "pt"}))
-
-
-def write_atomically(path: Path, write: Callable[[Path], object]) -> None:
-    """Calls `write` with a new path in the same directory and moves the result into place."""
-    handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
-    os.close(handle)
-    try:
-        write(Path(name))
-        with open(name, "rb+") as file:
-            os.fsync(file.fileno())
-        os.chmod(name, 0o644)
-        os.replace(name, path)
-    except BaseException:
-        os.unlink(name)
-        raise

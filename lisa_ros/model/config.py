@@ -1,7 +1,7 @@
 """config.json of a LISA checkpoint, typed: the published keys, and those that this project adds."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 from huggingface_hub.errors import StrictDataclassError
@@ -13,9 +13,10 @@ from lisa_ros.model.checks import check_positive, check_rotary_width, check_swit
 from lisa_ros.model.config_keys import check_lisa_keys
 from lisa_ros.model.files import read_json
 from lisa_ros.model.layouts import check_layout
-from lisa_ros.model.prompts import PHRASE_QUERY, SENTENCE_QUERY, get_template
-from lisa_ros.model.rope import check_rope_scaling, read_rope
-from lisa_ros.model.sam import SamConfig
+from lisa_ros.model.prompts import ConversationTemplate, get_template
+from lisa_ros.model.rope import check_factors, check_rope_scaling, read_rope
+from lisa_ros.model.sam_config import SamConfig
+from lisa_ros.model.styles import DEFAULT_STYLE, get_style
 
 SHARED_TOWER = "sam_image_encoder"
 PROJECTORS = ("linear", "mlp2x_gelu")
@@ -31,7 +32,10 @@ class LisaConfig:
         second encoder.
     mm_hidden_size: width of the visual tokens before the projector. mm_vision_select_layer: the CLIP layer read.
     unfreeze_mm_vision_tower: the vision tower was trained too, and its weights are the checkpoint's own.
-    mask_query: the question of the mask-only mode for a "phrase" and for a "sentence", with `{text}` for the words.
+    style: how prompts and answers are worded and grounded, see `lisa_ros.model.styles`.
+    system_prompt: the text in front of the first question, in place of the template's.
+    mask_query: the question of the mask-only mode for a "phrase" and for a "sentence", with `{text}` for the words, and
+        if it is another one than the style's, the "answer" that is expected to them; None for the style's.
     seg_threshold: mask-only mode answers "not there" where the probability of [SEG] is below it; 0 never refuses.
     """
 
@@ -54,10 +58,14 @@ class LisaConfig:
     mm_use_im_start_end: bool = True
     unfreeze_mm_vision_tower: bool = False
     conv_type: str = "llava_v1"
-    mask_query: Mapping[str, str] = field(default_factory=lambda: {"phrase": PHRASE_QUERY, "sentence": SENTENCE_QUERY})
+    style: str = DEFAULT_STYLE
+    system_prompt: str | None = None
+    mask_query: Mapping[str, str] | None = None
     seg_threshold: float = 0.0
 
     def __post_init__(self) -> None:
+        if self.mask_query is None:
+            object.__setattr__(self, "mask_query", dict(get_style(self.style).mask_query))
         self._check_types()
         self._check_language_model()
         get_template(self.conv_type)
@@ -76,6 +84,8 @@ class LisaConfig:
             query = self.mask_query.get(kind) if isinstance(self.mask_query, Mapping) else None
             if not isinstance(query, str) or "{text}" not in query:
                 raise ConfigurationError(f"mask_query must have a {kind!r} with {{text}} in it")
+        if "answer" in self.mask_query:
+            check_word("mask_query's answer", self.mask_query["answer"])
         if self.shares_image_encoder and self.unfreeze_mm_vision_tower:
             raise ConfigurationError(f"unfreeze_mm_vision_tower must be false when vision_tower is {SHARED_TOWER!r}")
         shared_width = 2 * self.sam.prompt_embed_dim
@@ -92,8 +102,11 @@ class LisaConfig:
             check_positive(name, getattr(self, name))
         for name in ("tie_word_embeddings", "mm_use_im_start_end", "unfreeze_mm_vision_tower"):
             check_switch(name, getattr(self, name))
-        for name in ("vision_tower", "mm_projector_type", "conv_type"):
+        for name in ("vision_tower", "mm_projector_type", "conv_type", "style"):
             check_word(name, getattr(self, name))
+        if self.system_prompt is not None and not isinstance(self.system_prompt, str):
+            raise ConfigurationError(f"system_prompt is {self.system_prompt!r}; it must be text")
+        get_style(self.style)
 
     def _check_language_model(self) -> None:
         heads, kv_heads = self.num_attention_heads, self.num_key_value_heads
@@ -109,6 +122,7 @@ class LisaConfig:
 
     def _check_rope_scaling(self) -> None:
         check_rope_scaling(self.rope_scaling)
+        check_factors(self.rope_scaling, self.hidden_size // self.num_attention_heads)
         try:
             LlamaRotaryEmbedding(self.llama())
         except (StrictDataclassError, KeyError, TypeError, ValueError, ArithmeticError) as error:
@@ -118,6 +132,11 @@ class LisaConfig:
     def shares_image_encoder(self) -> bool:
         """The visual tokens come from SAM's image encoder."""
         return self.vision_tower == SHARED_TOWER
+
+    @property
+    def template(self) -> ConversationTemplate:
+        """How turns become a prompt."""
+        return get_template(self.conv_type).with_system(self.system_prompt)
 
     def llama(self) -> LlamaConfig:
         """The language model's configuration for transformers."""
@@ -173,6 +192,8 @@ _PLAIN_KEYS = (
     "mm_use_im_start_end",
     "unfreeze_mm_vision_tower",
     "conv_type",
+    "style",
+    "system_prompt",
     "seg_threshold",
 )
 # Read beside the plain ones.

@@ -1,14 +1,14 @@
-"""Token ids -> grounding events, and where the hidden state of each event stands."""
+"""Token ids -> grounding events, where the hidden state of each event stands, and which event is whose parent."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 from lisa_ros.model.tokenizer import IMAGE_TOKEN_ID, LisaTokenizer
-from lisa_ros.model.vocabulary import GroundingVocabulary
-from lisa_ros.types import GroundingEvent
+from lisa_ros.types import LOC, REJ, SEG, EventKind, GroundingEvent
 
-# The mask is read from the state that predicts its token, one position before it.
-STATE_OFFSET = -1
+# Kinds that stand for a target; a LOC is a coarse region for a later SEG.
+TARGET_KINDS = (SEG, REJ)
 
 _SENTENCE_END = re.compile(r"[.!?;:\n](?:\s|$)")
 _EDGES = " \t\n,.;:!?\"'()"
@@ -22,26 +22,46 @@ _TRAILING = frozenset(
 )
 
 
-def find_events(ids: Sequence[int], vocabulary: GroundingVocabulary, tokenizer: LisaTokenizer) -> list[GroundingEvent]:
-    """Events of a sequence of ids, prompt included, with the words that belong to each."""
+def find_events(ids: Sequence[int], kinds: Mapping[int, EventKind], tokenizer: LisaTokenizer) -> list[GroundingEvent]:
+    """Events of a sequence of ids, prompt included, with the words that belong to each.
+
+    kinds: token id -> kind, see `Style.kinds`.
+    """
     events, start = [], 0
     for position, id in enumerate(ids):
-        kind = vocabulary.kinds.get(int(id))
-        if kind:
+        if kind := kinds.get(int(id)):
             phrase = phrase_before(tokenizer.decode(ids[start:position], skip_special_tokens=True))
             events.append(GroundingEvent(kind, position, phrase))
             start = position + 1
-    return events
+    parents = parents_of([event.kind for event in events])
+    return [replace(event, parent=parent) for event, parent in zip(events, parents, strict=True)]
 
 
-def state_positions(events: Sequence[GroundingEvent], ids: Sequence[int], visual_tokens: int) -> list[int]:
+def parents_of(kinds: Sequence[EventKind]) -> list[int | None]:
+    """For each event the index of its parent, None for none: the n-th LOC is the parent of the n-th SEG.
+
+    By rank, whichever comes first in the text. A SEG beyond the last LOC has none, a LOC beyond the last SEG is of no
+    use.
+    """
+    coarse = [index for index, kind in enumerate(kinds) if kind == LOC]
+    fine = [index for index, kind in enumerate(kinds) if kind == SEG]
+    parents: list[int | None] = [None] * len(kinds)
+    for child, parent in zip(fine, coarse, strict=False):
+        parents[child] = parent
+    return parents
+
+
+def state_positions(
+    events: Sequence[GroundingEvent], ids: Sequence[int], visual_tokens: int, state_offset: int = -1
+) -> list[int]:
     """Positions in the expanded sequence of the hidden states that the events' masks are decoded from.
 
     ids: the sequence the events were found in, each image placeholder counted as one; it becomes `visual_tokens`.
+    state_offset: of the style, counted from the token.
     """
     return [
         event.position
-        + STATE_OFFSET
+        + state_offset
         + (visual_tokens - 1) * sum(int(id) == IMAGE_TOKEN_ID for id in ids[: event.position])
         for event in events
     ]

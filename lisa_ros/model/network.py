@@ -2,12 +2,13 @@
 
 import torch
 from torch import Tensor, nn
+from transformers import LlamaModel
 from transformers.cache_utils import DynamicCache
 
-from lisa_ros.model.backbone import build_language_model, build_projector, build_text_projection
 from lisa_ros.model.config import LisaConfig
 from lisa_ros.model.heads import SamPromptHead
 from lisa_ros.model.sam import SamFeatures, SegmentAnything
+from lisa_ros.model.styles import Style, get_style
 from lisa_ros.model.tokenizer import IMAGE_TOKEN_ID
 from lisa_ros.model.vision import ClipTower
 
@@ -23,9 +24,9 @@ class LisaNetwork(nn.Module):
         super().__init__()
         self.config = config
         # SAM, the projector and the text projection live inside `model`, where published checkpoints have them.
-        self.model = build_language_model(config)
-        self.model.mm_projector = build_projector(config)
-        self.model.text_hidden_fcs = nn.ModuleList([build_text_projection(config)])
+        self.model = LlamaModel(config.llama())  # without its head; it holds `embed_tokens`, `layers`, `norm`
+        self.model.mm_projector = _projector(config)
+        self.model.text_hidden_fcs = nn.ModuleList([_text_projection(config)])
         self.model.visual_model = SegmentAnything(config.sam)
         self.lm_head = nn.Linear(config.hidden_size, config.vocab_size, bias=False)
         if config.tie_word_embeddings:
@@ -39,9 +40,14 @@ class LisaNetwork(nn.Module):
         return self.model.visual_model
 
     @property
+    def style(self) -> Style:
+        """How prompts and answers are worded and grounded."""
+        return get_style(self.config.style)
+
+    @property
     def head(self) -> SamPromptHead:
         """Hidden states -> masks."""
-        return SamPromptHead(self.model.text_hidden_fcs[0], self.sam)
+        return self.style.head(self.model.text_hidden_fcs[0], self.sam)
 
     def set_attention(self, implementation: str) -> None:
         """Chooses transformers' attention for LLaMA and CLIP: "sdpa" (fused kernels) or "eager"."""
@@ -110,3 +116,20 @@ class LisaNetwork(nn.Module):
 def _match_type(module: nn.Sequential, inputs: tuple[Tensor]) -> Tensor:
     """SAM's neck overflows in float16: its weights may be of a wider type than the blocks before it."""
     return inputs[0].to(module[0].weight.dtype)
+
+
+def _projector(config: LisaConfig) -> nn.Module:
+    """Visual tokens (.., mm_hidden_size) -> (.., hidden_size): LLaVA-v1's linear layer or LLaVA-1.5's two-layer MLP."""
+    first = nn.Linear(config.mm_hidden_size, config.hidden_size)
+    if config.mm_projector_type == "linear":
+        return first
+    return nn.Sequential(first, nn.GELU(), nn.Linear(config.hidden_size, config.hidden_size))
+
+
+def _text_projection(config: LisaConfig) -> nn.Sequential:
+    """Hidden state (.., hidden_size) of a grounding token -> mask prompt (.., sam.prompt_embed_dim)."""
+    return nn.Sequential(
+        nn.Linear(config.hidden_size, config.hidden_size),
+        nn.ReLU(),
+        nn.Linear(config.hidden_size, config.sam.prompt_embed_dim),
+    )

@@ -6,13 +6,15 @@ on a token that the weights never saw. So the rules are restated here:
 
 * text is split at `<unk> <s> </s>` and at the added tokens;
 * white space, newlines included, is stripped around added tokens, and kept around `<unk> <s> </s>`;
+  checkpoints trained with transformers 4.44 (GSVA's) keep it around all of them;
 * every remaining chunk is encoded by sentencepiece on its own, with a dummy prefix;
 * `<s>` is put in front, `</s>` never appended.
 """
 
+import hashlib
 import logging
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -26,6 +28,7 @@ _LOG = logging.getLogger(__name__)
 IMAGE_PLACEHOLDER = "<image>"
 IMAGE_TOKEN_ID = -200
 SEG_TOKEN = "[SEG]"
+_WORD_START = "\u2581"  # sentencepiece's sign for a blank
 
 
 @dataclass(frozen=True)
@@ -39,23 +42,47 @@ class FixedToken:
 
 
 class LisaTokenizer:
-    """Token ids <-> text. `added` maps the added tokens (`[SEG]`, `<im_start>`, ...) to their ids."""
+    """Token ids <-> text.
 
-    def __init__(self, model: bytes, special: Iterable[FixedToken], added: dict[str, int]) -> None:
+    added: the added tokens (`[SEG]`, `<im_start>`, ...) and their ids. strips_added_tokens: whether white space around
+    them is dropped, see the module; without it, it is kept around every token.
+    """
+
+    def __init__(
+        self, model: bytes, special: Iterable[FixedToken], added: dict[str, int], strips_added_tokens: bool = True
+    ) -> None:
+        special = list(special)
+        self._constructed_with = (model, special)
+        self._strips_added_tokens = strips_added_tokens
         self._sp = sentencepiece.SentencePieceProcessor(model_proto=model)
         self.model_bytes = model
         self.added = dict(added)
         self.bos_id, self.eos_id, self.unk_id = self._sp.bos_id(), self._sp.eos_id(), self._sp.unk_id()
         self._special = {token.id: token.text for token in special}
         fixed = [*special, *(FixedToken(text, id, True, True) for text, id in added.items())]
+        if not strips_added_tokens:
+            fixed = [FixedToken(token.text, token.id, False, False) for token in fixed]
         self._fixed = {token.text: token for token in fixed}
         self._added_text = {id: text for text, id in added.items()}
         longest_first = sorted(self._fixed, key=len, reverse=True)
         self._splitter = re.compile("(" + "|".join(map(re.escape, longest_first)) + ")")
 
+    def with_tokens(self, tokens: Iterable[str], *, strips_added_tokens: bool = True) -> "LisaTokenizer":
+        """A tokenizer of the same vocabulary in which `tokens`, where they lack, are added in their order."""
+        added = dict(self.added)
+        for token in tokens:
+            added.setdefault(token, max([self._sp.vocab_size() - 1, *added.values()]) + 1)
+        return LisaTokenizer(*self._constructed_with, added, strips_added_tokens)
+
     def __len__(self) -> int:
         """Number of token ids, added tokens included."""
         return max(self._sp.vocab_size(), *(id + 1 for id in self.added.values()), 0)
+
+    @cached_property
+    def digest(self) -> str:
+        """The same for tokenizers that give the same ids, whatever files they come from."""
+        fixed = repr(sorted(self._fixed.items())).encode()
+        return hashlib.sha256(fixed + self.model_bytes).hexdigest()[:16]
 
     @cached_property
     def seg_id(self) -> int:
@@ -111,8 +138,8 @@ class LisaTokenizer:
         run: list[int] = []
         for id in ids:
             if id in self._added_text:
-                if run:
-                    parts.append(self._decode_run(run))
+                if run and ((text := self._decode_run(run)) or self._strips_added_tokens):
+                    parts.append(text)
                 parts.append(self._added_text[id])
                 run = []
             else:
@@ -128,15 +155,29 @@ class LisaTokenizer:
             if id in self._special:
                 if i and not after_special:
                     text += " "
-                text += self._sp.decode(ids[start:i]) + self._special[id]
+                text += self._decode_pieces(ids[start:i], first=start == 0) + self._special[id]
                 start, after_special = i + 1, True
             else:
+                if i == 1 and after_special and not self._strips_added_tokens and not self._begins_word(id):
+                    text += " "
                 after_special = False
-        return text + self._sp.decode(ids[start:])
+        return text + self._decode_pieces(ids[start:], first=start == 0)
+
+    def _begins_word(self, id: int) -> bool:
+        return self._sp.id_to_piece(id).startswith(_WORD_START)
+
+    def _decode_pieces(self, ids: list[int], first: bool) -> str:
+        """Text without special tokens. first: it begins a run, whose first blank transformers 4.44 takes away."""
+        if not ids or self._strips_added_tokens or not (first and self._begins_word(ids[0])):
+            return self._sp.decode(ids)
+        pieces = [self._sp.id_to_piece(id) for id in ids]
+        return self._sp.decode([pieces[0].removeprefix(_WORD_START), *pieces[1:]])
 
     @classmethod
-    def from_directory(cls, directory: Path) -> "LisaTokenizer":
+    def from_directory(cls, directory: Path, add: Sequence[str] = ()) -> "LisaTokenizer":
         """Reads tokenizer.model, tokenizer_config.json and, if there, added_tokens.json and special_tokens_map.json.
+
+        add: tokens that are added, in this order, where they lack.
 
         Raises CheckpointError naming the file that is missing or damaged.
         """
@@ -160,7 +201,7 @@ class LisaTokenizer:
             )
         ]
         added = {text: id for text, id in added.items() if text not in {token.text for token in special}}
-        tokenizer = cls(model, special, added)
+        tokenizer = cls(model, special, added).with_tokens(add)
         tokenizer._check(directory, size)
         return tokenizer
 

@@ -14,11 +14,10 @@ from lisa_ros.datasets.tabletop import TabletopDataset
 from lisa_ros.errors import ConfigurationError
 from lisa_ros.progress import track
 from lisa_ros.recordings.topics import STEP
-from lisa_ros.scannet.annotation_writer import AnnotationWriter
-from lisa_ros.scannet.annotations import Category, SceneObject
+from lisa_ros.scannet.annotations import AnnotatedObject, AnnotationWriter, Category
 from lisa_ros.scannet.convert import convert
-from lisa_ros.scannet.queries import SceneQuery, write_queries
-from lisa_ros.scannet.scene import LABELS, SceneFiles
+from lisa_ros.scannet.scene_files import LABELS, SceneFiles
+from lisa_ros.scannet.scene_queries import SceneQuery, write_queries
 from lisa_ros.scannet.sens import SensHeader
 from lisa_ros.scannet.sens_writer import SensWriter
 from lisa_ros.simulator import Scene, frame_rng, noisy_depth, scene_at, scene_queries
@@ -125,14 +124,14 @@ def _film(files: SceneFiles, first: Scene, seed: int, frames, depth_noise: str):
             annotation.add(frame, np.zeros_like(scene.instances) if lost else _instances(scene))
 
 
-def _objects(scene: Scene) -> tuple[list[SceneObject], list[Category]]:
+def _objects(scene: Scene) -> tuple[list[AnnotatedObject], list[Category]]:
     """The things on the table, the table and the room as annotated objects, and a table of their labels."""
     named = [(f"{item.colour} {item.category}", item.category) for item in scene.objects]
     named += [("table", "table"), ("room", "room")]
     counts = Counter(named)
     categories = [Category(number, raw, category, count) for number, ((raw, category), count)
                   in enumerate(counts.items(), start=1)]  # fmt: skip
-    return [SceneObject(number, raw) for number, (raw, _) in enumerate(named)], categories
+    return [AnnotatedObject(number, raw) for number, (raw, _) in enumerate(named)], categories
 
 
 def _instances(scene: Scene) -> np.ndarray:

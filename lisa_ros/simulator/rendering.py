@@ -9,7 +9,7 @@ import numpy as np
 from numba import njit
 
 from lisa_ros.simulator import raycast
-from lisa_ros.simulator.layout import Camera, Layout
+from lisa_ros.simulator.layout import Layout, SceneCamera
 from lisa_ros.simulator.parts import Part
 
 
@@ -44,7 +44,7 @@ class Rendering:
 
 
 def render(
-    bodies: Sequence[Body], layout: Layout, camera: Camera, height: int, width: int, frame: int = 0
+    bodies: Sequence[Body], layout: Layout, camera: SceneCamera, height: int, width: int, frame: int = 0
 ) -> Rendering:
     """Renders bodies in place of the layout's own objects, with its table, room, light and sensor.
 

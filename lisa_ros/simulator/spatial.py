@@ -9,7 +9,7 @@ _NEAREST_RATIO = 1.5
 _NEXT_REACH = 0.28  # m between centres
 
 
-class View:
+class SpatialRelations:
     """A scene's objects in camera terms: ahead and across (m along the ground), distance (m), spot (world x, y)."""
 
     def __init__(self, scene):

@@ -7,7 +7,7 @@ import cv2
 import numpy as np
 
 from lisa_ros.demo.questions import choose_scenes
-from lisa_ros.nodes.perception import main
+from lisa_ros.nodes.perception.node import main
 from lisa_ros.types import SEGMENTED, Finished, MaskReady, SegmentationResult, Target, TextDelta
 
 

@@ -222,7 +222,9 @@ def test_a_dying_node_ends_the_demo_at_once_with_its_last_words(demo):
 def test_a_terminated_demo_leaves_no_process(demo):
     process = demo("oracle")
     process.wait_for("the camera shows", 120)
-    started = children(process.pid)
+    end = time.monotonic() + 60  # the camera is started after that line
+    while len(started := children(process.pid)) < 2 and time.monotonic() < end:
+        time.sleep(0.02)
     assert len(started) == 2
     process.signal(signal.SIGTERM)
     assert process.wait(30) != 0

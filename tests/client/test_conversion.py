@@ -19,7 +19,8 @@ from lisa_ros.client.goals import make_goal
 from lisa_ros.client.results import QueryStage, QueryStatus
 from lisa_ros.errors import InvalidImageError
 from lisa_ros.geometry import CloudReport, SupportPlane, TopGrasp
-from lisa_ros.nodes.messages import cloud_message, image_message, support_message, target_message
+from lisa_ros.nodes.common.messages import cloud_message, image_message
+from lisa_ros.nodes.perception.results.target_messages import support_message, target_message
 from lisa_ros.types import SEGMENTED, Target
 
 pytestmark = pytest.mark.unit

@@ -7,7 +7,7 @@ import random
 import pytest
 
 from lisa_ros.errors import LisaError
-from training.sources import TRAINING
+from training.data.sources import TRAINING
 
 pytestmark = pytest.mark.unit
 

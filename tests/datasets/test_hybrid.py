@@ -5,24 +5,23 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lisa_ros.datasets.refer import SPLITS
 from lisa_ros.errors import ConfigurationError
 from lisa_ros.model.prompts import get_template
+from lisa_ros.model.styles import lisa as templates
 from lisa_ros.types import Sample, TruthTarget, Turn
-from training.data import templates
-from training.data.hybrid import Group, HybridStream
-from training.data.render import Renderer
+from training.config.sections import DataConfig, DatasetGroupConfig
+from training.data.hybrid import DatasetGroup, HybridStream
+from training.data.items import Renderer
+from training.data.loader import MicroBatchDataset, load_micro_batches
+from training.data.sources import TRAINING, open_items
 from training.errors import BadItemError, TrainingError
-from training.settings import DataSettings, GroupSettings
-from training.sources import TRAINING, open_items
-from training.stream import MicroBatches, loader
 
 pytestmark = pytest.mark.unit
 PAPER = {
-    "sem_seg": GroupSettings(9, ("ade20k", "cocostuff", "pascal_part", "paco_lvis", "mapillary")),
-    "refer_seg": GroupSettings(3, ("refclef", "refcoco", "refcoco+", "refcocog")),
-    "vqa": GroupSettings(3, ("llava_instruct_150k",)),
-    "reason_seg": GroupSettings(1, ("ReasonSeg|train|explanatory",)),
+    "sem_seg": DatasetGroupConfig(9, ("ade20k", "cocostuff", "pascal_part", "paco_lvis", "mapillary")),
+    "refer_seg": DatasetGroupConfig(3, ("refclef", "refcoco", "refcoco+", "refcocog")),
+    "vqa": DatasetGroupConfig(3, ("llava_instruct_150k",)),
+    "reason_seg": DatasetGroupConfig(1, ("ReasonSeg|train|explanatory",)),
 }
 READERS = {  # name of the original loader: ours, the hybrid one's samples are of several
     "sem_ade20k": "ade20k",
@@ -30,7 +29,7 @@ READERS = {  # name of the original loader: ours, the hybrid one's samples are o
     "sem_mapillary": "mapillary",
     "sem_paco_lvis": "paco_lvis",
     "sem_pascal_part": "pascal_part",
-    **{f"refer_{name}": name for name in SPLITS if name != "grefcoco"},
+    **{f"refer_{name}": name for name in ("refcoco", "refcoco+", "refcocog", "refclef")},
     "vqa": "llava_instruct_150k",
     "reason": "ReasonSeg|train|explanatory",
     "reason_noexp": "ReasonSeg|train",
@@ -119,7 +118,7 @@ def grounded(masks=1, answer="[SEG].", turns=1, **options):
     return Sample(np.zeros((4, 4, 3), np.uint8), made, "made", np.zeros((4, 4), bool))
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(st.integers(0, 2**32), st.integers(0, 3), st.integers(1, 6), st.sampled_from(["[SEG].", "[SEG]. So.", ""]))
 def test_every_mark_has_its_mask(seed, masks, turns, answer):
     sample = grounded(masks, answer, turns)
@@ -200,7 +199,7 @@ class Numbered:
 
 def stream(seed=0, limit=100, **options):
     one = Numbered("one", 10, **options)
-    groups = {"a": Group(9, (one, Numbered("two", 1000))), "b": Group(3, (Numbered("three", 5),))}
+    groups = {"a": DatasetGroup(9, (one, Numbered("two", 1000))), "b": DatasetGroup(3, (Numbered("three", 5),))}
     return HybridStream(groups, Renderer(), seed, limit)
 
 
@@ -230,11 +229,11 @@ def test_samples_without_questions_are_passed_over():
     items = [data[number] for number in range(200)]
     assert {item.key for item in items if item.source == "one"} == {"9"}
     with pytest.raises(TrainingError, match="in a row have no questions; the last one: only"):
-        HybridStream({"a": Group(1, (Numbered("only", 3, empty=range(3)),))}, Renderer(), 0)[0]
+        HybridStream({"a": DatasetGroup(1, (Numbered("only", 3, empty=range(3)),))}, Renderer(), 0)[0]
 
 
 def test_unreadable_samples_are_named_and_counted():
-    data = HybridStream({"a": Group(1, (Numbered("only", 20, bad=range(20)),))}, Renderer(), 0, skip_limit=5)
+    data = HybridStream({"a": DatasetGroup(1, (Numbered("only", 20, bad=range(20)),))}, Renderer(), 0, skip_limit=5)
     reasons = []
     with pytest.raises(TrainingError, match=r"6 samples cannot be read \(only 6\), the limit is 5") as raised:
         for number in range(100):
@@ -259,8 +258,8 @@ class PlainCollator:
 @pytest.mark.parametrize("workers", [0, 1])
 def test_unreadable_samples_are_replaced_until_the_limit(workers):
     def batches(limit):
-        data = HybridStream({"a": Group(1, (Numbered("only", 9, bad=(2, 5, 7)),))}, Renderer(), 0, limit)
-        return loader(MicroBatches(data, PlainCollator(), 2, None), iter(range(0, 60, 2)), workers)
+        data = HybridStream({"a": DatasetGroup(1, (Numbered("only", 9, bad=(2, 5, 7)),))}, Renderer(), 0, limit)
+        return load_micro_batches(MicroBatchDataset(data, PlainCollator(), 2, None), iter(range(0, 60, 2)), workers)
 
     found = list(batches(3))
     assert len(found) == 30 and {key for micro in found for key in micro.batch} == set("013468")
@@ -275,15 +274,15 @@ def test_unreadable_samples_are_replaced_until_the_limit(workers):
 @pytest.mark.parametrize("weight", [0, -1, float("nan"), float("inf")])
 def test_mixtures_that_are_none(weight):
     with pytest.raises(ConfigurationError, match="above 0"):
-        HybridStream({"a": Group(weight, (Numbered("one", 1),))}, Renderer(), 0)
+        HybridStream({"a": DatasetGroup(weight, (Numbered("one", 1),))}, Renderer(), 0)
     with pytest.raises(ConfigurationError, match="above 0"):
         HybridStream({}, Renderer(), 0)
     with pytest.raises(ConfigurationError, match="b of the mixture has no data set"):
-        HybridStream({"b": Group(1, ())}, Renderer(), 0)
+        HybridStream({"b": DatasetGroup(1, ())}, Renderer(), 0)
 
 
 def test_the_papers_mixture_of_the_miniatures(root):
-    data = open_items(DataSettings(PAPER, root), seed=0)
+    data = open_items(DataConfig(PAPER, root), seed=0)
     items = [data[number] for number in range(60)]
     assert {item.source.split("/")[0] for item in items} >= {"ade20k", "cocostuff", "mapillary", "refcoco", "paco_lvis"}
     for item in items:

@@ -13,8 +13,9 @@ from lisa_ros.datasets.reasonseg import ReasonSegDataset
 from lisa_ros.datasets.refer import ReferDataset
 from lisa_ros.datasets.semantic import ade20k, coco_stuff, mapillary
 from lisa_ros.model.preprocess import sam_preprocess
-from lisa_ros.model.prompts import PHRASE_QUERY, SENTENCE_QUERY, get_template
-from training.data import templates
+from lisa_ros.model.prompts import get_template
+from lisa_ros.model.styles import get_style
+from lisa_ros.model.styles import lisa as templates
 
 pytestmark = pytest.mark.unit
 
@@ -118,7 +119,8 @@ def test_every_validation_sample(readers, official):
     for item in rows:
         sample = readers[item["dataset"]][item["index"]]
         turns = sample.turns[:1] if item["dataset"] == "val_reasonseg" else sample.turns  # the first wording alone
-        queries = [SENTENCE_QUERY if turn.is_sentence else PHRASE_QUERY for turn in turns]
+        wordings = get_style("lisa").mask_query
+        queries = [wordings["sentence" if turn.is_sentence else "phrase"] for turn in turns]
         asked = [[(query.format(text=turn.question), "[SEG].")] for query, turn in zip(queries, turns, strict=True)]
         assert rendered(asked, item["conv_type"]) == item["conversations"], item["key"]
         masks = official[1][f"{item['key']}/masks"]

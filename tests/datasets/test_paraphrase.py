@@ -6,10 +6,10 @@ import pytest
 
 from lisa_ros.datasets.reasonseg import ReasonSegDataset
 from lisa_ros.errors import DatasetError
+from training.config.sections import DataConfig, DatasetGroupConfig
 from training.data.__main__ import main
 from training.data.paraphrase import read_paraphrases
-from training.settings import DataSettings, GroupSettings
-from training.sources import open_items
+from training.data.sources import open_items
 
 pytestmark = pytest.mark.unit
 
@@ -40,8 +40,8 @@ def test_answers_are_wordings_of_the_mixture(root, tmp_path):
     rows = [{"text": text, "paraphrases": ["What lifts her?\n"]}, {"text": text, "paraphrases": ["What is she on?"]}]
     path.write_text("\n\n".join(json.dumps(row) for row in rows) + "\n")
     assert read_paraphrases(path) == {text: ("What lifts her?", "What is she on?")}
-    groups = {"reason_seg": GroupSettings(1, ("ReasonSeg|train",))}
-    stream = open_items(DataSettings(groups, root, paraphrases=path), 0)
+    groups = {"reason_seg": DatasetGroupConfig(1, ("ReasonSeg|train",))}
+    stream = open_items(DataConfig(groups, root, paraphrases=path), 0)
     asked = {item.conversations[0][0][0].split("?")[0] for n in range(60) if (item := stream[n]).key == "t2"}
     assert asked == {"What makes the woman stand higher", "What lifts her", "What is she on"}
 

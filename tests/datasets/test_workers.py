@@ -6,17 +6,17 @@ import numpy as np
 import pytest
 from torch.utils.data import DataLoader
 
-from training.settings import DataSettings, GroupSettings
-from training.sources import open_items
+from training.config.sections import DataConfig, DatasetGroupConfig
+from training.data.sources import open_items
 
 pytestmark = pytest.mark.unit
 
 GROUPS = {
-    "sem_seg": GroupSettings(9, ("ade20k", "cocostuff", "pascal_part", "paco_lvis", "mapillary")),
-    "refer_seg": GroupSettings(3, ("refclef", "refcoco", "refcoco+", "refcocog")),
-    "vqa": GroupSettings(3, ("llava_instruct_150k",)),
-    "reason_seg": GroupSettings(1, ("ReasonSeg|train|explanatory",)),
-    "tabletop": GroupSettings(1, ("tabletop",)),
+    "sem_seg": DatasetGroupConfig(9, ("ade20k", "cocostuff", "pascal_part", "paco_lvis", "mapillary")),
+    "refer_seg": DatasetGroupConfig(3, ("refclef", "refcoco", "refcoco+", "refcocog")),
+    "vqa": DatasetGroupConfig(3, ("llava_instruct_150k",)),
+    "reason_seg": DatasetGroupConfig(1, ("ReasonSeg|train|explanatory",)),
+    "tabletop": DatasetGroupConfig(1, ("tabletop",)),
 }
 
 
@@ -31,7 +31,7 @@ def same(first, second):
 @pytest.fixture(scope="module")
 def stream(root):
     """The miniature mixture, with the tabletop world."""
-    return open_items(DataSettings(GROUPS, root), seed=7)
+    return open_items(DataConfig(GROUPS, root), seed=7)
 
 
 @pytest.mark.parametrize("workers", [1, 2])

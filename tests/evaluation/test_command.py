@@ -11,12 +11,12 @@ from lisa_ros import Lisa
 from lisa_ros.cli import main
 from lisa_ros.commands.evaluate_sets import open_dataset
 from lisa_ros.errors import MemoryBudgetError
-from lisa_ros.evaluation.benchmark_report import text_table, warnings, write_benchmark
-from lisa_ros.evaluation.digests import Digests
+from lisa_ros.evaluation.benchmarks.benchmark_report import text_table, warnings, write_benchmark
+from lisa_ros.evaluation.benchmarks.evaluate_dataset import SampleDigests, evaluate, read_current
+from lisa_ros.evaluation.benchmarks.premises import premise_scores
+from lisa_ros.evaluation.benchmarks.rows import EvaluationIdentity, QueryRow, RowLog, read_all
+from lisa_ros.evaluation.benchmarks.scores import chosen_examples, summarise
 from lisa_ros.evaluation.predictors import TeacherForced
-from lisa_ros.evaluation.rows import Identity, Log, Row
-from lisa_ros.evaluation.run import evaluate, read_current
-from lisa_ros.evaluation.summary import chosen_examples, summarise
 
 pytestmark = pytest.mark.unit
 
@@ -98,12 +98,16 @@ def test_wrong_arguments_are_told_in_one_line(arguments, told, capsys):
 
 
 def rows(ious, present=True):
-    return [Row(f"{i:03d}", 0, "x", "k", False, round(iou * 100), 100, present, iou > 0) for i, iou in enumerate(ious)]
+    return [
+        QueryRow(f"{i:03d}", 0, "x", "k", False, round(iou * 100), 100, present, iou > 0) for i, iou in enumerate(ious)
+    ]
 
 
 def log(found, samples=10, **more):
-    return Log(
-        Identity("reasonseg", "reason_seg/val", samples, "LISA-7B-v1 bf16 llava_v1", "0", "generative"), found, **more
+    return RowLog(
+        EvaluationIdentity("reasonseg", "reason_seg/val", samples, "LISA-7B-v1 bf16 llava_v1", "0", "generative"),
+        found,
+        **more,
     )
 
 
@@ -183,7 +187,7 @@ def test_what_a_score_depends_on_is_asked_again_when_it_changes(data, tmp_path, 
 def rows_of(directory):
     """Rows that the scores are of, by sample: the lines of the file are more."""
     dataset = open_dataset("reasonseg", directory.parent / "data", "val")
-    return {row.key: row for row in read_current(directory, dataset, Digests(dataset)).rows}
+    return {row.key: row for row in read_current(directory, dataset, SampleDigests(dataset)).rows}
 
 
 def test_pictures_that_cannot_be_shown_are_told(data, tmp_path, capsys):
@@ -207,6 +211,25 @@ def test_rows_of_an_earlier_version_are_told(data, tmp_path, capsys):
     path.write_text("".join(json.dumps({k: v for k, v in line.items() if k != "digest"}) + "\n" for line in lines))
     assert run(*asked) == 2
     assert "is of an earlier version of lisa_ros" in capsys.readouterr().err
+
+
+def test_false_premises_are_asked_and_scored(tmp_path, capsys):
+    data = GOLDEN / "sesame_datasets"
+    options = "--mode", "generative", "--max-new-tokens", 3, *MODEL
+    out = tmp_path / "reasonseg"
+    assert run("reasonseg", "--data", data, "--split", "val", "--false-premises", "--out", out, *options) == 0
+    assert "published" not in capsys.readouterr().out
+    log = read_all(out)
+    assert [(row.turn, row.kind, row.exists) for row in log.rows] == [
+        (0, "reasoning", True), (1, "false_premise", False), (0, "phrase", True), (1, "false_premise", False),
+    ]  # fmt: skip
+    assert run("fprefcoco", "--data", data, "--split", "val", "--out", tmp_path / "refer", *options) == 0
+    rows = read_all(tmp_path / "refer").rows
+    assert {row.text: row.alternatives for row in rows}["blue cup"] == ("white cup",)
+    for folder, number in (("reasonseg", 4), ("refer", 8)):
+        summary = json.loads((tmp_path / folder / "summary.json").read_text())
+        assert summary["overall"]["n"] == number and summary["premises"].keys() == premise_scores(rows).keys()
+        assert "True and false premises" in (tmp_path / folder / "report.html").read_text()
 
 
 def test_fewer_questions_a_scene_are_another_evaluation(tmp_path, capsys):

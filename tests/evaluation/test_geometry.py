@@ -7,9 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lisa_ros.evaluation.geometry.boxes import OrientedBox, box_iou, intersection_volume
-from lisa_ros.evaluation.geometry.measures import Measure, measure
-from lisa_ros.evaluation.geometry.truth import true_boxes
+from lisa_ros.evaluation.geometry.box_errors import BoxErrors, OrientedBox, box_errors, box_iou, intersection_volume
+from lisa_ros.evaluation.geometry.reference_boxes import true_boxes
 from lisa_ros.simulator import generate_scene
 
 pytestmark = pytest.mark.unit
@@ -24,7 +23,7 @@ def some_box(rng, spread=0.06) -> OrientedBox:
     return OrientedBox(rng.uniform(-spread, spread, 3), turned(rng), rng.uniform(0.02, 0.3, 3))
 
 
-@settings(deadline=None, max_examples=15)
+@settings(max_examples=15)
 @given(st.integers(0, 2**31))
 def test_shared_volume_is_that_of_random_points(seed):
     rng = np.random.default_rng(seed)
@@ -35,7 +34,7 @@ def test_shared_volume_is_that_of_random_points(seed):
     assert intersection_volume(first, second) == pytest.approx(intersection_volume(second, first), rel=1e-6, abs=1e-12)
 
 
-@settings(deadline=None, max_examples=15)
+@settings(max_examples=15)
 @given(st.integers(0, 2**31))
 def test_iou_of_a_box_with_itself_is_one_and_does_not_change_with_the_frame(seed):
     rng = np.random.default_rng(seed)
@@ -86,20 +85,20 @@ def test_true_boxes_hold_what_is_seen_and_are_no_larger_than_the_simulators():
 
 def test_measures_of_a_known_error():
     truth = OrientedBox(np.array([0, 0, 0.05]), np.eye(3), np.array([0.2, 0.1, 0.1]))
-    exact = measure(truth, np.zeros((0, 3)), truth)
+    exact = box_errors(truth, np.zeros((0, 3)), truth)
     assert exact.within and exact.iou == pytest.approx(1) and exact.width_mm == pytest.approx(0)
     angle = np.radians(20)
     axes = np.array([[np.cos(angle), -np.sin(angle), 0], [np.sin(angle), np.cos(angle), 0], [0, 0, 1]])
     points = np.array([[0, 0, 0.05], [0.105, 0, 0.05], [0.2, 0, 0.05]])  # inside, 5 mm outside, 10 cm outside
     # Axes in another order: the vertical one first.
     box = OrientedBox(truth.center + (0, 0.003, 0), axes[:, [2, 1, 0]], np.array([0.1, 0.108, 0.2]))
-    one = measure(box, points, truth)
+    one = box_errors(box, points, truth)
     assert one.width_mm == pytest.approx(8) and one.yaw_deg == pytest.approx(20) and one.tilt_deg == pytest.approx(0)
     assert one.center_mm == pytest.approx(3) and (one.points, one.foreign) == (3, 1)
     assert not one.within  # for its yaw alone
     round_truth = OrientedBox(truth.center, np.eye(3), np.array([0.1, 0.1, 0.1]))
-    assert np.isnan(measure(box, points, round_truth).yaw_deg)
-    nothing = Measure()
+    assert np.isnan(box_errors(box, points, round_truth).yaw_deg)
+    nothing = BoxErrors()
     assert not nothing.found and not nothing.within and nothing.iou == 0
 
 
@@ -125,7 +124,7 @@ def test_command_writes_the_keys_of_every_case(tmp_path, capsys):
 
 def test_masks_of_the_packaged_model_are_asked_for_single_objects():
     from lisa_ros import Lisa
-    from lisa_ros.evaluation.geometry.run import predicted_targets
+    from lisa_ros.evaluation.geometry.evaluate_boxes import predicted_targets
 
     scene = generate_scene((2 << 40) + 902, 192, 256)
     targets = list(predicted_targets(scene, Lisa.from_pretrained("tabletop", device="cpu")))

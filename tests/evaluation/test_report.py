@@ -6,14 +6,14 @@ from xml.etree import ElementTree
 import numpy as np
 import pytest
 
-from lisa_ros.evaluation.report import Report, percent
+from lisa_ros.evaluation.html_report import HtmlReport, percent
 
 pytestmark = pytest.mark.unit
 EVIL = '<script>alert("x")</script> & "quotes"'
 
 
 def full_report():
-    report = Report(EVIL, EVIL)
+    report = HtmlReport(EVIL, EVIL)
     report.warning(EVIL)
     report.numbers({EVIL: EVIL})
     report.table(EVIL, ("", EVIL), [(EVIL, "1")], aside=[("paper", EVIL)], note=EVIL)
@@ -38,7 +38,7 @@ def test_equal_input_gives_an_equal_page():
 
 
 def test_empty_sections_are_drawn():
-    report = Report("nothing")
+    report = HtmlReport("nothing")
     report.histogram("IoU", {"a": []})
     report.pictures("worst", [])
     assert report.html().count("<section>") == 2

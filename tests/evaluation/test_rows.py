@@ -10,16 +10,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lisa_ros.errors import ConfigurationError, DatasetError
+from lisa_ros.evaluation.benchmarks.rows import EvaluationIdentity, QueryRow, RowFile, read_all, read_log
 from lisa_ros.evaluation.files import write_json
-from lisa_ros.evaluation.rows import Identity, Row, RowFile, read_all, read_log
 
 pytestmark = pytest.mark.unit
 
-FORCED = Identity("reasonseg", "reason_seg/val", 200, "lisa fp32 llava_v1", "0123", "teacher_forced")
+FORCED = EvaluationIdentity("reasonseg", "reason_seg/val", 200, "lisa fp32 llava_v1", "0123", "teacher_forced")
 
 
 def row(key="v0", turn=0, inter=3, union=4, **more):
-    return Row(key, turn, "what cuts?", "reasoning", True, inter, union, union > 0, inter > 0, **more)
+    return QueryRow(key, turn, "what cuts?", "reasoning", True, inter, union, union > 0, inter > 0, **more)
 
 
 def written(path, *images, identity=FORCED):
@@ -38,7 +38,7 @@ def test_rows_come_back(tmp_path):
     assert lines[0]["iou"] == pytest.approx(0.75, abs=1e-5)
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(cut=st.integers(0, 2000))
 def test_a_killed_run_loses_no_finished_image_and_goes_on(tmp_path_factory, cut):
     path = tmp_path_factory.mktemp("rows") / "rows.jsonl"

@@ -9,17 +9,19 @@ from unittest import mock
 import numpy as np
 import pytest
 import torch
+from golden_variants import find_golden
 
 from lisa_ros import Lisa
 from lisa_ros.commands.evaluate_sets import open_dataset
 from lisa_ros.errors import ConfigurationError, DatasetError, MemoryBudgetError
-from lisa_ros.evaluation import run as run_module
+from lisa_ros.evaluation.benchmarks import evaluate_dataset as run_module
+from lisa_ros.evaluation.benchmarks.evaluate_dataset import Shard, evaluate
+from lisa_ros.evaluation.benchmarks.published import published_rows
+from lisa_ros.evaluation.benchmarks.rows import read_all
+from lisa_ros.evaluation.benchmarks.scores import already_seen, scores, summarise
 from lisa_ros.evaluation.metrics import overlap_of, union_truth
-from lisa_ros.evaluation.predictors import Generative, TeacherForced, weights_digest
-from lisa_ros.evaluation.published import published_rows
-from lisa_ros.evaluation.rows import read_all
-from lisa_ros.evaluation.run import Shard, evaluate
-from lisa_ros.evaluation.summary import already_seen, scores, summarise
+from lisa_ros.evaluation.predictors import Generative, TeacherForced, model_digest, weights_digest
+from lisa_ros.model.tokenizer import LisaTokenizer
 from lisa_ros.types import TruthTarget, Turn
 
 pytestmark = pytest.mark.unit
@@ -62,13 +64,13 @@ def check_scores(log, expected):
 
 
 def check_questions_and_masks(lisa, name, dataset, wordings):
-    arrays, template = np.load(TINY / "golden" / "validate.npz"), lisa.template
+    arrays, template = np.load(TINY / "golden" / "validate.npz"), lisa.model.template
     for index, official in enumerate(OFFICIAL[name]["samples"]):
         sample = dataset[index]
         frame = lisa.encode(sample.image)
         for number, (turn, asked) in enumerate(zip(sample.turns[:wordings], official["conversations"], strict=True)):
             words = lisa.network.config.mask_query["sentence" if turn.is_sentence else "phrase"]
-            question = lisa.first_question(words.replace("{text}", turn.question))
+            question = lisa.model.first_question(words.replace("{text}", turn.question))
             ours = lisa.tokenizer.encode_prompt(template.render([(question, "[SEG].")]))
             assert ours == lisa.tokenizer.encode_prompt(asked)
             expected = arrays[f"{name}/{index}/pred_masks"][number]
@@ -92,7 +94,7 @@ def test_refcoco_equals_the_official_validation(lisa, tmp_path):
 
 
 def test_all_golden_checkpoints_equal_the_official_validation(golden, tmp_path):
-    folders = [path.parents[1] for path in golden.glob("*/golden/validate.json") if path.parents[1].name != TINY.name]
+    folders = [folder for folder in find_golden(None) if folder.name != TINY.name]
     if not folders:
         pytest.skip(f"no further golden data in {golden}")
     for folder in folders:
@@ -224,6 +226,18 @@ def test_checkpoints_are_told_apart_by_what_they_learnt(lisa):
         assert weights_digest(lisa.network) == before
     with mock.patch.object(lisa.network, "config", refusing):
         assert weights_digest(lisa.network) != before
+
+
+def test_models_are_told_apart_by_what_they_are_fed_with(lisa):
+    before = model_digest(lisa)
+    assert before == model_digest(lisa)
+    tokenizer = LisaTokenizer(lisa.tokenizer.model_bytes, [], lisa.tokenizer.added)
+    with mock.patch.object(lisa.model, "tokenizer", tokenizer):
+        assert model_digest(lisa) != before, "its special tokens are others"
+    tower = lisa.network.vision_tower
+    with mock.patch.object(tower, "preprocess", dataclasses.replace(tower.preprocess, mean=(0.5, 0.5, 0.5))):
+        assert model_digest(lisa) != before
+    assert model_digest(lisa) == before
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16, torch.int8])

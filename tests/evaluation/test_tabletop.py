@@ -7,8 +7,7 @@ import pytest
 
 from lisa_ros.datasets.tabletop import TabletopDataset
 from lisa_ros.errors import ConfigurationError
-from lisa_ros.evaluation.answers import denies, names_exactly, normalised
-from lisa_ros.evaluation.tabletop import evaluate_tabletop
+from lisa_ros.evaluation.benchmarks.tabletop import denies, evaluate_tabletop, names_exactly, normalised
 from lisa_ros.types import SEGMENTED, SegmentationResult, Target
 
 pytestmark = pytest.mark.unit

@@ -109,7 +109,7 @@ class FaultRobot(Robot):
         stamp = self.fresh_stamp()
         self.repeat(lambda: self.moment(*moment, stamp=stamp, **options), rate)
         try:
-            # Depth and camera_info come on topics of their own; after this one they are there as well.
+            # RegisteredDepth and camera_info come on topics of their own; after this one they are there as well.
             self.outcome(self.send(f"nothing before {text}", image_stamp=stamp, with_cloud=False))
             return self.outcome(self.send(text, image_stamp=stamp))[1]
         finally:
@@ -146,7 +146,7 @@ class FaultRobot(Robot):
 
     def wait_until_active(self, node):
         """Until the node says so; asked earlier, it would be busy with saying no."""
-        assert self.until(lambda: "active, listening" in node.log or node.process.poll() is not None, 90), node.log
+        assert self.until(lambda: "active, subscribed" in node.log or node.process.poll() is not None, 90), node.log
 
     def hello_again(self):
         """Until the node hears the camera, whose topics it has just subscribed to anew."""

@@ -15,7 +15,7 @@ import numpy as np
 from scripted_engine import ScriptedEngine, _number, _wait
 
 from lisa_ros.errors import MemoryBudgetError
-from lisa_ros.nodes.perception import main
+from lisa_ros.nodes.perception.node import main
 from lisa_ros.types import SEGMENTED, Finished, MaskReady, SegmentationResult, Target
 
 ENCODE_SLOWLY, ENCODE_CRASHES, ENCODE_OUT_OF_MEMORY = (1, 2, 3), (2, 3, 4), (3, 4, 5)

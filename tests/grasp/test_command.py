@@ -11,9 +11,9 @@ from PIL import Image
 
 from lisa_ros.cli import main
 from lisa_ros.errors import ConfigurationError
-from lisa_ros.evaluation.grasp.run import CASES, Trial, run_trials
-from lisa_ros.evaluation.grasp.summary import rows, summarise, table, wilson_interval
-from lisa_ros.evaluation.grasp.tasks import Task
+from lisa_ros.evaluation.grasp.attempts import GraspTask
+from lisa_ros.evaluation.grasp.success_rates import rows, summarise, table, wilson_interval
+from lisa_ros.evaluation.grasp.trials import CASES, Trial, run_trials
 
 pytestmark = pytest.mark.unit
 
@@ -65,7 +65,7 @@ def test_wilson_interval_is_the_textbooks():
 
 
 def test_summary_counts_what_was_tried_and_tells_the_rest():
-    task = Task(0, "category", "the mug")
+    task = GraspTask(0, "category", "the mug")
     outcomes = dict.fromkeys([(case, recipe) for case in CASES for recipe in ("lisa", "plain")], "success")
     trials = [
         Trial(0, "mug", task, 0.04, outcomes=outcomes | {("true_box", ""): "success"}),

@@ -81,8 +81,8 @@ def test_mask_leaves_before_the_next_token(lisa, frame, monkeypatch):
         fed.append(id)
         return original(network, id, cache)
 
-    original = conversation.step
-    monkeypatch.setattr(conversation, "step", step)
+    original = conversation.decode_step
+    monkeypatch.setattr(conversation, "decode_step", step)
     for event in lisa.stream(frame, TWO_MASKS, max_new_tokens=12):
         if isinstance(event, MaskReady):
             assert lisa.tokenizer.seg_id not in fed
@@ -104,7 +104,7 @@ def test_frame_is_never_changed(lisa, images):
 def test_prefix_is_used(lisa, frame):
     """The image and what stands before it are not computed again."""
     visual = frame.visual.shape[1]
-    ids = lisa.prompt_ids(frame, [(lisa.first_question("the dog"), None)])
+    ids = lisa.model.prompt_ids(frame, [(lisa.model.first_question("the dog"), None)])
     shared = frame.prefix.shared_with(ids)
     assert shared == len(frame.prefix.ids) > visual + 50
     _, with_prefix = prefill(lisa.network, ids, frame.visual, frame.prefix)
@@ -120,7 +120,7 @@ def test_checkpoint_without_image_tokens(load, images, tmp_path):
     config.write_text(config.read_text().replace('"mm_use_im_start_end": true', '"mm_use_im_start_end": false'))
     lisa = Lisa.from_pretrained(directory, **load.keywords)
     frame = lisa.encode(images[0])
-    ids = lisa.prompt_ids(frame, [(lisa.first_question("the dog"), None)])
+    ids = lisa.model.prompt_ids(frame, [(lisa.model.first_question("the dog"), None)])
     assert frame.prefix.shared_with(ids) == len(frame.prefix.ids)
     assert frame.prefix.ids[-1] == IMAGE_TOKEN_ID
     assert lisa.segment(frame, "the dog").targets
@@ -140,7 +140,7 @@ def test_conversation_knows_what_was_said(lisa, frame):
     said = lisa.tokenizer.decode([238, 440, 25, 361, 440, 289]).strip()  # the reference answer, cut at six tokens
     # Without control characters, which a history from outside may not hold.
     again = lisa.conversation(frame)
-    again._turns.append((lisa.first_question(TWO_MASKS), said))
+    again._turns.append((lisa.model.first_question(TWO_MASKS), said))
     assert_same(second, again.ask(NO_MASK, max_new_tokens=12), tolerance=1e-4)
     assert second.answer != lisa.chat(frame, NO_MASK, max_new_tokens=12).answer
 
@@ -149,8 +149,8 @@ def test_conversation_with_history(lisa, frame):
     """A given history and a lived one are the same prompt."""
     talk = lisa.conversation(frame, [("Is there a dog?", "Yes, it is [SEG].")])
     result = talk.ask("Where is it?", max_new_tokens=8)
-    prompt = lisa.template.render(
-        [(lisa.first_question("Is there a dog?"), "Yes, it is [SEG]."), ("Where is it?", None)]
+    prompt = lisa.model.template.render(
+        [(lisa.model.first_question("Is there a dog?"), "Yes, it is [SEG]."), ("Where is it?", None)]
     )
     ids = lisa.tokenizer.expand_image(lisa.tokenizer.encode_prompt(prompt), frame.visual.shape[1])
     assert tuple(ids) == talk._prefix.ids[: len(ids)]
@@ -162,17 +162,17 @@ def test_picture_is_in_the_prompt_once(lisa, frame, monkeypatch):
     import lisa_ros.inference.conversation as conversation
 
     spoken = iter([*lisa.tokenizer.encode("the <image> shows it", bos=False), lisa.tokenizer.eos_id])
-    monkeypatch.setattr(conversation, "choose", lambda network, hidden: (next(spoken), torch.zeros(443)))
+    monkeypatch.setattr(conversation, "greedy_token", lambda network, hidden: (next(spoken), torch.zeros(443)))
     talk = lisa.conversation(frame)
     assert talk.ask("What?").answer == "the <image> shows it"
-    ids = lisa.prompt_ids(frame, [*talk._turns, ("Why?", None)])
+    ids = lisa.model.prompt_ids(frame, [*talk._turns, ("Why?", None)])
     assert ids.count(IMAGE_TOKEN_ID) == frame.visual.shape[1]
 
 
 def test_conversation_reuses_what_it_said(lisa, frame):
     talk = lisa.conversation(frame)
     talk.ask(TWO_MASKS, max_new_tokens=4)
-    ids = lisa.prompt_ids(frame, [*talk._turns, ("Why?", None)])
+    ids = lisa.model.prompt_ids(frame, [*talk._turns, ("Why?", None)])
     assert talk._prefix.shared_with(ids) > len(frame.prefix.ids) + 20
 
 
@@ -202,7 +202,7 @@ def test_answer_that_is_nothing_but_masks_ends(lisa, frame, monkeypatch):
     import lisa_ros.inference.conversation as conversation
 
     seg = lisa.tokenizer.seg_id
-    monkeypatch.setattr(conversation, "choose", lambda network, hidden: (seg, torch.zeros(443)))
+    monkeypatch.setattr(conversation, "greedy_token", lambda network, hidden: (seg, torch.zeros(443)))
     result = lisa.chat(frame, "x")
     assert len(result.targets) == conversation.MAX_TARGETS and result.truncated
 
@@ -210,7 +210,7 @@ def test_answer_that_is_nothing_but_masks_ends(lisa, frame, monkeypatch):
 def test_answer_ends_with_the_context(lisa, frame):
     """No position behind the last one that the model was built for."""
     text = "12345678 " * 93
-    prompt = lisa.prompt_ids(frame, [(lisa.first_question(text.strip()), None)])
+    prompt = lisa.model.prompt_ids(frame, [(lisa.model.first_question(text.strip()), None)])
     talk = lisa.conversation(frame)
     result = talk.ask(text)
     assert result.truncated

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from lisa_ros.errors import LisaError, MemoryBudgetError, QueryCancelled
-from lisa_ros.inference.memory import memory_guard
+from lisa_ros.model.memory import memory_guard
 from lisa_ros.types import MaskReady
 
 pytestmark = pytest.mark.unit

@@ -10,7 +10,7 @@ import torch
 from lisa_ros import cpu_threads
 from lisa_ros.cpu_threads import WAIT_POLICY, environment, set_threads
 from lisa_ros.errors import ConfigurationError
-from lisa_ros.nodes.settings import Settings
+from lisa_ros.nodes.perception.parameters import PerceptionParameters
 
 pytestmark = pytest.mark.unit
 
@@ -44,6 +44,7 @@ def own_number():
     torch.set_num_threads(number)
 
 
+@pytest.mark.alone
 def test_threads_of_the_engine_sleep_when_their_work_is_done():
     policy, burnt = run("import lisa_ros.inference" + BURNT).stdout.split()
     assert policy == "PASSIVE"
@@ -81,7 +82,7 @@ def test_loading_a_model_warns_where_it_would_spin(load, own_number, monkeypatch
 
 def test_importing_the_package_leaves_the_environment_alone():
     """A launch file imports it: other nodes of the launch must not inherit what is ours."""
-    modules = "lisa_ros.graph, lisa_ros.evaluation.replay.arguments"
+    modules = "lisa_ros.graph, lisa_ros.replay.arguments"
     assert run(f"import os, {modules}; print(os.environ.get('{WAIT_POLICY}'))").stdout == "None\n"
 
 
@@ -103,9 +104,9 @@ def test_numbers_out_of_their_limits_are_refused(count):
 
 
 def test_the_nodes_parameter_and_the_engines_argument_set_it(own_number, load):
-    from lisa_ros.nodes.model_manager import load_lisa
+    from lisa_ros.nodes.perception.inference.model_manager import load_lisa
 
-    load_lisa(Settings(device="cpu", threads=2))
+    load_lisa(PerceptionParameters(device="cpu", threads=2))
     assert torch.get_num_threads() == 2
     load(threads=1)
     assert torch.get_num_threads() == 1

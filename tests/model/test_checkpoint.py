@@ -16,10 +16,11 @@ from transformers import CLIPVisionConfig, CLIPVisionModel
 
 from lisa_ros import Lisa
 from lisa_ros.errors import CheckpointError, MemoryBudgetError
-from lisa_ros.model.checkpoint import find, load, packaged_names, save_pretrained
+from lisa_ros.model.checkpoint import find, load, packaged_names
 from lisa_ros.model.config import SHARED_TOWER, LisaConfig, parse_config
 from lisa_ros.model.network import LisaNetwork
-from lisa_ros.model.sam import SamConfig
+from lisa_ros.model.sam_config import SamConfig
+from lisa_ros.model.saving import save_pretrained
 
 pytestmark = pytest.mark.unit
 
@@ -510,7 +511,7 @@ def test_interrupted_saving_keeps_the_old_files(tmp_path, monkeypatch):
         Path(path).write_bytes(b"half")
         raise OSError("no space left")
 
-    monkeypatch.setattr("lisa_ros.model.checkpoint.save_file", fail)
+    monkeypatch.setattr("lisa_ros.model.saving.save_file", fail)
     with pytest.raises(CheckpointError, match="no space"):
         save_pretrained(LisaNetwork(small_config()), TINY / "lisa_hf", tmp_path)
     assert (tmp_path / "model.safetensors").read_bytes() == before

@@ -11,7 +11,8 @@ from checkpoint_files import TINY, WEIGHTS, change_json, copy_of, load_tiny, ref
 from safetensors.torch import save_file
 
 from lisa_ros.errors import CheckpointError
-from lisa_ros.model.checkpoint import find, save_pretrained
+from lisa_ros.model.checkpoint import find
+from lisa_ros.model.saving import save_pretrained
 from lisa_ros.model.weights import differences, read_weights
 
 pytestmark = pytest.mark.unit

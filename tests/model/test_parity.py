@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from lisa_ros.inference.generation import choose, prefill, step
+from lisa_ros.inference.generation import decode_step, greedy_token, prefill
 from lisa_ros.model.grounding import find_events, state_positions
 from lisa_ros.model.preprocess import upscale_logits
 
@@ -46,7 +46,7 @@ def cached_pass(variant, case):
     cache, hidden = prefill(lisa.network, prompt, frame.visual, frame.prefix)
     states = [hidden]
     for id in case["new_ids"][:-1]:
-        states.append(step(lisa.network, id, cache))
+        states.append(decode_step(lisa.network, id, cache))
     return torch.cat(states)
 
 
@@ -111,7 +111,7 @@ def test_position_encoding(variant):
 def test_prompt_ids(variant):
     lisa = variant.lisa
     for case in cases(variant):
-        prompt = lisa.template.render([(lisa.first_question(case["prompt"]), None)])
+        prompt = lisa.model.template.render([(lisa.model.first_question(case["prompt"]), None)])
         assert lisa.tokenizer.encode_prompt(prompt) == expanded(variant, case, "input_ids")[0], case["case"]
 
 
@@ -129,7 +129,7 @@ def test_seg_positions(variant):
     lisa = variant.lisa
     for case in cases(variant):
         ids, _ = expanded(variant, case)
-        events = find_events(ids, lisa.vocabulary, lisa.tokenizer)
+        events = find_events(ids, lisa.model.kinds, lisa.tokenizer)
         positions = state_positions(events, ids, variant.meta["num_image_tokens"])
         assert positions == variant.arrays("evaluate")[f"{case['case']}/seg_positions"][:, 1].tolist(), case["case"]
         assert len(positions) == case["n_seg"]
@@ -156,13 +156,13 @@ def test_greedy_ids(variant):
     lisa = variant.lisa
     for case in cases(variant, "nat"):
         frame, ids = variant.frame(case["image"]), []
-        prompt = lisa.prompt_ids(frame, [(lisa.first_question(case["prompt"]), None)])
+        prompt = lisa.model.prompt_ids(frame, [(lisa.model.first_question(case["prompt"]), None)])
         cache, hidden = prefill(lisa.network, prompt, frame.visual, frame.prefix)
         while True:
-            ids.append(choose(lisa.network, hidden)[0])
+            ids.append(greedy_token(lisa.network, hidden)[0])
             if ids[-1] == lisa.tokenizer.eos_id or len(ids) == case["max_new_tokens"]:
                 break
-            hidden = step(lisa.network, ids[-1], cache)
+            hidden = decode_step(lisa.network, ids[-1], cache)
         assert ids == case["new_ids"], case["case"]
 
 

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 
 from lisa_ros.errors import CheckpointError, ConfigurationError
 from lisa_ros.model.prompts import get_template, image_block, question_about_image
+from lisa_ros.model.styles import get_style
 from lisa_ros.model.tokenizer import IMAGE_TOKEN_ID, LisaTokenizer
-from lisa_ros.model.vocabulary import GroundingVocabulary
 
 pytestmark = pytest.mark.unit
 TOKENIZER = Path(__file__).parents[1] / "golden" / "c_tiny" / "lisa_hf"
@@ -33,7 +33,7 @@ def test_vocabulary(variant):
     assert tokenizer.seg_id == variant.meta["seg_token_idx"]
     assert len(tokenizer) == expected["len"]
     assert tokenizer.added == expected["added_tokens_encoder"]
-    assert GroundingVocabulary.of(tokenizer).kinds == {tokenizer.seg_id: "SEG"}
+    assert get_style("lisa").kinds(tokenizer) == {tokenizer.seg_id: "SEG"}
 
 
 def test_prompts(variant):
@@ -71,7 +71,7 @@ def test_validation_prompts(variant):
                 assert question.startswith(before) and question.endswith(after)
                 text = question.removeprefix(before).removesuffix(after)
                 template = get_template("llava_llama_2" if "[/INST]" in conversation else "llava_v1")
-                prompt = template.render([(lisa.first_question(words[kind].replace("{text}", text)), None)])
+                prompt = template.render([(lisa.model.first_question(words[kind].replace("{text}", text)), None)])
                 expected = variant.arrays("validate")[f"{dataset}/{index}/input_ids"][row].tolist()
                 assert variant.tokenizer.encode_prompt(prompt) == expected[: expected.index(variant.tokenizer.seg_id)]
 

@@ -4,7 +4,8 @@ import pytest
 import torch
 from checkpoint_files import SAM, TINY, WEIGHTS, change_json, copy_of, load_tiny, refusal, stored_weights
 
-from lisa_ros.model.checkpoint import load, save_pretrained
+from lisa_ros.model.checkpoint import load
+from lisa_ros.model.saving import save_pretrained
 
 pytestmark = pytest.mark.unit
 PREFIX = "model.vision_tower.vision_tower.vision_model."

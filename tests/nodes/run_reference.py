@@ -5,11 +5,11 @@ import sys
 from pathlib import Path
 
 from lisa_ros import Lisa
-from lisa_ros.nodes.perception import main
+from lisa_ros.nodes.perception.node import main
 
 
-def load(settings):
-    folder = Path(settings.model)
+def load(parameters):
+    folder = Path(parameters.model)
     sizes = json.loads((folder / "oracle_meta.json").read_text())["sam"]
     return Lisa.from_pretrained(folder / "lisa_hf", vision_tower=folder / "clip_tiny", device="cpu", sam=sizes)
 

@@ -7,7 +7,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 
 from scripted_engine import ScriptedEngine
 
-from lisa_ros.nodes.perception import main
+from lisa_ros.nodes.perception.node import main
 
 if __name__ == "__main__":
     sys.exit(main(engine_factory=ScriptedEngine))

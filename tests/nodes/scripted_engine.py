@@ -43,15 +43,15 @@ class ScriptedConversation:
 class ScriptedEngine:
     device = "cpu"
 
-    def __init__(self, settings):
-        if "broken" in settings.model:
-            raise CheckpointError(f"{settings.model}: no file model.safetensors in it")
-        if "explode" in settings.model:
+    def __init__(self, parameters):
+        if "broken" in parameters.model:
+            raise CheckpointError(f"{parameters.model}: no file model.safetensors in it")
+        if "explode" in parameters.model:
             raise RuntimeError("a loader's own bug")
-        self._encode_seconds = _number("encode=", settings.model)
+        self._encode_seconds = _number("encode=", parameters.model)
         self._encoded = 0
-        self.provenance = f"{settings.model} {settings.precision} scripted"
-        time.sleep(_number("load=", settings.model))
+        self.provenance = f"{parameters.model} {parameters.precision} scripted"
+        time.sleep(_number("load=", parameters.model))
 
     def memory(self):
         return {"allocated": 0}

@@ -10,12 +10,12 @@ from sensor_msgs.msg import CameraInfo, Image
 from lisa_ros.errors import NoDepthError, NoTransformError
 from lisa_ros.geometry import CameraModel
 from lisa_ros.image_messages import to_data
-from lisa_ros.nodes.frame_buffer import Bundle
-from lisa_ros.nodes.frozen_poses import freeze_poses
-from lisa_ros.nodes.queries import ACTION, Query
-from lisa_ros.nodes.registration import image_calibration, image_depth
-from lisa_ros.nodes.settings import Settings
-from lisa_ros.nodes.transforms import CameraPoses
+from lisa_ros.nodes.perception.clouds.depth_registration import image_calibration, image_depth
+from lisa_ros.nodes.perception.frames.camera_transforms import CameraTransforms
+from lisa_ros.nodes.perception.frames.frame_buffer import CameraFrame
+from lisa_ros.nodes.perception.frames.frame_poses import FramePoses
+from lisa_ros.nodes.perception.parameters import PerceptionParameters
+from lisa_ros.nodes.perception.queries.query import ACTION, Query, QueryRequest
 
 pytestmark = pytest.mark.ros
 
@@ -37,10 +37,16 @@ def info_of(camera, frame_id="color"):
     return framed(CameraInfo(width=camera.width, height=camera.height, k=camera.matrix.ravel()), frame_id, 7)
 
 
-def query(depth=None, depth_info=None, info=None, **settings):
+def query(depth=None, depth_info=None, info=None, **parameters):
     image = framed(Image(width=1280, height=720, encoding="rgb8"), "color")
-    bundle = Bundle(1, 1, image, depth or depth_message(), info or info_of(COLOR), depth_info=depth_info)
-    return Query("?", ACTION, Settings(**settings), 0, True, bundle=bundle)
+    frame = CameraFrame(1, 1, image, depth or depth_message(), info or info_of(COLOR), depth_info=depth_info)
+    asked = Query(QueryRequest("?", ACTION, PerceptionParameters(**parameters), 0, True))
+    asked.bind(frame, None)
+    return asked
+
+
+def poses_of(asked, transforms, earlier=None):
+    return FramePoses(transforms, asked.frame, asked.request.parameters, earlier)
 
 
 @pytest.mark.parametrize("depth_info", [None, info_of(COLOR.scaled(640, 360)), info_of(COLOR.scaled(640, 360), "")])
@@ -91,7 +97,7 @@ def test_calibration_of_another_frame_is_refused_with_both_names_and_stamps():
     assert "''" in image_calibration(query(info=info_of(COLOR, "")))[1][0]
 
 
-class Transforms:
+class TransformBuffer:
     """What a tf2 buffer knows: depth stands 5 cm to the right, if the names are right."""
 
     def lookup_transform(self, target, source, stamp):
@@ -101,31 +107,29 @@ class Transforms:
 
 
 def test_the_pose_between_the_cameras_is_frozen_with_the_image():
-    poses = CameraPoses(node=None)
+    transforms = CameraTransforms(node=None)
     asked = query(depth_message(frame_id="depth"), info_of(OTHER_LENS, "depth"), depth_registration="register")
-    asked.bundle = replace(asked.bundle, stamp=5_000_000_000)
-    freeze_poses(asked, None, poses.find, poses.find_depth)
+    asked.frame = replace(asked.frame, stamp=5_000_000_000)
+    asked.poses = poses_of(asked, transforms)
     with pytest.raises(NoTransformError, match="depth_pose"):
-        asked.find_depth_pose()
+        asked.poses.depth()
     with pytest.raises(NoDepthError, match="depth_pose"):
         image_depth(asked, COLOR)
-    poses._buffer = Transforms()
-    freeze_poses(asked, None, poses.find, poses.find_depth)
-    poses._buffer = None
-    assert asked.find_depth_pose is None and image_depth(asked, COLOR).pose[0, 3] == 0.05
-    later = replace(asked, depth_pose=None)
-    freeze_poses(later, asked, poses.find, poses.find_depth)
-    assert later.depth_pose[0, 3] == 0.05
+    transforms._buffer = TransformBuffer()
+    asked.poses = poses_of(asked, transforms)
+    transforms._buffer = None
+    assert image_depth(asked, COLOR).pose[0, 3] == 0.05
+    assert poses_of(asked, transforms, earlier=asked.poses).depth()[0, 3] == 0.05
 
 
 def test_between_cameras_without_names_there_is_no_transform():
-    poses = CameraPoses(node=None)
-    poses._buffer = Transforms()
+    transforms = CameraTransforms(node=None)
+    transforms._buffer = TransformBuffer()
     unnamed = depth_message(frame_id=""), info_of(OTHER_LENS, "")
     asked = query(*unnamed, depth_registration="register")
-    freeze_poses(asked, None, poses.find, poses.find_depth)
+    asked.poses = poses_of(asked, transforms)
     with pytest.raises(NoDepthError, match=r"frame_id ''.*depth_pose"):
         image_depth(asked, COLOR)
     fixed = query(*unnamed, depth_registration="register", depth_pose=(0.1, 0, 0, 0, 0, 0, 1))
-    freeze_poses(fixed, None, poses.find, poses.find_depth)
+    fixed.poses = poses_of(fixed, transforms)
     assert image_depth(fixed, COLOR).pose[0, 3] == 0.1

@@ -5,7 +5,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lisa_ros.errors import InvalidImageError
-from lisa_ros.nodes.frame_buffer import SECOND, FrameBuffer, stamp_of
+from lisa_ros.nodes.common.stamps import SECOND, stamp_of
+from lisa_ros.nodes.perception.frames.frame_buffer import FrameBuffer
 
 pytestmark = pytest.mark.unit
 TOLERANCE = SECOND // 50
@@ -28,13 +29,13 @@ def buffer_of(**streams):
 def test_depth_and_intrinsics_are_those_of_the_images_moment():
     moments = [SECOND + n * FRAME for n in range(5)]
     late = [moment + TOLERANCE // 2 for moment in moments]
-    bundle = buffer_of(image=moments, depth=late, info=moments).at(moments[2])
-    assert (bundle.image.name, bundle.depth.name, bundle.info.name) == (moments[2], late[2], moments[2])
+    frame = buffer_of(image=moments, depth=late, info=moments).at(moments[2])
+    assert (frame.image.name, frame.depth.name, frame.info.name) == (moments[2], late[2], moments[2])
 
 
 def test_a_depth_out_of_tolerance_is_no_depth():
-    bundle = buffer_of(image=[SECOND], depth=[SECOND + TOLERANCE + 1]).newest()
-    assert bundle.image.name == SECOND and bundle.depth is None
+    frame = buffer_of(image=[SECOND], depth=[SECOND + TOLERANCE + 1]).newest()
+    assert frame.image.name == SECOND and frame.depth is None
 
 
 def test_the_newest_image_may_wait_for_its_depth():
@@ -59,7 +60,7 @@ def test_intrinsics_of_another_rate_are_used_and_those_of_another_camera_come_la
     buffer = buffer_of(info=[SECOND], image=[3 * SECOND])
     assert buffer.newest().info.name == SECOND
     buffer.add("image", 4 * SECOND, message("other", "other_camera"), 0)
-    assert buffer.last.info.header.frame_id == "camera"  # for whoever uses it to refuse, with both names
+    assert buffer.last.info.header.frame_id == "camera"  # its user refuses it, with both names
     for frame_id in ("", "other_camera"):
         buffer.add("info", SECOND + 1 + len(frame_id), message("info", frame_id), 0)
         assert buffer.last.info.header.frame_id == frame_id

@@ -10,17 +10,16 @@ from visualization_msgs.msg import Marker
 from lisa_ros.client.conversion import read_cloud
 from lisa_ros.geometry import CloudReport, SupportPlane, TopGrasp
 from lisa_ros.geometry.poses import pose_matrix
-from lisa_ros.nodes.markers import marker_array
-from lisa_ros.nodes.messages import (
+from lisa_ros.nodes.common.messages import (
     cloud_message,
     empty_cloud,
     image_message,
     point,
     quaternion,
-    support_message,
-    target_message,
 )
-from lisa_ros.nodes.regions import Region
+from lisa_ros.nodes.perception.queries.region import Region
+from lisa_ros.nodes.perception.results.markers import marker_array
+from lisa_ros.nodes.perception.results.target_messages import support_message, target_message
 from lisa_ros.types import ABSENT, SEGMENTED, Target
 
 pytestmark = pytest.mark.unit

@@ -387,6 +387,7 @@ def test_diagnostics_tell_the_state_of_things(robot):
     assert values["precision"] == "fp32" and "memory device" in values
 
 
+@pytest.mark.alone
 def test_parameters_answer_at_once_while_a_query_runs(robot):
     robot.stream(rate=30)
     robot.get("model")

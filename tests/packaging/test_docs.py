@@ -1,16 +1,19 @@
-"""docs/node.md says what the node's code says: parameters, topics, statuses, launch arguments."""
+"""docs/node.md and docs/architecture.md say what the code says: parameters, topics, statuses, names, places."""
 
+import ast
 import re
 from pathlib import Path
 
 import pytest
 
 from lisa_ros import graph
-from lisa_ros.nodes.settings import Setting, all_settings
+from lisa_ros.nodes.perception.parameters import ParameterDefinition, parameter_definitions
 
 pytestmark = pytest.mark.unit
 
-PAGE = (Path(__file__).parents[2] / "docs" / "node.md").read_text()
+ROOT = Path(__file__).parents[2]
+PAGE = (ROOT / "docs" / "node.md").read_text()
+ARCHITECTURE = (ROOT / "docs" / "architecture.md").read_text()
 ROW = re.compile(r"^\| `([^`]+)`", re.MULTILINE)
 
 
@@ -18,7 +21,7 @@ def section(title: str) -> str:
     return PAGE.split(f"\n## {title}\n")[1].split("\n## ")[0]
 
 
-def parameter_row(setting: Setting) -> str:
+def parameter_row(setting: ParameterDefinition) -> str:
     """A row of the table of parameters."""
     default = setting.default
     if isinstance(default, (bool, tuple)):
@@ -32,7 +35,7 @@ def parameter_row(setting: Setting) -> str:
 
 
 def test_every_parameter_is_on_the_page_as_the_node_declares_it():
-    expected = [parameter_row(setting) for setting in all_settings()]
+    expected = [parameter_row(setting) for setting in parameter_definitions()]
     found = [line for line in section("Parameters").splitlines() if line.startswith("| `")]
     assert found == expected, "the rows should be:\n" + "\n".join(expected)
 
@@ -45,9 +48,24 @@ def test_every_launch_argument_is_on_the_page():
 
 @pytest.mark.ros
 def test_every_topic_and_status_is_on_the_page():
-    from lisa_ros.nodes.health import STATUS_NAMES
-    from lisa_ros.nodes.outputs import _TOPICS
+    from lisa_ros.nodes.perception.queries.query_statistics import STATUS_NAMES
+    from lisa_ros.nodes.perception.results.result_publishers import _TOPICS
 
-    topics = {name.removeprefix("/lisa/") for name in ROW.findall(section("What it publishes"))}
+    topics = {name.removeprefix("/lisa/") for name in ROW.findall(section("Published topics"))}
     assert topics == {*_TOPICS, "answer", "result", "detections", "planning_scene", "/diagnostics"}
-    assert ROW.findall(section("How a query ends")) == [name.upper() for name in STATUS_NAMES.values()]
+    assert ROW.findall(section("Status of a result")) == [name.upper() for name in STATUS_NAMES.values()]
+
+
+def test_every_path_of_the_architecture_page_is_there():
+    paths = re.findall(r"`((?:lisa_ros|tests|training|config|launch|action|srv|msg)/[\w./]+)`", ARCHITECTURE)
+    assert len(paths) > 30 and not [path for path in paths if not (ROOT / path).exists()]
+
+
+def test_every_class_of_the_architecture_page_is_defined():
+    named = set(re.findall(r"`([A-Z][a-z]+(?:[A-Z][a-z]+)*)`", ARCHITECTURE))
+    named |= set(re.findall(r"\b[A-Z][a-z]+[A-Z]\w+", ARCHITECTURE.split("```mermaid")[1].split("```")[0]))
+    defined = {path.stem for folder in ("msg", "srv", "action") for path in (ROOT / folder).iterdir()}
+    for path in (ROOT / "lisa_ros").rglob("*.py"):
+        tree = ast.parse(path.read_text(encoding="utf-8"))
+        defined |= {node.name for node in ast.walk(tree) if isinstance(node, ast.ClassDef)}
+    assert len(named) > 20 and not named - defined

@@ -125,7 +125,8 @@ def test_import_is_light():
 def test_the_cloud_process_loads_neither_the_model_nor_ros():
     """It would take half a GB more, beside a node that holds them already."""
     heavy = "{'torch', 'torchvision', 'transformers', 'rclpy', 'matplotlib'}"
-    code = f"import lisa_ros.nodes.cloud_process, sys; sys.exit(str({heavy} & set(sys.modules) or ''))"
+    module = "lisa_ros.nodes.perception.clouds.cloud_process"
+    code = f"import {module}, sys; sys.exit(str({heavy} & set(sys.modules) or ''))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.stderr.strip() == ""
 

@@ -14,6 +14,7 @@ import pytest
 from lisa_ros import launcher
 from lisa_ros.errors import ConfigurationError
 from lisa_ros.graph import Process
+from lisa_ros.private_graph import signals_as_interrupt
 
 pytestmark = pytest.mark.ros
 
@@ -74,7 +75,7 @@ def test_starts_the_graph_and_ends_it_on_interrupt(up, ros_context):
     assert (model.type, model.string_value) == (4, "7"), "words of a number stay words"
     parameter(ros_context, "/robot1/lisa/camera", "use_sim_time")
     nodes = children(process.pid)
-    assert set(nodes) == {"lisa_ros.nodes.perception", "lisa_ros.nodes.camera"}
+    assert set(nodes) == {"lisa_ros.nodes.perception", "lisa_ros.nodes.simulation.camera"}
 
     process.signal(signal.SIGINT)
     assert process.wait(PATIENCE) == 0, process.output
@@ -88,7 +89,7 @@ def test_nodes_end_with_a_launcher_that_is_killed(up, ros_context):
     for name in ("perception", "camera"):
         parameter(ros_context, f"/robot1/lisa/{name}", "use_sim_time")
     nodes = children(process.pid)
-    assert set(nodes) == {"lisa_ros.nodes.camera", "lisa_ros.nodes.perception"}
+    assert set(nodes) == {"lisa_ros.nodes.simulation.camera", "lisa_ros.nodes.perception"}
     os.kill(process.pid, signal.SIGKILL)
     deadline = time.monotonic() + 30.0
     while any(map(is_running, nodes.values())) and time.monotonic() < deadline:
@@ -101,7 +102,7 @@ def test_the_end_of_one_process_ends_the_graph(up):
     deadline = time.monotonic() + PATIENCE
     while len(nodes := children(process.pid)) < 2 and time.monotonic() < deadline:
         time.sleep(0.05)
-    os.kill(nodes["lisa_ros.nodes.camera"], signal.SIGKILL)
+    os.kill(nodes["lisa_ros.nodes.simulation.camera"], signal.SIGKILL)
     assert process.wait(PATIENCE) == 128 + signal.SIGKILL
     assert "[up] camera ended with exit status 137; ending the rest" in process.lines
     assert not any(is_running(pid) for pid in nodes.values())
@@ -160,6 +161,30 @@ def test_a_full_disk_is_named_and_leaves_nothing_behind(monkeypatch, tmp_path):
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "nowhere"))
     with pytest.raises(ConfigurationError, match="nowhere"), graph:
         pass
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_while_a_process_is_started_leaves_none_behind(monkeypatch, number):
+    """It comes when the child is there and its starter does not know of it yet, which Popen gives time for."""
+    started = []
+
+    def popen(*arguments, **options):
+        started.append(real(*arguments, **options))
+        os.kill(os.getpid(), number)
+        time.sleep(0.1)  # Python's handler would run now
+        return started[-1]
+
+    real = launcher.subprocess.Popen
+    monkeypatch.setattr(launcher, "command", lambda process, folder: ["sleep", "60"])
+    monkeypatch.setattr(launcher.subprocess, "Popen", popen)
+    try:
+        with signals_as_interrupt():
+            with pytest.raises(KeyboardInterrupt), launcher.RunningGraph([talkative()], print):
+                pytest.fail("the signal got lost")
+            assert [child.poll() for child in started] == [-signal.SIGINT]
+    finally:
+        for child in started:
+            child.kill()
 
 
 def test_words_of_any_script_are_printed_on_any_terminal(run_talker, monkeypatch):

@@ -8,8 +8,8 @@ import sys
 import time
 
 from lisa_ros.errors import QueryCancelled
-from lisa_ros.evaluation.replay.truth_engine import TruthEngine
-from lisa_ros.nodes.perception import main
+from lisa_ros.nodes.perception.node import main
+from lisa_ros.replay.truth_engine import TruthEngine
 
 
 class Misbehaving(TruthEngine):

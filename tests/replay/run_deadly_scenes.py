@@ -5,8 +5,8 @@ import signal
 import sys
 from pathlib import Path
 
-from lisa_ros.evaluation.scannet.run import Options, run_scenes
-from lisa_ros.evaluation.scannet.scene import Asking, read_scenes
+from lisa_ros.evaluation.scannet.evaluate_scenes import ScannetOptions, run_scenes
+from lisa_ros.evaluation.scannet.scene import GenerationOptions, read_scenes
 from lisa_ros.types import SegmentationResult
 
 SCENES, OUT, ONCE, ALWAYS = Path(sys.argv[1]), Path(sys.argv[2]), sys.argv[3], sys.argv[4]
@@ -33,9 +33,9 @@ class Deadly:
 
 
 if __name__ == "__main__":
-    options = Options(
+    options = ScannetOptions(
         read_scenes(SCENES, boundary=0), OUT, lambda: (Deadly(OUT / "died", ONCE, ALWAYS), "digest"),
-        Asking("chat", 8), {}, ray="local", workers=2, device="cpu",
+        GenerationOptions("chat", 8), {}, ray="local", workers=2, device="cpu",
     )  # fmt: skip
     summary = run_scenes(options, lambda line: print(line, flush=True))
     sys.exit(1 if summary["failed"] else 0)

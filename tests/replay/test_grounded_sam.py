@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from lisa_ros.errors import CheckpointError
-from lisa_ros.evaluation.replay import grounded_sam
-from lisa_ros.evaluation.replay.grounded_sam import GroundedSam
+from lisa_ros.evaluation.scans import grounded_sam
+from lisa_ros.evaluation.scans.grounded_sam import GroundedSam
 
 pytestmark = pytest.mark.unit
 

@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 
 from lisa_ros.evaluation.metrics import Choice, SegmentationMetrics
-from lisa_ros.evaluation.replay.baselines import baselines
-from lisa_ros.evaluation.replay.objects import choice_of
-from lisa_ros.evaluation.replay.rows import Answer
-from lisa_ros.evaluation.replay.scan import Scan
-from lisa_ros.evaluation.replay.scoring import Scorer
-from lisa_ros.evaluation.replay.summary import candidate_figures, score_figures
+from lisa_ros.evaluation.scans.baselines import baselines
+from lisa_ros.evaluation.scans.figures import candidate_figures, score_figures
+from lisa_ros.evaluation.scans.frame_scores import choice_of
+from lisa_ros.evaluation.scans.rows import ReplayAnswer
+from lisa_ros.evaluation.scans.scan import Scan
+from lisa_ros.evaluation.scans.scoring import Scorer
 from lisa_ros.types import SEGMENTED, SegmentationResult, Target
 
 pytestmark = pytest.mark.unit
@@ -61,7 +61,7 @@ def scored(scan, mask_of, protocol="lockstep"):
     for case in scan.cases:
         mask = mask_of(case)
         targets = () if mask is None else (Target("", SEGMENTED, mask),)
-        scorer.add(case, Answer("OK", result=SegmentationResult("?", "", targets)))
+        scorer.add(case, ReplayAnswer("OK", result=SegmentationResult("?", "", targets)))
     return scorer.rows
 
 

@@ -3,6 +3,7 @@
 import csv
 import json
 import shutil
+from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
@@ -10,18 +11,19 @@ import pytest
 
 from lisa_ros.cli import main
 from lisa_ros.errors import ConfigurationError, InvalidImageError, InvalidQueryError, RecordingError
-from lisa_ros.evaluation.replay.arguments import ARGUMENTS, options
-from lisa_ros.evaluation.replay.baselines import baselines, named_categories
-from lisa_ros.evaluation.replay.offline import run_offline
-from lisa_ros.evaluation.replay.realtime import RealtimeFacts
-from lisa_ros.evaluation.replay.rows import NO_RESULT, Answer, read_rows, write_rows, write_table
-from lisa_ros.evaluation.replay.scan import Scan, ScanPaths
-from lisa_ros.evaluation.replay.scoring import Frame, Scorer, read_mask
-from lisa_ros.evaluation.replay.summary import differences, exact_giou, protocol_figures, realtime_figures
-from lisa_ros.evaluation.replay.truth_engine import TruthEngine, read_paths, write_paths
+from lisa_ros.evaluation.scans.baselines import baselines, named_categories
+from lisa_ros.evaluation.scans.figures import protocol_figures
+from lisa_ros.evaluation.scans.offline import run_offline
+from lisa_ros.evaluation.scans.rows import NO_RESULT, ReplayAnswer, read_rows, write_rows, write_table
+from lisa_ros.evaluation.scans.scan import Scan, ScanPaths
+from lisa_ros.evaluation.scans.scoring import DecodedFrame, Scorer, read_mask
 from lisa_ros.recordings.bag_reader import RgbdBag
 from lisa_ros.recordings.bag_writer import RgbdBagWriter
 from lisa_ros.recordings.topics import RgbdTopics
+from lisa_ros.replay.arguments import ARGUMENTS, options
+from lisa_ros.replay.realtime import RealtimeFacts
+from lisa_ros.replay.replay_summary import differences, exact_giou, realtime_figures
+from lisa_ros.replay.truth_engine import TruthEngine, read_paths, write_paths
 from lisa_ros.types import SEGMENTED, SegmentationResult, Target
 
 pytestmark = pytest.mark.unit
@@ -35,7 +37,9 @@ def scan(paths):
 
 def answer(mask, text="it is that"):
     targets = () if mask is None else (Target("that", SEGMENTED, mask),)
-    return Answer("OK" if targets else "NO_TARGET", result=SegmentationResult("?", text, targets, {"encode": 0.1}))
+    return ReplayAnswer(
+        "OK" if targets else "NO_TARGET", result=SegmentationResult("?", text, targets, {"encode": 0.1})
+    )
 
 
 def all_rows(scan, say, protocol="lockstep", directory=None):
@@ -77,7 +81,7 @@ def test_one_wrong_pixel_is_not_exact(scan):
 
 @pytest.mark.parametrize("status", [NO_RESULT, "REJECTED", "NO_IMAGE", "MODEL_ERROR"])
 def test_no_answer_counts_as_wrong_also_where_nothing_should_be_found(scan, status):
-    rows = all_rows(scan, lambda case: Answer(status, "why"))
+    rows = all_rows(scan, lambda case: ReplayAnswer(status, "why"))
     assert len(rows) == 9 and [row.iou for row in rows] == [0.0] * 9
     figures = protocol_figures(rows)
     assert figures["unanswered"] == 9 and figures["statuses"] == {status: 9}
@@ -100,9 +104,9 @@ def test_differences_are_found_to_the_pixel(scan, tmp_path):
     found = differences(same, other, tmp_path)
     assert [(item["frame"], item["pixels"]) for item in found] == [(0, 6), (0, 0)]
     assert len(differences(same, other[1:], tmp_path)) == 2, "a case that one of them lacks is a difference"
-    unanswered = all_rows(scan, lambda case: Answer(NO_RESULT))
+    unanswered = all_rows(scan, lambda case: ReplayAnswer(NO_RESULT))
     assert len(differences(unanswered, unanswered, tmp_path)) == 9, "two silences are not equal masks"
-    refused = all_rows(scan, lambda case: Answer("REJECTED", "too long"))
+    refused = all_rows(scan, lambda case: ReplayAnswer("REJECTED", "too long"))
     assert differences(refused, refused, tmp_path) == [], "both refuse the question"
     assert len(differences(refused, same, tmp_path)) == len(differences(same, refused, tmp_path)) == 9
 
@@ -131,7 +135,7 @@ def test_rows_are_files_for_programs_and_tables(scan, tmp_path):
 
 
 def test_stability_and_clouds_of_answers(scan):
-    frames = {rgbd.index: Frame(rgbd) for rgbd in scan.bag.frames()}
+    frames = {rgbd.index: DecodedFrame(rgbd) for rgbd in scan.bag.frames()}
     scorer = Scorer("lockstep", scan)
     for case in scan.cases:
         found = truth_of(scan)(case) if case.frame != 1 else answer(None)
@@ -237,6 +241,28 @@ def test_a_bag_whose_stamps_do_not_tell_the_frame_is_refused(paths, tmp_path):
     queries = paths.bag.parent / "queries.jsonl"
     with pytest.raises(RecordingError, match="1000000001 ns is stamped otherwise"):
         Scan(ScanPaths(tmp_path / "bag", queries, scan=paths.bag.parent))
+
+
+def test_depth_of_another_lens_is_refused_registered_or_trusted(paths, two_lenses, tmp_path):
+    with pytest.raises(RecordingError, match=r"'depth_lens', the image of .*: --depth-registration register"):
+        Scan(two_lenses)
+    with RgbdBag(paths.bag) as bag:
+        truth = next(bag.frames()).depth()
+    chosen = options({"bag": str(two_lenses.bag), "depth_registration": "register", "boundary": "0"}).paths
+    assert chosen == replace(two_lenses, depth_registration="register")
+    write_paths(tmp_path / "truth.json", chosen)
+    assert read_paths(tmp_path / "truth.json") == chosen
+    with Scan(chosen) as scan:
+        depth = DecodedFrame(next(scan.bag.frames())).view.depth
+        both = (depth > 0) & (truth > 0)
+        assert both.mean() > 0.8 and np.quantile(np.abs(depth - truth)[both], 0.95) < 0.004
+    with Scan(replace(two_lenses, depth_registration="trust")) as scan:
+        beside = DecodedFrame(next(scan.bag.frames())).view.depth
+        assert np.mean(np.abs(beside - truth) > 0.004) > 0.1
+    with pytest.raises(ConfigurationError, match="without a bag"):
+        options({"depth_registration": "register"})
+    with pytest.raises(ConfigurationError, match="depth_registration='maybe' is not one of refuse, register, trust"):
+        Scan(replace(two_lenses, depth_registration="maybe"))
 
 
 @pytest.mark.parametrize(("change", "words"), [

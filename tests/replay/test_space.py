@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lisa_ros.evaluation.replay.space import View, agreement, score_cloud, true_points
+from lisa_ros.evaluation.scans.frame_scores import FrameView, agreement, score_cloud, true_points
 from lisa_ros.geometry import CameraModel
 
 pytestmark = pytest.mark.unit
@@ -32,14 +32,14 @@ def pose_at(x=0.0, y=0.0, z=0.0):
 
 
 @given(st.integers(0, 1000))
-@settings(max_examples=10, deadline=None)
+@settings(max_examples=10)
 def test_the_true_cloud_is_perfect(seed):
     score = score_cloud(cloud(seed), cloud(seed))
     assert score.centroid_error == 0 and score.precision == score.recall == (1.0, 1.0)
 
 
 @given(st.integers(0, 1000), st.floats(0, 0.3), st.integers(0, 2))
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 def test_a_moved_cloud_is_off_by_its_motion(seed, distance, axis):
     motion = np.zeros(3, np.float32)
     motion[axis] = distance
@@ -63,18 +63,18 @@ def test_precision_and_recall_are_told_apart():
 def test_true_points_are_the_pixels_of_the_mask():
     depth = WALL.copy()
     depth[:30] = 0
-    points = true_points(square(10, 24), View(IMAGE, depth, CAMERA))
+    points = true_points(square(10, 24), FrameView(IMAGE, depth, CAMERA))
     assert len(points) == 12 * 6 and np.allclose(points[:, 2], 2)
     rows, columns = np.nonzero(square(10, 24) & (depth > 0))
     assert np.allclose(np.rint(CAMERA.project(points)), np.stack([columns, rows], 1))
-    assert true_points(square(10, 10), View(IMAGE, depth, CAMERA)) is None
-    assert true_points(np.zeros((60, 80), bool), View(IMAGE, WALL, CAMERA)) is None
+    assert true_points(square(10, 10), FrameView(IMAGE, depth, CAMERA)) is None
+    assert true_points(np.zeros((60, 80), bool), FrameView(IMAGE, WALL, CAMERA)) is None
 
 
 @given(st.integers(0, 60), st.integers(0, 40), st.integers(0, 60), st.integers(0, 40))
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 def test_of_one_frame_agreement_is_iou(left, top, other_left, other_top):
-    view = View(IMAGE, WALL, CAMERA, pose_at())
+    view = FrameView(IMAGE, WALL, CAMERA, pose_at())
     first, second = square(left, top), square(other_left, other_top)
     found = agreement(first, view, second, view)
     assert found.intersection == np.count_nonzero(first & second)
@@ -82,10 +82,13 @@ def test_of_one_frame_agreement_is_iou(left, top, other_left, other_top):
 
 
 @given(st.integers(-10, 10), st.integers(-10, 10))
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 def test_a_moving_camera_alone_changes_nothing(right, down):
     # One pixel of the wall is 2 m / 70 wide.
-    before, after = View(IMAGE, WALL, CAMERA, pose_at()), View(IMAGE, WALL, CAMERA, pose_at(right / 35, down / 35))
+    before, after = (
+        FrameView(IMAGE, WALL, CAMERA, pose_at()),
+        FrameView(IMAGE, WALL, CAMERA, pose_at(right / 35, down / 35)),
+    )
     first, second = square(34, 24), square(34 - right, 24 - down)
     found = agreement(first, before, second, after)
     assert found.intersection == found.union == 144
@@ -96,19 +99,19 @@ def test_a_moving_camera_alone_changes_nothing(right, down):
 def test_what_the_other_frame_does_not_see_is_left_out():
     hidden = WALL.copy()
     hidden[:, :40] = 1.0  # something stepped in front of the left half
-    before, after = View(IMAGE, WALL, CAMERA, pose_at()), View(IMAGE, hidden, CAMERA, pose_at())
+    before, after = FrameView(IMAGE, WALL, CAMERA, pose_at()), FrameView(IMAGE, hidden, CAMERA, pose_at())
     found = agreement(square(34, 24), before, square(40, 24, 6), after)
     assert (found.intersection, found.union) == (36, 6 * 12)
 
 
 def test_without_a_pose_or_shared_surface_there_is_no_agreement():
-    view = View(IMAGE, WALL, CAMERA, pose_at())
-    assert agreement(square(1, 1), view, square(1, 1), View(IMAGE, WALL, CAMERA)) is None
-    assert agreement(square(1, 1), view, square(1, 1), View(IMAGE, WALL, CAMERA, pose_at(x=50.0))) is None
+    view = FrameView(IMAGE, WALL, CAMERA, pose_at())
+    assert agreement(square(1, 1), view, square(1, 1), FrameView(IMAGE, WALL, CAMERA)) is None
+    assert agreement(square(1, 1), view, square(1, 1), FrameView(IMAGE, WALL, CAMERA, pose_at(x=50.0))) is None
 
 
 def test_depth_of_another_resolution():
-    small = View(IMAGE, WALL[::2, ::2].copy(), CAMERA, pose_at())
+    small = FrameView(IMAGE, WALL[::2, ::2].copy(), CAMERA, pose_at())
     assert len(true_points(square(10, 10), small)) == 36
     found = agreement(square(10, 10), small, square(10, 10), small)
     assert found.intersection == found.union == 36

@@ -19,7 +19,7 @@ pytestmark = pytest.mark.ros
 
 PROFILE = Path(__file__).resolve().parents[2] / "config" / "fastdds.xml"
 TOPICS = {"image": Image, "depth": Image, "camera_info": CameraInfo, "scene_time": TimeReference}
-MODULE = "lisa_ros.nodes.camera"
+MODULE = "lisa_ros.nodes.simulation.camera"
 
 
 def seconds(stamp):

@@ -14,32 +14,32 @@ from accelerate.state import AcceleratorState, GradientState, PartialState
 from golden_training import TINY
 
 from lisa_ros.types import Sample, TruthTarget, Turn
-from training.base import ModelSettings
-from training.data.item import TrainingItem
-from training.settings import (
-    BatchSettings,
-    DataSettings,
-    DeviceSettings,
-    OptimizerSettings,
-    Settings,
-    ValidationSettings,
+from training.config.sections import (
+    BatchConfig,
+    DataConfig,
+    DeviceConfig,
+    ModelConfig,
+    OptimizerConfig,
+    ValidationConfig,
 )
-from training.trainer import Trainer
+from training.config.train_config import TrainConfig
+from training.data.items import TrainingItem
+from training.loop.trainer import Trainer
 
 
-def settings(run_dir: Path, **changes) -> Settings:
-    """Six steps of two micro-batches; dropout on. changes: of the sections' fields or of Settings itself."""
-    run = Settings(
+def train_config(run_dir: Path, **changes) -> TrainConfig:
+    """Six steps of two micro-batches; dropout on. changes: of the sections' fields or of TrainConfig itself."""
+    run = TrainConfig(
         run_dir=run_dir,
-        model=ModelSettings(
+        model=ModelConfig(
             str(TINY.directory / "lisa_hf"), vision_tower=str(TINY.directory / "clip_tiny"), sam=TINY.meta["sam"]
         ),
-        data=DataSettings(groups={}),
+        data=DataConfig(groups={}),
         lora=TINY.lora(dropout=0.1),
-        batch=BatchSettings(steps=6, batch_size=1, accumulation=2, workers=0, max_length=1024),
-        optimizer=OptimizerSettings(lr=1e-3, warmup_steps=2),
-        devices=DeviceSettings(precision="fp32"),
-        validation=ValidationSettings(every=3, pictures=1),
+        batch=BatchConfig(steps=6, batch_size=1, accumulation=2, workers=0, max_length=1024),
+        optimizer=OptimizerConfig(lr=1e-3, warmup_steps=2),
+        devices=DeviceConfig(precision="fp32"),
+        validation=ValidationConfig(every=3, pictures=1),
         checkpoint_every=2,
     )
     for name, value in changes.items():
@@ -83,8 +83,8 @@ def validation_samples() -> list[Sample]:
     return samples
 
 
-def train(run: Settings, items=None, validations=None, accepted=()):
-    """Trains in this process; returns the Progress."""
+def train(run: TrainConfig, items=None, validations=None, accepted=()):
+    """Trains in this process; returns the TrainerState."""
     trainer = Trainer(run, items or GoldenItems(), validations or {}, accepted)
     try:
         return trainer.train()

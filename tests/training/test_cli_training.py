@@ -82,12 +82,12 @@ def test_train_validate_merge(tmp_path, capfd):
 
 def dies_in_its_second_step(config):
     """The last process is killed, as for want of memory; the other one has the command's own end."""
-    from training import trainer
+    from training.loop import trainer
 
     step = trainer.Trainer._step
 
     def dying_step(self, *arguments):
-        if self.progress.step == 1 and self.position.rank == 1:
+        if self.state.step == 1 and self.sampler.rank == 1:
             os.kill(os.getpid(), signal.SIGKILL)
         return step(self, *arguments)
 
@@ -136,8 +136,8 @@ def test_train_runs_all_stages_of_the_tabletop_recipe_in_order(tmp_path, monkeyp
 
     done = []
     for name, module in (("vision", vision), ("language", language), ("tabletop", joint)):
-        monkeypatch.setattr(module, "train", lambda settings, name=name: done.append(name))
-    monkeypatch.setattr(joint, "export", lambda settings, out: done.append(str(out)))
+        monkeypatch.setattr(module, "train", lambda train_config, name=name: done.append(name))
+    monkeypatch.setattr(joint, "export", lambda train_config, out: done.append(str(out)))
     assert main(["train", "--config", TABLETOP]) == 0
     assert main(["train", "--config", TABLETOP, "--stage", "language"]) == 0
     assert main(["vision", "--config", TABLETOP]) == 0

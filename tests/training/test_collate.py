@@ -6,8 +6,8 @@ import torch
 from golden_training import TINY
 
 from lisa_ros.model.tokenizer import IMAGE_TOKEN_ID
-from training.collate import TEXT_ONLY, Collator
-from training.data.item import TrainingItem
+from training.data.collate import TEXT_ONLY, Collator
+from training.data.items import TrainingItem
 from training.errors import BadItemError
 
 pytestmark = pytest.mark.unit
@@ -36,7 +36,7 @@ def test_ids_and_labels_equal_the_official_ones(conv_type):
         for group in case["turns"]:
             for talk in group:
                 turns = [(q.removeprefix("<image>\n"), a) for q, a in zip(talk[::2], talk[1::2], strict=True)]
-                mine = collator.row(turns, "<image>" in talk[0])
+                mine = collator.tokenize(turns, "<image>" in talk[0])
                 expected = arrays[f"{case['key']}/input_ids"][row]
                 if case["key"].endswith("too_long"):  # cut silently there
                     mine.ids[:] = mine.ids[: len(expected)]
@@ -92,8 +92,8 @@ def test_bad_items_are_named(checkpoint, bad, words):
 
 def test_a_long_dialogue_loses_its_end(checkpoint):
     dialogue = (("a?", "No."), ("b?", "Yes. " * 300))
-    whole = TINY.collator(checkpoint).row(dialogue, True)
-    row = TINY.collator(checkpoint, max_length=200).row(dialogue, True)
+    whole = TINY.collator(checkpoint).tokenize(dialogue, True)
+    row = TINY.collator(checkpoint, max_length=200).tokenize(dialogue, True)
     assert len(row.ids) == len(row.labels) == 200
     assert (row.ids, row.labels) == (whole.ids[:200], whole.labels[:200])
 
@@ -109,6 +109,6 @@ def test_ignored_pixels_leave_the_loss_only_where_wanted(checkpoint):
 
 def test_words_of_the_template_inside_a_question_do_no_harm(checkpoint):
     collator: Collator = TINY.collator(checkpoint)
-    row = collator.row([("Did the ASSISTANT: say [/INST] this?", "Yes.")], True)
+    row = collator.tokenize([("Did the ASSISTANT: say [/INST] this?", "Yes.")], True)
     learnt = [label for label in row.labels if label != -100]
     assert checkpoint.tokenizer.decode(learnt).strip().startswith("Yes.")

@@ -2,13 +2,13 @@
 
 import pytest
 import torch
-from small_run import losses, settings, start, train
+from small_run import losses, start, train, train_config
 
 from lisa_ros.errors import ConfigurationError
 from lisa_ros.model.sam import SamFeatures
+from training.config.sections import CacheConfig
+from training.data.feature_cache import FeatureCache, hash_of_image, hash_of_weights, rounded
 from training.errors import TrainingError
-from training.feature_cache import FeatureCache, hash_of_image, hash_of_weights, rounded
-from training.settings import CacheSettings
 
 pytestmark = pytest.mark.unit
 
@@ -64,20 +64,20 @@ def test_names_follow_the_content():
 
 def test_training_with_the_cache(tmp_path):
     """A cold and a warm cache give the same losses, those of a run without it but for rounding; nothing is encoded."""
-    cached = CacheSettings(tmp_path / "cache")
+    cached = CacheConfig(tmp_path / "cache")
 
     def warm():
-        from training import objective
+        from training.model import objective
 
         def encode(*arguments):
             raise AssertionError("the image encoder ran")
 
         objective.LisaNetwork.encode_image = encode
-        train(settings(tmp_path / "warm", cache=cached))
+        train(train_config(tmp_path / "warm", cache=cached))
 
     for run, function in (
-        ("plain", lambda: train(settings(tmp_path / "plain"))),
-        ("cold", lambda: train(settings(tmp_path / "cold", cache=cached))),
+        ("plain", lambda: train(train_config(tmp_path / "plain"))),
+        ("cold", lambda: train(train_config(tmp_path / "cold", cache=cached))),
         ("warm", warm),
     ):
         process = start(function)

@@ -8,16 +8,16 @@ import pytest
 import torch
 import yaml
 from golden_training import TINY
-from small_run import reset_accelerate, settings, train, validation_samples
+from small_run import reset_accelerate, train, train_config, validation_samples
 
 from lisa_ros.errors import ConfigurationError
 from lisa_ros.model.weights import read_weights
-from training import run
+from training import commands as run
 from training.__main__ import main
-from training.checkpointing import RunDirectory, State, read_state
 from training.errors import TrainingError
-from training.identity import NAMES, check_identity
-from training.network import build
+from training.loop.run_directory import RunDirectory, TrainingCheckpoint, read_checkpoint
+from training.model.identity import NAMES, check_identity
+from training.model.network import build
 
 pytestmark = pytest.mark.unit
 
@@ -32,7 +32,7 @@ def fresh_accelerator():
 def trained(tmp_path_factory):
     """The directory of a run of three steps."""
     path = tmp_path_factory.mktemp("trained")
-    train(settings(path, steps=3), validations={"golden": validation_samples()})
+    train(train_config(path, steps=3), validations={"golden": validation_samples()})
     reset_accelerate()
     return path
 
@@ -74,7 +74,7 @@ CHANGES = [
 
 @pytest.mark.parametrize(("change", "name"), CHANGES)
 def test_merge_refuses_what_would_give_another_model(trained, tmp_path, change, name):
-    other = changed(settings(trained, steps=3), change, tmp_path)
+    other = changed(train_config(trained, steps=3), change, tmp_path)
     with pytest.raises(TrainingError) as caught:
         run.merge(other, None, tmp_path / "out")
     assert f"--accept {name}" in str(caught.value) and "settings.yaml" in str(caught.value)
@@ -84,7 +84,7 @@ def test_merge_refuses_what_would_give_another_model(trained, tmp_path, change, 
 
 
 def test_the_alpha_is_told_with_both_values(trained, tmp_path):
-    other = changed(settings(trained, steps=3), "alpha", tmp_path)
+    other = changed(train_config(trained, steps=3), "alpha", tmp_path)
     alpha = TINY.lora().alpha
     with pytest.raises(TrainingError, match=rf"lora\.alpha \({alpha} in the checkpoint, {2 * alpha} here\)"):
         run.merge(other, trained / "last.pt", tmp_path / "out")
@@ -93,22 +93,22 @@ def test_the_alpha_is_told_with_both_values(trained, tmp_path):
 @pytest.mark.parametrize(("change", "name"), CHANGES[:1] + CHANGES[-1:])
 def test_a_resume_refuses_it(trained, tmp_path, change, name):
     place = shutil.copytree(trained, tmp_path / "run")
-    other = changed(settings(place, steps=4), change, tmp_path)
+    other = changed(train_config(place, steps=4), change, tmp_path)
     before = (place / "settings.yaml").read_text()
     with pytest.raises(TrainingError, match=f"--accept {name}"):
         train(other)
     assert (place / "settings.yaml").read_text() == before
-    assert read_state(place / "last.pt").progress.step == 3
+    assert read_checkpoint(place / "last.pt").state.step == 3
     reset_accelerate()
     train(other, accepted=[name])
-    assert read_state(place / "last.pt").progress.step == 4
+    assert read_checkpoint(place / "last.pt").state.step == 4
     run.merge(other, place / "last.pt", tmp_path / "out")  # the state is the new base's from now on
 
 
 def test_validate_refuses_it(trained, tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(run, "open_validation", lambda names, root: {"golden": validation_samples()})
     place = shutil.copytree(trained, tmp_path / "run")
-    own = settings(place)
+    own = train_config(place)
     own = replace(own, validation=replace(own.validation, data=("golden",)))
     other = changed(own, "alpha", tmp_path)
     with pytest.raises(TrainingError, match=r"best\.pt was trained otherwise .*lora\.alpha"):
@@ -130,15 +130,15 @@ def test_validate_refuses_it(trained, tmp_path, monkeypatch, capsys):
 def test_the_digest_is_of_the_content_alone(trained, tmp_path):
     """The same base at another place, in another layout of files, is the same base."""
     base = shutil.copytree(TINY.directory / "lisa_hf", tmp_path / "elsewhere")
-    run_settings = settings(trained, steps=3)
-    moved = replace(run_settings, model=replace(run_settings.model, source=str(base)))
+    run_config = train_config(trained, steps=3)
+    moved = replace(run_config, model=replace(run_config.model, source=str(base)))
     run.merge(moved, None, tmp_path / "out")
-    assert read_state(trained / "best.pt").identity == read_state(trained / "last.pt").identity
-    assert set(read_state(trained / "last.pt").identity) == set(NAMES)
+    assert read_checkpoint(trained / "best.pt").identity == read_checkpoint(trained / "last.pt").identity
+    assert set(read_checkpoint(trained / "last.pt").identity) == set(NAMES)
 
 
 def test_a_base_is_known_again_in_the_other_precision(trained, tmp_path):
-    merging = settings(trained, steps=3, precision="bf16")
+    merging = train_config(trained, steps=3, precision="bf16")
     run.merge(merging, None, tmp_path / "out")
     other = changed(merging, "tower", tmp_path)
     with pytest.raises(TrainingError, match="--accept base"):
@@ -147,11 +147,11 @@ def test_a_base_is_known_again_in_the_other_precision(trained, tmp_path):
 
 def test_a_checkpoint_of_an_earlier_version_says_that_it_cannot_be_known(trained, tmp_path):
     place = shutil.copytree(trained, tmp_path / "run")
-    state = read_state(place / "last.pt")
-    RunDirectory(place).save(place / "last.pt", State(state.progress, state.weights, state.optimizer))
+    state = read_checkpoint(place / "last.pt")
+    RunDirectory(place).save(place / "last.pt", TrainingCheckpoint(state.state, state.weights, state.optimizer))
     with pytest.raises(TrainingError, match="does not tell which base"):
-        run.merge(settings(place), place / "last.pt", tmp_path / "out")
-    run.merge(settings(place), place / "last.pt", tmp_path / "out", ["base"])
+        run.merge(train_config(place), place / "last.pt", tmp_path / "out")
+    run.merge(train_config(place), place / "last.pt", tmp_path / "out", ["base"])
 
 
 def test_names_that_cannot_be_accepted():
@@ -160,16 +160,16 @@ def test_names_that_cannot_be_accepted():
 
 
 def test_the_base_of_a_quantised_run_is_the_unquantised_one(tmp_path):
-    run_settings = settings(tmp_path)
-    plain = build(run_settings, torch.device("cpu"))
+    run_config = train_config(tmp_path)
+    plain = build(run_config, torch.device("cpu"))
     assert plain.identity["base"].keys() == {"bfloat16", "float32"}
-    seeded = build(replace(run_settings, seed=7), torch.device("cpu"))
+    seeded = build(replace(run_config, seed=7), torch.device("cpu"))
     assert seeded.identity == plain.identity  # a LISA needs no new parts, the adapters' first values are the run's own
 
 
 def test_merging_into_folders_with_something_else(trained, tmp_path):
     own = shutil.copytree(TINY.directory / "lisa_hf", tmp_path / "base")
-    there = settings(trained, steps=3)
+    there = train_config(trained, steps=3)
     there = replace(there, model=replace(there.model, source=str(own)))
     with pytest.raises(ConfigurationError, match=r"is the base's own folder \(model\.source\)"):
         run.merge(there, None, own / ".." / "base")
@@ -184,7 +184,7 @@ def test_merging_into_folders_with_something_else(trained, tmp_path):
 def test_an_unmerged_file_does_not_tell_its_scale(tmp_path, capsys):
     unmerged = tmp_path / "pytorch_model.bin"
     torch.save(TINY.unmerged(), unmerged)
-    run.merge(settings(tmp_path), unmerged, tmp_path / "out")
+    run.merge(train_config(tmp_path), unmerged, tmp_path / "out")
     lora = TINY.lora()
     assert f"lora.alpha / lora.r is {lora.alpha} / {lora.r} here" in capsys.readouterr().out
 

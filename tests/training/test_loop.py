@@ -6,7 +6,7 @@ import json
 import pytest
 import torch
 
-from lisa_ros.model.checkpoint import write_atomically
+from lisa_ros.model.saving import write_atomically
 from training.errors import TrainingError
 from training.tabletop.loop import LoopOptions, fit, learning_rate_factor
 

@@ -9,18 +9,12 @@ from golden_training import TINY, TRAINABLE
 from safetensors.torch import save_file
 
 from lisa_ros.errors import CheckpointError, ConfigurationError
-from lisa_ros.model.checkpoint import load, write_checkpoint
+from lisa_ros.model.checkpoint import load
+from lisa_ros.model.saving import write_checkpoint
 from lisa_ros.model.weights import read_weights
-from training.base import ModelSettings, extend_tokenizer, load_base
-from training.lora import (
-    LoraSettings,
-    load_unmerged,
-    merged_weights,
-    official_key,
-    prepare,
-    target_modules,
-    unmerged_weights,
-)
+from training.config.sections import LoraConfig, ModelConfig
+from training.model.base import extend_tokenizer, load_base
+from training.model.lora import load_unmerged, merged_weights, official_key, prepare, target_modules, unmerged_weights
 
 pytestmark = pytest.mark.unit
 SAM = "model.visual_model."
@@ -61,13 +55,13 @@ def test_the_official_ingredients_make_the_published_checkpoint(golden_variant, 
     directory = golden_variant.directory
     if not (directory / "llava_base").is_dir():
         pytest.skip("this copy has no llava_base")
-    settings = ModelSettings(
+    train_config = ModelConfig(
         str(directory / "llava_base"),
         vision_tower=str(directory / "clip_tiny"),
         sam_checkpoint=str(directory / "sam_tiny.pth"),
         sam=golden_variant.meta["sam"],
     )
-    checkpoint = load_base(settings, tmp_path, torch.float32, seed=0)
+    checkpoint = load_base(train_config, tmp_path, torch.float32, seed=0)
     assert checkpoint.tokenizer.added == json.loads((directory / "lisa_hf" / "added_tokens.json").read_text())
     prepare(checkpoint.network, golden_variant.lora(), TRAINABLE)
     load_unmerged(checkpoint.network, golden_variant.unmerged(), "golden")
@@ -107,9 +101,9 @@ def miniature_llava(directory):
     return weights, sam
 
 
-def new_lisa(place) -> ModelSettings:
-    """Settings that join what `miniature_llava` wrote."""
-    return ModelSettings(
+def new_lisa(place) -> ModelConfig:
+    """TrainConfig that join what `miniature_llava` wrote."""
+    return ModelConfig(
         str(place / "llava"),
         vision_tower=str(TINY.directory / "clip_tiny"),
         sam_checkpoint=str(place / "sam.pth"),
@@ -119,8 +113,8 @@ def new_lisa(place) -> ModelSettings:
 
 def test_a_new_lisa_from_llava_and_segment_anything(tmp_path):
     weights, sam = miniature_llava(tmp_path / "llava")
-    settings = new_lisa(tmp_path)
-    made = load_base(settings, tmp_path / "tokenizer", torch.float32, seed=1)
+    train_config = new_lisa(tmp_path)
+    made = load_base(train_config, tmp_path / "tokenizer", torch.float32, seed=1)
     state = made.network.state_dict()
     assert len(made.tokenizer) == made.network.config.vocab_size == TINY.meta["vocab_size"]
     assert made.tokenizer.seg_id == TINY.meta["seg_token_idx"]
@@ -130,10 +124,10 @@ def test_a_new_lisa_from_llava_and_segment_anything(tmp_path):
         assert torch.equal(state[SAM + key], value.float()), key
     fresh = state["model.embed_tokens.weight"][TINY.meta["spm_vocab"] :]
     assert fresh.shape[0] == 3 and 0 < fresh.std() < 0.05
-    again = load_base(settings, tmp_path / "tokenizer2", torch.float32, seed=1).network.state_dict()
+    again = load_base(train_config, tmp_path / "tokenizer2", torch.float32, seed=1).network.state_dict()
     assert all(torch.equal(state[key], again[key]) for key in state)
     with pytest.raises(ConfigurationError, match=r"is not a LISA checkpoint; .* give model"):
-        load_base(ModelSettings(str(tmp_path / "llava")), tmp_path / "t", torch.float32, 0)
+        load_base(ModelConfig(str(tmp_path / "llava")), tmp_path / "t", torch.float32, 0)
 
 
 def change_config(directory, **values):
@@ -189,7 +183,7 @@ def test_a_tuned_tower_of_the_base_reaches_the_merged_lisa(tmp_path):
         {key: value.contiguous() for key, value in (weights | own).items()}, tmp_path / "llava" / "model.safetensors"
     )
     made = load_base(new_lisa(tmp_path), tmp_path / "t", torch.float32, 0)
-    prepare(made.network, LoraSettings(), ())
+    prepare(made.network, LoraConfig(), ())
     write_checkpoint(made.network.config, merged_weights(made.network, torch.float32), made.directory, tmp_path / "out")
     again = load(tmp_path / "out", vision_tower=TINY.directory / "clip_tiny").network
     name = "vision_tower.model.embeddings.class_embedding"
@@ -212,19 +206,22 @@ def test_the_tower_in_an_unmerged_file_is_compared_with_the_one_that_is_loaded(f
 
 
 def test_fine_tuning_a_lisa_keeps_its_decoder_and_projection(tmp_path):
-    settings = ModelSettings(
+    train_config = ModelConfig(
         str(TINY.directory / "lisa_hf"), vision_tower=str(TINY.directory / "clip_tiny"), sam=TINY.meta["sam"]
     )
-    state = load_base(settings, tmp_path, torch.float32, seed=5).network.state_dict()
+    state = load_base(train_config, tmp_path, torch.float32, seed=5).network.state_dict()
     for key, value in published(TINY).items():
         assert torch.equal(state[key], value.float()), key
     with pytest.raises(ConfigurationError, match="keeps its own Segment Anything"):
-        load_base(ModelSettings(settings.source, sam_checkpoint="sam.pth"), tmp_path, torch.float32, 0)
+        load_base(ModelConfig(train_config.source, sam_checkpoint="sam.pth"), tmp_path, torch.float32, 0)
+
+
+TOKENS = ("[SEG]", "<im_start>", "<im_end>")
 
 
 def test_tokens_are_added_once(tmp_path):
-    first = extend_tokenizer(TINY.directory / "lisa_hf", tmp_path / "a")
-    second = extend_tokenizer(tmp_path / "a", tmp_path / "b")
+    first = extend_tokenizer(TINY.directory / "lisa_hf", tmp_path / "a", TOKENS)
+    second = extend_tokenizer(tmp_path / "a", tmp_path / "b", TOKENS)
     assert first.added == second.added == json.loads((TINY.directory / "lisa_hf" / "added_tokens.json").read_text())
 
 
@@ -247,7 +244,7 @@ def test_a_damaged_file_of_a_llava_is_named(tmp_path, name, content):
     (source / "config.json").write_text('{"model_type": "llava"}')
     (source / name).write_bytes(content)
     with pytest.raises(CheckpointError) as error:
-        load_base(ModelSettings(str(source), sam_checkpoint="sam.pth"), tmp_path / "t", torch.float32, 0)
+        load_base(ModelConfig(str(source), sam_checkpoint="sam.pth"), tmp_path / "t", torch.float32, 0)
     assert str(error.value).startswith(str(source / name)) and "\n" not in str(error.value)
 
 
@@ -257,4 +254,4 @@ def test_wrong_names_are_told():
         with pytest.raises(ConfigurationError, match=f"lora.targets: {named} names no linear layer .*q_proj"):
             target_modules(network, targets)
     with pytest.raises(ConfigurationError, match="'decoderr' is in no parameter's name"):
-        prepare(network, LoraSettings(r=0), ("decoderr",))
+        prepare(network, LoraConfig(r=0), ("decoderr",))

@@ -8,9 +8,9 @@ import torch
 from golden_training import TINY
 
 from lisa_ros.model.tokenizer import IMAGE_TOKEN_ID
-from training.data.item import TrainingItem
-from training.lora import official_key
-from training.objective import LisaObjective
+from training.data.items import TrainingItem
+from training.model.lora import official_key
+from training.model.objective import LisaObjective
 
 pytestmark = pytest.mark.unit
 PLAIN, LORA = ("T1", "T2", "T3", "T4"), ("lora_T1", "lora_T2")
@@ -81,7 +81,7 @@ def test_ids_states_and_masks(golden_variant, case):
         assert mine[mask].tolist() == expected
     assert batch.states.tolist() == golden.arrays[f"{case}/seg_positions"].tolist()
     with torch.no_grad():
-        logits = objective.mask_logits(batch, *objective.read(batch))
+        logits = [one for one, _ in objective.masks(batch, *objective.read(batch))]
     for number, mine in enumerate(logits):
         if (key := f"{case}/pred_masks_{number}") not in golden.arrays:
             continue
@@ -119,7 +119,7 @@ def test_three_updates(golden_variant):
 
 def test_text_and_image_rows_in_one_batch_do_not_touch_each_other():
     """A text-only row gives the same states beside an image row as alone; a batch of text alone trains."""
-    from training.data.item import TrainingItem
+    from training.data.items import TrainingItem
 
     checkpoint = TINY.unmerged_checkpoint()
     objective, collator = LisaObjective(checkpoint.network).train(), TINY.collator(checkpoint)
@@ -147,7 +147,7 @@ def test_text_and_image_rows_in_one_batch_do_not_touch_each_other():
 
 
 def test_ignored_pixels_have_no_gradient():
-    from training.losses import image_mask_losses
+    from training.model.losses import image_mask_losses
 
     logits, target = torch.randn(2, 6, 8, requires_grad=True), torch.ones(2, 6, 8)
     valid = torch.ones(6, 8, dtype=torch.bool)

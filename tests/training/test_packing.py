@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from transformers import LlamaConfig, LlamaModel
 
-from training.tabletop.packing import IGNORE_INDEX, PADDING_BLOCK, Conversation, pack
+from training.tabletop.packing import IGNORE_INDEX, PADDING_BLOCK, PackedConversation, pack
 
 pytestmark = pytest.mark.unit
 
@@ -14,7 +14,7 @@ SEG = 7
 BEFORE, VISUAL, AFTER = [1, 4], 6, [5]
 tokens = st.lists(st.integers(8, 40), min_size=1, max_size=6)
 conversations = st.builds(
-    lambda prompt, answer: Conversation(prompt, [*answer, SEG, 2], [0]),
+    lambda prompt, answer: PackedConversation(prompt, [*answer, SEG, 2], [0]),
     prompt=tokens,
     answer=st.lists(st.integers(8, 40), max_size=3),
 )
@@ -29,7 +29,7 @@ def language_model():
     return LlamaModel(config).eval()
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 @given(talks=st.lists(st.lists(conversations, min_size=1, max_size=4), min_size=1, max_size=3))
 def test_packed_states_equal_those_of_separate_sequences(language_model, talks):
     packed = pack(BEFORE, VISUAL, AFTER, talks, SEG)
@@ -50,7 +50,7 @@ def test_packed_states_equal_those_of_separate_sequences(language_model, talks):
     assert next(seg_states, None) is None
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(talks=st.lists(st.lists(conversations, min_size=1, max_size=4), min_size=1, max_size=3))
 def test_labels_are_the_answers_and_nothing_else(talks):
     packed = pack(BEFORE, VISUAL, AFTER, talks, SEG)
@@ -61,7 +61,7 @@ def test_labels_are_the_answers_and_nothing_else(talks):
 
 
 def test_padding_of_a_short_row_changes_nothing(language_model):
-    short, long = Conversation([9, 10], [11, SEG, 2], [0]), Conversation([12] * 9, [13, SEG, 2], [1])
+    short, long = PackedConversation([9, 10], [11, SEG, 2], [0]), PackedConversation([12] * 9, [13, SEG, 2], [1])
     alone, together = (pack(BEFORE, VISUAL, AFTER, rows, SEG) for rows in ([[short]], [[short], [long]]))
     states = []
     for packed in (alone, together):

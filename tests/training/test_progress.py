@@ -12,10 +12,11 @@ import pytest
 
 from lisa_ros import progress
 from lisa_ros.progress import ProgressBar, track
-from training.data.hybrid import Group, HybridStream
-from training.data.render import Renderer
-from training.settings import DataSettings, parse
-from training.sources import samples_lines
+from training.config.sections import DataConfig
+from training.config.yaml_files import parse
+from training.data.hybrid import DatasetGroup, HybridStream
+from training.data.items import Renderer
+from training.data.sources import samples_lines
 
 pytestmark = pytest.mark.unit
 
@@ -61,7 +62,7 @@ def test_the_samples_of_a_run_are_told_for_each_set():
             return self.count
 
     wanted = {"a": {"weight": 3, "sets": ["x", "y"]}, "b": {"weight": 1, "sets": ["z"]}}
-    data = parse(DataSettings, {"groups": wanted}, "")
-    groups = {"a": Group(3, (Reader("x", 10), Reader("y", 7))), "b": Group(1, (Reader("z", 2),))}
+    data = parse(DataConfig, {"groups": wanted}, "")
+    groups = {"a": DatasetGroup(3, (Reader("x", 10), Reader("y", 7))), "b": DatasetGroup(1, (Reader("z", 2),))}
     stream = HybridStream(groups, Renderer(3, 0.1, {}), 0)
     assert samples_lines(data, stream) == ["a (75%): x 10 samples, y 7 samples", "b (25%): z 2 samples"]

@@ -3,13 +3,13 @@
 import pytest
 import torch
 from golden_training import TINY
-from small_run import losses, reset_accelerate, settings, train
+from small_run import losses, reset_accelerate, train, train_config
 
 from lisa_ros.errors import ConfigurationError
-from training.lora import merged_weights
-from training.network import build
-from training.run import merge
-from training.trainer import Trainer
+from training.commands import merge
+from training.loop.trainer import Trainer
+from training.model.lora import merged_weights
+from training.model.network import build
 
 pytestmark = pytest.mark.unit
 pytest.importorskip("bitsandbytes")
@@ -29,7 +29,7 @@ class SameItem:
 
 
 def test_four_bit_base(tmp_path):
-    run = settings(tmp_path, quantization="nf4", lr=3e-3)
+    run = train_config(tmp_path, quantization="nf4", lr=3e-3)
     trainer = Trainer(run, SameItem(), {})
     network = trainer.accelerator.unwrap_model(trainer.objective).network
     packed = {name: p.clone() for name, p in network.named_parameters() if p.dtype == torch.uint8}
@@ -46,10 +46,10 @@ def test_four_bit_base(tmp_path):
 
 
 def test_resume_and_merge(tmp_path):
-    run = settings(tmp_path / "run", quantization="nf4", steps=4)
+    run = train_config(tmp_path / "run", quantization="nf4", steps=4)
     train(run, SameItem())
     reset_accelerate()
-    train(settings(tmp_path / "run", quantization="nf4", steps=6), SameItem())
+    train(train_config(tmp_path / "run", quantization="nf4", steps=6), SameItem())
     merge(run, None, tmp_path / "lisa")
     from lisa_ros.model.checkpoint import load
 

@@ -7,11 +7,11 @@ import sys
 import time
 
 import pytest
-from small_run import reset_accelerate, settings, start, train
+from small_run import reset_accelerate, start, train, train_config
 
-from training.checkpointing import read_state
 from training.errors import TrainingError
-from training.run_lock import RunLock
+from training.loop.run_directory import read_checkpoint
+from training.loop.run_lock import RunLock
 
 pytestmark = pytest.mark.unit
 
@@ -30,40 +30,40 @@ def wait_for(path, process):
 
 def slow_run(run_dir):
     """A run that stays in its second step, with a worker that would inherit a lock of its files."""
-    from training import trainer
+    from training.loop import trainer
 
     step = trainer.Trainer._step
 
     def staying_step(self, *arguments):
-        if self.progress.step == 1:
+        if self.state.step == 1:
             (run_dir / "there").touch()
             time.sleep(100)
         return step(self, *arguments)
 
     trainer.Trainer._step = staying_step
-    train(settings(run_dir, steps=3, workers=1, checkpoint_every=1))
+    train(train_config(run_dir, steps=3, workers=1, checkpoint_every=1))
 
 
 def test_a_second_run_is_refused_until_the_first_one_has_ended(tmp_path):
     first = start(slow_run, tmp_path)
     wait_for(tmp_path / "there", first)
     with pytest.raises(TrainingError, match=rf"is in use by process {first.pid} on .*name another run_dir"):
-        train(settings(tmp_path, steps=3))
+        train(train_config(tmp_path, steps=3))
     reset_accelerate()
-    assert read_state(tmp_path / "last.pt").progress.step == 1
+    assert read_checkpoint(tmp_path / "last.pt").state.step == 1
     os.kill(first.pid, signal.SIGKILL)
     first.join(100)
-    assert train(settings(tmp_path, steps=3)).step == 3  # at once, though the killed one's worker may still live
+    assert train(train_config(tmp_path, steps=3)).step == 3  # at once, though the killed one's worker may still live
 
 
 def test_a_run_that_is_done_or_failed_lets_the_next_one_in(tmp_path):
-    train(settings(tmp_path, steps=3))
+    train(train_config(tmp_path, steps=3))
     reset_accelerate()
     with pytest.raises(TrainingError, match="does not fit"):
-        train(settings(tmp_path, trainable=("lm_head",)))
+        train(train_config(tmp_path, trainable=("lm_head",)))
     reset_accelerate()
     take = f"RunLock(Path({str(tmp_path)!r})).acquire()"
-    code = f"from pathlib import Path; from training.run_lock import RunLock; {take}"
+    code = f"from pathlib import Path; from training.loop.run_lock import RunLock; {take}"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 
@@ -71,7 +71,7 @@ def test_a_file_system_without_locks_is_told(tmp_path, monkeypatch, capsys):
     def no_locks(file, operation):
         raise OSError(95, "Operation not supported")
 
-    monkeypatch.setattr("training.run_lock.fcntl.lockf", no_locks)
+    monkeypatch.setattr("training.loop.run_lock.fcntl.lockf", no_locks)
     lock = RunLock(tmp_path)
     lock.acquire()
     lock.release()

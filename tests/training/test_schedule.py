@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from training.schedule import learning_rate_factor
+from training.loop.optimizer import learning_rate_factor
 
 pytestmark = pytest.mark.unit
 

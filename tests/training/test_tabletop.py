@@ -11,12 +11,12 @@ from lisa_ros.model.checkpoint import load
 from lisa_ros.simulator import generate_scene, scene_queries
 from lisa_ros.simulator.palette import COLOURS
 from lisa_ros.simulator.shapes import CATEGORIES
+from training.tabletop.config import load_config
 from training.tabletop.joint import TabletopStage, export
 from training.tabletop.packing import IGNORE_INDEX
-from training.tabletop.questions import NOWHERE, Asker, tokenizer_of, word_ids
+from training.tabletop.questions import NOWHERE, QuestionCollator, tokenizer_of, word_ids
 from training.tabletop.reading import looking_loss
 from training.tabletop.scenes import CATEGORY_COUNT, HEIGHT, IGNORE, STRIDE, WIDTH, collate, soft_masks
-from training.tabletop.settings import load_settings
 from training.tabletop.tokenizer import write_tokenizer
 
 pytestmark = pytest.mark.unit
@@ -25,8 +25,8 @@ CONFIG = Path(__file__).parents[2] / "config" / "training" / "tabletop.yaml"
 
 
 @pytest.fixture(scope="module")
-def small_settings(tmp_path_factory):
-    """The recipe's settings with sizes that a test can afford."""
+def small_config(tmp_path_factory):
+    """The recipe's configuration with sizes that a test can afford."""
     directory = tmp_path_factory.mktemp("tabletop")
     text = CONFIG.read_text().replace("runs/tabletop", str(directory))
     for key, value in {
@@ -38,7 +38,7 @@ def small_settings(tmp_path_factory):
         text = f"{before}  {key}: {value}\n{line.split(chr(10), 1)[1]}"
     path = directory / "small.yaml"
     path.write_text(text)
-    settings = load_settings(path)
+    config = load_config(path)
     rng = np.random.default_rng(0)
     texts = [
         text
@@ -47,13 +47,13 @@ def small_settings(tmp_path_factory):
         for text in (f"USER: {query.text} ASSISTANT:", query.answer.replace("[SEG]", ""))
     ]
     texts += [f"the {word}" for word in (*CATEGORIES, *COLOURS)] * 40  # each of them one token
-    write_tokenizer(texts, settings.model.vocab_size, settings.run_dir / "tokenizer")
-    return settings
+    write_tokenizer(texts, config.model.vocab_size, config.run_dir / "tokenizer")
+    return config
 
 
 @pytest.fixture(scope="module")
-def asker(small_settings):
-    return Asker(tokenizer_of(small_settings))
+def collator(small_config):
+    return QuestionCollator(tokenizer_of(small_config))
 
 
 @pytest.fixture(scope="module")
@@ -80,32 +80,32 @@ def test_soft_masks_keep_the_area(scenes):
     torch.testing.assert_close(masks.sum((1, 2)) * STRIDE**2, torch.tensor(areas, dtype=torch.float))
 
 
-def test_every_seg_state_meets_its_own_target(asker, scenes):
-    batch = asker.ask(scenes, 12, np.random.default_rng(5), 256)
+def test_every_seg_state_meets_its_own_target(collator, scenes):
+    batch = collator(scenes, 12, np.random.default_rng(5), 256)
     packed = batch.packed
     assert len(packed.states) == len(packed.masks) > 0
     for (image, position), mask in zip(packed.states.tolist(), packed.masks.tolist(), strict=True):
-        assert packed.labels[image, position] == asker.tokenizer.seg_id
+        assert packed.labels[image, position] == collator.tokenizer.seg_id
         assert batch.targets[mask].max() > 0
     told = packed.labels[packed.labels != IGNORE_INDEX].tolist()
-    assert told.count(asker.tokenizer.seg_id) == len(packed.states)
-    assert told.count(asker.tokenizer.eos_id) == 24
-    text = asker.tokenizer.decode(told)
+    assert told.count(collator.tokenizer.seg_id) == len(packed.states)
+    assert told.count(collator.tokenizer.eos_id) == 24
+    text = collator.tokenizer.decode(told)
     assert " not here" in text or " nothing like that" in text
 
 
-def test_names_are_the_class_words_that_come_next(asker, scenes):
-    batch = asker.ask(scenes, 12, np.random.default_rng(5), 256)
-    classes = set(word_ids(asker.tokenizer)[:CATEGORY_COUNT])
+def test_names_are_the_class_words_that_come_next(collator, scenes):
+    batch = collator(scenes, 12, np.random.default_rng(5), 256)
+    classes = set(word_ids(collator.tokenizer)[:CATEGORY_COUNT])
     for labels, names in zip(batch.packed.labels.tolist(), batch.names.tolist(), strict=True):
         for i, name in enumerate(names):
             answer = labels[i : labels.index(IGNORE_INDEX, i)] if labels[i] != IGNORE_INDEX else []
             assert name == next((token for token in answer if token in classes), IGNORE_INDEX)
 
 
-def test_answering_states_look_at_the_target_that_comes_next_or_nowhere(asker, scenes):
-    batch = asker.ask(scenes, 12, np.random.default_rng(5), 256)
-    packed, seg = batch.packed, asker.tokenizer.seg_id
+def test_answering_states_look_at_the_target_that_comes_next_or_nowhere(collator, scenes):
+    batch = collator(scenes, 12, np.random.default_rng(5), 256)
+    packed, seg = batch.packed, collator.tokenizer.seg_id
     looks = dict(zip(map(tuple, batch.looks.tolist()), batch.look_targets.tolist(), strict=True))
     masks = dict(zip(map(tuple, packed.states.tolist()), packed.masks.tolist(), strict=True))
     for image, labels in enumerate(packed.labels.tolist()):
@@ -124,8 +124,8 @@ def test_answering_states_look_at_the_target_that_comes_next_or_nowhere(asker, s
                 assert looks[image, i] == NOWHERE
 
 
-def test_attention_to_the_target_costs_nothing(asker, scenes):
-    batch = asker.ask(scenes, 12, np.random.default_rng(5), 256)
+def test_attention_to_the_target_costs_nothing(collator, scenes):
+    batch = collator(scenes, 12, np.random.default_rng(5), 256)
     first, last = batch.packed.visual
     looking = torch.zeros(*batch.packed.ids.shape, batch.packed.ids.shape[1])
     assert looking_loss(looking, batch) > 10
@@ -137,18 +137,18 @@ def test_attention_to_the_target_costs_nothing(asker, scenes):
     assert looking_loss(looking, batch).abs() < 1e-5
 
 
-def test_losses_train_every_part_and_the_export_loads(small_settings, asker, scenes, tmp_path):
+def test_losses_train_every_part_and_the_export_loads(small_config, collator, scenes, tmp_path):
     torch.manual_seed(0)
-    stage = TabletopStage(small_settings, word_ids(asker.tokenizer))
-    losses = stage.losses(asker.ask(scenes, 6, np.random.default_rng(1), 256), np.random.default_rng(1))
+    stage = TabletopStage(small_config, word_ids(collator.tokenizer))
+    losses = stage.losses(collator(scenes, 6, np.random.default_rng(1), 256), np.random.default_rng(1))
     losses["loss"].backward()
     without = {name.split(".weight")[0] for name, p in stage.named_parameters() if p.grad is None}
     unused = ("point_embeddings", "not_a_point_embed", "mask_downscaling", "hypernetworks_mlps", "iou_prediction_head")
     assert all(any(part in name for part in unused) for name in without), without
-    checkpoint = small_settings.run_dir / "tabletop" / "last.pt"
+    checkpoint = small_config.run_dir / "tabletop" / "last.pt"
     checkpoint.parent.mkdir(exist_ok=True)
     torch.save({"model": stage.state_dict(), "optimizer": {}, "step": 1}, checkpoint)
-    export(small_settings, tmp_path / "model")
+    export(small_config, tmp_path / "model")
     loaded = load(tmp_path / "model").network.state_dict()
     for key, value in stage.network.state_dict().items():
         torch.testing.assert_close(loaded[key], value, atol=1e-3, rtol=1e-3)
@@ -162,4 +162,4 @@ def test_settings_name_the_wrong_key(tmp_path, old, new, message):
     path = tmp_path / "wrong.yaml"
     path.write_text(CONFIG.read_text().replace(old, new))
     with pytest.raises(ConfigurationError, match=message):
-        load_settings(path)
+        load_config(path)

@@ -8,9 +8,9 @@ from dataclasses import replace
 import pytest
 import torch
 from accelerate import Accelerator
-from small_run import losses, run_in_processes, settings, start, train, validation_samples
+from small_run import losses, run_in_processes, start, train, train_config, validation_samples
 
-from training.checkpointing import read_state
+from training.loop.run_directory import read_checkpoint
 
 pytestmark = pytest.mark.unit
 
@@ -28,18 +28,18 @@ def uneven_validation(run):
 
 def stopped(run):
     """Asked to stop in the fourth step, on the last process only: all have to."""
-    from training import trainer
+    from training.loop import trainer
 
     step = trainer.Trainer._step
 
     def stopping_step(self, *arguments):
-        if self.progress.step == 3 and self.position.rank == self.position.world - 1:
+        if self.state.step == 3 and self.sampler.rank == self.sampler.world_size - 1:
             os.kill(os.getpid(), signal.SIGTERM)
         return step(self, *arguments)
 
     trainer.Trainer._step = stopping_step
     train_and_validate(run)
-    progress = read_state(run.run_dir / "last.pt").progress
+    progress = read_checkpoint(run.run_dir / "last.pt").state
     assert (progress.step, progress.validated) == (4, 3)
 
 
@@ -47,7 +47,7 @@ def stopped(run):
 def one(tmp_path_factory):
     """One process, two micro-batches a step."""
     run_dir = tmp_path_factory.mktemp("one")
-    process = start(train_and_validate, settings(run_dir, accumulation=2))
+    process = start(train_and_validate, train_config(run_dir, accumulation=2))
     process.join(100)
     assert process.exitcode == 0
     return run_dir
@@ -55,16 +55,16 @@ def one(tmp_path_factory):
 
 def assert_equal_runs(run_dir, one):
     assert losses(run_dir) == pytest.approx(losses(one), rel=1e-5)
-    mine, theirs = read_state(run_dir / "last.pt"), read_state(one / "last.pt")
-    assert mine.progress.items == theirs.progress.items
-    assert mine.progress.best_giou == pytest.approx(theirs.progress.best_giou, abs=1e-4)
+    mine, theirs = read_checkpoint(run_dir / "last.pt"), read_checkpoint(one / "last.pt")
+    assert mine.state.items == theirs.state.items
+    assert mine.state.best_giou == pytest.approx(theirs.state.best_giou, abs=1e-4)
     assert set(mine.weights) == set(theirs.weights)
     for name, value in theirs.weights.items():
         torch.testing.assert_close(mine.weights[name], value, rtol=1e-3, atol=2e-4)
 
 
 def test_data_parallel(tmp_path, one):
-    assert run_in_processes(train_and_validate, settings(tmp_path, accumulation=1), count=2) == [0, 0]
+    assert run_in_processes(train_and_validate, train_config(tmp_path, accumulation=1), count=2) == [0, 0]
     assert_equal_runs(tmp_path, one)
 
 
@@ -72,7 +72,7 @@ def shard_with_torch():
     """Accelerate shards on GPUs only; here torch does the same on the CPU, and the trainer goes its FSDP way."""
     from torch.distributed.fsdp import fully_shard
 
-    from training import devices
+    from training.loop import devices
 
     def prepare(self, objective, optimizer):
         for layer in objective.network.model.layers:
@@ -93,24 +93,24 @@ def sharded(function, run):
 
 def test_sharded_weights_and_a_resume(tmp_path, one):
     """FSDP2, stopped after four steps and resumed; its file is the one that a single process writes."""
-    run = settings(tmp_path, accumulation=1)
+    run = train_config(tmp_path, accumulation=1)
     assert run_in_processes(sharded, stopped, run, count=2) == [0, 0]
     assert run_in_processes(sharded, train_and_validate, run, count=2) == [0, 0]
     assert_equal_runs(tmp_path, one)
 
 
 def test_what_one_process_began_goes_on_sharded(tmp_path, one):
-    process = start(stopped, settings(tmp_path, accumulation=2))
+    process = start(stopped, train_config(tmp_path, accumulation=2))
     process.join(100)
     assert process.exitcode == 0
-    assert run_in_processes(sharded, train_and_validate, settings(tmp_path, accumulation=1), count=2) == [0, 0]
+    assert run_in_processes(sharded, train_and_validate, train_config(tmp_path, accumulation=1), count=2) == [0, 0]
     assert_equal_runs(tmp_path, one)
 
 
 @pytest.mark.parametrize("shard", [False, True], ids=["ddp", "fsdp"])
 def test_images_with_different_numbers_of_questions(tmp_path, shard):
     """Every forward pass of a validation is one of all processes, or they wait for each other for ever."""
-    run = settings(tmp_path, accumulation=1, steps=3, warmup_steps=1)
+    run = train_config(tmp_path, accumulation=1, steps=3, warmup_steps=1)
     function, *arguments = (sharded, uneven_validation, run) if shard else (uneven_validation, run)
     assert run_in_processes(function, *arguments, count=2) == [0, 0]
     lines = [json.loads(line) for line in (tmp_path / "log.jsonl").read_text().splitlines()]

@@ -13,8 +13,8 @@ from lisa_ros.errors import InvalidImageError
 from lisa_ros.images import read_image
 from lisa_ros.types import Sample, TruthTarget, Turn
 from training.errors import TrainingError
-from training.objective import LisaObjective
-from training.validation import scores, validate, validation_item
+from training.loop.validation import scores, validate, validation_item
+from training.model.objective import LisaObjective
 
 pytestmark = pytest.mark.unit
 PLACES = (ROOT / "tests" / "golden" / "datasets", ROOT.parent / "shared" / "golden" / "datasets")

@@ -10,16 +10,23 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from lisa_ros.model.checkpoint import save_pretrained
 from lisa_ros.model.network import LisaNetwork
+from lisa_ros.model.saving import save_pretrained
 from training.errors import TrainingError
-from training.losses import mask_losses, soft_iou
+from training.model.losses import mask_losses, soft_iou
+from training.tabletop.config import TabletopTrainConfig
 from training.tabletop.distributed import start_stage
 from training.tabletop.joining import join
 from training.tabletop.loop import LoopOptions, fit
-from training.tabletop.questions import Asker, QuestionBatch, lisa_config, question_stream, tokenizer_of, word_ids
+from training.tabletop.questions import (
+    QuestionBatch,
+    QuestionCollator,
+    lisa_config,
+    question_stream,
+    tokenizer_of,
+    word_ids,
+)
 from training.tabletop.reading import PointingHead, reading_losses
-from training.tabletop.settings import Settings
 from training.tabletop.vision import DenseHead
 
 MASKS_PER_SCENE = 5  # decoded a step; every answer trains the language model all the same
@@ -30,13 +37,13 @@ FIRST_SCENE = 10_000_000  # scenes that the other stages do not see
 class TabletopStage(nn.Module):
     """LisaNetwork with the two helper heads."""
 
-    def __init__(self, settings: Settings, words: list[int]) -> None:
+    def __init__(self, config: TabletopTrainConfig, words: list[int]) -> None:
         super().__init__()
-        config = lisa_config(settings)
-        self.network = LisaNetwork(config)
+        network_config = lisa_config(config)
+        self.network = LisaNetwork(network_config)
         self.network.set_attention("eager")
-        self.dense = DenseHead(config.sam)
-        self.pointing = PointingHead(config.hidden_size)
+        self.dense = DenseHead(network_config.sam)
+        self.pointing = PointingHead(network_config.hidden_size)
         self.register_buffer("words", torch.tensor(words), persistent=False)
 
     def losses(self, batch: QuestionBatch, rng: np.random.Generator) -> dict[str, Tensor]:
@@ -70,31 +77,31 @@ class TabletopStage(nn.Module):
         return mask_losses(logits, truth).total, soft_iou(logits.detach(), truth).mean()
 
 
-def train(settings: Settings) -> None:
+def train(config: TabletopTrainConfig) -> None:
     """Runs or resumes stage 3 from what stages 1 and 2 left; the state is in `run_dir/tabletop/last.pt`."""
     start_stage()
-    options = settings.tabletop
-    tokenizer = tokenizer_of(settings)
-    asker = Asker(tokenizer)
-    stage = TabletopStage(settings, word_ids(tokenizer))
-    if not (settings.run_dir / "tabletop" / "last.pt").exists():
-        join(stage.network, {"dense": stage.dense, "pointing": stage.pointing}, tokenizer, settings.run_dir)
-    cells = stage.network.config.sam.grid_size**2
+    options = config.tabletop
+    tokenizer = tokenizer_of(config)
+    collator = QuestionCollator(tokenizer)
+    stage = TabletopStage(config, word_ids(tokenizer))
+    if not (config.run_dir / "tabletop" / "last.pt").exists():
+        join(stage.network, {"dense": stage.dense, "pointing": stage.pointing}, tokenizer, config.run_dir)
+    cells = stage.network.network_config.sam.grid_size**2
     fit(
         stage,
-        question_stream(asker, options, cells, 23, FIRST_SCENE),
+        question_stream(collator, options, cells, 23, FIRST_SCENE),
         lambda item: stage.losses(*item),
         LoopOptions(steps=options.steps, lr=options.lr),
-        settings.run_dir / "tabletop",
+        config.run_dir / "tabletop",
         lambda name: options.vision_lr_scale if "visual_model" in name or name.startswith("dense") else 1.0,
     )
 
 
-def export(settings: Settings, out: Path) -> None:
+def export(config: TabletopTrainConfig, out: Path) -> None:
     """Writes the trained model as a checkpoint directory that `Lisa.from_pretrained` loads, over one that is there."""
-    checkpoint = settings.run_dir / "tabletop" / "last.pt"
+    checkpoint = config.run_dir / "tabletop" / "last.pt"
     if not checkpoint.exists():
         raise TrainingError(f"{checkpoint} is missing: run `python -m training tabletop` first")
-    stage = TabletopStage(settings, word_ids(tokenizer_of(settings)))
+    stage = TabletopStage(config, word_ids(tokenizer_of(config)))
     stage.load_state_dict(torch.load(checkpoint, map_location="cpu", weights_only=True)["model"])
-    save_pretrained(stage.network, settings.run_dir / "tokenizer", out, torch.float16)
+    save_pretrained(stage.network, config.run_dir / "tokenizer", out, torch.float16)

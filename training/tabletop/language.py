@@ -13,12 +13,19 @@ from torch import Tensor, nn
 
 from lisa_ros.model.network import LisaNetwork
 from training.errors import TrainingError
+from training.tabletop.config import TabletopTrainConfig
 from training.tabletop.distributed import start_stage
 from training.tabletop.loop import LoopOptions, fit
-from training.tabletop.questions import Asker, QuestionBatch, lisa_config, question_stream, tokenizer_of, word_ids
+from training.tabletop.questions import (
+    QuestionBatch,
+    QuestionCollator,
+    lisa_config,
+    question_stream,
+    tokenizer_of,
+    word_ids,
+)
 from training.tabletop.reading import PointingHead, coverage, reading_losses, uncovered
 from training.tabletop.scenes import SceneBatch
-from training.tabletop.settings import Settings
 from training.tabletop.vision import VisionStage
 
 FIRST_SCENE = 5_000_000  # scenes that the other stages do not see
@@ -47,17 +54,17 @@ def attend_to_alike(attention: nn.Module) -> None:
 class LanguageStage(nn.Module):
     """The language model of LisaNetwork with true visual tokens."""
 
-    def __init__(self, settings: Settings, words: list[int]) -> None:
+    def __init__(self, config: TabletopTrainConfig, words: list[int]) -> None:
         super().__init__()
-        config = lisa_config(settings)
-        self.network = LisaNetwork(config)
-        self.pointing = PointingHead(config.hidden_size)
+        network_config = lisa_config(config)
+        self.network = LisaNetwork(network_config)
+        self.pointing = PointingHead(network_config.hidden_size)
         self.register_buffer("words", torch.tensor(words), persistent=False)
-        width = config.sam.prompt_embed_dim
+        width = network_config.sam.prompt_embed_dim
         nn.init.normal_(self.network.model.embed_tokens.weight, std=EMBEDDING_STD)
         nn.init.normal_(self.network.model.mm_projector.weight[:, width:], std=POSITION_STD)
         nn.init.zeros_(self.network.model.mm_projector.bias)
-        self.background = nn.Parameter(torch.randn(config.hidden_size) * EMBEDDING_STD)
+        self.background = nn.Parameter(torch.randn(network_config.hidden_size) * EMBEDDING_STD)
         self.network.set_attention("eager")
         for layer in self.network.model.layers:
             attend_to_alike(layer.self_attn)
@@ -101,26 +108,26 @@ class LanguageStage(nn.Module):
         return F.smooth_l1_loss(self.network.head.embed(hidden[image, position]), wanted) / wanted.abs().mean()
 
 
-def train(settings: Settings) -> None:
+def train(config: TabletopTrainConfig) -> None:
     """Runs or resumes stage 2; needs stage 1 for the mask prompts; the state is in `run_dir/language/last.pt`."""
     start_stage()
-    options = settings.language
-    tokenizer = tokenizer_of(settings)
-    asker = Asker(tokenizer)
-    stage = LanguageStage(settings, word_ids(tokenizer))
-    vision = VisionStage(settings.model.sam())
-    checkpoint = settings.run_dir / "vision" / "last.pt"
+    options = config.language
+    tokenizer = tokenizer_of(config)
+    collator = QuestionCollator(tokenizer)
+    stage = LanguageStage(config, word_ids(tokenizer))
+    vision = VisionStage(config.model.sam())
+    checkpoint = config.run_dir / "vision" / "last.pt"
     if not checkpoint.exists():
         raise TrainingError(f"{checkpoint} is missing: run `python -m training vision` first")
     vision.load_state_dict(torch.load(checkpoint, map_location="cpu", weights_only=True)["model"])
     # Positions are encoded as the mask decoder of stage 1 encodes them.
     stage.network.sam.prompt_encoder.load_state_dict(vision.sam.prompt_encoder.state_dict())
-    cells = stage.network.config.sam.grid_size**2
+    cells = stage.network.network_config.sam.grid_size**2
     fit(
         stage,
-        question_stream(asker, options, cells, 19, FIRST_SCENE),
+        question_stream(collator, options, cells, 19, FIRST_SCENE),
         lambda item: stage.losses(item[0], vision, item[1]),
         LoopOptions(steps=options.steps, lr=options.lr),
-        settings.run_dir / "language",
+        config.run_dir / "language",
         lambda name: 0.0 if "visual_model" in name else 1.0,
     )

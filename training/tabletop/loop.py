@@ -1,4 +1,4 @@
-"""The loop that both stages of the tabletop recipe share: optimiser, schedule, checkpoints, resume, log, progress."""
+"""The loop that both stages of the tabletop recipe share: optimizer, schedule, checkpoints, resume, log, progress."""
 
 import json
 import time
@@ -8,10 +8,10 @@ from pathlib import Path
 
 import torch
 
-from lisa_ros.model.checkpoint import write_atomically
+from lisa_ros.model.saving import write_atomically
 from lisa_ros.progress import ProgressBar
 from training.errors import TrainingError
-from training.run_lock import RunLock
+from training.loop.run_lock import RunLock
 from training.tabletop.distributed import average_weights, broadcast_state, start
 from training.tabletop.optimizer import optimizers_for
 
@@ -20,7 +20,7 @@ from training.tabletop.optimizer import optimizers_for
 class LoopOptions:
     """Optimisation of one stage.
 
-    steps: optimiser steps in all. lr: peak learning rate of Muon and AdamW. warmup: steps of linear warm-up.
+    steps: optimizer steps in all. lr: peak learning rate of Muon and AdamW. warmup: steps of linear warm-up.
     decay_fraction: last share of the steps, over which the learning rate falls linearly to zero; before, it is
     constant, so that a run can be prolonged from a checkpoint by raising `steps`.
     sync_every: steps between two averagings of the processes' weights; save_every is a multiple of it.

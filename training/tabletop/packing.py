@@ -11,13 +11,14 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-IGNORE_INDEX = -100
+from training.data.collate import IGNORE_INDEX
+
 PADDING_BLOCK = -1
 SHARED_BLOCK = 0
 
 
 @dataclass(frozen=True)
-class Conversation:
+class PackedConversation:
     """Token ids after the shared prefix: `prompt` to the role separator, `answer` with its end-of-sentence token.
 
     masks: for each [SEG] of the answer, the number of its target mask.
@@ -61,7 +62,7 @@ def pack(
     before: Sequence[int],
     visual_tokens: int,
     after: Sequence[int],
-    conversations: Sequence[Sequence[Conversation]],
+    conversations: Sequence[Sequence[PackedConversation]],
     seg_id: int,
 ) -> PackedBatch:
     """Packs the conversations of each image behind `before + visual tokens + after`."""

@@ -14,8 +14,9 @@ from lisa_ros.simulator import TabletopQuery, generate_scene, scene_queries
 from lisa_ros.simulator.palette import COLOURS
 from lisa_ros.simulator.shapes import CATEGORIES
 from training.errors import TrainingError
+from training.tabletop.config import JointStageConfig, LanguageStageConfig, TabletopTrainConfig
 from training.tabletop.distributed import start
-from training.tabletop.packing import IGNORE_INDEX, Conversation, PackedBatch, pack
+from training.tabletop.packing import IGNORE_INDEX, PackedBatch, PackedConversation, pack
 from training.tabletop.scenes import (
     CATEGORY_COUNT,
     HEIGHT,
@@ -24,7 +25,6 @@ from training.tabletop.scenes import (
     scene_batches,
     soft_masks,
 )
-from training.tabletop.settings import LanguageSettings, Settings, TabletopSettings
 from training.tabletop.tokenizer import ADDED_TOKENS, write_tokenizer
 
 CONV_TYPE = "plain"
@@ -59,7 +59,7 @@ class QuestionBatch:
     look_targets: Tensor
 
 
-class Asker:
+class QuestionCollator:
     """Renders queries about scenes into token ids."""
 
     def __init__(self, tokenizer: LisaTokenizer) -> None:
@@ -75,14 +75,16 @@ class Asker:
     def _ids(self, question: str, answer: str | None) -> list[int]:
         return self.tokenizer.encode_prompt(self.template.render([(question_about_image(question, True), answer)]))
 
-    def conversation(self, question: str, answer: str, masks: list[int]) -> Conversation:
+    def conversation(self, question: str, answer: str, masks: list[int]) -> PackedConversation:
         """Token ids of one question and answer behind the shared prefix."""
         prompt, whole = self._ids(question, None), self._ids(question, answer)
         if whole[: len(prompt)] != prompt:
             raise TrainingError(f"the answer changes the tokens of its question: {question!r}")
-        return Conversation(prompt[self._shared :], whole[len(prompt) :], masks)
+        return PackedConversation(prompt[self._shared :], whole[len(prompt) :], masks)
 
-    def ask(self, batch: SceneBatch, questions: int, rng: np.random.Generator, visual_tokens: int) -> QuestionBatch:
+    def __call__(
+        self, batch: SceneBatch, questions: int, rng: np.random.Generator, visual_tokens: int
+    ) -> QuestionBatch:
         """Random questions about every scene of a batch."""
         ids: list[tuple[int, ...]] = []
         images: list[int] = []
@@ -128,7 +130,7 @@ class Asker:
         images: list[int],
         index: int,
         rng: np.random.Generator,
-    ) -> Conversation:
+    ) -> PackedConversation:
         if union >= 0 and rng.random() < MASK_ONLY_SHARE:
             return self.conversation(query.text, f"{SEG_TOKEN}.", [union])
         masks = []
@@ -140,30 +142,34 @@ class Asker:
 
 
 def question_batches(
-    asker: Asker, scenes: Iterator[tuple[int, SceneBatch]], questions: int, cells: int, seed: tuple[int, int]
+    collator: QuestionCollator,
+    scenes: Iterator[tuple[int, SceneBatch]],
+    questions: int,
+    cells: int,
+    seed: tuple[int, int],
 ) -> Iterator[tuple[QuestionBatch, np.random.Generator]]:
     """Questions about every batch of scenes, with the generator that drew them; `seed` and the step decide the draw."""
     for step, batch in scenes:
         rng = np.random.default_rng((seed[0], step, seed[1]))
-        yield asker.ask(batch, questions, rng, cells), rng
+        yield collator(batch, questions, rng, cells), rng
 
 
 def question_stream(
-    asker: Asker, options: LanguageSettings | TabletopSettings, cells: int, seed: int, first_scene: int
+    collator: QuestionCollator, options: LanguageStageConfig | JointStageConfig, cells: int, seed: int, first_scene: int
 ) -> Callable[[int], Iterator[tuple[QuestionBatch, np.random.Generator]]]:
     """stream(step): this process's question batches from a step on. cells: of an image; seed: of the stage."""
     rank, world = start()
 
     def stream(first_step: int) -> Iterator[tuple[QuestionBatch, np.random.Generator]]:
         scenes = scene_batches(options.batch_size, rank, world, first_step, first_scene)
-        return question_batches(asker, scenes, options.questions_per_scene, cells, (seed, rank))
+        return question_batches(collator, scenes, options.questions_per_scene, cells, (seed, rank))
 
     return stream
 
 
-def lisa_config(settings: Settings) -> LisaConfig:
+def lisa_config(config: TabletopTrainConfig) -> LisaConfig:
     """The small model in the terms of a LISA checkpoint."""
-    model = settings.model
+    model = config.model
     return LisaConfig(
         hidden_size=model.hidden_size,
         intermediate_size=model.intermediate_size,
@@ -233,9 +239,9 @@ def sample_texts(questions: int = 80) -> Iterator[str]:
             yield query.answer.replace(SEG_TOKEN, "")
 
 
-def tokenizer_of(settings: Settings) -> LisaTokenizer:
+def tokenizer_of(config: TabletopTrainConfig) -> LisaTokenizer:
     """The run's tokenizer, trained on first use."""
-    directory = settings.run_dir / "tokenizer"
+    directory = config.run_dir / "tokenizer"
     if not (directory / "tokenizer.model").exists():
-        write_tokenizer(sample_texts(), settings.model.vocab_size, directory)
+        write_tokenizer(sample_texts(), config.model.vocab_size, directory)
     return LisaTokenizer.from_directory(directory)

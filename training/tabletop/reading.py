@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from lisa_ros.model.network import LisaNetwork
-from training.losses import answer_loss
+from training.model.losses import answer_loss
 from training.tabletop.packing import IGNORE_INDEX, PackedBatch
 from training.tabletop.questions import NOWHERE, QuestionBatch
 from training.tabletop.scenes import CATEGORY_COUNT, STRIDE, SceneBatch, one_hot_words
@@ -40,11 +40,12 @@ class PointingHead(nn.Module):
         self.key = nn.Linear(hidden_size, width)
 
     def forward(self, states: Tensor, tokens: Tensor) -> Tensor:
+        """states (P, hidden_size), tokens (P, N, hidden_size) -> (P, N) scores."""
         return torch.einsum("pd,pnd->pn", self.query(states), self.key(tokens)) / self.query.out_features**0.5
 
 
 @dataclass(frozen=True)
-class Reading:
+class LanguageModelOutput:
     """What the language model made of a packed batch of B sequences of L positions.
 
     hidden, middle (B, L, H): the states of the last layer and of NAMING_LAYER, both after the final norm.
@@ -56,7 +57,7 @@ class Reading:
     looking: Tensor
 
 
-def read(network: LisaNetwork, packed: PackedBatch, visual: Tensor) -> Reading:
+def read(network: LisaNetwork, packed: PackedBatch, visual: Tensor) -> LanguageModelOutput:
     """Reads packed conversations about images with the visual tokens (B, N, H); needs the "eager" attention."""
     first, last = packed.visual
     inputs = network.embed(packed.ids)
@@ -69,7 +70,7 @@ def read(network: LisaNetwork, packed: PackedBatch, visual: Tensor) -> Reading:
         output_hidden_states=True,
         output_attentions=True,
     )
-    return Reading(
+    return LanguageModelOutput(
         hidden=output.last_hidden_state,
         middle=network.model.norm(output.hidden_states[NAMING_LAYER]),
         looking=output.attentions[LOOKING_LAYER][:, LOOKING_HEAD],

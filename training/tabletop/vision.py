@@ -13,12 +13,13 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from lisa_ros.model.sam import SamConfig, SegmentAnything
-from training.losses import mask_losses, soft_iou
+from lisa_ros.model.sam import SegmentAnything
+from lisa_ros.model.sam_config import SamConfig
+from training.model.losses import mask_losses, soft_iou
+from training.tabletop.config import TabletopTrainConfig
 from training.tabletop.distributed import start_stage
 from training.tabletop.loop import LoopOptions, fit
 from training.tabletop.scenes import CATEGORY_COUNT, COLOUR_COUNT, IGNORE, SceneBatch, scene_batches, soft_masks
-from training.tabletop.settings import Settings
 
 PROMPTS_PER_SCENE = 5
 
@@ -161,20 +162,20 @@ class VisionStage(nn.Module):
         }
 
 
-def train(settings: Settings) -> None:
+def train(config: TabletopTrainConfig) -> None:
     """Runs or resumes stage 1; the state is in `run_dir/vision/last.pt`."""
     rank, world = start_stage()
-    options = settings.vision
+    options = config.vision
 
     def batches(first_step: int) -> Iterator[tuple[SceneBatch, np.random.Generator]]:
         for step, batch in scene_batches(options.batch_size, rank, world, first_step):
             yield batch, np.random.default_rng((17, step, rank))
 
-    stage = VisionStage(settings.model.sam()).to(memory_format=torch.channels_last)
+    stage = VisionStage(config.model.sam()).to(memory_format=torch.channels_last)
     fit(
         stage,
         batches,
         lambda item: stage.losses(*item),
         LoopOptions(steps=options.steps, lr=options.lr),
-        settings.run_dir / "vision",
+        config.run_dir / "vision",
     )

@@ -4,8 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from lisa_ros.evaluation.grasp.gripper import Approach
-from lisa_ros.evaluation.grasp.hand import MOVING_MASS, load_mujoco
+from lisa_ros.evaluation.grasp.gripper import MOVING_MASS, Approach, load_mujoco
 
 LIFT, HOLD = 0.10, 2.0  # m, s
 RISEN = 0.08  # m that the target must have come up by
@@ -18,7 +17,7 @@ _SHUT = -0.005  # m, where the fingers are sent to close
 
 
 @dataclass(frozen=True)
-class Outcome:
+class GraspOutcome:
     """What came of a grasp.
 
     success: the target came up by RISEN and is between the pads at the end. cause: "" or why not: "collision" (the arm
@@ -45,14 +44,15 @@ class Execution:
         self._frames: list[tuple[str, np.ndarray]] = []
         self._force = 0.0
 
-    def outcome(self) -> Outcome:
+    def outcome(self) -> GraspOutcome:
+        """Carries the grasp out in physics: approach, close, lift, hold."""
         data = self._data
         self._reset()
         start = data.xipos[self._world.bodies, 2].copy()
         opening = self._approach.opening / 2.0
         if not self._descend():
             self._show("collision")
-            return Outcome(False, "collision", 0.0, self._force, tuple(self._frames))
+            return GraspOutcome(False, "collision", 0.0, self._force, tuple(self._frames))
         self._ramp("fingers", opening, _SHUT, _CLOSING_SPEED)
         self._wait(_PAUSE)
         self._show("close")
@@ -65,7 +65,7 @@ class Execution:
         rise = float(rises[self._index])
         success = rise >= RISEN and self._held(self._target) and not self._diverged()
         cause = "" if success else self._cause(grasped, rises)
-        return Outcome(success, cause, rise, self._force, tuple(self._frames))
+        return GraspOutcome(success, cause, rise, self._force, tuple(self._frames))
 
     def _cause(self, grasped: bool, rises: np.ndarray) -> str:
         if self._diverged():

@@ -7,7 +7,7 @@ import numpy as np
 from PIL import Image, ImageDraw
 
 from lisa_ros.evaluation.grasp.gripper import Gripper
-from lisa_ros.simulator.layout import Camera, Layout
+from lisa_ros.simulator.layout import Layout, SceneCamera
 from lisa_ros.simulator.parts import Part, box
 from lisa_ros.simulator.rendering import Body, render
 from lisa_ros.visualization import load_font
@@ -22,7 +22,7 @@ _HAND, _PAD = (0.16, 0.17, 0.19), (0.75, 0.33, 0.05)
 def film_strip(
     layout: Layout, target: int, frames: Sequence[tuple[str, np.ndarray]], gripper: Gripper, title: str
 ) -> np.ndarray:
-    """(H, W, 3) uint8 RGB: the stages of a grasp of object `target` side by side. frames: as of `Outcome`."""
+    """(H, W, 3) uint8 RGB: the stages of a grasp of object `target` side by side. frames: as of `GraspOutcome`."""
     x, y = frames[0][1][target, :2]
     height = min(poses[-3, 2] for _, poses in frames)  # of the fingertips when they are lowest
     camera = _camera(np.array([x, y, _AIM + height / 2]), _DISTANCE + height, _rotation(frames[0][1][-3, 3:])[:, 0])
@@ -44,7 +44,7 @@ def stacked(strips: Sequence[np.ndarray]) -> np.ndarray:
     return np.concatenate(padded)
 
 
-def _camera(focus: np.ndarray, distance: float, along: np.ndarray) -> Camera:
+def _camera(focus: np.ndarray, distance: float, along: np.ndarray) -> SceneCamera:
     """Looks at a point along a direction that is across the closing one, so that both fingers are seen."""
     level = math.hypot(along[0], along[1])
     away = np.array([math.cos(_ELEVATION) * along[0] / level, math.cos(_ELEVATION) * along[1] / level,
@@ -55,7 +55,7 @@ def _camera(focus: np.ndarray, distance: float, along: np.ndarray) -> Camera:
     pose[:3, 3] = focus + distance * away
     height, width = _SIZE
     focal = width / 2.0 / math.tan(_FIELD / 2.0)
-    return Camera(np.array([[focal, 0.0, (width - 1) / 2], [0.0, focal, (height - 1) / 2], [0.0, 0.0, 1.0]]), pose)
+    return SceneCamera(np.array([[focal, 0.0, (width - 1) / 2], [0.0, focal, (height - 1) / 2], [0.0, 0.0, 1.0]]), pose)
 
 
 def _bodies(layout: Layout, poses: np.ndarray, gripper: Gripper) -> list[Body]:

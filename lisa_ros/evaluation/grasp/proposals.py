@@ -3,7 +3,7 @@
 import numpy as np
 
 from lisa_ros.errors import NoDepthError
-from lisa_ros.evaluation.geometry.plain import plain_box
+from lisa_ros.evaluation.geometry.reference_boxes import plain_box
 from lisa_ros.evaluation.grasp.bodies import surface_points
 from lisa_ros.evaluation.grasp.gripper import Gripper, plan
 from lisa_ros.geometry import CameraModel, target_clouds

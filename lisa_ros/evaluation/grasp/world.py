@@ -5,9 +5,8 @@ import math
 import numpy as np
 
 from lisa_ros.evaluation.grasp.bodies import MASS, Piece, convex_pieces
-from lisa_ros.evaluation.grasp.execution import Execution, Outcome
-from lisa_ros.evaluation.grasp.gripper import Approach, Gripper
-from lisa_ros.evaluation.grasp.hand import add_hand, load_mujoco
+from lisa_ros.evaluation.grasp.execution import Execution, GraspOutcome
+from lisa_ros.evaluation.grasp.gripper import Approach, Gripper, add_hand, load_mujoco
 from lisa_ros.simulator.layout import Layout
 
 _STEP = 0.002  # s
@@ -44,7 +43,7 @@ class GraspWorld:
         ids = [*self.bodies, *self._moving]
         return np.concatenate([self.data.xpos[ids], self.data.xquat[ids]], axis=1)
 
-    def execute(self, target: int, approach: Approach, film: bool = False) -> Outcome:
+    def execute(self, target: int, approach: Approach, film: bool = False) -> GraspOutcome:
         """Approach, close, lift, hold; from the settled state, which the next call starts from as well."""
         return Execution(self, target, approach, film).outcome()
 

@@ -6,7 +6,7 @@ from collections import Counter, deque
 from collections.abc import Callable, Iterator, Sequence
 
 from lisa_ros.errors import ConfigurationError
-from lisa_ros.evaluation.scannet.scene import Asking, Outcome, Scene, evaluate_scene
+from lisa_ros.evaluation.scannet.scene import GenerationOptions, SceneJob, SceneResult, evaluate_scene
 
 LOCAL = "local"  # the address of a cluster on this machine alone
 ATTEMPTS = 3  # at a scene, and at loading the model without one success, before it is given up
@@ -16,30 +16,30 @@ _CLUSTERS = "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"
 _PATIENCE = 30.0  # s without news after which people are told what is being waited for
 
 
-class Worker:
+class SceneWorker:
     """An actor: a process that loads the model once and is given one scene after the other."""
 
-    def __init__(self, load: Callable[[], tuple[object, str]], asking: Asking) -> None:
+    def __init__(self, load: Callable[[], tuple[object, str]], asking: GenerationOptions) -> None:
         self._load, self._asking = load, asking
 
     def load(self) -> None:
         """Loads the model. Raises CheckpointError, ConfigurationError, MemoryBudgetError."""
         self._lisa, self._weights = self._load()
 
-    def evaluate(self, scene: Scene) -> Outcome:
+    def evaluate(self, scene: SceneJob) -> SceneResult:
         """As `evaluate_scene`."""
         return evaluate_scene(self._lisa, self._weights, scene, self._asking)
 
 
 def evaluate_with_ray(
-    scenes: Sequence[Scene],
+    scenes: Sequence[SceneJob],
     load: Callable[[], tuple[object, str]],
-    asking: Asking,
+    asking: GenerationOptions,
     address: str,
     workers: int | None,
     device: str,
     write: Callable[[str], None],
-) -> Iterator[Outcome]:
+) -> Iterator[SceneResult]:
     """The outcome of each scene, in the order in which they are done.
 
     load: gives model and digest; is sent to the workers. address: "local" for a cluster of this machine alone, which
@@ -65,7 +65,7 @@ def evaluate_with_ray(
             raise ConfigurationError(f"the cluster at {address} has no {resource}; give --device cpu or another --ray")
         count = min(workers or room, room, len(scenes))
         write(f"ray {address}: {len(scenes)} scenes, {count} workers on {len(ray.nodes())} machines")
-        factory = ray.remote(Worker).options(num_cpus=1, num_gpus=1 if on_gpu else 0)
+        factory = ray.remote(SceneWorker).options(num_cpus=1, num_gpus=1 if on_gpu else 0)
         yield from _Dispatcher(ray, lambda: factory.remote(load, asking), scenes, write).run(count)
     finally:
         ray.shutdown()
@@ -88,7 +88,7 @@ class _Dispatcher:
     the other actors do the work.
     """
 
-    def __init__(self, ray, start: Callable, scenes: Sequence[Scene], write: Callable[[str], None]) -> None:
+    def __init__(self, ray, start: Callable, scenes: Sequence[SceneJob], write: Callable[[str], None]) -> None:
         self._ray, self._start, self._write = ray, start, write
         self._waiting = deque(scenes)
         self._busy: dict = {}  # what is awaited -> (actor, its scene; None while it loads)
@@ -96,7 +96,7 @@ class _Dispatcher:
         self._deaths = Counter()
         self._ever_loaded = False
 
-    def run(self, count: int) -> Iterator[Outcome]:
+    def run(self, count: int) -> Iterator[SceneResult]:
         for _ in range(count):
             self._add_actor()
         while self._waiting or any(scene is not None for _, scene in self._busy.values()):
@@ -106,15 +106,15 @@ class _Dispatcher:
                 if loading == len(self._busy):
                     self._write(f"waiting for {loading} workers to be started and to load the model")
                 continue
-            outcome = self._take(ready[0])
-            if outcome is not None:
-                yield outcome
+            result = self._take(ready[0])
+            if result is not None:
+                yield result
 
-    def _take(self, reference) -> Outcome | None:
+    def _take(self, reference) -> SceneResult | None:
         actor, scene = self._busy.pop(reference)
         died = self._ray.exceptions
         try:
-            outcome = self._ray.get(reference)
+            result = self._ray.get(reference)
         except died.RayTaskError as error:
             raise error.cause from error  # what loading the model says is wrong, without the other machine's traceback
         except (died.RayActorError, died.WorkerCrashedError, died.NodeDiedError, died.OutOfMemoryError,
@@ -123,9 +123,9 @@ class _Dispatcher:
         self._ever_loaded = True
         self._idle.append(actor)
         self._hand_out()
-        return outcome
+        return result
 
-    def _after_death(self, scene: Scene | None, error: Exception) -> Outcome | None:
+    def _after_death(self, scene: SceneJob | None, error: Exception) -> SceneResult | None:
         name = scene.name if scene else "its model"
         self._deaths[name] += 1
         last = self._deaths[name] >= ATTEMPTS
@@ -136,7 +136,7 @@ class _Dispatcher:
         if scene is None:
             return None
         if last:
-            return Outcome(scene.name, error=f"{ATTEMPTS} workers died at it; the last: {_first(error)}")
+            return SceneResult(scene.name, error=f"{ATTEMPTS} workers died at it; the last: {_first(error)}")
         self._waiting.appendleft(scene)
         self._hand_out()
         return None

@@ -1,0 +1,164 @@
+"""A loaded checkpoint, and what every question to it goes through: prompt, time, memory, mask."""
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from lisa_ros.errors import InvalidImageError, InvalidQueryError, LisaError, QueryCancelled
+from lisa_ros.inference.frame import EncodedFrame
+from lisa_ros.inference.generation import Prefix, prefill
+from lisa_ros.model.checkpoint import Checkpoint
+from lisa_ros.model.memory import memory_guard
+from lisa_ros.model.preprocess import check_image, sam_preprocess, upscale_logits
+from lisa_ros.model.prompts import question_about_image
+from lisa_ros.model.sam import SamFeatures
+from lisa_ros.model.tokenizer import IMAGE_TOKEN_ID
+from lisa_ros.types import ABSENT, SEGMENTED, EventKind, Target
+
+Cancelled = Callable[[], bool]
+
+
+class LoadedModel:
+    """Network, tokenizer and prompt template of a checkpoint on its device; `Lisa` asks it questions."""
+
+    def __init__(self, checkpoint: Checkpoint, *, device: torch.device, precision: str, name: str) -> None:
+        self.network = checkpoint.network
+        self.tokenizer = checkpoint.tokenizer
+        self.style = self.network.style
+        self.kinds = self.style.kinds(checkpoint.tokenizer)
+        self.template = self.network.config.template
+        self.device = device
+        self.provenance = f"{name} {precision} {self.template.name}"
+        self.mark = object()  # in its frames; not the engine itself, which a kept frame would keep in memory
+
+    def first_question(self, words: str) -> str:
+        """The first question of a conversation: the image, then the words."""
+        return question_about_image(words, self.network.config.mm_use_im_start_end)
+
+    def encode(self, image: np.ndarray) -> EncodedFrame:
+        """The frame of an image (H, W, 3) uint8 RGB, see Lisa.encode."""
+        check_image(image)
+        started = time.perf_counter()
+        with memory_guard(self.device, "image"), torch.inference_mode():
+            features, visual = self._encode_visual(image)
+            ids = self.tokenizer.expand_image(self._prefix_ids(), visual.shape[1])
+            cache, _ = prefill(self.network, ids, visual)
+            if self.device.type == "cuda":  # kernels run asynchronously; the time is taken after they end
+                torch.cuda.synchronize(self.device)
+        height, width = image.shape[:2]
+        prefix = Prefix.of(ids, cache)
+        return EncodedFrame(height, width, features, visual, prefix, time.perf_counter() - started, self.mark)
+
+    def _prefix_ids(self) -> list[int]:
+        """Ids of any prompt about an image, up to the end of the image. Not expanded."""
+        ids = self.tokenizer.encode_prompt(self.template.render([(self.first_question(""), None)]))
+        end = ids.index(IMAGE_TOKEN_ID) + 1
+        return ids[: end + self.network.config.mm_use_im_start_end]
+
+    def _encode_visual(self, image: np.ndarray) -> tuple[SamFeatures, Tensor]:
+        """SAM's features and the visual tokens (1, N, hidden_size)."""
+        network = self.network
+        pixels = sam_preprocess(image, network.config.sam.image_size).to(self.device)
+        features = network.encode_image(pixels)
+        clip = None if network.vision_tower is None else network.vision_tower.preprocess(image).to(self.device)
+        return features, network.visual_tokens(features, clip)
+
+    def check_frame(self, frame: EncodedFrame) -> None:
+        """Raises InvalidImageError unless this engine encoded `frame`: features of another one mean nothing to it."""
+        if not isinstance(frame, EncodedFrame):
+            raise InvalidImageError(f"the frame must be what encode(image) returned, not {type(frame).__name__}")
+        if frame.owner is not self.mark:
+            raise InvalidImageError(
+                "the frame was encoded by another engine; encode the image with the one that is asked"
+            )
+
+    def prompt_ids(self, frame: EncodedFrame, turns: Sequence[tuple[str, str | None]]) -> list[int]:
+        """Expanded ids of a prompt; raises InvalidQueryError if it does not fit the model's context."""
+        ids = self.tokenizer.encode_prompt(self.template.render(turns))
+        ids = self.tokenizer.expand_image(ids, frame.visual.shape[1])
+        if len(ids) >= self.context_length:
+            raise InvalidQueryError(
+                f"with its image and history the query has {len(ids)} tokens, the model takes {self.context_length}; "
+                "shorten it or start a new conversation"
+            )
+        return ids
+
+    @property
+    def context_length(self) -> int:
+        """Number of tokens that prompt and answer share."""
+        return self.network.config.max_position_embeddings
+
+    def events(self, ids: Sequence[int]) -> tuple[list[int], list[EventKind]]:
+        """Positions and kinds of the grounding tokens among expanded ids."""
+        found = [(position, kind) for position, id in enumerate(ids) if (kind := self.kinds.get(id))]
+        return [position for position, _ in found], [kind for _, kind in found]
+
+    def decode_masks(
+        self, frame: EncodedFrame, states: Tensor, kinds: Sequence[EventKind]
+    ) -> list[tuple[np.ndarray, np.ndarray | None]]:
+        """Mask logits of the targets among an answer's events.
+
+        Args:
+            frame: The image.
+            states: (n, hidden_size) hidden states of all events.
+            kinds: Of the n events.
+
+        Returns:
+            For each target, in the order of their tokens, (H, W) float32 logits and those of its coarse mask or None.
+
+        Raises:
+            LisaError: Logits are not finite: NaN is not above 0, and the mask would pass for an empty one.
+        """
+        with torch.inference_mode():
+            head = self.network.head
+            masks = head.decode_targets(frame.features, head.embed(states), kinds)
+            for low_res in masks:
+                if low_res is not None and not torch.isfinite(low_res).all():
+                    raise LisaError(
+                        "the mask's values are not finite; load the checkpoint with precision bf16 or fp32, and if it "
+                        "is, download or copy it again: its weights are damaged"
+                    )
+            coarse = [None] * len(masks.logits) if masks.coarse is None else masks.coarse
+            return [
+                (self._full_size(frame, one), None if part is None else self._full_size(frame, part))
+                for one, part in zip(masks.logits, coarse, strict=True)
+            ]
+
+    def _full_size(self, frame: EncodedFrame, low_res: Tensor) -> np.ndarray:
+        size = self.network.config.sam.image_size
+        return upscale_logits(low_res.unsqueeze(0), size, frame.height, frame.width)[0].cpu().numpy()
+
+    @staticmethod
+    def target(phrase: str, logits: np.ndarray, coarse: np.ndarray | None, probability: float) -> Target:
+        """The target that mask logits (H, W) mean."""
+        mask = logits > 0
+        certainty = float(np.mean(1 / (1 + np.exp(-logits[mask])))) if mask.any() else float("nan")
+        return Target(phrase, SEGMENTED, mask, logits, certainty, probability, coarse)
+
+    @contextmanager
+    def timed(self, seconds: dict[str, float], stage: str) -> Iterator[None]:
+        """Adds the wall time of a stage to `seconds`, and guards its memory."""
+        started = time.perf_counter()
+        with memory_guard(self.device):
+            yield
+        seconds[stage] = seconds.get(stage, 0.0) + time.perf_counter() - started
+
+    @staticmethod
+    def stop_if(cancelled: Cancelled | None) -> None:
+        """Raises QueryCancelled if the caller wants to stop."""
+        if cancelled is not None and cancelled():
+            raise QueryCancelled("the query was cancelled")
+
+
+def absent_target(frame: EncodedFrame, phrase: str, probability: float) -> Target:
+    """What is not in the image."""
+    return Target(phrase, ABSENT, np.zeros((frame.height, frame.width), bool), probability=probability)
+
+
+def total(seconds: dict[str, float]) -> dict[str, float]:
+    """`seconds` with the sum of this query's own stages; `encode` happened once for the frame."""
+    return seconds | {"total": sum(value for stage, value in seconds.items() if stage != "encode")}

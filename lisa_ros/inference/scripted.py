@@ -1,0 +1,228 @@
+"""Targets read from expected answers without generating them: mask-only queries, many phrases, teacher forcing."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from lisa_ros.errors import InvalidQueryError
+from lisa_ros.inference.batch import MAX_NEW_TOKENS, answer_batch
+from lisa_ros.inference.frame import EncodedFrame
+from lisa_ros.inference.generation import extend, next_logits, prefill, prefill_rows
+from lisa_ros.inference.loaded_model import Cancelled, LoadedModel, absent_target, total
+from lisa_ros.model.grounding import TARGET_KINDS
+from lisa_ros.model.styles import Script
+from lisa_ros.types import ABSENT, REJ, SEG, EventKind, SegmentationResult, Target
+
+MAX_PHRASES = 64
+_ROWS_AT_ONCE = 8  # each holds keys and values of the whole prompt
+
+
+@dataclass(frozen=True)
+class ForcedTarget:
+    """A target of an answer that stood in the prompt.
+
+    Attributes:
+        expected: Kind of its token in the prompt: SEG or REJ.
+        argmax: Kind of the most probable token at its place; None where that grounds nothing.
+        decided: What the style's official rule makes of the two.
+        probability: That it is there, see `Style.presence`.
+        logits: (H, W) float32 mask logits, also of what is rejected: with all targets expected to be there.
+        coarse: (H, W) float32 logits of its coarse mask; None without one.
+    """
+
+    expected: EventKind
+    argmax: EventKind | None
+    decided: EventKind
+    probability: float
+    logits: np.ndarray
+    coarse: np.ndarray | None
+
+
+@dataclass(frozen=True)
+class AnswerStates:
+    """Where an answer's events are, and the states that they are read from.
+
+    Attributes:
+        ids: Expanded ids of the prompt with the answer.
+        positions: For each event the index of its token in `ids`.
+        kinds: Of the events.
+        states: (n, hidden_size) hidden states that the events are read from.
+    """
+
+    ids: list[int]
+    positions: list[int]
+    kinds: list[EventKind]
+    states: Tensor
+
+
+def segment_phrases(
+    model: LoadedModel,
+    frame: EncodedFrame,
+    phrases: Sequence[str],
+    *,
+    sentence: bool = False,
+    cancelled: Cancelled | None = None,
+) -> SegmentationResult:
+    """See Lisa.segment_phrases; `phrases` are checked words. sentence: whether they are one sentence."""
+    if not 0 < len(phrases) <= MAX_PHRASES:
+        raise InvalidQueryError(f"{len(phrases)} phrases in one query; it takes 1 to {MAX_PHRASES}")
+    scripts = model.style.scripts(phrases, model.network.config.mask_query, sentence=sentence)
+    seconds = {"encode": frame.seconds}
+    model.stop_if(cancelled)
+    targets: list[Target] = []
+    if any(script.answer is None for script in scripts):
+        return _generated(model, frame, scripts, ", ".join(phrases), cancelled)
+    if model.style.rejects:
+        for script in scripts:
+            targets += _decided(model, frame, script, seconds, cancelled)
+    else:
+        for first in range(0, len(scripts), _ROWS_AT_ONCE):
+            targets += _expected(model, frame, scripts[first : first + _ROWS_AT_ONCE], seconds, cancelled)
+    return SegmentationResult(
+        ", ".join(phrases), "", tuple(targets), total(seconds), seg_probability=targets[0].probability
+    )
+
+
+def teacher_forced(model: LoadedModel, frame: EncodedFrame, question: str, answer: str) -> list[ForcedTarget]:
+    """The targets of an answer that stands in the prompt, as official evaluations read them.
+
+    What the model would have decided is read with the answer as it is; masks are read in a second pass, if the answer
+    rejects anything, in which every target is expected to be there.
+    """
+    with torch.inference_mode():
+        first = answer_states(model, frame, question, answer)
+        seg = next(id for id, kind in model.kinds.items() if kind == SEG)
+        ids = list(first.ids)
+        for position, kind in zip(first.positions, first.kinds, strict=True):
+            if kind == REJ:
+                ids[position] = seg
+        second = first if ids == first.ids else _states(model, frame, ids)
+        logits = next_logits(model.network, first.states)
+        masks = model.decode_masks(frame, second.states, second.kinds)
+    found, number = [], 0
+    for kind, row in zip(first.kinds, logits, strict=True):
+        if kind in TARGET_KINDS:
+            argmax = model.kinds.get(int(row.argmax()))
+            decided = model.style.forced_kind(kind, argmax)
+            probability = model.style.presence(row, model.kinds)
+            found.append(ForcedTarget(kind, argmax, decided, probability, *masks[number]))
+            number += 1
+    return found
+
+
+def answer_states(model: LoadedModel, frame: EncodedFrame, question: str, answer: str) -> AnswerStates:
+    """The events of an answer, and the states that they are read from, by one pass over the prompt that holds it."""
+    return _states(model, frame, model.prompt_ids(frame, [(model.first_question(question), answer)]))
+
+
+def _states(model: LoadedModel, frame: EncodedFrame, ids: list[int]) -> AnswerStates:
+    positions, kinds = model.events(ids)
+    (states,) = prefill_rows(model.network, [ids], frame.visual, frame.prefix)
+    start = len(ids) - len(states)
+    at = [position + model.style.state_offset - start for position in positions]
+    return AnswerStates(ids, positions, kinds, states[at])
+
+
+def _expected(
+    model: LoadedModel,
+    frame: EncodedFrame,
+    scripts: Sequence[Script],
+    seconds: dict[str, float],
+    cancelled: Cancelled | None,
+) -> list[Target]:
+    """Targets of a style without alternatives: the answers stand in the prompts, all of them in one pass."""
+    rows, events = [], []
+    for script in scripts:
+        ids = model.prompt_ids(frame, [(model.first_question(script.question), script.answer)])
+        positions, kinds = model.events(ids)
+        at = [position + model.style.state_offset for position in positions]
+        rows.append(ids[: max(at) + 1])  # nothing behind the last state is needed
+        events.append((at, kinds))
+    with model.timed(seconds, "prefill"):
+        found = prefill_rows(model.network, rows, frame.visual, frame.prefix)
+        states = [
+            hidden[[position - (len(ids) - len(hidden)) for position in at]]
+            for ids, hidden, (at, _) in zip(rows, found, events, strict=True)
+        ]
+        logits = [next_logits(model.network, part) for part in states]
+    targets: list[Target] = []
+    for script, (_, kinds), part, rowed in zip(scripts, events, states, logits, strict=True):
+        model.stop_if(cancelled)
+        places = [row for row, kind in zip(rowed, kinds, strict=True) if kind == SEG]
+        chances = [model.style.presence(row, model.kinds) for row in places]
+        targets += _decoded(model, frame, script.phrases, part, kinds, chances, seconds)
+    return targets
+
+
+def _decided(
+    model: LoadedModel, frame: EncodedFrame, script: Script, seconds: dict[str, float], cancelled: Cancelled | None
+) -> list[Target]:
+    """Targets of a style that rejects: at each target's place the model chooses the token that the rest then follows.
+
+    One pass over the prompt and the answer, in pieces.
+    """
+    ids = model.prompt_ids(frame, [(model.first_question(script.question), script.answer)])
+    positions, _ = model.events(ids)
+    ids_of = {kind: id for id, kind in model.kinds.items()}
+    least = model.style.threshold(model.network.config.seg_threshold)
+    states, kinds, chances, cache = [], [], [], None
+    for number, position in enumerate(positions):
+        model.stop_if(cancelled)
+        with model.timed(seconds, "prefill"):
+            if cache is None:
+                cache, hidden = prefill(model.network, ids[:position], frame.visual, frame.prefix)
+            else:
+                hidden = extend(model.network, ids[positions[number - 1] : position], cache)
+            chance = model.style.presence(next_logits(model.network, hidden)[0], model.kinds)
+        kinds.append(SEG if chance >= least else REJ)
+        ids[position] = ids_of[kinds[-1]]
+        states.append(hidden)
+        chances.append(chance)
+    model.stop_if(cancelled)
+    return _decoded(model, frame, script.phrases, torch.cat(states), kinds, chances, seconds)
+
+
+def _decoded(
+    model: LoadedModel,
+    frame: EncodedFrame,
+    phrases: Sequence[str],
+    states: Tensor,
+    kinds: Sequence[EventKind],
+    chances: Sequence[float],
+    seconds: dict[str, float],
+) -> list[Target]:
+    """A target for each phrase, absent where it was rejected or is not probable enough."""
+    least = model.style.threshold(model.network.config.seg_threshold)
+    if any(chance >= least for chance in chances):
+        with model.timed(seconds, "decode_masks"):
+            masks = model.decode_masks(frame, states, kinds)
+    targets = []
+    for number, (phrase, chance) in enumerate(zip(phrases, chances, strict=True)):
+        if chance >= least:
+            targets.append(model.target(phrase, *masks[number], chance))
+        else:
+            targets.append(absent_target(frame, phrase, chance))
+    return targets
+
+
+def _generated(
+    model: LoadedModel, frame: EncodedFrame, scripts: Sequence[Script], query: str, cancelled: Cancelled | None
+) -> SegmentationResult:
+    """Targets of a style that tells in words: there, if the generated answer holds a mask that is not empty.
+
+    What is not there has what the answer offers in its place. The answers follow one another in the result's.
+    """
+    results = answer_batch(model, frame, [script.question for script in scripts], MAX_NEW_TOKENS, cancelled=cancelled)
+    targets = []
+    for script, result in zip(scripts, results, strict=True):
+        found = [one for one in result.targets if one.kind == ABSENT or one.mask.any()]
+        found.sort(key=lambda one: one.kind == ABSENT)
+        (phrase,) = script.phrases
+        targets.append(replace(found[0], phrase=phrase) if found else absent_target(frame, phrase, float("nan")))
+    seconds = {stage: sum(result.seconds.get(stage, 0.0) for result in results) for stage in results[0].seconds}
+    answer = " ".join(result.answer for result in results if result.answer)
+    truncated = any(result.truncated for result in results)
+    return SegmentationResult(query, answer, tuple(targets), seconds, truncated, targets[0].probability)

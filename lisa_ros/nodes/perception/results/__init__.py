@@ -1,0 +1,1 @@
+"""ROS messages of one result, and the publishers that keep them for late subscribers."""

@@ -1,0 +1,1 @@
+"""The YAML of a training run as typed configuration classes."""
