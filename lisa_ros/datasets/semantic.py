@@ -11,6 +11,7 @@ from lisa_ros.datasets.files import REMEDY, format_of, read_annotated, read_json
 from lisa_ros.datasets.label_numbering import check_ade20k, check_coco_stuff
 from lisa_ros.datasets.lazy import LazyTurns
 from lisa_ros.errors import DatasetError
+from lisa_ros.git_lfs import explain_pointer
 from lisa_ros.types import Sample, TruthTarget, Turn
 
 UNLABELLED = 255  # in every data set; some have further values
@@ -75,7 +76,7 @@ def read_labels(path: Path) -> np.ndarray:
     except FileNotFoundError:
         raise DatasetError(f"there is no file {path}") from None
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-        raise DatasetError(f"{path} cannot be read as a label image: {error}") from error
+        raise DatasetError(explain_pointer(path) or f"{path} cannot be read as a label image: {error}") from error
     return labels if labels.dtype == np.uint8 else labels.astype(np.int32)
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from lisa_ros.errors import RecordingError
+from lisa_ros.git_lfs import explain_pointer
 from lisa_ros.scannet.image_archive import ImageArchive
 from lisa_ros.scannet.scene import SceneFiles
 
@@ -45,6 +46,9 @@ class Annotation:
 
     def __init__(self, files: SceneFiles):
         self.scene = files.scene
+        for path in (files.aggregation, files.label_table):
+            if pointer := explain_pointer(path):
+                raise RecordingError(pointer)
         self.objects = read_aggregation(files.aggregation)
         self.categories = read_label_table(files.label_table)
         unknown = sorted({item.label for item in self.objects.values()} - set(self.categories))
