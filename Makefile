@@ -30,7 +30,7 @@ lint: setup
 	@$(BIN)/ruff check .
 
 test: lint
-	@$(BIN)/python -m pytest $(PYTEST_ARGS)
+	@scripts/test.sh $(PYTEST_ARGS)
 
 clean:
 	rm -rf .venv build install log out *.egg-info .pytest_cache .ruff_cache .hypothesis

@@ -27,7 +27,7 @@ from tqdm import tqdm
 from lisa_ros.images import read_image
 from lisa_ros.model.network import LisaNetwork
 from lisa_ros.model.tokenizer import LisaTokenizer
-from training.config.train_config import OptimizerConfig
+from training.config.sections import OptimizerConfig
 from training.data.collate import IGNORE_INDEX, Batch, Collator
 from training.data.feature_cache import FeatureCache
 from training.data.items import TrainingItem
@@ -149,7 +149,7 @@ def ours(objective: LisaObjective, batch: Batch, stage: Callable) -> tuple[torch
         learnt = batch.labels[:, 1:] != IGNORE_INDEX
         ce = answer_loss(network.logits(hidden[:, :-1][learnt]), batch.labels[:, 1:][learnt])
     with stage("mask decoder"), full_precision(hidden.device):
-        logits = objective.mask_logits(batch, hidden, features)
+        logits = [one for one, _ in objective.masks(batch, hidden, features)]
         targets = [masks.to(hidden.device, torch.float32) for masks in batch.masks]
         return ce, image_mask_losses(logits, targets, list(batch.valid)).total
 

@@ -1,8 +1,8 @@
 """The one description of the ROS graph: its processes, topics and launch arguments.
 
 Plain data, without rclpy and launch: `launch/perception.launch.py` makes launch actions of it, `lisa-ros up` makes
-processes of it on machines that have no `ros2 launch`. Defaults of node parameters stand in the nodes alone: an
-argument that is left empty is not passed on.
+processes of it on machines that have no `ros2 launch`. Nodes define the defaults of their parameters: an argument that
+is left empty is not passed on.
 """
 
 import difflib
@@ -21,7 +21,12 @@ from lisa_ros.resources import find_config, share_directory
 class Argument:
     """One launch argument.
 
-    kind: type that its words are read as. parameter_of: nodes that get it as a parameter of the same name.
+    Attributes:
+        name: As in `name:=value`.
+        about: Its description.
+        default: The default text; empty: the parameter file or the node decides.
+        kind: Type that its text is parsed as.
+        parameter_of: Nodes that get it as a parameter of the same name.
     """
 
     name: str
@@ -35,10 +40,15 @@ class Argument:
 class Process:
     """One node in a process of its own.
 
-    module: what `python -m` runs; executable: what `ros2 run lisa_ros` runs; the same code.
-    namespace: as given; a relative one goes under that of an including launch file.
-    remappings: (name in the code, topic).
-    parameters: name -> value, stronger than those of parameter_files.
+    Attributes:
+        name: Name of the node.
+        module: What `python -m` runs.
+        executable: What `ros2 run lisa_ros` runs, the same code.
+        namespace: As given; a relative one is appended to that of an including launch file.
+        remappings: (name in the code, topic).
+        parameter_files: In increasing order of priority.
+        parameters: name -> value, of higher priority than parameter_files.
+        log_level: debug, info, warn, error or fatal.
     """
 
     name: str
@@ -87,7 +97,9 @@ _BY_NAME = {argument.name: argument for argument in ARGUMENTS}
 
 
 def processes(values: Mapping[str, str] | None = None) -> list[Process]:
-    """What runs, given the words of launch arguments (missing ones have their default).
+    """The processes of the graph.
+
+    values: texts of launch arguments by name; those that are missing have their default.
 
     Raises ConfigurationError for an unknown argument, a value of the wrong kind and a configuration file that is not
     there.
@@ -98,7 +110,7 @@ def processes(values: Mapping[str, str] | None = None) -> list[Process]:
     files = (find_config(values["params_file"]),) if values["params_file"] else ()
 
     def process(name: str) -> Process:
-        parameters = {argument.name: _read(argument, camera[argument.name]) for argument in ARGUMENTS
+        parameters = {argument.name: _parse(argument, camera[argument.name]) for argument in ARGUMENTS
                       if name in argument.parameter_of and camera.get(argument.name)}
         return Process(name, _MODULES[name], f"{name}_node", values["namespace"], remappings, files,
                        parameters, values["log_level"])
@@ -140,22 +152,22 @@ def _camera_preset(camera: str) -> dict[str, str]:
     except (OSError, ValueError, yaml.YAMLError) as error:
         raise ConfigurationError(f"{path} cannot be read: {error}") from error
     allowed = {f"{stream}_topic" for stream in _STREAMS} | {"image_transport", "depth_transport"}
-    if not (isinstance(preset, dict) and preset.keys() <= allowed and all(map(_is_word, preset.values()))):
+    if not (isinstance(preset, dict) and preset.keys() <= allowed and all(map(_is_text, preset.values()))):
         raise ConfigurationError(f"{path} must map some of {', '.join(sorted(allowed))} to words and nothing else")
     return preset
 
 
-def _is_word(value) -> bool:
+def _is_text(value) -> bool:
     return isinstance(value, str)
 
 
-def _read(argument: Argument, word: str) -> str | bool | int:
+def _parse(argument: Argument, text: str) -> str | bool | int:
     try:
-        return {bool: _read_bool, int: int, str: str}[argument.kind](word)
+        return {bool: _parse_bool, int: int, str: str}[argument.kind](text)
     except (KeyError, ValueError):
         wanted = "true or false" if argument.kind is bool else "a whole number"
-        raise ConfigurationError(f"{argument.name}:={word} must be {wanted}") from None
+        raise ConfigurationError(f"{argument.name}:={text} must be {wanted}") from None
 
 
-def _read_bool(word: str) -> bool:
-    return {"true": True, "false": False}[word.lower()]
+def _parse_bool(text: str) -> bool:
+    return {"true": True, "false": False}[text.lower()]

@@ -10,22 +10,22 @@ import sys
 import tempfile
 import threading
 import time
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from lisa_ros import cpu_threads, graph
 from lisa_ros.errors import ConfigurationError
-from lisa_ros.middleware import check_middleware
-from lisa_ros.shared_memory import shared_memory_note
+from lisa_ros.middleware import check_middleware, shared_memory_note
 from lisa_ros.writable_folders import ensure_ros_log
 
-SHUTDOWN = ((signal.SIGINT, 10.0), (signal.SIGTERM, 5.0), (signal.SIGKILL, 5.0))  # and the patience after each, s
+SHUTDOWN = ((signal.SIGINT, 10.0), (signal.SIGTERM, 5.0), (signal.SIGKILL, 5.0))  # and the time to end after each, s
 _COLOUR = re.compile(r"\x1b\[[0-9;]*m")
 _ENDED_BY_US = (128 + signal.SIGINT, 128 + signal.SIGTERM)
 
 
 def add_arguments(parser: argparse.ArgumentParser):
-    """Arguments of `lisa-ros up`: the same words as `ros2 launch lisa_ros perception.launch.py` takes."""
+    """Arguments of `lisa-ros up`: those of `ros2 launch lisa_ros perception.launch.py`."""
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
     parser.epilog = "arguments, an empty one is left to the node:\n" + "\n".join(
         f"  {argument.name + ':=' + argument.default:<24} {argument.about}" for argument in graph.ARGUMENTS)
@@ -38,7 +38,7 @@ def run(args: argparse.Namespace) -> int:
     Exit status: that of the process which ended by itself. After a signal 0, unless a process crashed or had to be
     killed. Raises ConfigurationError for arguments that are no good.
     """
-    processes = graph.processes(parse_words(args.arguments))
+    processes = graph.processes(parse_arguments(args.arguments))
     prepare_machine(len(processes), lambda line: _print_line("up", line))
     running = RunningGraph(processes, write=_print_line)
     stop = threading.Event()
@@ -60,12 +60,12 @@ def run(args: argparse.Namespace) -> int:
             signal.signal(number, handler)
 
 
-def parse_words(words: list[str]) -> dict[str, str]:
-    """["name:=value", ...] to a mapping; raises ConfigurationError for a word of another form."""
-    pairs = [word.partition(":=") for word in words]
-    for word, (name, separator, _) in zip(words, pairs, strict=True):
+def parse_arguments(arguments: list[str]) -> dict[str, str]:
+    """["name:=value", ...] to a mapping; raises ConfigurationError for another form."""
+    pairs = [argument.partition(":=") for argument in arguments]
+    for argument, (name, separator, _) in zip(arguments, pairs, strict=True):
         if not (name and separator):
-            raise ConfigurationError(f"{word!r} is not of the form name:=value")
+            raise ConfigurationError(f"{argument!r} is not of the form name:=value")
     return {name: value for name, _, value in pairs}
 
 
@@ -102,6 +102,7 @@ class RunningGraph:
 
     @property
     def names(self) -> list[str]:
+        """The names of all processes."""
         return list(self._children)
 
     def ended(self) -> str | None:
@@ -122,39 +123,67 @@ class RunningGraph:
             raise
 
     def _start(self, process: graph.Process):
-        child = subprocess.Popen(
-            command(process, Path(self._folder.name)), env=_child_environment(), start_new_session=True, text=True,
-            errors="replace", stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-        )
-        self._children[process.name] = child
+        with _signals_deferred():
+            child = subprocess.Popen(
+                command(process, Path(self._folder.name)),
+                env=_child_environment(),
+                start_new_session=True,
+                text=True,
+                errors="replace",
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+            )
+            self._children[process.name] = child
         reader = threading.Thread(target=self._read, args=(process.name, child), daemon=True)
         reader.start()
         self._readers.append(reader)
 
     def _read(self, name: str, child: subprocess.Popen):
         for line in child.stdout:
-            # Whatever becomes of the words (a full disk, a terminal that is gone): a child blocks on a pipe that
-            # nobody empties.
+            # Also where the output cannot be written (a full disk, a closed terminal): a child blocks on a pipe
+            # that is not read.
             with suppress(OSError):
                 self._write(name, line.rstrip("\n"))
+
+
+@contextmanager
+def _signals_deferred() -> Iterator[None]:
+    """Python's handlers of signals run after the block: an interrupt inside Popen would lose the child it started."""
+    if threading.current_thread() is not threading.main_thread():  # handlers run in the main thread alone
+        yield
+        return
+    pending = []
+    numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+    # Those that are ignored stay so, for the child inherits it.
+    handlers = {number: signal.getsignal(number) for number in numbers if callable(signal.getsignal(number))}
+    for number in handlers:
+        signal.signal(number, lambda received, _: pending.append(received))
+    try:
+        yield
+    finally:
+        for number, handler in handlers.items():
+            signal.signal(number, handler)
+        for number in dict.fromkeys(pending):
+            signal.raise_signal(number)
 
 
 def command(process: graph.Process, folder: Path) -> list[str]:
     """Command line of a process; what does not fit into one is written to a file in `folder`."""
     namespace = "/" + process.namespace.strip("/")
-    words = ["-r", f"__node:={process.name}", "-r", f"__ns:={namespace}", "--log-level", process.log_level]
+    arguments = ["-r", f"__node:={process.name}", "-r", f"__ns:={namespace}", "--log-level", process.log_level]
     for name, topic in process.remappings:
-        words += ["-r", f"{name}:={topic}"]
+        arguments += ["-r", f"{name}:={topic}"]
     for path in process.parameter_files:
-        words += ["--params-file", str(path)]
+        arguments += ["--params-file", str(path)]
     if process.parameters:
         # Under the node's full name, as launch_ros does it: stronger than any entry of the files, whose names may be
         # wildcards. JSON is YAML that quotes every string: `model:=7` stays a name.
         full_name = f"{namespace.rstrip('/')}/{process.name}"
         path = folder / f"{process.name}.yaml"
         path.write_text(json.dumps({full_name: {"ros__parameters": dict(process.parameters)}}))
-        words += ["--params-file", str(path)]
-    return [sys.executable, "-m", process.module, "--ros-args", *words]
+        arguments += ["--params-file", str(path)]
+    return [sys.executable, "-m", process.module, "--ros-args", *arguments]
 
 
 def _child_environment() -> dict[str, str]:
@@ -168,17 +197,17 @@ def _child_environment() -> dict[str, str]:
 
 
 def _end(children: list[subprocess.Popen]):
-    for number, patience in SHUTDOWN:
+    for number, timeout in SHUTDOWN:
         for child in children:
             if child.poll() is None:
                 child.send_signal(number)
-        deadline = time.monotonic() + patience
+        deadline = time.monotonic() + timeout
         while time.monotonic() < deadline and any(child.poll() is None for child in children):
             time.sleep(0.05)
 
 
 def prepare_machine(processes: int, write) -> None:
-    """Lets ROS write its log, and tells write(line) what a person should know before so many processes start."""
+    """Makes ROS' log folder writable, and passes warnings about this machine to write(line)."""
     for note in (ensure_ros_log(), shared_memory_note(processes)):
         if note:
             write(note)
@@ -192,8 +221,8 @@ def without_colours(line: str) -> str:
 def _print_line(name: str, line: str):
     if not sys.stdout.isatty():
         line = without_colours(line)
-    encoding = sys.stdout.encoding or "utf-8"  # words of any script are logged, and a terminal may know less than UTF-8
+    encoding = sys.stdout.encoding or "utf-8"  # logs may hold any script, and a terminal may not know UTF-8
     try:
         print(f"[{name}] {line}".encode(encoding, "backslashreplace").decode(encoding), flush=True)
-    except BrokenPipeError:  # `lisa-ros up | head`: the robot goes on, and Python's last flush has to find a file
+    except BrokenPipeError:  # `lisa-ros up | head`: the graph keeps running, and Python's last flush needs a file
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -1,14 +1,17 @@
-"""Whether ROS can start in this environment: asked before rclpy is imported, which may end the process on its own."""
+"""Checks of the ROS middleware: whether rclpy can start (importing it may end the process), and its shared memory."""
 
 import os
 import sys
 from importlib.util import find_spec
 from pathlib import Path
+from xml.etree import ElementTree
 
 from lisa_ros.errors import ConfigurationError
+from lisa_ros.resources import share_directory
 
 _VARIABLE = "RMW_IMPLEMENTATION"
 _INDEX = "share/ament_index/resource_index/rmw_typesupport"
+SHARED_MEMORY = Path("/dev/shm")
 
 
 def installed_middlewares() -> list[str]:
@@ -37,3 +40,27 @@ def require_ros() -> None:
     if find_spec("rclpy") is None:
         raise ConfigurationError("rclpy is not installed; `make setup` installs it, or source a ROS 2 installation")
     check_middleware()
+
+
+def segment_size() -> int:
+    """Bytes of shared memory that each process takes with config/fastdds.xml."""
+    profile = ElementTree.parse(share_directory() / "config" / "fastdds.xml")
+    return int(profile.findtext(".//{*}segment_size"))
+
+
+def shared_memory_note(processes: int) -> str | None:
+    """A note for the user if shared memory is too small for so many processes; None if it is large enough."""
+    try:
+        free = os.statvfs(SHARED_MEMORY)
+    except OSError:  # no such folder: not Linux
+        return None
+    megabytes = free.f_bavail * free.f_frsize // 2**20
+    wanted = processes * segment_size() // 2**20 + 1
+    if megabytes >= wanted:
+        return None
+    return (
+        f"{SHARED_MEMORY} has {megabytes} MB free, and Fast DDS wants {wanted} for its shared memory: lines with "
+        "'RTPS_TRANSPORT_SHM Error' are harmless, but messages go by UDP, where large images may get lost (NO_IMAGE, "
+        "NO_DEPTH). "
+        "Remedy in a container: docker run --shm-size=512m (or --ipc=host)"
+    )

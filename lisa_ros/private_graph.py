@@ -1,4 +1,4 @@
-"""A ROS graph that belongs to one program: seen by nobody else, its output kept, always ended with the program."""
+"""A ROS graph of one program alone: isolated from others, with its output kept, and ended with the program."""
 
 import os
 import random
@@ -11,12 +11,12 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from lisa_ros import graph
-from lisa_ros.errors import ConfigurationError
+from lisa_ros.errors import ConfigurationError, GraphEndedError
 from lisa_ros.launcher import RunningGraph, without_colours
 
 
 class Log:
-    """What the processes write: into a file, and the last lines at hand for error messages. Used from any thread.
+    """Output of the processes: in a file, and its last lines for error messages. Used from any thread.
 
     Raises ConfigurationError where the file cannot be written.
     """
@@ -44,18 +44,16 @@ class Log:
 
 
 def check_running(running: list[RunningGraph], log: Log):
-    """Raises GraphEndedError, with the last words of the processes, where one of them has ended."""
-    from lisa_ros.nodes.asker import GraphEndedError
-
+    """Raises GraphEndedError, with the last lines of output, where one of the processes has ended."""
     for part in running:
         if name := part.ended():
             raise GraphEndedError(
-                f"the process {name} ended with status {part.status(name)}; its last words: {' | '.join(log.last)}"
+                f"the process {name} ended with status {part.status(name)}; the last output: {' | '.join(log.last)}"
             )
 
 
 def isolate():
-    """Loopback discovery and a ROS domain of its own: the program neither sees nor disturbs a robot in the network."""
+    """Sets loopback discovery and a free ROS domain: the program neither sees nor disturbs a robot in the network."""
     os.environ.update(
         ROS_DOMAIN_ID=str(_free_domain()),
         ROS_AUTOMATIC_DISCOVERY_RANGE="LOCALHOST",  # Iron and newer
@@ -80,7 +78,7 @@ def _free_domain() -> int:
 
 @contextmanager
 def signals_as_interrupt() -> Iterator[None]:
-    """The first SIGINT, SIGTERM or SIGHUP interrupts; further ones do not disturb the ending of the processes."""
+    """The first SIGINT, SIGTERM or SIGHUP raises KeyboardInterrupt; further ones are ignored while processes end."""
     numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
     def interrupt(*_):

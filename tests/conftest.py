@@ -16,35 +16,45 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 ROOT = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(ROOT / "tests"))  # golden_variants
 
 
-def _free_domain() -> int:
-    """A ROS domain in which no participant of this machine listens (0..100: below Linux's ephemeral ports)."""
+def _free_domain() -> tuple[int, socket.socket]:
+    """A ROS domain without participants on this machine (0..100: below Linux's ephemeral ports), and its reservation.
+
+    The reservation is an abstract socket: two runs that start at the same time, or two workers of pytest-xdist, never
+    take the same domain, and it ends with the process.
+    """
     candidates = list(range(1, 101))
     random.Random(os.getpid()).shuffle(candidates)
     for domain in candidates:
         first_unicast_port = 7400 + 250 * domain + 10  # the discovery port of a domain's first participant
-        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
-            try:
+        reservation = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        try:
+            reservation.bind(f"\0lisa_ros-test-domain-{domain}")
+            with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
                 probe.bind(("", first_unicast_port))
-            except OSError:
-                continue
-            return domain
+        except OSError:
+            reservation.close()
+            continue
+        return domain, reservation
     raise RuntimeError("all ROS domains from 1 to 100 are in use on this machine")
 
+
+_DOMAIN, _RESERVATION = _free_domain()  # the socket stays open as long as this module lives
 
 # Before anything imports rclpy or starts a process. A domain of this run's own and loopback discovery: tests neither
 # see nor disturb a robot, another test run, or the person at this machine.
 os.environ.update(
-    ROS_DOMAIN_ID=str(_free_domain()),
+    ROS_DOMAIN_ID=str(_DOMAIN),
     ROS_AUTOMATIC_DISCOVERY_RANGE="LOCALHOST",  # Iron and newer
-    ROS_LOCALHOST_ONLY="1",                     # Humble
-    ROS_PYTHON_CHECK_FIELDS="1",                # setters of messages check types, as they did up to Iron
-    HF_HUB_OFFLINE="1",                         # no test reaches for the network
+    ROS_LOCALHOST_ONLY="1",  # Humble
+    ROS_PYTHON_CHECK_FIELDS="1",  # setters of messages check types, as they did up to Iron
+    HF_HUB_OFFLINE="1",  # no test reaches for the network
     FASTDDS_DEFAULT_PROFILES_FILE=str(ROOT / "config" / "fastdds.xml"),  # as the launch file sets it
     PYTHONUNBUFFERED="1",
-    OMP_NUM_THREADS="1",                        # torch's threads would only get in each other's way
-    OMP_WAIT_POLICY="PASSIVE",                  # as the package sets it, also where a test imports torch first
+    OMP_NUM_THREADS="1",  # torch's threads would only get in each other's way
+    OMP_WAIT_POLICY="PASSIVE",  # as the package sets it, also where a test imports torch first
 )
 
 
@@ -54,6 +64,38 @@ settings.register_profile(
     "lisa_ros", deadline=None, suppress_health_check=[HealthCheck.too_slow], derandomize="CI" in os.environ
 )
 settings.load_profile("lisa_ros")
+
+
+def pytest_addoption(parser):
+    group = parser.getgroup("lisa_ros", "the phases of scripts/test.sh")
+    group.addoption(
+        "--phase",
+        choices=("parallel", "alone"),
+        help="run only the tests that may share the machine with others, or only those that need it for themselves "
+        "(marker alone)",
+    )
+    group.addoption("--failures", type=Path, metavar="FILE", help="append a line for each failure to FILE")
+
+
+def pytest_collection_modifyitems(config, items):
+    phase = config.getoption("--phase")
+    if phase is None:
+        return
+    wanted = {item: (item.get_closest_marker("alone") is not None) == (phase == "alone") for item in items}
+    config.hook.pytest_deselected(items=[item for item in items if not wanted[item]])
+    items[:] = [item for item in items if wanted[item]]
+    items.sort(key=lambda item: item.get_closest_marker("ros") is None)  # long waits first: no worker ends much later
+
+
+def pytest_terminal_summary(terminalreporter, config):
+    file = config.getoption("--failures")
+    failures = [report for kind in ("failed", "error") for report in terminalreporter.stats.get(kind, ())]
+    if file is not None and failures:
+        with file.open("a") as lines:
+            for report in failures:
+                crash = getattr(report.longrepr, "reprcrash", None)
+                reason = f" - {crash.message.splitlines()[0]}" if crash and crash.message else ""
+                lines.write(f"FAILED {report.nodeid} ({report.when}){reason}\n")
 
 
 def pytest_report_header():
@@ -68,8 +110,14 @@ class Process:
         self.lines: list[str] = []
         # a session of its own: `stop` reaches grandchildren, and a Ctrl-C at pytest does not overtake it
         self._popen = subprocess.Popen(
-            self.command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL, text=True,
-            errors="replace", env=environment, start_new_session=True,
+            self.command,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            stdin=subprocess.DEVNULL,
+            text=True,
+            errors="replace",
+            env=environment,
+            start_new_session=True,
         )
         self._reader = threading.Thread(target=self._read, daemon=True)
         self._reader.start()
@@ -156,7 +204,8 @@ def start_process():
 def start_python(start_process):
     """`start_python("lisa_ros.nodes.simulation.camera", "--ros-args", ...)` runs a module with this interpreter."""
     return lambda module, *arguments, **environment: start_process(
-        [sys.executable, "-m", module, *arguments], **environment)
+        [sys.executable, "-m", module, *arguments], **environment
+    )
 
 
 @contextlib.contextmanager

@@ -11,9 +11,16 @@ PACKAGED_MODEL = "tabletop"
 
 
 def add_model_arguments(
-    parser: argparse.ArgumentParser, default: str | None = PACKAGED_MODEL, *, required: bool = False
+    parser: argparse.ArgumentParser,
+    default: str | None = PACKAGED_MODEL,
+    *,
+    required: bool = False,
+    unmerged: bool = True,
 ):
-    """--model, --vision-tower, --precision, --device, --conv-type, --threads. required: a --model must be named."""
+    """--model and what says how to load it, see `model_arguments`.
+
+    required: a --model must be named. unmerged: with what un-merged weights need.
+    """
     group = parser.add_argument_group("model")
     group.add_argument(
         "--model",
@@ -23,6 +30,10 @@ def add_model_arguments(
         help="directory in LISA's published layout, hub id, or name of a packaged model"
         + (" (default: %(default)s)" if default else ""),
     )
+    group.add_argument("--style", metavar="S", help="lisa, gsva, sesame, cores: where the checkpoint does not tell it")
+    if unmerged:
+        group.add_argument("--base", metavar="DIR", help="for a file of un-merged weights: the LLaVA it began with")
+        group.add_argument("--sam-checkpoint", metavar="FILE", help="un-merged weights without it: Segment Anything")
     group.add_argument("--vision-tower", metavar="P", help="CLIP tower: directory or hub id, if not the checkpoint's")
     group.add_argument(
         "--precision",
@@ -47,14 +58,13 @@ def load_lisa(args: argparse.Namespace):
         print(f"loading {args.model} ...", file=sys.stderr)
     from lisa_ros import Lisa
 
-    return Lisa.from_pretrained(
-        args.model,
-        vision_tower=args.vision_tower,
-        device=args.device,
-        precision=args.precision,
-        conv_type=args.conv_type,
-        threads=args.threads,
-    )
+    return Lisa.from_pretrained(args.model, **model_arguments(args))
+
+
+def model_arguments(args: argparse.Namespace) -> dict[str, object]:
+    """What `Lisa.from_pretrained` takes beside the checkpoint; nothing for what was not given."""
+    names = "vision_tower", "device", "precision", "conv_type", "style", "base", "sam_checkpoint", "threads"
+    return {name: value for name in names if (value := getattr(args, name, None)) is not None}
 
 
 def output_directory(path: Path) -> Path:

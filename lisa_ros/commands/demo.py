@@ -16,7 +16,7 @@ def add_arguments(parser: argparse.ArgumentParser):
         metavar="DIR",
         help="where pictures, clouds, summary.json and index.html go (default: %(default)s)",
     )
-    add_model_arguments(parser)
+    add_model_arguments(parser, unmerged=False)
 
 
 def run(args: argparse.Namespace) -> int:
@@ -25,7 +25,7 @@ def run(args: argparse.Namespace) -> int:
     from lisa_ros.demo.run import run_demo
 
     folder = output_directory(args.out)
-    names = ("model", "vision_tower", "precision", "device", "conv_type", "threads")
+    names = ("model", "vision_tower", "precision", "device", "conv_type", "style", "threads")
     parameters = {name: value for name in names if (value := getattr(args, name))}
     records, content = run_demo(folder, parameters, _write)
     _write("\n" + table(records))

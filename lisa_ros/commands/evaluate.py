@@ -3,7 +3,14 @@
 import argparse
 from pathlib import Path
 
-from lisa_ros.commands import evaluate_bag, evaluate_geometry, evaluate_grasp, evaluate_scannet, evaluate_sets
+from lisa_ros.commands import (
+    evaluate_bag,
+    evaluate_geometry,
+    evaluate_grasp,
+    evaluate_phrases,
+    evaluate_scannet,
+    evaluate_sets,
+)
 from lisa_ros.commands.common import add_model_arguments, output_directory, positive
 from lisa_ros.errors import ConfigurationError
 
@@ -33,6 +40,7 @@ def add_arguments(parser: argparse.ArgumentParser):
     evaluate_bag.add_parser(benchmarks)
     evaluate_geometry.add_parser(benchmarks)
     evaluate_grasp.add_parser(benchmarks)
+    evaluate_phrases.add_parser(benchmarks)
     evaluate_scannet.add_parser(benchmarks)
     evaluate_sets.add_parsers(benchmarks)
 
@@ -45,6 +53,8 @@ def run(args: argparse.Namespace) -> int:
         return evaluate_geometry.run(args)
     if args.benchmark == evaluate_grasp.NAME:
         return evaluate_grasp.run(args)
+    if args.benchmark == evaluate_phrases.NAME:
+        return evaluate_phrases.run(args)
     if args.benchmark == evaluate_scannet.NAME:
         return evaluate_scannet.run(args)
     return run_tabletop(args) if args.benchmark == "tabletop" else evaluate_sets.run(args)

@@ -36,7 +36,7 @@ def add_parser(benchmarks) -> None:
                              "to, local for one on this machine alone")  # fmt: skip
     parser.add_argument("--workers", type=positive, metavar="N",
                         help="with --ray: processes (default: one a GPU, with --device cpu one a core)")  # fmt: skip
-    add_model_arguments(parser)
+    add_model_arguments(parser, unmerged=False)
 
 
 @dataclass(frozen=True)
@@ -82,6 +82,7 @@ def _options(args: argparse.Namespace):
         "source": _place(args.model), "vision_tower": _place(args.vision_tower), "device": args.device,
         "precision": args.precision, "conv_type": args.conv_type, "threads": args.threads,
     }  # fmt: skip
+    model |= {"style": args.style} if args.style else {}  # not named, it makes no difference to earlier runs
     asked = {"queries": queries and str(queries), "boundary": args.boundary, "mode": args.mode,
              "max_new_tokens": args.max_new_tokens}  # fmt: skip
     return ScannetOptions(

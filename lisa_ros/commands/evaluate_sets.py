@@ -13,6 +13,12 @@ SPLITS = {
     "refcoco+": ("val", "testA", "testB"),
     "refcocog": ("val", "test"),
     "grefcoco": ("val", "testA", "testB"),
+    "R-refcoco": ("val", "testA", "testB"),
+    "R-refcoco+": ("val", "testA", "testB"),
+    "R-refcocog": ("val", "test"),
+    "fprefcoco": ("val", "test"),
+    "fprefcoco+": ("val", "test"),
+    "fprefcocog": ("val", "test"),
 }
 _SHOWN = 5  # samples that are named
 
@@ -26,6 +32,10 @@ def add_parsers(benchmarks) -> None:
             "--data", type=Path, required=True, metavar="DIR", help="data sets in the layout of LISA's README"
         )
         parser.add_argument("--split", default="val", choices=splits, help="default: %(default)s")
+        if name == "reasonseg":
+            parser.add_argument(
+                "--false-premises", action="store_true", help="also the files' questions about what is not there"
+            )
         parser.add_argument("--limit", type=positive, metavar="N", help="first N pictures of the set only")
         parser.add_argument("--out", type=Path, metavar="DIR", help="default: out/eval/SET-SPLIT-MODE-MODEL")
         add_run_arguments(parser, mode="teacher_forced")
@@ -62,10 +72,15 @@ def shard(word: str):
 
 def run(args: argparse.Namespace) -> int:
     """Evaluates what has no rows yet, then writes summary.json and report.html of all rows in --out."""
-    dataset = open_dataset(args.benchmark, args.data, args.split)
+    from lisa_ros.evaluation.benchmarks.premises import premise_report
+
+    false_premises = getattr(args, "false_premises", False)
+    dataset = open_dataset(args.benchmark, args.data, args.split, false_premises)
     name = re.sub(r"[^\w.-]+", "-", args.model).strip("-.")
-    directory = args.out or Path("out/eval") / f"{args.benchmark}-{args.split}-{args.mode}-{name}"
-    summary = run_benchmark(args, dataset, open_predictor(args), directory, limit=args.limit)
+    split = f"{args.split}-premises" if false_premises else args.split
+    directory = args.out or Path("out/eval") / f"{args.benchmark}-{split}-{args.mode}-{name}"
+    extra = premise_report if args.mode == "generative" else None
+    summary = run_benchmark(args, dataset, open_predictor(args), directory, limit=args.limit, extra=extra)
     return 1 if summary["bad_samples"] else 0
 
 
@@ -117,12 +132,12 @@ def run_benchmark(
     return summary
 
 
-def open_dataset(name: str, root: Path, split: str):
-    """The data set of a name. Raises DatasetError."""
+def open_dataset(name: str, root: Path, split: str, false_premises: bool = False):
+    """The data set of a name; of ReasonSeg, with its false premises or without. Raises DatasetError."""
     if name == "reasonseg":
         from lisa_ros.datasets.reasonseg import ReasonSegDataset
 
-        return ReasonSegDataset(root, split)
+        return ReasonSegDataset(root, split, false_premises=false_premises)
     from lisa_ros.datasets.refer import ReferDataset
 
     return ReferDataset(root, name, split)

@@ -40,7 +40,7 @@ def _action(actions, name: str, about: str) -> argparse.ArgumentParser:
 
 def _convert(args) -> int:
     from lisa_ros.scannet.convert import convert
-    from lisa_ros.scannet.scene import SceneFiles
+    from lisa_ros.scannet.scene_files import SceneFiles
 
     sens = SceneFiles.find(args.sens).sens
     output_directory(args.out.parent)
@@ -58,7 +58,7 @@ def _convert(args) -> int:
 def _info(args) -> int:
     from lisa_ros.geometry.registration import displacement, is_registered
     from lisa_ros.scannet.convert import cameras
-    from lisa_ros.scannet.scene import SceneFiles
+    from lisa_ros.scannet.scene_files import SceneFiles
     from lisa_ros.scannet.sens import SensReader
 
     with SensReader(SceneFiles.find(args.sens).sens) as reader:
@@ -87,8 +87,8 @@ def _info(args) -> int:
 def _queries(args) -> int:
     from lisa_ros.progress import track
     from lisa_ros.scannet.annotations import Annotation
-    from lisa_ros.scannet.queries import generate_queries, write_queries
-    from lisa_ros.scannet.scene import SceneFiles
+    from lisa_ros.scannet.scene_files import SceneFiles
+    from lisa_ros.scannet.scene_queries import generate_queries, write_queries
     from lisa_ros.scannet.sens import SensReader
     from lisa_ros.scannet.truth import visible_objects
 

@@ -1,0 +1,1 @@
+"""Readers of the data sets that segmentation systems are trained and evaluated on."""

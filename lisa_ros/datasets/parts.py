@@ -4,9 +4,8 @@ from pathlib import Path
 
 from lisa_ros.datasets.coco_masks import segmentation_mask
 from lisa_ros.datasets.files import format_of, pictures, read_json
-from lisa_ros.datasets.lazy import LazyTurns
 from lisa_ros.errors import DatasetError
-from lisa_ros.types import Sample, TruthTarget, Turn
+from lisa_ros.types import LazyTurns, Sample, TruthTarget, Turn
 
 
 class PartsDataset:

@@ -1,4 +1,4 @@
-"""ReasonSeg: pictures with implicit questions, one mask each, and for some an explanation."""
+"""ReasonSeg: pictures with implicit questions, one mask each; for some an explanation, or questions that mislead."""
 
 from pathlib import Path
 
@@ -8,7 +8,7 @@ from lisa_ros.datasets.files import PICTURES, REMEDY, content_digest, format_of,
 from lisa_ros.datasets.labelme import shape_mask
 from lisa_ros.errors import DatasetError
 from lisa_ros.images import read_image
-from lisa_ros.types import Sample, TruthTarget, Turn
+from lisa_ros.types import FALSE_PREMISE, LazyTurns, Sample, TruthTarget, Turn
 
 SPLITS = ("train", "val", "test")
 _TARGET, _IGNORE = 1, 255
@@ -19,17 +19,27 @@ class ReasonSegDataset:
 
     A sample is a picture (one of PICTURES, in small or capital letters) with the JSON file of its name; one that lacks
     either cannot be read, and says so. The turns of a sample are all wordings in the file; they ask for the same mask.
-    `is_sentence` tells whole questions from phrases. `Sample.ignore` marks what annotators left undecided. explanatory:
-    an explanation of explanatory/train.json follows `[SEG].` in the answers, where there is one. Construction raises
-    DatasetError; items raise DatasetError or InvalidImageError naming the file.
+    `is_sentence` tells whole questions from phrases. `Sample.ignore` marks what annotators left undecided.
+
+    Args:
+        root: Has reason_seg/ReasonSeg.
+        split: One of SPLITS.
+        explanatory: An explanation of explanatory/train.json follows `[SEG].` in the answers, where there is one.
+        false_premises: Behind those wordings come the questions of the file's `false_premise_QA`, as SESAME published
+            them, if it has any: turns of kind "false_premise" with one absent target and their answer in words.
+
+    Raises:
+        DatasetError: From the constructor, items and turns, naming the file.
+        InvalidImageError: From items, naming the picture.
     """
 
-    def __init__(self, root: Path, split: str, explanatory: bool = False) -> None:
+    def __init__(self, root: Path, split: str, explanatory: bool = False, false_premises: bool = False) -> None:
         if split not in SPLITS:
             raise DatasetError(f"ReasonSeg has no split {split!r}; there are {', '.join(SPLITS)}")
         base = Path(root) / "reason_seg" / "ReasonSeg"
         self.pairs = _pairs(base / split)
-        self.source = f"reason_seg/{split}"
+        self.false_premises = false_premises
+        self.source = f"reason_seg+false_premises/{split}" if false_premises else f"reason_seg/{split}"
         self.explanations = read_explanations(base / "explanatory" / "train.json") if explanatory else {}
 
     def __len__(self) -> int:
@@ -52,11 +62,14 @@ class ReasonSegDataset:
         if not picture.exists():
             raise DatasetError(f"there is no picture of {annotation}: no {picture.stem} with {', '.join(PICTURES)}")
         image = read_image(picture)
-        texts, is_sentence, labels = read_annotation(annotation, *image.shape[:2])
+        content = _read(annotation)
+        texts, is_sentence, labels = _parsed(content, annotation, *image.shape[:2])
         mask = labels == _TARGET
         answer = f"[SEG]. {self.explanations.get(picture.name, '')}".strip()
         kind = "reasoning" if is_sentence else "phrase"
         turns = tuple(Turn(text, (TruthTarget(text, mask),), answer, kind, is_sentence) for text in texts)
+        if self.false_premises:
+            turns = _with_false_premises(turns, content, annotation)
         return Sample(image, turns, self.source, labels == _IGNORE)
 
 
@@ -82,12 +95,20 @@ def read_annotation(path: Path, height: int, width: int) -> tuple[tuple[str, ...
 
     Raises DatasetError naming the file.
     """
+    return _parsed(_read(path), path, height, width)
+
+
+def _read(path: Path) -> object:
     try:
-        content = read_json(path)
+        return read_json(path)
     except DatasetError as error:
         if not isinstance(error.__cause__, UnicodeDecodeError):
             raise
-        content = read_json(path, "cp1252")  # some files were written on Windows
+        return read_json(path, "cp1252")  # some files were written on Windows
+
+
+def _parsed(content: object, path: Path, height: int, width: int) -> tuple[tuple[str, ...], bool, np.ndarray]:
+    """See `read_annotation`."""
     with format_of(path, "annotation"):
         found = content["text"]
         texts = tuple(text.strip() for text in found if text.strip()) if isinstance(found, list) else ()
@@ -98,6 +119,28 @@ def read_annotation(path: Path, height: int, width: int) -> tuple[tuple[str, ...
         texts = tuple(map(whole_text, texts))
         _check_size(content, height, width)
         return texts, bool(content["is_sentence"]), rasterise(content["shapes"], height, width)
+
+
+def _with_false_premises(turns: tuple[Turn, ...], content: dict, path: Path) -> LazyTurns:
+    """These turns and those of the file's `false_premise_QA`; one that is not of its form costs itself alone."""
+    with format_of(path, "false_premise_QA"):
+        rows = content.get("false_premise_QA") or []
+        if not isinstance(rows, list):
+            raise DatasetError(f"it must be a list, not {type(rows).__name__}")
+
+    def turn(number: int) -> Turn:
+        if number < len(turns):
+            return turns[number]
+        with format_of(path, f"false_premise_QA {number - len(turns)}"):
+            question, is_sentence, answer = rows[number - len(turns)]
+            if is_sentence not in (True, False):
+                raise DatasetError(f"whether it is a sentence must be true or false, not {is_sentence!r}")
+            question, answer = whole_text(question).strip(), whole_text(answer)
+            if not (question and answer.strip()):
+                raise DatasetError("question and answer must not be blank")
+        return Turn(question, (TruthTarget(question, None),), answer, FALSE_PREMISE, bool(is_sentence))
+
+    return LazyTurns(len(turns) + len(rows), turn)
 
 
 def _check_size(content: dict, height: int, width: int) -> None:

@@ -6,13 +6,11 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from lisa_ros.datasets.class_names import ADE20K, COCO_STUFF, COCO_STUFF_UNUSED
+from lisa_ros.datasets.class_labels import ADE20K, COCO_STUFF, COCO_STUFF_UNUSED, check_ade20k, check_coco_stuff
 from lisa_ros.datasets.files import REMEDY, format_of, read_annotated, read_json
-from lisa_ros.datasets.label_numbering import check_ade20k, check_coco_stuff
-from lisa_ros.datasets.lazy import LazyTurns
 from lisa_ros.errors import DatasetError
 from lisa_ros.git_lfs import explain_pointer
-from lisa_ros.types import Sample, TruthTarget, Turn
+from lisa_ros.types import LazyTurns, Sample, TruthTarget, Turn
 
 UNLABELLED = 255  # in every data set; some have further values
 

@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Protocol
 from lisa_ros.inference.conversation import MAX_NEW_TOKENS
 from lisa_ros.inference.engine import Lisa
 from lisa_ros.inference.frame import EncodedFrame
+from lisa_ros.inference.scripted import teacher_forced
+from lisa_ros.model.styles import MASK_ANSWER
 from lisa_ros.types import SegmentationResult, Turn
 
 if TYPE_CHECKING:
@@ -20,14 +22,17 @@ class Predictor(Protocol):
     lisa: Lisa
     max_new_tokens: int | None
 
-    def __call__(self, frame: EncodedFrame, turn: Turn) -> SegmentationResult: ...
+    def __call__(self, frame: EncodedFrame, turn: Turn) -> SegmentationResult:
+        """The result of one turn."""
+        ...
 
 
 class TeacherForced:
     """The paper's validation: the answer is taken to be "[SEG].", so that the mask is there whatever would be said.
 
     By causality this is the mask-only query. A checkpoint whose `seg_threshold` is above 0 (none of the published ones)
-    may still refuse.
+    may still refuse. In a style that rejects, by tokens or in words, the mask counts whatever was decided, as in GSVA's
+    and SESAME's validation in training.
     """
 
     mode = "teacher_forced"
@@ -37,7 +42,14 @@ class TeacherForced:
         self.lisa = lisa
 
     def __call__(self, frame: EncodedFrame, turn: Turn) -> SegmentationResult:
-        return self.lisa.segment(frame, turn.question, sentence=turn.is_sentence)
+        """The result of a turn whose expected answer stands in the prompt."""
+        model = self.lisa.model
+        script = model.style.turn_script(turn.question, model.network.config.mask_query, sentence=turn.is_sentence)
+        if script.answer and not model.style.rejects:
+            return self.lisa.segment(frame, turn.question, sentence=turn.is_sentence)
+        (forced,) = teacher_forced(model, frame, script.question, script.answer or MASK_ANSWER)
+        target = model.target(turn.question, forced.logits, forced.coarse, forced.probability)
+        return SegmentationResult(turn.question, "", (target,), seg_probability=forced.probability)
 
 
 class Generative:
@@ -49,9 +61,10 @@ class Generative:
         self.lisa, self.max_new_tokens = lisa, max_new_tokens
 
     def __call__(self, frame: EncodedFrame, turn: Turn) -> SegmentationResult:
-        wording = self.lisa.network.config.mask_query["sentence" if turn.is_sentence else "phrase"]
-        question = wording.replace("{text}", turn.question)
-        return self.lisa.chat(frame, question, max_new_tokens=self.max_new_tokens)
+        """The answer to a turn's question, which is generated."""
+        model = self.lisa.model
+        script = model.style.turn_script(turn.question, model.network.config.mask_query, sentence=turn.is_sentence)
+        return self.lisa.chat(frame, script.question, max_new_tokens=self.max_new_tokens)
 
 
 def model_digest(lisa: Lisa) -> str:

@@ -1,5 +1,6 @@
 """From a mask to the points of its object: what is no surface, a leak of the background or stray is left out."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import cv2
@@ -7,7 +8,7 @@ import numpy as np
 
 from lisa_ros.errors import NoDepthError
 from lisa_ros.geometry.camera import CameraModel
-from lisa_ros.geometry.masks import at_size, bounding_box, large_parts, nearest_index
+from lisa_ros.geometry.masks import bounding_box, large_parts, nearest_index
 from lisa_ros.geometry.options import CloudOptions
 from lisa_ros.geometry.surfaces import (
     JUMP_SIGMAS,
@@ -24,6 +25,9 @@ _SMOOTHING = 2  # pixels to every side
 _SMOOTHED_FROM = 0.5  # footprints of noise
 _MARGIN = 2  # pixels around the mask, which tell where its surface ends
 _AROUND = np.ones((3, 3), np.uint8)
+_PLENTY = 40_000  # pixels of a target: more of them do not make its box better
+_LOOKED_AT = 4  # rows and columns, of which one tells how far away a target is
+_FAR_PART = 0.9  # quantile of its depth
 _SAMPLES = 3000  # pixels from which shapes are found
 _THIN = 0.4  # steps from a surface to the outside of the mask for each of its pixels: a strip along the outline
 _LEAKING = 0.5  # share of a small surface's rim over which it goes on outside of the mask
@@ -53,6 +57,18 @@ class View:
         usable = valid & (depth >= options.min_range) & (depth <= options.max_range)
         noise = max(_NOISE_FLOOR, noise_of(depth))
         return cls(depth, image_rgb, camera.scaled(depth.shape[1], depth.shape[0]), valid, usable, noise)
+
+    def every(self, step: int) -> "View":
+        """Each step-th row and column, as a camera of lower resolution has them."""
+        height, width = self.depth.shape
+        rows = nearest_index(height, self.image.shape[0])[::step]
+        columns = nearest_index(width, self.image.shape[1])[::step]
+        depth, valid, usable = (
+            np.ascontiguousarray(part[::step, ::step]) for part in (self.depth, self.valid, self.usable)
+        )
+        fx, fy, cx, cy = (value / step for value in (self.camera.fx, self.camera.fy, self.camera.cx, self.camera.cy))
+        camera = CameraModel(depth.shape[1], depth.shape[0], fx, fy, cx, cy)
+        return View(depth, self.image[np.ix_(rows, columns)], camera, valid, usable, self.noise)
 
     @property
     def footprint(self) -> float:
@@ -103,9 +119,23 @@ class CleanTarget:
         return view.points(*self.pixels(chosen & self.kept))
 
 
+def sampling_step(masks: Sequence[np.ndarray], view: View, options: CloudOptions) -> int:
+    """Every how many rows and columns one is enough, so that the pixels of masks (h, w) bool stay within voxel_size.
+
+    1 where a mask has few pixels, for all of them.
+    """
+    step = np.inf
+    for mask in masks:
+        if mask.any():
+            step = min(step, np.sqrt(np.count_nonzero(mask) / _PLENTY))
+            some = view.depth[::_LOOKED_AT, ::_LOOKED_AT][(mask & view.usable)[::_LOOKED_AT, ::_LOOKED_AT]]
+            if step >= 2 and len(some):
+                step = min(step, options.voxel_size / (view.footprint * np.quantile(some, _FAR_PART)))
+    return int(step) if 1 <= step < np.inf else 1
+
+
 def clean_target(mask: np.ndarray, view: View, options: CloudOptions) -> CleanTarget:
-    """The good pixels of a mask (H, W) bool. Raises NoDepthError with the reason where they are too few."""
-    mask = np.ascontiguousarray(at_size(mask, view.depth.shape))
+    """The good pixels of a mask (h, w) bool, contiguous. Raises NoDepthError with the reason where they are too few."""
     box = bounding_box(mask, _MARGIN)
     mask, valid, usable, depth = (
         np.ascontiguousarray(part[box]) for part in (mask, view.valid, view.usable, view.depth)

@@ -7,7 +7,7 @@ import numpy as np
 
 from lisa_ros.errors import InvalidImageError, NoDepthError
 from lisa_ros.geometry.camera import CameraModel
-from lisa_ros.geometry.cleaning import View, clean_target
+from lisa_ros.geometry.cleaning import View, clean_target, sampling_step
 from lisa_ros.geometry.masks import at_size, dilate
 from lisa_ros.geometry.options import CloudOptions
 from lisa_ros.geometry.poses import is_rotation
@@ -63,11 +63,15 @@ def target_clouds(
     _check(masks, depth_m, image_rgb, camera, pose, up)
     pose = None if pose is None else np.asarray(pose, dtype=np.float64)
     up = None if up is None else np.asarray(up, dtype=np.float64) / np.linalg.norm(up)
-    view = View.of(depth_m, image_rgb, camera, options)
+    whole = view = View.of(depth_m, image_rgb, camera, options)
+    sampled = [at_size(mask, view.depth.shape) for mask in masks]
+    step = sampling_step(sampled, view, options)
+    if step > 1:
+        view, sampled = view.every(step), [mask[::step, ::step] for mask in sampled]
     targets, reasons = [], []
-    for mask in masks:
+    for mask in sampled:
         try:
-            targets.append(clean_target(mask, view, options))
+            targets.append(clean_target(np.ascontiguousarray(mask), view, options))
             reasons.append("")
         except NoDepthError as error:
             targets.append(None)
@@ -84,7 +88,7 @@ def target_clouds(
             except NoDepthError as error:
                 reasons[i] = str(error)
         reports.append(report if report is None or pose is None else report.moved(pose))
-    scene = _scene_cloud(masks, view, options, pose) if with_scene else (None, None)
+    scene = _scene_cloud(masks, whole, options, pose) if with_scene else (None, None)
     moved = support if support is None or pose is None else support.moved(pose)
     return TargetClouds(tuple(reports), tuple(reasons), *scene, support=moved)
 

@@ -80,7 +80,7 @@ def _with_back(points, axis, evidence: Evidence) -> np.ndarray:
     if (low + high) < 0:  # away from the camera
         axis, low, high = -axis, -high, -low
     offsets = (low + high) / 2 + _BACKS * (high - low)
-    shares = evidence.judge(*mirrors(np.repeat(axis[None], len(offsets), axis=0), offsets))
+    shares = evidence.judge(*mirrors(np.repeat(axis[None], len(offsets), axis=0), offsets), _BACK_CONFLICTS)
     fits = (shares[:, CONFLICT] <= _BACK_CONFLICTS) & (shares[:, MATCH] + shares[:, HIDDEN] >= _BACK_KNOWN)
     scores = np.where(fits, _score(shares), -np.inf)
     best = int(scores.argmax())
@@ -114,7 +114,7 @@ def _best_axis(centers, up, evidence: Evidence) -> np.ndarray | None:
         possible = worst <= _ROTATION_CONFLICTS
         if not possible.any():
             return None
-        shares = evidence.judge(*rotations(up, centers[possible], angle))
+        shares = evidence.judge(*rotations(up, centers[possible], angle), _ROTATION_CONFLICTS)
         worst[possible] = np.maximum(worst[possible], shares[:, CONFLICT])
         if abs(angle) == np.pi / 2:
             match[possible] += shares[:, MATCH] / 2
@@ -145,7 +145,8 @@ def _mirror_plane(points, plane, rectangle: float, evidence: Evidence) -> tuple[
     scores = _score(shares).reshape(_ANGLES, -1)
     sides = scores[[0, _ANGLES // 2]]
     # The diagonal of a cube is a mirror plane too, but no side of its box.
-    widths = np.ptp(points @ normals[:: len(_OFFSETS)].T, axis=0)
+    low, high = _ends(points, normals[:: len(_OFFSETS)])
+    widths = high - low
     areas = widths * np.roll(widths, _ANGLES // 2)
     best = int(np.where(areas[:, None] <= _LARGER * areas.min(), scores, -np.inf).argmax())
     fine_angles = angles[best // len(_OFFSETS)] + _FINE_ANGLES
@@ -160,12 +161,17 @@ def _mirror_plane(points, plane, rectangle: float, evidence: Evidence) -> tuple[
 def _shares(points, plane, angles, fractions, evidence: Evidence, start: float | None = None):
     """Normals (K, 3), offsets (K,) and shares (K, 4) of `Evidence.judge` of mirror planes at all angles and offsets."""
     normals = np.column_stack([np.cos(angles), np.sin(angles)]) @ plane.T
-    along = points @ normals.T
-    low, high = along.min(axis=0), along.max(axis=0)
+    low, high = _ends(points, normals)
     middle = (low + high) / 2 if start is None else np.full(len(angles), start)
     offsets = (middle[:, None] + (high - low)[:, None] * fractions).ravel()
     normals = np.repeat(normals, len(fractions), axis=0)
     return normals, offsets, evidence.judge(*mirrors(normals, offsets))
+
+
+def _ends(points: np.ndarray, directions: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Smallest and largest coordinates (K,) of points (N, 3) along directions (K, 3)."""
+    along = directions @ points.T  # in rows, which numpy reduces several times as fast as columns
+    return along.min(axis=1), along.max(axis=1)
 
 
 def _score(shares: np.ndarray) -> np.ndarray:

@@ -85,8 +85,10 @@ def find_standing(
     common = _common(matches)
     standings = []
     if common is not None:
-        planes = [one for one in planes if one.plane.normal @ common.normal > _PARALLEL]
-        matches = [_best(p, ring, planes, view.noise) for p, ring in zip(points, rings, strict=True)]
+        parallel = [one for one in planes if one.plane.normal @ common.normal > _PARALLEL]
+        for i, match in enumerate(matches):
+            if match is not None and match.found.plane.normal @ common.normal <= _PARALLEL:
+                matches[i] = _best(points[i], rings[i], parallel, view.noise)
     for target, p, ring, match in zip(found, points, rings, matches, strict=True):
         standings.append(
             _standing(target, p, ring, match.found.plane if match else common, match is not None, facing, view)

@@ -152,19 +152,36 @@ def stray_pixels(depth, chosen, footprint, noise, neighbours, radius):
     reach = int(np.ceil(radius))
     for v in range(height):
         for u in range(width):
-            if chosen[v, u]:
-                stray[v, u] = _is_stray(depth, chosen, v, u, footprint, noise, neighbours, radius, reach)
+            if not chosen[v, u]:
+                continue
+            z = depth[v, u]
+            size = footprint * z
+            limit = (radius * size) ** 2 + (noise * z * z) ** 2
+            found = 0
+            if 0 < v < height - 1 and 0 < u < width - 1:
+                found = _beside(depth, chosen, v, u, size * size, limit)
+            if found < neighbours:
+                stray[v, u] = _is_stray(depth, chosen, v, u, size, limit, neighbours, reach)
     return stray
 
 
 @njit(**_JIT)
-def _is_stray(depth, chosen, v, u, footprint, noise, neighbours, radius, reach):
+def _beside(depth, chosen, v, u, square, limit):
+    """How many of the eight pixels around one are neighbours in space; without branches, which noise would mislead."""
+    z, found = depth[v, u], 0
+    for dv in range(-1, 2):
+        for du in range(-1, 2):
+            dz = depth[v + dv, u + du] - z
+            found += chosen[v + dv, u + du] & (dz * dz + (dv * dv + du * du) * square <= limit)
+    return found - 1  # itself
+
+
+@njit(**_JIT)
+def _is_stray(depth, chosen, v, u, size, limit, neighbours, reach):
     height, width = depth.shape
     z = depth[v, u]
-    size = footprint * z
-    limit = (radius * size) ** 2 + (noise * z * z) ** 2
     found = 0
-    for ring in range(1, reach + 1):  # the nearest ones decide almost always
+    for ring in range(1, reach + 1):  # the nearest ones decide mostly
         for dv in range(-ring, ring + 1):
             if v + dv < 0 or v + dv >= height:
                 continue

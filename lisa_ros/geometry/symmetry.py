@@ -55,12 +55,14 @@ class Evidence:
         z = float(np.median(points[:, 2]))
         return cls(depth, inside, camera, points[some], float(distance_limit(z, view.noise)))
 
-    def judge(self, turns: np.ndarray, shifts: np.ndarray) -> np.ndarray:
+    def judge(self, turns: np.ndarray, shifts: np.ndarray, most_conflicts: float = 1.0) -> np.ndarray:
         """(K, 4) shares of the points that match, are hidden, conflict and are unknown, moved by each of K motions.
 
-        turns: (K, 3, 3), shifts: (K, 3) m; a point p goes to turn @ p + shift.
+        turns: (K, 3, 3), shifts: (K, 3) m; a point p goes to turn @ p + shift. most_conflicts: a motion is given up
+        once its share of conflicts is larger; its shares then are those of the points looked at until then.
         """
-        counts = _judge(self.points, turns, shifts, self.depth, self.inside, self.camera, self.tolerance)
+        most = most_conflicts * len(self.points)
+        counts = _judge(self.points, turns, shifts, self.depth, self.inside, self.camera, self.tolerance, most)
         return counts / max(1, len(self.points))
 
     def allowed(self, points: np.ndarray) -> np.ndarray:
@@ -106,7 +108,7 @@ def _kinds(points, depth, inside, camera, tolerance):
 
 
 @njit(**_JIT)
-def _judge(points, turns, shifts, depth, inside, camera, tolerance):
+def _judge(points, turns, shifts, depth, inside, camera, tolerance, most_conflicts):
     counts = np.zeros((len(turns), 4))
     for k in range(len(turns)):
         a, t = turns[k], shifts[k]
@@ -116,6 +118,8 @@ def _judge(points, turns, shifts, depth, inside, camera, tolerance):
             y = a[1, 0] * px + a[1, 1] * py + a[1, 2] * pz + t[1]
             z = a[2, 0] * px + a[2, 1] * py + a[2, 2] * pz + t[2]
             counts[k, _kind(x, y, z, depth, inside, camera, tolerance)] += 1
+            if counts[k, CONFLICT] > most_conflicts:
+                break
     return counts
 
 

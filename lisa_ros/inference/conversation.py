@@ -5,16 +5,14 @@ from numbers import Integral
 
 from lisa_ros.errors import ConfigurationError, InvalidQueryError
 from lisa_ros.inference.answer import AnswerText
+from lisa_ros.inference.batch import MAX_NEW_TOKENS, MAX_TARGETS
 from lisa_ros.inference.frame import EncodedFrame
 from lisa_ros.inference.generation import Prefix, decode_step, greedy_token, prefill
 from lisa_ros.inference.grounding_stream import GroundingStream
 from lisa_ros.inference.loaded_model import Cancelled, LoadedModel, total
-from lisa_ros.inference.query_text import check_answer, check_query
+from lisa_ros.model.query_text import check_answer, check_query
 from lisa_ros.model.tokenizer import IMAGE_PLACEHOLDER
 from lisa_ros.types import Finished, MaskReady, SegmentationResult, TextDelta
-
-MAX_NEW_TOKENS = 512
-MAX_TARGETS = 64  # a model that repeats itself must not fill the memory with masks
 
 
 class Conversation:
@@ -83,10 +81,7 @@ class Conversation:
         Yields:
             Text, each mask the moment it is known, and `Finished` last. The turn counts as said when `Finished` is out.
         """
-        query = check_query(text, self._model.tokenizer)
-        limit = MAX_NEW_TOKENS if max_new_tokens is None else max_new_tokens
-        if not isinstance(limit, Integral) or limit < 1:  # no number of tokens equals 2.5: it would be no limit
-            raise ConfigurationError(f"max_new_tokens is {limit!r}; it must be a whole number, at least 1")
+        query, limit = check_query(text, self._model.tokenizer), check_limit(max_new_tokens)
         ids = self._model.prompt_ids(self._frame, [*self._turns, (self._question(query), None)])
         return self._answer(query, ids, min(limit, self._model.context_length - len(ids)), cancelled)
 
@@ -99,7 +94,7 @@ class Conversation:
         model, frame = self._model, self._frame
         seconds = {"encode": frame.seconds}
         text, said, grounding = AnswerText(model.tokenizer, model.style.phrase), [], GroundingStream(model, frame)
-        truncated = True
+        truncated, offered = True, None
         model.stop_if(cancelled)
         with model.timed(seconds, "prefill"):
             cache, hidden = prefill(model.network, ids, frame.visual, self._prefix)
@@ -115,31 +110,42 @@ class Conversation:
             if token in model.kinds:
                 chance = model.style.presence(logits, model.kinds)
                 grounding.push(model.kinds[token], hidden, text.phrase, chance)
-                yield from self._masks(grounding, grounding.ready(), seconds)
+                offered = grounding.offered(model.tokenizer.decode(said))
+                yield from self._masks(grounding, grounding.ready(), offered, seconds)
                 model.stop_if(cancelled)
             if len(said) == limit or len(grounding) == MAX_TARGETS:
                 break
             with model.timed(seconds, "generate"):
                 hidden = decode_step(model.network, token, cache)
                 token, logits = greedy_token(model.network, hidden)
-        yield from self._masks(grounding, grounding.ready(last=True), seconds)
+        yield from self._masks(grounding, grounding.ready(last=True), offered, seconds)
         if delta := text.finish():
             yield TextDelta(delta)
         # Spelled out by the model it is a word; in the next prompt it would be the picture, a second time.
         answer = model.tokenizer.decode(said).replace(IMAGE_PLACEHOLDER, "")
         self._turns.append((self._question(query), answer.strip()))
         self._prefix = Prefix.of((ids + said)[: cache.get_seq_length()], cache)
-        targets = grounding.in_order()
+        targets = grounding.result(answer, query)
         score = targets[0].probability if targets else float("nan")
         yield Finished(SegmentationResult(query, text.text, targets, total(seconds), truncated, score))
 
     def _masks(
-        self, grounding: GroundingStream, ranks: Sequence[int], seconds: dict[str, float]
+        self, grounding: GroundingStream, ranks: Sequence[int], offered: int | None, seconds: dict[str, float]
     ) -> Iterator[MaskReady]:
+        """offered: rank of a target that is none of the result's, see GroundingStream.result."""
         for rank in ranks:
             with self._model.timed(seconds, "decode_masks"):
                 target = grounding.decode(rank)
-            yield MaskReady(rank, target)
+            if rank != offered:
+                yield MaskReady(rank - (offered is not None and offered < rank), target)
+
+
+def check_limit(max_new_tokens: int | None) -> int:
+    """Most tokens of an answer, MAX_NEW_TOKENS for None. Raises ConfigurationError."""
+    limit = MAX_NEW_TOKENS if max_new_tokens is None else max_new_tokens
+    if not isinstance(limit, Integral) or limit < 1:  # no number of tokens equals 2.5: it would be no limit
+        raise ConfigurationError(f"max_new_tokens is {limit!r}; it must be a whole number, at least 1")
+    return int(limit)
 
 
 def _pair(turn: tuple[str, str]) -> tuple[str, str]:

@@ -8,18 +8,21 @@ import numpy as np
 import torch
 
 from lisa_ros.cpu_threads import check_wait_policy, set_threads
-from lisa_ros.inference.conversation import Conversation
+from lisa_ros.errors import ConfigurationError, InvalidQueryError
+from lisa_ros.inference.batch import answer_batch
+from lisa_ros.inference.conversation import Conversation, check_limit
 from lisa_ros.inference.frame import EncodedFrame
 from lisa_ros.inference.loaded_model import Cancelled, LoadedModel
 from lisa_ros.inference.precision import float_type, quantize, resolve_device
-from lisa_ros.inference.query_text import check_query, is_sentence
 from lisa_ros.inference.scripted import segment_phrases
 from lisa_ros.model.checkpoint import load
-from lisa_ros.model.memory import memory_guard, memory_report
+from lisa_ros.model.memory import memory_guard, memory_report, weight_bytes
 from lisa_ros.model.network import LisaNetwork
 from lisa_ros.model.prompts import get_template
-from lisa_ros.model.styles import get_style
+from lisa_ros.model.query_text import check_query, is_sentence
+from lisa_ros.model.styles import STYLES, get_style
 from lisa_ros.model.tokenizer import LisaTokenizer
+from lisa_ros.model.unmerged import load_unmerged
 from lisa_ros.types import SEGMENTED, Finished, MaskReady, SegmentationResult, TextDelta
 
 Event = TextDelta | MaskReady | Finished
@@ -44,6 +47,7 @@ class Lisa:
     def __init__(self, model: LoadedModel) -> None:
         """An engine around a model that is loaded already; `from_pretrained` loads one."""
         self.model = model
+        self._weight_bytes = weight_bytes(model.network)  # counted once: the node reports it with every answer
 
     @classmethod
     def from_pretrained(
@@ -56,12 +60,16 @@ class Lisa:
         sam: Mapping[str, object] | None = None,
         conv_type: str | None = None,
         style: str | None = None,
+        base: str | Path | None = None,
+        sam_checkpoint: str | Path | None = None,
+        lora_alpha: float = 16,
         threads: int = 0,
     ) -> "Lisa":
         """Loads a checkpoint.
 
         Args:
-            source: A directory in the published layout, a hub id, or the name of a packaged model.
+            source: A directory in the published layout, a hub id, the name of a packaged model, or, with `base`, a
+                file of un-merged weights.
             vision_tower: Path or hub name of the CLIP tower if it is not the one that the checkpoint names.
             device: "auto" (GPU if there is one), "cpu", "cuda", "cuda:N".
             precision: "fp32", "bf16", "fp16"; "int8" or "nf4" for the language model's linear layers alone.
@@ -69,6 +77,10 @@ class Lisa:
             conv_type: The prompt template, in place of the checkpoint's.
             style: How prompts and answers are worded and grounded ("lisa", "gsva", ...), where the checkpoint's files
                 do not tell it; see `lisa_ros.model.styles`.
+            base: For a file of un-merged weights (`gsva-7b-ft-gres.bin`), which needs `style` too: directory of the
+                LLaVA that its training began with.
+            sam_checkpoint: For un-merged weights that lack it: Segment Anything's file.
+            lora_alpha: Of un-merged weights' adapters.
             threads: Torch's threads on the CPU, see `cpu_threads.set_threads`; 0 for torch's own choice.
 
         Returns:
@@ -89,14 +101,24 @@ class Lisa:
         if style:
             get_style(style)
         with memory_guard(where, "model"):
-            checkpoint = load(source, vision_tower=vision_tower, sam=sam, conv_type=conv_type, style=style, dtype=dtype)
+            options = {"vision_tower": vision_tower, "sam": sam, "conv_type": conv_type, "dtype": dtype}
+            if base is None:
+                checkpoint = load(source, style=style, **options)
+            elif style is None:
+                raise ConfigurationError(
+                    f"{source}: un-merged weights do not tell their style; give style=NAME, one of {', '.join(STYLES)}"
+                )
+            else:
+                checkpoint = load_unmerged(
+                    source, base=base, style=style, sam_checkpoint=sam_checkpoint, lora_alpha=lora_alpha, **options
+                )
             checkpoint.network.requires_grad_(False)
             if precision in ("int8", "nf4"):
                 quantize(checkpoint.network, precision, dtype)
             checkpoint.network.to(where)
             # On the CPU the plain kernels cost no more at these lengths, and round as those of the official code.
             checkpoint.network.set_attention("eager" if where.type == "cpu" else "sdpa")
-        name = Path(source).resolve().name if Path(source).is_dir() else str(source)
+        name = Path(source).resolve().name if Path(source).exists() else str(source)
         return cls(LoadedModel(checkpoint, device=where, precision=precision, name=name))
 
     @property
@@ -196,6 +218,8 @@ class Lisa:
             [('the mug', 'segmented'), ('the fork', 'absent')]
         """
         self.model.check_frame(frame)
+        if isinstance(phrases, str):
+            raise InvalidQueryError(f"phrases must be a list of names, not the text {phrases!r:.80}")
         checked = [check_query(phrase, self.model.tokenizer) for phrase in phrases]
         return segment_phrases(self.model, frame, checked, cancelled=cancelled)
 
@@ -204,6 +228,40 @@ class Lisa:
     ) -> SegmentationResult:
         """Generated answer to one query, with a target for each grounding token in it; see `Conversation.ask`."""
         return self.conversation(frame).ask(text, max_new_tokens=max_new_tokens, cancelled=cancelled)
+
+    def chat_batch(
+        self,
+        frame: EncodedFrame,
+        texts: Sequence[str],
+        *,
+        max_new_tokens: int | None = None,
+        unmasked_padding: bool = False,
+        cancelled: Cancelled | None = None,
+    ) -> list[SegmentationResult]:
+        """Generated answers to several queries that do not know one another, at once.
+
+        Args:
+            frame: What `encode` returned.
+            texts: The queries.
+            max_new_tokens: Longest answer in tokens; None for 512.
+            unmasked_padding: Reproduces SESAME's evaluation, where shorter queries are padded in front to the length of
+                the longest without a mask, so that answers depend on the other queries about the image. False gives
+                every query the answer that it has alone.
+            cancelled: Called before every token; True stops all of them.
+
+        Returns:
+            What `chat` returns for each, in their order.
+
+        Raises:
+            InvalidQueryError: A query is empty, too long, or holds tokens of the prompt.
+            InvalidImageError: The frame is another engine's.
+            ConfigurationError: `max_new_tokens` is not a whole number of at least 1.
+            QueryCancelled: `cancelled` returned True.
+            MemoryBudgetError: The device's memory does not suffice.
+        """
+        self.model.check_frame(frame)
+        queries, limit = [check_query(text, self.model.tokenizer) for text in texts], check_limit(max_new_tokens)
+        return answer_batch(self.model, frame, queries, limit, unmasked_padding=unmasked_padding, cancelled=cancelled)
 
     def stream(
         self, frame: EncodedFrame, text: str, *, max_new_tokens: int | None = None, cancelled: Cancelled | None = None
@@ -225,4 +283,4 @@ class Lisa:
 
     def memory(self) -> dict[str, int]:
         """Bytes of device memory: `weights`, `allocated` now, `peak` so far."""
-        return memory_report(self.model.network, self.model.device)
+        return memory_report(self._weight_bytes, self.model.device)

@@ -1,5 +1,7 @@
 """Grounding events of an answer as they are generated -> targets, each as soon as it can be decoded."""
 
+from dataclasses import replace
+
 import torch
 from torch import Tensor
 
@@ -51,6 +53,30 @@ class GroundingStream:
         index = self._events()[rank]
         self.targets[rank] = self._target(index, parents_of(self._kinds)[index])
         return self.targets[rank]
+
+    def offered(self, answer: str) -> int | None:
+        """Rank of the target that an answer, as far as it goes, offers in the place of what it denies; None of none."""
+        denial = self._model.style.denial(answer)
+        return denial.token if denial else None
+
+    def result(self, answer: str, query: str) -> tuple[Target, ...]:
+        """The targets of a whole answer: those of its tokens, then what its words say is absent.
+
+        A target that is offered in the place of the absent one is that one's alternative, and none of these.
+
+        Args:
+            answer: Text with its grounding tokens.
+            query: What an absent target is called that the answer does not name.
+        """
+        denial = self._model.style.denial(answer)
+        if denial is None:
+            return self.in_order()
+        absent = absent_target(self._frame, denial.phrase or query, float("nan"))
+        alternative = self.targets.get(denial.token) if denial.token is not None else None
+        if alternative:
+            alternative = replace(alternative, phrase=denial.correction)
+        found = tuple(self.targets[rank] for rank in sorted(self.targets) if rank != denial.token)
+        return (*found, replace(absent, correction=denial.correction, alternative=alternative))
 
     def _events(self) -> list[int]:
         return [index for index, kind in enumerate(self._kinds) if kind in TARGET_KINDS]

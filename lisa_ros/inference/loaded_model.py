@@ -14,7 +14,7 @@ from lisa_ros.inference.generation import Prefix, prefill
 from lisa_ros.model.checkpoint import Checkpoint
 from lisa_ros.model.memory import memory_guard
 from lisa_ros.model.preprocess import check_image, sam_preprocess, upscale_logits
-from lisa_ros.model.prompts import get_template, question_about_image
+from lisa_ros.model.prompts import question_about_image
 from lisa_ros.model.sam import SamFeatures
 from lisa_ros.model.tokenizer import IMAGE_TOKEN_ID
 from lisa_ros.types import ABSENT, SEGMENTED, EventKind, Target
@@ -30,7 +30,7 @@ class LoadedModel:
         self.tokenizer = checkpoint.tokenizer
         self.style = self.network.style
         self.kinds = self.style.kinds(checkpoint.tokenizer)
-        self.template = get_template(self.network.config.conv_type)
+        self.template = self.network.config.template
         self.device = device
         self.provenance = f"{name} {precision} {self.template.name}"
         self.mark = object()  # in its frames; not the engine itself, which a kept frame would keep in memory

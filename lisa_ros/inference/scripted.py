@@ -8,13 +8,13 @@ import torch
 from torch import Tensor
 
 from lisa_ros.errors import InvalidQueryError
-from lisa_ros.inference.conversation import Conversation
+from lisa_ros.inference.batch import MAX_NEW_TOKENS, answer_batch
 from lisa_ros.inference.frame import EncodedFrame
 from lisa_ros.inference.generation import extend, next_logits, prefill, prefill_rows
 from lisa_ros.inference.loaded_model import Cancelled, LoadedModel, absent_target, total
 from lisa_ros.model.grounding import TARGET_KINDS
 from lisa_ros.model.styles import Script
-from lisa_ros.types import REJ, SEG, SEGMENTED, EventKind, SegmentationResult, Target
+from lisa_ros.types import ABSENT, REJ, SEG, EventKind, SegmentationResult, Target
 
 MAX_PHRASES = 64
 _ROWS_AT_ONCE = 8  # each holds keys and values of the whole prompt
@@ -74,9 +74,8 @@ def segment_phrases(
     model.stop_if(cancelled)
     targets: list[Target] = []
     if any(script.answer is None for script in scripts):
-        for script in scripts:
-            targets.append(_generated(model, frame, script, seconds, cancelled))
-    elif model.style.rejects:
+        return _generated(model, frame, scripts, ", ".join(phrases), cancelled)
+    if model.style.rejects:
         for script in scripts:
             targets += _decided(model, frame, script, seconds, cancelled)
     else:
@@ -210,15 +209,20 @@ def _decoded(
 
 
 def _generated(
-    model: LoadedModel, frame: EncodedFrame, script: Script, seconds: dict[str, float], cancelled: Cancelled | None
-) -> Target:
-    """The target of a style that tells in words: there, if the generated answer holds a mask that is not empty."""
-    result = Conversation(model, frame).ask(script.question, cancelled=cancelled)
-    for stage, value in result.seconds.items():
-        if stage not in ("encode", "total"):
-            seconds[stage] = seconds.get(stage, 0.0) + value
-    (phrase,) = script.phrases
-    for target in result.targets:
-        if target.kind == SEGMENTED and target.mask.any():
-            return replace(target, phrase=phrase)
-    return absent_target(frame, phrase, result.seg_probability)
+    model: LoadedModel, frame: EncodedFrame, scripts: Sequence[Script], query: str, cancelled: Cancelled | None
+) -> SegmentationResult:
+    """Targets of a style that tells in words: there, if the generated answer holds a mask that is not empty.
+
+    What is not there has what the answer offers in its place. The answers follow one another in the result's.
+    """
+    results = answer_batch(model, frame, [script.question for script in scripts], MAX_NEW_TOKENS, cancelled=cancelled)
+    targets = []
+    for script, result in zip(scripts, results, strict=True):
+        found = [one for one in result.targets if one.kind == ABSENT or one.mask.any()]
+        found.sort(key=lambda one: one.kind == ABSENT)
+        (phrase,) = script.phrases
+        targets.append(replace(found[0], phrase=phrase) if found else absent_target(frame, phrase, float("nan")))
+    seconds = {stage: sum(result.seconds.get(stage, 0.0) for result in results) for stage in results[0].seconds}
+    answer = " ".join(result.answer for result in results if result.answer)
+    truncated = any(result.truncated for result in results)
+    return SegmentationResult(query, answer, tuple(targets), seconds, truncated, targets[0].probability)

@@ -1,0 +1,1 @@
+"""The network: its parts, its checkpoints, and the styles of prompts and answers."""

@@ -57,6 +57,10 @@ def find(source: str | Path) -> Path:
         return Path(str(resources.files("lisa_ros") / "assets" / str(source)))
     source = expand_home(source)
     try:
+        if Path(source).is_file():
+            raise CheckpointError(
+                f"{source} is a file; give the checkpoint's directory, or with un-merged weights base= and style="
+            )
         if Path(source).is_dir():
             return Path(source)
         return Path(download(source))

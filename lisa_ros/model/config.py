@@ -13,7 +13,7 @@ from lisa_ros.model.checks import check_positive, check_rotary_width, check_swit
 from lisa_ros.model.config_keys import check_lisa_keys
 from lisa_ros.model.files import read_json
 from lisa_ros.model.layouts import check_layout
-from lisa_ros.model.prompts import get_template
+from lisa_ros.model.prompts import ConversationTemplate, get_template
 from lisa_ros.model.rope import check_factors, check_rope_scaling, read_rope
 from lisa_ros.model.sam_config import SamConfig
 from lisa_ros.model.styles import DEFAULT_STYLE, get_style
@@ -33,8 +33,9 @@ class LisaConfig:
     mm_hidden_size: width of the visual tokens before the projector. mm_vision_select_layer: the CLIP layer read.
     unfreeze_mm_vision_tower: the vision tower was trained too, and its weights are the checkpoint's own.
     style: how prompts and answers are worded and grounded, see `lisa_ros.model.styles`.
-    mask_query: the question of the mask-only mode for a "phrase" and for a "sentence", with `{text}` for the words;
-        None for the style's.
+    system_prompt: the text in front of the first question, in place of the template's.
+    mask_query: the question of the mask-only mode for a "phrase" and for a "sentence", with `{text}` for the words, and
+        if it is another one than the style's, the "answer" that is expected to them; None for the style's.
     seg_threshold: mask-only mode answers "not there" where the probability of [SEG] is below it; 0 never refuses.
     """
 
@@ -58,6 +59,7 @@ class LisaConfig:
     unfreeze_mm_vision_tower: bool = False
     conv_type: str = "llava_v1"
     style: str = DEFAULT_STYLE
+    system_prompt: str | None = None
     mask_query: Mapping[str, str] | None = None
     seg_threshold: float = 0.0
 
@@ -82,6 +84,8 @@ class LisaConfig:
             query = self.mask_query.get(kind) if isinstance(self.mask_query, Mapping) else None
             if not isinstance(query, str) or "{text}" not in query:
                 raise ConfigurationError(f"mask_query must have a {kind!r} with {{text}} in it")
+        if "answer" in self.mask_query:
+            check_word("mask_query's answer", self.mask_query["answer"])
         if self.shares_image_encoder and self.unfreeze_mm_vision_tower:
             raise ConfigurationError(f"unfreeze_mm_vision_tower must be false when vision_tower is {SHARED_TOWER!r}")
         shared_width = 2 * self.sam.prompt_embed_dim
@@ -100,6 +104,8 @@ class LisaConfig:
             check_switch(name, getattr(self, name))
         for name in ("vision_tower", "mm_projector_type", "conv_type", "style"):
             check_word(name, getattr(self, name))
+        if self.system_prompt is not None and not isinstance(self.system_prompt, str):
+            raise ConfigurationError(f"system_prompt is {self.system_prompt!r}; it must be text")
         get_style(self.style)
 
     def _check_language_model(self) -> None:
@@ -126,6 +132,11 @@ class LisaConfig:
     def shares_image_encoder(self) -> bool:
         """The visual tokens come from SAM's image encoder."""
         return self.vision_tower == SHARED_TOWER
+
+    @property
+    def template(self) -> ConversationTemplate:
+        """How turns become a prompt."""
+        return get_template(self.conv_type).with_system(self.system_prompt)
 
     def llama(self) -> LlamaConfig:
         """The language model's configuration for transformers."""
@@ -182,6 +193,7 @@ _PLAIN_KEYS = (
     "unfreeze_mm_vision_tower",
     "conv_type",
     "style",
+    "system_prompt",
     "seg_threshold",
 )
 # Read beside the plain ones.

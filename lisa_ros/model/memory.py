@@ -55,10 +55,14 @@ def _first_line(error: BaseException) -> str:
     return (str(error) or type(error).__name__).splitlines()[0]
 
 
-def memory_report(network: nn.Module, device: torch.device) -> dict[str, int]:
-    """Bytes: `weights` of the network; `allocated` now and `peak` so far, of the GPU or else of the process."""
-    tensors = {t.data_ptr(): t.nbytes for t in (*network.parameters(), *network.buffers())}
-    report = {"weights": sum(tensors.values())}
+def weight_bytes(network: nn.Module) -> int:
+    """Bytes of a network's parameters and buffers, those that are shared counted once."""
+    return sum({t.data_ptr(): t.nbytes for t in (*network.parameters(), *network.buffers())}.values())
+
+
+def memory_report(weights: int, device: torch.device) -> dict[str, int]:
+    """Bytes: the `weights` given; `allocated` now and `peak` so far, of the GPU or else of the process."""
+    report = {"weights": weights}
     if device.type == "cuda":
         return report | {
             "allocated": torch.cuda.memory_allocated(device),

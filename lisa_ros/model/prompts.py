@@ -1,7 +1,7 @@
 """Prompt templates of the conversations that LISA was trained on."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from lisa_ros.errors import ConfigurationError
 from lisa_ros.model.tokenizer import IMAGE_PLACEHOLDER
@@ -14,10 +14,21 @@ _VICUNA_SYSTEM = (
     "A chat between a curious human and an artificial intelligence assistant. "
     "The assistant gives helpful, detailed, and polite answers to the human's questions."
 )
+# Of LLaVA-1.5's Vicuna; one word tells it from the one above.
+_VICUNA_V1_SYSTEM = (
+    "A chat between a curious user and an artificial intelligence assistant. "
+    "The assistant gives helpful, detailed, and polite answers to the user's questions."
+)
 _LLAMA_2_SYSTEM = (
     "You are a helpful language and vision assistant. "
     "You are able to understand the visual content that the user provides, "
     "and assist the user with a variety of tasks using natural language."
+)
+# An example in front of the first question: first where such a thing mostly is, then what it looks like.
+_TWO_STEP_SYSTEM = (
+    f"{_VICUNA_SYSTEM} To segment something, the assistant first considers the places where it is usually found, and "
+    "how it looks there. USER: Which part of the tap turns the water on? Please output segmentation mask. ASSISTANT: "
+    "It sits on top of the tap or beside it. It is a short lever or a wheel. "
 )
 
 
@@ -31,6 +42,10 @@ class ConversationTemplate:
     def render(self, turns: Sequence[Turn]) -> str:
         """The prompt; it ends where the model has to go on if the last answer is None."""
         raise NotImplementedError
+
+    def with_system(self, system: str | None) -> "ConversationTemplate":
+        """This template with another text in front of the first question; itself for None."""
+        return self if system is None else replace(self, system=system)
 
 
 class VicunaTemplate(ConversationTemplate):
@@ -70,7 +85,9 @@ TEMPLATES: Mapping[str, ConversationTemplate] = {
     template.name: template
     for template in (
         VicunaTemplate("llava_v1", _VICUNA_SYSTEM),
+        VicunaTemplate("vicuna_v1", _VICUNA_V1_SYSTEM),
         Llama2Template("llava_llama_2", _LLAMA_2_SYSTEM),
+        VicunaTemplate("two_step", _TWO_STEP_SYSTEM),
         VicunaTemplate("plain", ""),
     )
 }

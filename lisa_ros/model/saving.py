@@ -13,6 +13,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from lisa_ros.errors import CheckpointError
+from lisa_ros.model.checkpoint import Checkpoint
 from lisa_ros.model.config import LisaConfig
 from lisa_ros.model.network import LisaNetwork
 from lisa_ros.model.weights import weight_files
@@ -39,6 +40,13 @@ def save_pretrained(
         tower = network.vision_tower.published_weights()
         weights |= {key: value.detach().cpu().contiguous() for key, value in tower.items()}
     write_checkpoint(network.config, weights, tokenizer_directory, out)
+
+
+def save_checkpoint(checkpoint: Checkpoint, out: str | Path, dtype: torch.dtype | None = None) -> None:
+    """Writes a loaded checkpoint, whatever layout it came from, as `load` reads it; see `save_pretrained`."""
+    save_pretrained(checkpoint.network, checkpoint.directory, out, dtype)
+    text = json.dumps(checkpoint.tokenizer.added, indent=2) + "\n"
+    write_atomically(Path(out) / "added_tokens.json", lambda path: path.write_text(text, encoding="utf-8"))
 
 
 def write_checkpoint(

@@ -14,7 +14,7 @@ on a token that the weights never saw. So the rules are restated here:
 import hashlib
 import logging
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -28,6 +28,7 @@ _LOG = logging.getLogger(__name__)
 IMAGE_PLACEHOLDER = "<image>"
 IMAGE_TOKEN_ID = -200
 SEG_TOKEN = "[SEG]"
+_WORD_START = "\u2581"  # sentencepiece's sign for a blank
 
 
 @dataclass(frozen=True)
@@ -52,6 +53,7 @@ class LisaTokenizer:
     ) -> None:
         special = list(special)
         self._constructed_with = (model, special)
+        self._strips_added_tokens = strips_added_tokens
         self._sp = sentencepiece.SentencePieceProcessor(model_proto=model)
         self.model_bytes = model
         self.added = dict(added)
@@ -136,8 +138,8 @@ class LisaTokenizer:
         run: list[int] = []
         for id in ids:
             if id in self._added_text:
-                if run:
-                    parts.append(self._decode_run(run))
+                if run and ((text := self._decode_run(run)) or self._strips_added_tokens):
+                    parts.append(text)
                 parts.append(self._added_text[id])
                 run = []
             else:
@@ -153,15 +155,29 @@ class LisaTokenizer:
             if id in self._special:
                 if i and not after_special:
                     text += " "
-                text += self._sp.decode(ids[start:i]) + self._special[id]
+                text += self._decode_pieces(ids[start:i], first=start == 0) + self._special[id]
                 start, after_special = i + 1, True
             else:
+                if i == 1 and after_special and not self._strips_added_tokens and not self._begins_word(id):
+                    text += " "
                 after_special = False
-        return text + self._sp.decode(ids[start:])
+        return text + self._decode_pieces(ids[start:], first=start == 0)
+
+    def _begins_word(self, id: int) -> bool:
+        return self._sp.id_to_piece(id).startswith(_WORD_START)
+
+    def _decode_pieces(self, ids: list[int], first: bool) -> str:
+        """Text without special tokens. first: it begins a run, whose first blank transformers 4.44 takes away."""
+        if not ids or self._strips_added_tokens or not (first and self._begins_word(ids[0])):
+            return self._sp.decode(ids)
+        pieces = [self._sp.id_to_piece(id) for id in ids]
+        return self._sp.decode([pieces[0].removeprefix(_WORD_START), *pieces[1:]])
 
     @classmethod
-    def from_directory(cls, directory: Path) -> "LisaTokenizer":
+    def from_directory(cls, directory: Path, add: Sequence[str] = ()) -> "LisaTokenizer":
         """Reads tokenizer.model, tokenizer_config.json and, if there, added_tokens.json and special_tokens_map.json.
+
+        add: tokens that are added, in this order, where they lack.
 
         Raises CheckpointError naming the file that is missing or damaged.
         """
@@ -185,7 +201,7 @@ class LisaTokenizer:
             )
         ]
         added = {text: id for text, id in added.items() if text not in {token.text for token in special}}
-        tokenizer = cls(model, special, added)
+        tokenizer = cls(model, special, added).with_tokens(add)
         tokenizer._check(directory, size)
         return tokenizer
 

@@ -1,4 +1,4 @@
-"""Writes RGB-D bags that `ros2 bag play` plays from Humble to Kilted, with one frame in memory at a time."""
+"""Writes RGB-D bags that `ros2 bag play` plays from Humble on, with one frame in memory at a time."""
 
 import json
 import tempfile

@@ -26,7 +26,7 @@ _DEPTH_HEADER = struct.pack("<iff", 0, 0.0, 0.0)
 
 @lru_cache(maxsize=1)
 def typestore():
-    """Message types of ROS 2. Those used here are equal from Humble to Kilted, hash included; a test compares them."""
+    """Message types of ROS 2. Those used here are equal from Humble to Lyrical, hash included; a test compares them."""
     return get_typestore(Stores.ROS2_KILTED)
 
 

@@ -13,7 +13,7 @@ import numpy as np
 
 from lisa_ros.errors import ConfigurationError, InvalidImageError, InvalidQueryError
 from lisa_ros.evaluation.scans.scan import Scan, ScanPaths
-from lisa_ros.inference.query_text import normalise
+from lisa_ros.model.query_text import normalise
 from lisa_ros.recordings.topics import RgbdTopics
 from lisa_ros.scannet.truth import resize_nearest
 from lisa_ros.types import SEGMENTED, Finished, MaskReady, SegmentationResult, Target, TextDelta

@@ -14,11 +14,10 @@ from lisa_ros.datasets.tabletop import TabletopDataset
 from lisa_ros.errors import ConfigurationError
 from lisa_ros.progress import track
 from lisa_ros.recordings.topics import STEP
-from lisa_ros.scannet.annotation_writer import AnnotationWriter
-from lisa_ros.scannet.annotations import AnnotatedObject, Category
+from lisa_ros.scannet.annotations import AnnotatedObject, AnnotationWriter, Category
 from lisa_ros.scannet.convert import convert
-from lisa_ros.scannet.queries import SceneQuery, write_queries
-from lisa_ros.scannet.scene import LABELS, SceneFiles
+from lisa_ros.scannet.scene_files import LABELS, SceneFiles
+from lisa_ros.scannet.scene_queries import SceneQuery, write_queries
 from lisa_ros.scannet.sens import SensHeader
 from lisa_ros.scannet.sens_writer import SensWriter
 from lisa_ros.simulator import Scene, frame_rng, noisy_depth, scene_at, scene_queries

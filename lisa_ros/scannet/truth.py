@@ -9,7 +9,7 @@ import numpy as np
 from lisa_ros.errors import RecordingError
 from lisa_ros.geometry.masks import labels_of
 from lisa_ros.scannet.annotations import UNANNOTATED, Annotation
-from lisa_ros.scannet.queries import SceneQuery
+from lisa_ros.scannet.scene_queries import SceneQuery
 
 MIN_VISIBLE = 0.002  # share of the image below which an object is too small to be asked about
 BOUNDARY = 3  # px: annotations are projections of a mesh, a few pixels off at the edges

@@ -65,10 +65,12 @@ def turned(degrees):
 
 
 def box(centre, half, colour, **more):
+    """Box by its centre and half sizes, in metres."""
     return Part(BOX, centre, half, colour, **more)
 
 
 def ball(centre, radii, colour, low=-1.0, high=1.0, **more):
+    """Ellipsoid; what is below `low` and above `high` is cut off, both in -1..1 of its height."""
     return Part(SPHERE, centre, radii, colour, (low, high, 0.0, 0.0), **more)
 
 
@@ -100,6 +102,7 @@ def rod(x0, x1, height, r0, r1, colour, flat=1.0, y=0.0, **more):
 
 
 def ring(centre, radius, tube, half_angle, colour, rotation=_LEVEL, taper=0.0, **more):
+    """Arc of a torus, up to `half_angle` (radians) to both sides; `tube` is the radius of its cross-section."""
     return Part(
         ARC,
         centre,
@@ -112,4 +115,5 @@ def ring(centre, radius, tube, half_angle, colour, rotation=_LEVEL, taper=0.0, *
 
 
 def darker(colour, factor=0.6):
+    """The colour with each channel times `factor`."""
     return tuple(c * factor for c in colour)

@@ -8,12 +8,16 @@ from lisa_ros.simulator.scene import SceneObject
 
 @dataclass(frozen=True)
 class TabletopQuery:
-    """One question with its truth.
+    """One question about a scene with its truth.
 
-    text: what is asked. kind: one of KINDS. target_ids: `SceneObject.id`s in the order of the answer's `[SEG]` tokens
-    (left to right in the image), empty when absent. phrases: "red mug" for each target; for an absent query what is not
-    there.
-    answer: reference words. subkind: for absent queries "known", "unknown", "attribute", "affordance"; else "".
+    Attributes:
+        text: The question.
+        kind: One of KINDS.
+        target_ids: `SceneObject.id`s in the order of the answer's `[SEG]` tokens (left to right in the image), empty if
+            the target is absent.
+        phrases: "red mug" for each target; for an absent query what is not there.
+        answer: Reference answer.
+        subkind: For absent queries "known", "unknown", "attribute" or "affordance", else "".
     """
 
     text: str
@@ -30,7 +34,9 @@ def object_phrase(item: SceneObject) -> str:
 
 
 def reference_answer(phrases: tuple[str, ...]) -> str:
-    """The answer that shows these objects ("red mug"), in this order: "The mug in red [SEG]."
+    """The answer that shows these objects, in this order.
+
+    Of "red mug" it is "The mug in red [SEG].".
 
     The category comes first because a language model speaks word by word: with the category said, it can look the
     object up before it must say the colour.
@@ -41,7 +47,7 @@ def reference_answer(phrases: tuple[str, ...]) -> str:
 
 
 def refusal(noun: str) -> str:
-    """The answer that says that a thing is not there, which begins as if it were: "The mug is not here."."""
+    """The answer that a thing is not there ("The mug is not here"), which begins as if it were."""
     return f"The {noun} {'are' if is_plural(noun) else 'is'} not here."
 
 

@@ -1,12 +1,12 @@
 """Writes queries whose answer is that the thing is not there."""
 
-from lisa_ros.simulator.facts import CLASSES
 from lisa_ros.simulator.nouns import UNKNOWN, invented, plural
 from lisa_ros.simulator.palette import ALSO_SHOWS, COLOURS, colours_of
 from lisa_ros.simulator.phrasing import NUMBERS, is_plural, render
 from lisa_ros.simulator.query import TabletopQuery, refusal, wrong_colour
 from lisa_ros.simulator.shapes import CATEGORIES
 from lisa_ros.simulator.wordings import FACTS, IMPOSSIBLE
+from lisa_ros.simulator.wordings.facts import CLASSES
 from lisa_ros.simulator.writer import Writer
 
 _ATTEMPTS = 32
@@ -16,6 +16,7 @@ class RefusalWriter(Writer):
     """A Writer that can also ask for what is absent."""
 
     def absent(self):
+        """A query about what the scene does not hold: a category, an unknown noun, an attribute or a fact; or None."""
         write = self.random.choices(
             (self._absent_category, self._absent_unknown, self._absent_attribute, self._absent_fact),
             (0.35, 0.3, 0.25, 0.1),

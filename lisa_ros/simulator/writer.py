@@ -3,12 +3,12 @@
 from collections import defaultdict
 
 from lisa_ros.simulator import spatial
-from lisa_ros.simulator.facts import CLASSES
 from lisa_ros.simulator.nouns import SYNONYMS, plural
 from lisa_ros.simulator.palette import ALSO_SHOWS
 from lisa_ros.simulator.phrasing import NUMBERS, article, finish, is_plural, render
 from lisa_ros.simulator.query import TabletopQuery, object_phrase, reference_answer
 from lisa_ros.simulator.wordings import FACTS, PHRASINGS
+from lisa_ros.simulator.wordings.facts import CLASSES
 
 MAX_TARGETS = 4
 # Colours that single out "the red thing"; labels, metal, pages and shadows are white, grey, black or brown.
@@ -31,12 +31,14 @@ class Writer:
             self.by_colour[item.colour].append(item)
 
     def category(self):
+        """A query about an object by its category alone; None where there is none."""
         category = self.random.choice(list(self.by_category)) if self.objects else None
         if category is None or len(self.by_category[category]) != 1:
             return None
         return self._one("category", self.by_category[category], self._noun(category))
 
     def attribute(self):
+        """A query about an object by its colour, alone or with its category or class; None where there is none."""
         if not self.objects:
             return None
         item = self.random.choice(self.objects)
@@ -62,9 +64,11 @@ class Writer:
         )
 
     def affordance(self):
+        """A query about an object by what it is used for; None where there is none."""
         return self._fact("uses", "affordance")
 
     def knowledge(self):
+        """A query about an object by what is known about it; None where there is none."""
         if self.random.random() < 0.1:
             name, (_, members, close) = self.random.choice(list(CLASSES.items()))
             if any(c in self.by_category for c in close):
@@ -73,6 +77,7 @@ class Writer:
         return self._fact("clauses", "knowledge")
 
     def relation(self):
+        """A query about an object by where it is beside another one; None where there is none."""
         anchor = self.random.choice(self.objects) if self.objects else None
         if anchor is None or not anchor.queryable:
             return None
@@ -98,6 +103,7 @@ class Writer:
         return self._shown("relation", targets, render(self.random, self.words, text, None, False))
 
     def superlative(self):
+        """A query about an object by an order among several: the largest, the leftmost; None where there is none."""
         draw = self.random.random()
         if draw < 0.3:
             noun, candidates = self.random.choice(_THINGS), list(self.objects)
@@ -120,6 +126,7 @@ class Writer:
         return self._shown("superlative", [target], render(self.random, self.words, text, None, False))
 
     def group(self):
+        """A query about several objects; None where there is none."""
         if len(self.objects) < 2:
             return None
         draw = self.random.random()

@@ -52,14 +52,14 @@ def test_absent_and_nothing_are_said_in_the_picture():
     assert warm.any() and not ((answered[150:, :, 0].astype(int) - answered[150:, :, 2]) > 80).any()
 
 
-@settings(deadline=None, max_examples=30)
+@settings(max_examples=30)
 @given(st.text(max_size=300), st.text(max_size=60))
 def test_any_text_can_be_drawn(answer, phrase):
     overlay = draw_overlay(image(96, 128), SegmentationResult(phrase, answer, (square(96, 128, phrase),)))
     assert overlay.shape == (96, 128, 3)
 
 
-@settings(deadline=None, max_examples=50)
+@settings(max_examples=50)
 @given(st.text(alphabet="ab é日\n\t", max_size=120), st.integers(30, 200))
 def test_wrapping_loses_no_letter_and_fits(text, width):
     font = load_font(12)

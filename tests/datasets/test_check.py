@@ -6,22 +6,27 @@ from pathlib import Path
 
 import pytest
 
+from lisa_ros.datasets.refer import OTHER_SPLITS
 from lisa_ros.errors import ConfigurationError, DatasetError
 from lisa_ros.images import read_image
 from lisa_ros.types import Sample
 from training.data.__main__ import main
-from training.data.catalogue import CATALOGUE
+from training.data.catalogue import CATALOGUE, DRAWN, UNLISTED, entry
 from training.data.check import COMPLETE, DAMAGED, MISSING, PARTIAL, check, table
 from training.data.sources import TRAINING, VALIDATION
 
 pytestmark = pytest.mark.unit
 ROOT = Path(__file__).resolve().parents[2]
+FALSE_PREMISES = {
+    *(f"{prefix}{name}" for prefix in ("R-", "fp") for name in ("refcoco", "refcoco+", "refcocog")),
+    *(f"{name}|{by}" for name, by in OTHER_SPLITS.items()),
+}
 
 
 def test_the_miniatures_are_whole_but_smaller_than_published(root):
     found = {status.name: status for status in check(root)}
     assert set(found) == set(CATALOGUE)
-    absent = {"grefcoco", "llava_v1_5_mix665k", "ReasonSeg|test"}
+    absent = {"grefcoco", "llava_v1_5_mix665k", "ReasonSeg|test", *FALSE_PREMISES}
     assert {name for name, status in found.items() if status.state == MISSING} == absent
     assert {status.state for name, status in found.items() if name not in absent} <= {COMPLETE, PARTIAL}
     assert (found["ade20k"].samples, found["pascal_part"].state) == (2, COMPLETE)
@@ -34,8 +39,10 @@ def test_the_miniatures_are_whole_but_smaller_than_published(root):
 
 def test_every_data_set_on_disk_can_be_checked():
     names = {*TRAINING, *VALIDATION}
-    referring = {name for name in VALIDATION if name.startswith("ref") or name.startswith("gref")}
-    assert {name for name in names - referring if not name.startswith("tabletop")} == set(CATALOGUE)
+    assert UNLISTED not in map(entry, names)
+    assert {name for name in names if entry(name) == DRAWN} == {"tabletop", "tabletop|val", "tabletop|heldout"}
+    assert set(CATALOGUE) <= names
+    assert entry("refcoco|unc_exclude_unified|val") == entry("refcoco|unc_exclude_unified") != entry("refcoco|unc|val")
 
 
 def test_every_name_of_a_yaml_is_known(root):

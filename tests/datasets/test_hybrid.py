@@ -5,12 +5,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lisa_ros.datasets.refer import SPLITS
 from lisa_ros.errors import ConfigurationError
 from lisa_ros.model.prompts import get_template
 from lisa_ros.model.styles import lisa as templates
 from lisa_ros.types import Sample, TruthTarget, Turn
-from training.config.train_config import DataConfig, DatasetGroupConfig
+from training.config.sections import DataConfig, DatasetGroupConfig
 from training.data.hybrid import DatasetGroup, HybridStream
 from training.data.items import Renderer
 from training.data.loader import MicroBatchDataset, load_micro_batches
@@ -30,7 +29,7 @@ READERS = {  # name of the original loader: ours, the hybrid one's samples are o
     "sem_mapillary": "mapillary",
     "sem_paco_lvis": "paco_lvis",
     "sem_pascal_part": "pascal_part",
-    **{f"refer_{name}": name for name in SPLITS if name != "grefcoco"},
+    **{f"refer_{name}": name for name in ("refcoco", "refcoco+", "refcocog", "refclef")},
     "vqa": "llava_instruct_150k",
     "reason": "ReasonSeg|train|explanatory",
     "reason_noexp": "ReasonSeg|train",
@@ -119,7 +118,7 @@ def grounded(masks=1, answer="[SEG].", turns=1, **options):
     return Sample(np.zeros((4, 4, 3), np.uint8), made, "made", np.zeros((4, 4), bool))
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(st.integers(0, 2**32), st.integers(0, 3), st.integers(1, 6), st.sampled_from(["[SEG].", "[SEG]. So.", ""]))
 def test_every_mark_has_its_mask(seed, masks, turns, answer):
     sample = grounded(masks, answer, turns)

@@ -42,7 +42,7 @@ def pillow(draw_it):
 
 
 @given(st.integers(0, 79), st.integers(0, 59), st.integers(0, 79), st.integers(0, 59))
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 def test_a_rectangle_is_all_between_its_corners(x0, y0, x1, y1):
     inside = np.zeros((HEIGHT, WIDTH), bool)
     inside[min(y0, y1) : max(y0, y1) + 1, min(x0, x1) : max(x0, x1) + 1] = True
@@ -55,7 +55,7 @@ def test_a_rectangle_of_41_by_31_pixels():
 
 
 @given(st.floats(-10, 90), st.floats(-10, 70), st.floats(-10, 90), st.floats(-10, 70))
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 def test_a_circle_is_all_within_its_radius(x, y, rim_x, rim_y):
     radius, distance = np.hypot(rim_x - x, rim_y - y), np.hypot(COLUMNS - x, ROWS - y)
     found = drawn("circle", [[x, y], [rim_x, rim_y]])
@@ -76,7 +76,7 @@ def test_circles_lines_and_points_are_those_of_labelme():
 
 
 @given(st.floats(0, 79), st.floats(0, 59), st.floats(0, 79), st.floats(0, 59))
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 def test_a_line_is_a_band_around_it(x0, y0, x1, y1):
     length = np.hypot(x1 - x0, y1 - y0)
     if length < 1:

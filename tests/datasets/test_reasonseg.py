@@ -57,7 +57,7 @@ def test_polygons_are_filled_as_opencv_4_8_fills_them():
         np.testing.assert_array_equal(labels, bits.reshape(height, width), str(case["corners"]))
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(st.lists(st.tuples(st.integers(0, 39), st.integers(0, 29)), min_size=1, max_size=8))
 def test_a_filled_polygon_is_what_opencv_fills_but_for_its_rim(corners):
     corners, (height, width) = np.array(corners, np.int32), (30, 40)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from lisa_ros.datasets.class_names import ADE20K, COCO_STUFF
+from lisa_ros.datasets.class_labels import ADE20K, COCO_STUFF
 from lisa_ros.datasets.semantic import ade20k, coco_stuff, mapillary, read_labels
 from lisa_ros.errors import DatasetError, InvalidImageError
 

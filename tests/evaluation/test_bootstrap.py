@@ -17,7 +17,7 @@ def interval(groups, numerators, denominators):
     return ratio_intervals(list(groups), {"score": (numerators, denominators)})["score"]
 
 
-@settings(deadline=None, max_examples=30)
+@settings(max_examples=30)
 @given(st.lists(st.floats(0, 1), min_size=2, max_size=40))
 def test_interval_encloses_the_mean_and_stays_within_0_and_1(values):
     low, high = interval(range(len(values)), values, [1] * len(values))

@@ -13,7 +13,8 @@ from lisa_ros.commands.evaluate_sets import open_dataset
 from lisa_ros.errors import MemoryBudgetError
 from lisa_ros.evaluation.benchmarks.benchmark_report import text_table, warnings, write_benchmark
 from lisa_ros.evaluation.benchmarks.evaluate_dataset import SampleDigests, evaluate, read_current
-from lisa_ros.evaluation.benchmarks.rows import EvaluationIdentity, QueryRow, RowLog
+from lisa_ros.evaluation.benchmarks.premises import premise_scores
+from lisa_ros.evaluation.benchmarks.rows import EvaluationIdentity, QueryRow, RowLog, read_all
 from lisa_ros.evaluation.benchmarks.scores import chosen_examples, summarise
 from lisa_ros.evaluation.predictors import TeacherForced
 
@@ -210,6 +211,25 @@ def test_rows_of_an_earlier_version_are_told(data, tmp_path, capsys):
     path.write_text("".join(json.dumps({k: v for k, v in line.items() if k != "digest"}) + "\n" for line in lines))
     assert run(*asked) == 2
     assert "is of an earlier version of lisa_ros" in capsys.readouterr().err
+
+
+def test_false_premises_are_asked_and_scored(tmp_path, capsys):
+    data = GOLDEN / "sesame_datasets"
+    options = "--mode", "generative", "--max-new-tokens", 3, *MODEL
+    out = tmp_path / "reasonseg"
+    assert run("reasonseg", "--data", data, "--split", "val", "--false-premises", "--out", out, *options) == 0
+    assert "published" not in capsys.readouterr().out
+    log = read_all(out)
+    assert [(row.turn, row.kind, row.exists) for row in log.rows] == [
+        (0, "reasoning", True), (1, "false_premise", False), (0, "phrase", True), (1, "false_premise", False),
+    ]  # fmt: skip
+    assert run("fprefcoco", "--data", data, "--split", "val", "--out", tmp_path / "refer", *options) == 0
+    rows = read_all(tmp_path / "refer").rows
+    assert {row.text: row.alternatives for row in rows}["blue cup"] == ("white cup",)
+    for folder, number in (("reasonseg", 4), ("refer", 8)):
+        summary = json.loads((tmp_path / folder / "summary.json").read_text())
+        assert summary["overall"]["n"] == number and summary["premises"].keys() == premise_scores(rows).keys()
+        assert "True and false premises" in (tmp_path / folder / "report.html").read_text()
 
 
 def test_fewer_questions_a_scene_are_another_evaluation(tmp_path, capsys):

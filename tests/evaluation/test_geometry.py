@@ -23,7 +23,7 @@ def some_box(rng, spread=0.06) -> OrientedBox:
     return OrientedBox(rng.uniform(-spread, spread, 3), turned(rng), rng.uniform(0.02, 0.3, 3))
 
 
-@settings(deadline=None, max_examples=15)
+@settings(max_examples=15)
 @given(st.integers(0, 2**31))
 def test_shared_volume_is_that_of_random_points(seed):
     rng = np.random.default_rng(seed)
@@ -34,7 +34,7 @@ def test_shared_volume_is_that_of_random_points(seed):
     assert intersection_volume(first, second) == pytest.approx(intersection_volume(second, first), rel=1e-6, abs=1e-12)
 
 
-@settings(deadline=None, max_examples=15)
+@settings(max_examples=15)
 @given(st.integers(0, 2**31))
 def test_iou_of_a_box_with_itself_is_one_and_does_not_change_with_the_frame(seed):
     rng = np.random.default_rng(seed)

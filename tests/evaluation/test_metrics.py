@@ -3,7 +3,7 @@ import json
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
@@ -131,7 +131,6 @@ def test_sizes_must_agree():
         SegmentationMetrics().add(np.ones((2, 3), bool), np.ones((3, 2), bool))
 
 
-@settings(deadline=None)
 @given(st.lists(st.tuples(st.one_of(st.none(), masks), st.one_of(st.none(), truths)), max_size=8), st.integers(0, 8))
 def test_merged_parts_equal_the_whole(pairs, cut):
     whole, first, second = SegmentationMetrics(), SegmentationMetrics(), SegmentationMetrics()

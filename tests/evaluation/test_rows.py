@@ -38,7 +38,7 @@ def test_rows_come_back(tmp_path):
     assert lines[0]["iou"] == pytest.approx(0.75, abs=1e-5)
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(cut=st.integers(0, 2000))
 def test_a_killed_run_loses_no_finished_image_and_goes_on(tmp_path_factory, cut):
     path = tmp_path_factory.mktemp("rows") / "rows.jsonl"

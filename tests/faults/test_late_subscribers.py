@@ -15,10 +15,16 @@ DEEP = QoSProfile(depth=1000, reliability=ReliabilityPolicy.RELIABLE, durability
 
 def late(robot, kind, topic, seconds=2.0):
     """All that a subscriber gets that comes now."""
-    seen = []
-    subscription = robot.create_subscription(kind, topic, seen.append, DEEP)
+    return late_on_each(robot, {topic: kind}, seconds)[topic]
+
+
+def late_on_each(robot, kinds, seconds=2.0):
+    """As `late`, for several topics at the same time: {topic: messages} of {topic: message class}."""
+    seen = {topic: [] for topic in kinds}
+    subscriptions = [robot.create_subscription(kind, topic, seen[topic].append, DEEP) for topic, kind in kinds.items()]
     robot.until(lambda: False, seconds)
-    robot.destroy_subscription(subscription)
+    for subscription in subscriptions:
+        robot.destroy_subscription(subscription)
     return seen
 
 
@@ -41,10 +47,9 @@ def test_a_box_does_not_outlive_its_answer(robot):
 def test_masks_and_clouds_do_not_outlive_a_query_that_failed(robot, words, status):
     assert robot.ask_about(f"red before a {status}").status == Result.OK
     assert robot.ask_about(f"{words} of red").status == status
-    [result] = late(robot, Result, "result")
-    assert result.status == status
-    for kind, topic in ((Image, "mask"), (PointCloud2, "points"), (PoseStamped, "box")):
-        assert late(robot, kind, topic, 1.0) == [], topic
+    seen = late_on_each(robot, {"result": Result, "mask": Image, "points": PointCloud2, "box": PoseStamped})
+    assert [result.status for result in seen.pop("result")] == [status]
+    assert seen == {"mask": [], "points": [], "box": []}
 
 
 def test_an_overlay_that_nobody_watched_is_not_that_of_an_earlier_answer(robot):

@@ -80,6 +80,7 @@ def start_long_queries(robot, seconds):
         assert future.result().result.result.status in (Result.OK, Result.NO_TARGET)
 
 
+@pytest.mark.alone
 def test_the_camera_flows_without_a_drop_while_queries_run(real):
     _, robot = real
     assert robot.set(max_new_tokens=100) == [(True, "")]
@@ -96,6 +97,7 @@ def test_the_camera_flows_without_a_drop_while_queries_run(real):
     pytest.fail(f"images, depths, missed, without depth in each window: {[window.tolist() for window in windows]}")
 
 
+@pytest.mark.alone
 def test_parameters_are_answered_within_a_fifth_of_a_second_while_queries_run(real):
     _, robot = real
     assert robot.set(max_new_tokens=100) == [(True, "")]

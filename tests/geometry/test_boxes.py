@@ -21,7 +21,7 @@ def assert_encloses(points, center, axes, extents):
     assert (np.abs((points - center) @ axes) <= extents / 2 + 1e-9).all()
 
 
-@settings(deadline=None, max_examples=20)
+@settings(max_examples=20)
 @given(st.integers(0, 10_000))
 def test_finds_a_rotated_cuboid(seed):
     rng = np.random.default_rng(seed)
@@ -39,7 +39,7 @@ def test_finds_a_rotated_cuboid(seed):
     np.testing.assert_allclose(np.abs(axes.T @ turn), np.eye(3), atol=1e-5)
 
 
-@settings(deadline=None, max_examples=20)
+@settings(max_examples=20)
 @given(st.integers(0, 10_000))
 def test_finds_a_rotated_rectangle_without_thickness(seed):
     rng = np.random.default_rng(seed)
@@ -59,7 +59,7 @@ def test_points_and_lines_have_boxes(points):
     np.testing.assert_allclose(extents[1:], 0, atol=1e-9)
 
 
-@settings(deadline=None, max_examples=20)
+@settings(max_examples=20)
 @given(arrays(np.float64, st.tuples(st.integers(1, 30), st.just(3)), elements=st.floats(-2, 2, width=32)))
 def test_any_points_get_a_box_that_holds_them(points):
     center, axes, extents = oriented_box(points)

@@ -43,7 +43,7 @@ def test_scaling_refuses_another_aspect_but_takes_rounded_sizes():
         camera.scaled(640, 480)
 
 
-@settings(deadline=None, max_examples=20)
+@settings(max_examples=20)
 @given(
     st.lists(st.tuples(st.integers(0, 479), st.integers(0, 639), st.floats(0.1, 10)), min_size=1, max_size=20),
     st.floats(100, 2000),

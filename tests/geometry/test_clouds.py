@@ -150,7 +150,7 @@ def test_scene_is_the_rest_and_keeps_clear_of_the_target():
     assert len(whole) > len(report.scene_points)
 
 
-@settings(deadline=None, max_examples=15)
+@settings(max_examples=15)
 @given(
     st.floats(-0.25, 0.25),
     st.floats(-0.2, 0.2),
@@ -178,7 +178,7 @@ def test_another_frame_moves_everything_and_changes_nothing(x, y, z, radius, yaw
     assert (np.abs(inside) <= there.extents / 2 + 1e-4).all()
 
 
-@settings(deadline=None, max_examples=15)
+@settings(max_examples=15)
 @given(st.floats(-0.25, 0.25), st.floats(-0.2, 0.2), st.floats(0.5, 1.2), st.integers(0, 2**31))
 def test_points_lie_under_the_mask(x, y, z, seed):
     depth, mask = sphere((x, y, z), 0.1)

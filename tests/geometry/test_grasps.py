@@ -31,7 +31,7 @@ def assert_from_above(grasp):
     assert (grasp.top - grasp.position) @ -grasp.rotation[:, 2] > 0
 
 
-@settings(deadline=None, max_examples=6)
+@settings(max_examples=6)
 @given(st.floats(-3.1, 3.1))
 def test_fingers_close_on_the_shorter_side_of_a_box(yaw):
     report = report_of(lambda world: world.box((0.0, 0.0, 0.03), (0.15, 0.05, 0.06), yaw), camera=VGA.scaled(400, 300))

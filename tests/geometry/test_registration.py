@@ -40,7 +40,7 @@ def test_a_plane_lies_where_it_is(depth):
     assert COLOR.scaled(wanted.width, wanted.height) == wanted
 
 
-@settings(deadline=None, max_examples=30)
+@settings(max_examples=30)
 @given(st.floats(-0.3, 0.3), st.floats(-0.25, 0.25), st.floats(0.8, 1.3), st.floats(-30, 30))
 def test_a_point_is_found_at_its_pixel(x, y, focal, shift):
     depth = CameraModel(640, 480, 577.87 * focal, 577.87 * focal, 319.5 + shift, 239.5)

@@ -39,7 +39,7 @@ def seen_by(camera, pose=None, wall=1.2):
         return np.where(rest > 0, (along - np.sqrt(np.maximum(rest, 0))) / square, z).astype(np.float32)
 
 
-@settings(deadline=None, max_examples=10)
+@settings(max_examples=10)
 @given(st.floats(-0.08, 0.08), st.floats(-0.03, 0.03), st.floats(-0.02, 0.02), st.floats(-4, 4))
 def test_depth_is_what_the_colour_camera_would_measure(x, y, z, degrees):
     pose = moved(x, y, z, degrees)

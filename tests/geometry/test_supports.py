@@ -27,9 +27,13 @@ def assert_stands_at(report, height, tolerance=0.003):
     assert report.box_center[2] - report.extents[2] / 2 == pytest.approx(height, abs=tolerance)
 
 
-@settings(deadline=None, max_examples=8)
+@settings(max_examples=8)
 @given(
-    st.floats(-3.1, 3.1), st.floats(0.45, 1.2), st.floats(0.5, 0.8), st.sampled_from([0.0, 0.002]), st.booleans(),
+    st.floats(-3.1, 3.1),
+    st.floats(0.45, 1.2),
+    st.floats(0.5, 0.8),
+    st.sampled_from([0.0, 0.002]),
+    st.booleans(),
     st.integers(0, 1000),
 )
 def test_a_box_on_a_table_is_found_from_any_side(yaw, elevation, distance, noise, known, seed):

@@ -6,7 +6,7 @@ from exact_world import VGA, World, grey
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lisa_ros.geometry import CameraModel, CloudOptions, target_cloud
+from lisa_ros.geometry import CameraModel, CloudOptions, target_cloud, target_clouds
 from lisa_ros.geometry.surfaces import flying_pixels, label_surfaces, noise_of, smoothed, stray_pixels
 from lisa_ros.geometry.voxels import one_per_voxel
 
@@ -47,7 +47,7 @@ def test_surfaces_are_told_by_jumps():
     assert label_surfaces(depth, chosen, SLOPE, SPREAD).max() == 0
 
 
-@settings(deadline=None, max_examples=20)
+@settings(max_examples=20)
 @given(st.integers(0, 2**31), st.floats(0.1, 0.9))
 def test_labels_are_connected_parts_of_the_chosen_pixels(seed, share):
     import cv2
@@ -172,7 +172,61 @@ def test_three_hundred_thousand_pixels_have_a_cloud():
     np.testing.assert_allclose(report.extents, (1.0, 0.7, 0.06), atol=0.004)
 
 
-@settings(deadline=None, max_examples=25)
+@settings(max_examples=25)
+@given(st.integers(0, 2**31), st.floats(0.2, 1.0), st.integers(1, 12), st.sampled_from([1.0, 1.5, 3.0]))
+def test_strays_are_those_with_too_few_neighbours_counted_one_by_one(seed, share, neighbours, radius):
+    rng = np.random.default_rng(seed)
+    depth = rng.normal(1.0, 0.004, (9, 11)).astype(np.float32)
+    chosen = rng.random(depth.shape) < share
+    v, u = np.nonzero(chosen)
+    z = depth[v, u].astype(float)
+    square = (v[:, None] - v) ** 2 + (u[:, None] - u) ** 2
+    apart = (z[:, None] - z) ** 2 + square * (0.002 * z[:, None]) ** 2
+    near = apart <= (radius * 0.002 * z[:, None]) ** 2 + (0.001 * z[:, None] ** 2) ** 2
+    expected = np.zeros_like(chosen)
+    expected[v, u] = near.sum(axis=1) - 1 < neighbours
+    np.testing.assert_array_equal(stray_pixels(depth, chosen, 0.002, 0.001, neighbours, radius), expected)
+
+
+@pytest.mark.parametrize("scale", [1, 2])  # of the image, with depth in half its resolution or in its own
+def test_pixels_closer_than_the_cubes_are_left_out_and_the_box_stays(scale):
+    camera = CameraModel(1281, 721, 900.0, 900.0, 639.5, 359.5)
+    world = World(camera, (0.0, -0.5, 0.9))
+    world.floor()
+    thing = world.box((0.0, 0.0, 0.05), (0.6, 0.4, 0.1), 0.1)
+    depth, owner = world.render()
+    mask = np.repeat(np.repeat(owner == thing, scale, axis=0), scale, axis=1)
+    assert mask.sum() > 160_000
+    image = np.where(mask[..., None], np.uint8((200, 30, 20)), np.uint8(128))
+    camera = camera.scaled(scale * 1281, scale * 721)
+    reports = {
+        size: target_cloud(mask, depth, image, camera, CloudOptions(voxel_size=size), world.pose, with_scene=False)
+        for size in (0.0, 0.001, 0.003)
+    }
+    assert reports[0.0].point_count > 150_000  # every point
+    assert reports[0.001].point_count > 100_000  # the pixels are further apart than that
+    assert 25_000 < reports[0.003].point_count < 50_000
+    for report in reports.values():
+        np.testing.assert_allclose(report.extents, (0.6, 0.4, 0.1), atol=0.003)
+        np.testing.assert_allclose(report.box_center, (0.0, 0.0, 0.05), atol=0.002)
+        assert (report.colors == (200, 30, 20)).all()
+
+
+def test_a_small_target_keeps_its_pixels_beside_a_large_one():
+    camera = CameraModel(1280, 720, 900.0, 900.0, 639.5, 359.5)
+    world = World(camera, (0.0, -0.5, 0.9))
+    world.floor()
+    things = world.box((0.1, 0.0, 0.05), (0.6, 0.4, 0.1)), world.box((-0.4, 0.0, 0.02), (0.04, 0.03, 0.04))
+    depth, owner = world.render()
+    options = CloudOptions(voxel_size=0.003)
+    large, small = (owner == thing for thing in things)
+    alone = target_clouds([small], depth, grey(camera), camera, options).reports[0]
+    beside = target_clouds([small, large], depth, grey(camera), camera, options).reports[0]
+    assert large.sum() > 160_000
+    np.testing.assert_array_equal(alone.points, beside.points)
+
+
+@settings(max_examples=25)
 @given(st.integers(0, 2**31), st.integers(1, 300), st.sampled_from([0.01, 0.1, 0.5]))
 def test_voxels_hold_means_of_their_points(seed, count, size):
     rng = np.random.default_rng(seed)

@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from lisa_ros.evaluation.grasp.attempts import GraspTask, load_scene, scene_tasks
@@ -13,7 +13,7 @@ from lisa_ros.evaluation.grasp.gripper import Gripper, plan
 from lisa_ros.evaluation.grasp.proposals import box_grasp, true_grasp
 from lisa_ros.geometry.report import TopGrasp
 from lisa_ros.simulator import SceneOptions
-from lisa_ros.simulator.layout import sample_layout
+from lisa_ros.simulator.layout_sampling import sample_layout
 
 pytestmark = pytest.mark.unit
 
@@ -35,7 +35,6 @@ def rotations():
     return numbers.filter(lambda q: np.linalg.norm(q) > 0.1).map(turn)
 
 
-@settings(deadline=None)
 @given(axes=rotations(), extents=st.tuples(*[st.floats(0.005, 0.3)] * 3))
 def test_a_box_grasp_comes_straight_from_above_across_a_level_axis(axes, extents):
     extents = np.array(extents)
@@ -50,7 +49,6 @@ def test_a_box_grasp_comes_straight_from_above_across_a_level_axis(axes, extents
     assert grasp.top[2] == pytest.approx(0.1 + ((corners * extents) @ axes.T)[:, 2].max())
 
 
-@settings(deadline=None)
 @given(z=st.floats(-0.02, 0.4), top=st.floats(0.001, 0.4), width=st.floats(0.0, 0.3))
 def test_hands_keep_clear_of_the_table_and_of_the_object_under_the_palm(z, top, width):
     top = max(top, z)

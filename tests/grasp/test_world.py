@@ -11,7 +11,8 @@ from lisa_ros.evaluation.grasp.film import film_strip, stacked
 from lisa_ros.evaluation.grasp.gripper import Gripper, plan
 from lisa_ros.evaluation.grasp.proposals import box_grasp, true_grasp
 from lisa_ros.simulator import SceneOptions, generate_scene
-from lisa_ros.simulator.layout import Placed, sample_layout
+from lisa_ros.simulator.layout import Placed
+from lisa_ros.simulator.layout_sampling import sample_layout
 from lisa_ros.simulator.parts import ball, box
 
 mujoco = pytest.importorskip("mujoco")

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lisa_ros.errors import ConfigurationError, InvalidImageError, InvalidQueryError
-from lisa_ros.inference.query_text import MAX_QUERY_CHARACTERS, check_query, is_sentence, normalise
+from lisa_ros.model.query_text import MAX_QUERY_CHARACTERS, check_query, is_sentence, normalise
 
 pytestmark = pytest.mark.unit
 

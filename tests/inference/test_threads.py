@@ -44,6 +44,7 @@ def own_number():
     torch.set_num_threads(number)
 
 
+@pytest.mark.alone
 def test_threads_of_the_engine_sleep_when_their_work_is_done():
     policy, burnt = run("import lisa_ros.inference" + BURNT).stdout.split()
     assert policy == "PASSIVE"

@@ -1,26 +1,15 @@
 """Reference data of the official code, one directory a variant; the tests here run on every variant that is found."""
 
 import json
-import os
 import sys
 from functools import cached_property
 from pathlib import Path
 
 import numpy as np
+from golden_variants import GsvaVariant, find_golden
 from PIL import Image
 
 sys.path.insert(0, str(Path(__file__).parent))
-ROOT = Path(__file__).resolve().parents[2]
-
-
-def find_variants(places: list[Path]) -> list[Path]:
-    """Directories with an oracle_meta.json: each place itself, or what lies directly in it; one of each name."""
-    found = {}
-    for place in places:
-        for directory in (place, *sorted(place.glob("*"))):
-            if (directory / "oracle_meta.json").is_file():
-                found.setdefault(directory.name, directory)
-    return list(found.values())
 
 
 class Variant:
@@ -75,11 +64,9 @@ class Variant:
 def pytest_generate_tests(metafunc):
     if "variant" in metafunc.fixturenames:
         metafunc.parametrize("variant", _VARIANTS, ids=lambda variant: variant.directory.name, scope="session")
+    if "gsva" in metafunc.fixturenames:
+        metafunc.parametrize("gsva", _GSVA_VARIANTS, ids=lambda variant: variant.directory.name, scope="session")
 
 
-def _places() -> list[Path]:
-    given = os.environ.get("LISA_ROS_GOLDEN")
-    return [Path(given) if given else ROOT / "tests" / "golden", ROOT.parent / "shared" / "golden"]
-
-
-_VARIANTS = [Variant(directory) for directory in find_variants(_places())]
+_VARIANTS = [Variant(directory) for directory in find_golden(None)]
+_GSVA_VARIANTS = [GsvaVariant(directory) for directory in find_golden("gsva")]

@@ -11,6 +11,7 @@ import pytest
 
 from lisa_ros.errors import InvalidImageError, NoDepthError, QueryCancelled
 from lisa_ros.geometry import CameraModel, CloudOptions
+from lisa_ros.nodes.perception.clouds import cloud_process
 from lisa_ros.nodes.perception.clouds.cloud_job import CloudJob, compute_clouds
 from lisa_ros.nodes.perception.clouds.cloud_process import CloudProcess
 
@@ -121,7 +122,7 @@ def test_a_job_behind_a_cancelled_one_that_hangs_gets_its_cloud_from_a_new_proce
     os.kill(hung, signal.SIGSTOP)
     with pytest.raises(QueryCancelled):
         process.compute(job(), after(3), PATIENCE)
-    assert process.compute(job(), never, 20.0).reports[0] is not None
+    assert process.compute(job(), never, 2.0).reports[0] is not None
     assert process.pid != hung
 
 
@@ -142,8 +143,10 @@ def test_a_process_that_dies_over_a_job_says_so_and_is_replaced(process):
     assert process.compute(job(), never, PATIENCE).reports[0] is not None
 
 
-def test_stopping_ends_a_job_in_another_thread(process):
+@pytest.mark.parametrize("poll", [0.05, 30.0], ids=["it is noticed by a look", "the end is noticed first"])
+def test_stopping_ends_a_job_in_another_thread(process, monkeypatch, poll):
     process.compute(job(), never, PATIENCE)
+    monkeypatch.setattr(cloud_process, "_POLL", poll)
     os.kill(process.pid, signal.SIGSTOP)
     threading.Timer(0.5, process.stop).start()
     with pytest.raises(QueryCancelled):

@@ -60,7 +60,7 @@ def test_intrinsics_of_another_rate_are_used_and_those_of_another_camera_come_la
     buffer = buffer_of(info=[SECOND], image=[3 * SECOND])
     assert buffer.newest().info.name == SECOND
     buffer.add("image", 4 * SECOND, message("other", "other_camera"), 0)
-    assert buffer.last.info.header.frame_id == "camera"  # for whoever uses it to refuse, with both names
+    assert buffer.last.info.header.frame_id == "camera"  # its user refuses it, with both names
     for frame_id in ("", "other_camera"):
         buffer.add("info", SECOND + 1 + len(frame_id), message("info", frame_id), 0)
         assert buffer.last.info.header.frame_id == frame_id

@@ -25,13 +25,13 @@ def camera(count, rate=30.0, jitter=0.0, seed=0):
     return stamps + np.random.default_rng(seed).uniform(-jitter, jitter, count) * SECOND
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(SEEDS, st.sampled_from([15.0, 30.0, 60.0]), st.floats(0, 0.3))
 def test_jitter_is_no_loss(seed, rate, jitter):
     assert told(camera(300, rate, jitter / rate, seed)) == 0
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(SEEDS, st.floats(0, 0.15), st.lists(st.tuples(st.integers(20, 270), st.integers(1, 3)), max_size=5))
 def test_lost_frames_are_counted_whatever_the_jitter(seed, jitter, gaps):
     lost = {start + n for start, length in gaps for n in range(length)}
@@ -39,7 +39,7 @@ def test_lost_frames_are_counted_whatever_the_jitter(seed, jitter, gaps):
     assert told(stamps) == len(lost)
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(SEEDS, st.floats(0.05, 0.3))
 def test_many_losses_are_counted_nearly_all(seed, share):
     chance = np.random.default_rng(seed)
@@ -55,7 +55,7 @@ def test_a_late_frame_and_a_punctual_one_are_no_loss():
     assert told(stamps) == 0
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(SEEDS, st.sampled_from([(30, 15), (30, 5), (15, 30), (30, 29), (5, 30), (30, 10)]))
 def test_another_rate_is_no_loss(seed, rates):
     before = camera(200, rates[0], 0.003, seed)
@@ -63,7 +63,7 @@ def test_another_rate_is_no_loss(seed, rates):
     assert told([*before, *after]) <= 1
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(SEEDS, st.floats(0, 0.15))
 def test_a_camera_whose_clock_wanders_loses_nothing(seed, wander):
     steps = PERIOD * (1 + np.random.default_rng(seed).uniform(-wander, wander, 500))

@@ -5,7 +5,7 @@ import time
 import pytest
 from lisa_ros.msg import SegmentationResult as Result
 
-pytestmark = pytest.mark.ros
+pytestmark = [pytest.mark.ros, pytest.mark.alone]
 
 
 @pytest.fixture(scope="module")

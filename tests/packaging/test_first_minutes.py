@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from lisa_ros import launcher, shared_memory, writable_folders
+from lisa_ros import launcher, middleware, writable_folders
 from lisa_ros.commands.common import output_directory
 from lisa_ros.errors import ConfigurationError
 from lisa_ros.private_graph import Log
@@ -76,7 +76,7 @@ def test_a_folder_that_cannot_be_written_is_named_with_its_owner():
 def test_little_shared_memory_is_told_with_its_meaning_and_remedy(monkeypatch):
     def free(megabytes):
         facts = os.statvfs_result((4096, 4096, 0, 0, megabytes * 256, 0, 0, 0, 0, 255))
-        monkeypatch.setattr(shared_memory.os, "statvfs", lambda _: facts)
+        monkeypatch.setattr(middleware.os, "statvfs", lambda _: facts)
 
     free(64)
     lines = []
@@ -84,7 +84,7 @@ def test_little_shared_memory_is_told_with_its_meaning_and_remedy(monkeypatch):
     [note] = [line for line in lines if "/dev/shm" in line]
     assert "64 MB free" in note and "wants 193" in note and "harmless" in note and "--shm-size=512m" in note
     free(512)
-    assert shared_memory.shared_memory_note(3) is None
+    assert middleware.shared_memory_note(3) is None
 
 
 @pytest.mark.unit

@@ -14,6 +14,7 @@ import pytest
 from lisa_ros import launcher
 from lisa_ros.errors import ConfigurationError
 from lisa_ros.graph import Process
+from lisa_ros.private_graph import signals_as_interrupt
 
 pytestmark = pytest.mark.ros
 
@@ -160,6 +161,30 @@ def test_a_full_disk_is_named_and_leaves_nothing_behind(monkeypatch, tmp_path):
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "nowhere"))
     with pytest.raises(ConfigurationError, match="nowhere"), graph:
         pass
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_while_a_process_is_started_leaves_none_behind(monkeypatch, number):
+    """It comes when the child is there and its starter does not know of it yet, which Popen gives time for."""
+    started = []
+
+    def popen(*arguments, **options):
+        started.append(real(*arguments, **options))
+        os.kill(os.getpid(), number)
+        time.sleep(0.1)  # Python's handler would run now
+        return started[-1]
+
+    real = launcher.subprocess.Popen
+    monkeypatch.setattr(launcher, "command", lambda process, folder: ["sleep", "60"])
+    monkeypatch.setattr(launcher.subprocess, "Popen", popen)
+    try:
+        with signals_as_interrupt():
+            with pytest.raises(KeyboardInterrupt), launcher.RunningGraph([talkative()], print):
+                pytest.fail("the signal got lost")
+            assert [child.poll() for child in started] == [-signal.SIGINT]
+    finally:
+        for child in started:
+            child.kill()
 
 
 def test_words_of_any_script_are_printed_on_any_terminal(run_talker, monkeypatch):

@@ -16,8 +16,8 @@ from sensor_msgs.msg import PointCloud2
 from two_lenses import off_the_ball, write_two_lenses
 
 from lisa_ros import graph
+from lisa_ros.client.conversion import read_cloud
 from lisa_ros.geometry import CameraModel
-from lisa_ros.nodes.common.messages import read_cloud
 from lisa_ros.nodes.simulation.bag_player import BagPlayer
 from lisa_ros.recordings.bag_reader import RgbdBag
 from lisa_ros.recordings.bag_writer import RgbdBagWriter
@@ -129,7 +129,7 @@ def test_the_node_takes_compressed_frames_of_a_bag_in_lockstep(bag, connected):
         mask = np.frombuffer(result.mask.data, np.uint8).reshape(result.mask.height, result.mask.width) > 0
         assert np.array_equal(mask, picture(index)[..., 0] == 230)
         assert client.until(lambda count=index + 1: len(client.points) == count)
-        points, _ = read_cloud(client.points[-1])
+        points = read_cloud(client.points[-1]).points
         assert np.allclose(points[:, 2], 1.0 + 0.1 * index, atol=1e-3)
 
 

@@ -56,7 +56,8 @@ def test_metadata_is_what_humble_to_kilted_read(tmp_path, storage):
 def test_types_are_those_of_every_distribution(tmp_path):
     with Reader(write(tmp_path / "bag")) as reader:
         digests = {connection.msgtype: connection.digest for connection in reader.connections}
-    for store in (Stores.ROS2_HUMBLE, Stores.ROS2_IRON, Stores.ROS2_JAZZY, Stores.ROS2_KILTED):
+    names = ("HUMBLE", "IRON", "JAZZY", "KILTED", "LYRICAL")
+    for store in (Stores[f"ROS2_{name}"] for name in names):
         types = get_typestore(store)
         assert {name: types.hash_rihs01(name) for name in digests} == digests
 

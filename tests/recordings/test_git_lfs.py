@@ -11,7 +11,7 @@ from lisa_ros.images import read_image
 from lisa_ros.recordings.bag_reader import RgbdBag
 from lisa_ros.scannet.annotations import Annotation
 from lisa_ros.scannet.image_archive import ImageArchive
-from lisa_ros.scannet.scene import SceneFiles
+from lisa_ros.scannet.scene_files import SceneFiles
 from lisa_ros.scannet.sens import SensReader
 
 pytestmark = pytest.mark.unit

@@ -13,7 +13,7 @@ from lisa_ros.recordings import messages
 from lisa_ros.recordings.bag_reader import RgbdBag
 from lisa_ros.recordings.topics import MANIFEST, OPTICAL_FRAME, START
 from lisa_ros.scannet import tabletop
-from lisa_ros.scannet.queries import read_queries, write_queries
+from lisa_ros.scannet.scene_queries import read_queries, write_queries
 
 _KINDS = ("category", "referring", "negative")
 

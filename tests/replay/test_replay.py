@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from lisa_ros.evaluation.scans.rows import read_rows
-from lisa_ros.scannet.queries import read_queries
+from lisa_ros.scannet.scene_queries import read_queries
 
 pytestmark = pytest.mark.ros
 

@@ -17,7 +17,7 @@ from lisa_ros.cli import main
 from lisa_ros.errors import ConfigurationError
 from lisa_ros.evaluation.scannet.scene import read_scenes
 from lisa_ros.evaluation.scans.rows import read_rows
-from lisa_ros.scannet.queries import read_queries, write_queries
+from lisa_ros.scannet.scene_queries import read_queries, write_queries
 
 pytestmark = pytest.mark.unit
 

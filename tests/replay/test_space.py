@@ -32,14 +32,14 @@ def pose_at(x=0.0, y=0.0, z=0.0):
 
 
 @given(st.integers(0, 1000))
-@settings(max_examples=10, deadline=None)
+@settings(max_examples=10)
 def test_the_true_cloud_is_perfect(seed):
     score = score_cloud(cloud(seed), cloud(seed))
     assert score.centroid_error == 0 and score.precision == score.recall == (1.0, 1.0)
 
 
 @given(st.integers(0, 1000), st.floats(0, 0.3), st.integers(0, 2))
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 def test_a_moved_cloud_is_off_by_its_motion(seed, distance, axis):
     motion = np.zeros(3, np.float32)
     motion[axis] = distance
@@ -72,7 +72,7 @@ def test_true_points_are_the_pixels_of_the_mask():
 
 
 @given(st.integers(0, 60), st.integers(0, 40), st.integers(0, 60), st.integers(0, 40))
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 def test_of_one_frame_agreement_is_iou(left, top, other_left, other_top):
     view = FrameView(IMAGE, WALL, CAMERA, pose_at())
     first, second = square(left, top), square(other_left, other_top)
@@ -82,7 +82,7 @@ def test_of_one_frame_agreement_is_iou(left, top, other_left, other_top):
 
 
 @given(st.integers(-10, 10), st.integers(-10, 10))
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 def test_a_moving_camera_alone_changes_nothing(right, down):
     # One pixel of the wall is 2 m / 70 wide.
     before, after = (

@@ -12,10 +12,9 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from lisa_ros.errors import ConfigurationError, RecordingError
-from lisa_ros.scannet.annotation_writer import AnnotationWriter
-from lisa_ros.scannet.annotations import AnnotatedObject, Annotation, Category
-from lisa_ros.scannet.queries import SceneQuery, generate_queries, read_queries, write_queries
-from lisa_ros.scannet.scene import LABELS, SceneFiles
+from lisa_ros.scannet.annotations import AnnotatedObject, Annotation, AnnotationWriter, Category
+from lisa_ros.scannet.scene_files import LABELS, SceneFiles
+from lisa_ros.scannet.scene_queries import SceneQuery, generate_queries, read_queries, write_queries
 from lisa_ros.scannet.truth import boundary_band, frame_truth, resize_nearest, visible_objects
 
 pytestmark = pytest.mark.unit

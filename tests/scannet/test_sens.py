@@ -82,7 +82,7 @@ def test_wanted_frames_alone_are_read(sens):
     assert some == {2: every[2], 7: every[7]}
 
 
-@settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=20, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data())
 def test_what_is_written_is_read(data):
     w, h = data.draw(st.tuples(st.integers(1, 9), st.integers(1, 9)), "depth size")

@@ -12,10 +12,10 @@ from lisa_ros.datasets.tabletop import TabletopDataset
 from lisa_ros.errors import ConfigurationError
 from lisa_ros.recordings.bag_reader import RgbdBag
 from lisa_ros.recordings.topics import STEP
-from lisa_ros.replay import arguments as example
+from lisa_ros.replay import example
 from lisa_ros.scannet import tabletop
 from lisa_ros.scannet.annotations import Annotation
-from lisa_ros.scannet.queries import KINDS, read_queries
+from lisa_ros.scannet.scene_queries import KINDS, read_queries
 from lisa_ros.scannet.sens import SensReader
 from lisa_ros.scannet.truth import frame_truth
 from lisa_ros.simulator import frame_rng, noisy_depth, scene_at

@@ -145,7 +145,7 @@ def test_scenes_stay_recognisable(model):
     assert np.median(error) < 0.004 and (error > 0.02).mean() < 0.03
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     depth=arrays.arrays(np.float32, arrays.array_shapes(min_dims=2, max_dims=2, max_side=24),
                         elements=st.floats(width=32, allow_nan=True, allow_infinity=True)),

@@ -11,11 +11,11 @@ from hypothesis import strategies as st
 
 from lisa_ros.errors import ConfigurationError
 from lisa_ros.simulator import generate_scene, scene_queries
-from lisa_ros.simulator.facts import CLASSES
 from lisa_ros.simulator.nouns import SYNONYMS, UNKNOWN, invented, plural
 from lisa_ros.simulator.palette import COLOURS
 from lisa_ros.simulator.shapes import CATEGORIES
 from lisa_ros.simulator.wordings import FACTS, IMPOSSIBLE, PHRASINGS
+from lisa_ros.simulator.wordings.facts import CLASSES
 
 pytestmark = pytest.mark.unit
 
@@ -285,7 +285,7 @@ def test_plurals():
     assert {noun: plural(noun) for noun in expected} == expected
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(st.integers(0, 2**32))
 def test_invented_words_of_the_splits_differ(seed):
     random = Random(seed)

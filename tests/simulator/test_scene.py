@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 from lisa_ros.errors import ConfigurationError
 from lisa_ros.simulator import SceneOptions, generate_scene, scene_at
 from lisa_ros.simulator import scene as scene_module
-from lisa_ros.simulator.layout import camera_of, sample_layout
+from lisa_ros.simulator.layout import camera_of
+from lisa_ros.simulator.layout_sampling import sample_layout
 from lisa_ros.simulator.palette import colours_of
 from lisa_ros.simulator.shapes import CATEGORIES
 

@@ -1,18 +1,18 @@
 """The reference data of the official training code: its batches, losses, gradients and checkpoints."""
 
 import json
-import os
 import re
 from functools import cached_property
 from pathlib import Path
 
 import numpy as np
 import torch
+from golden_variants import find_golden
 from PIL import Image
 
 from lisa_ros.model.checkpoint import Checkpoint, load
 from lisa_ros.model.weights import read_weight_file, read_weights
-from training.config.train_config import LoraConfig
+from training.config.sections import LoraConfig
 from training.data.collate import Collator
 from training.data.items import TrainingItem
 from training.model.lora import PREFIX, load_unmerged, prepare
@@ -91,17 +91,5 @@ def turns_of(prompt: str) -> tuple[tuple[str, str], ...]:
     return tuple((question.removeprefix("<im_start><image><im_end>\n"), answer) for question, answer in turns)
 
 
-def found() -> list[Golden]:
-    """The tiny variant of the repository, and others where they are on this machine."""
-    given = os.environ.get("LISA_ROS_GOLDEN")
-    places = [Path(given) if given else ROOT / "tests" / "golden", ROOT.parent / "shared" / "golden"]
-    variants = {}
-    for place in places:
-        for directory in (place, *sorted(place.glob("*"))):
-            if (directory / "oracle_meta.json").is_file():
-                variants.setdefault(directory.name, Golden(directory))
-    return list(variants.values())
-
-
-VARIANTS = found()
+VARIANTS = [Golden(directory) for directory in find_golden(None)]
 TINY = Golden(ROOT / "tests" / "golden" / "c_tiny")

@@ -22,7 +22,7 @@ def test_losses_match_a_direct_computation():
     torch.testing.assert_close(losses.total, losses.bce + losses.dice)
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(seed=st.integers(0, 1000), sharpness=st.floats(8, 30))
 def test_a_perfect_mask_costs_nothing_and_its_opposite_the_most(seed, sharpness):
     target = (torch.rand(2, 8, 8, generator=torch.Generator().manual_seed(seed)) > 0.5).float()

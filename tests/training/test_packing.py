@@ -29,7 +29,7 @@ def language_model():
     return LlamaModel(config).eval()
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 @given(talks=st.lists(st.lists(conversations, min_size=1, max_size=4), min_size=1, max_size=3))
 def test_packed_states_equal_those_of_separate_sequences(language_model, talks):
     packed = pack(BEFORE, VISUAL, AFTER, talks, SEG)
@@ -50,7 +50,7 @@ def test_packed_states_equal_those_of_separate_sequences(language_model, talks):
     assert next(seg_states, None) is None
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(talks=st.lists(st.lists(conversations, min_size=1, max_size=4), min_size=1, max_size=3))
 def test_labels_are_the_answers_and_nothing_else(talks):
     packed = pack(BEFORE, VISUAL, AFTER, talks, SEG)

@@ -5,9 +5,13 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Entry:
-    """files: glob patterns with the count of the published data set, None where it does not matter; the first one is of
-    the data set alone, while pictures may be shared. home: its page.
-    """  # noqa: D205
+    """Files of one data set.
+
+    Attributes:
+        files: Glob patterns with the number of files of the published data set, None where it does not matter. The
+            first pattern belongs to this data set alone, while pictures may be shared.
+        home: Where to get it.
+    """
 
     files: tuple[tuple[str, int | None], ...]
     home: str
@@ -16,8 +20,7 @@ class Entry:
 _COCO_2017 = ("coco/train2017/*.jpg", 118287)
 _LLAVA = "https://huggingface.co/datasets/liuhaotian/LLaVA-Instruct-150K, pictures: https://cocodataset.org"
 _LISA = "https://github.com/dvlab-research/LISA (ReasonSeg)"
-
-
+_SESAME = "https://github.com/see-say-segment/sesame (dataset), pictures: https://cocodataset.org"
 _REFER = "https://github.com/lichengunc/refer"
 _TRAIN_2014 = ("refer_seg/images/mscoco/images/train2014/*.jpg", 82783)
 
@@ -69,6 +72,19 @@ CATALOGUE = {
     "grefcoco": Entry(
         _refer("grefcoco", "grefs(unc).*"), "https://github.com/henghuiding/gRefCOCO, pictures: https://cocodataset.org"
     ),
+    **{
+        f"{name}|{by}": Entry(_refer(name, f"refs({by}).p"), _SESAME)
+        for name, by in (
+            ("refcoco", "unc_exclude_unified"),
+            ("refcoco+", "unc_exclude_unified"),
+            ("refcocog", "umd_exclude_unified"),
+        )
+    },
+    **{
+        f"{prefix}{name}": Entry(_refer(f"{prefix}{name}", "refs(*_exclude_unified).p"), _SESAME)
+        for prefix in ("R-", "fp")
+        for name in ("refcoco", "refcoco+", "refcocog")
+    },
     "llava_instruct_150k": Entry((("llava_dataset/llava_instruct_150k.json", None), _COCO_2017), _LLAVA),
     "llava_v1_5_mix665k": Entry(
         (
@@ -96,5 +112,6 @@ UNLISTED = Entry((), "its files are not listed in training/data/catalogue.py")
 
 def entry(name: str) -> Entry:
     """The entry of a data set by any name in training.data.sources: `refcoco|unc|val` or `tabletop`; else UNLISTED."""
-    family = name.split("|")[0]
-    return CATALOGUE.get(name) or CATALOGUE.get(family) or (DRAWN if family == "tabletop" else UNLISTED)
+    family, of = name.split("|")[0], "|".join(name.split("|")[:2])
+    found = CATALOGUE.get(name) or CATALOGUE.get(of) or CATALOGUE.get(family)
+    return found or (DRAWN if family == "tabletop" else UNLISTED)

@@ -1,25 +1,27 @@
 """Training items: samples rendered as conversations of a style, one mask for each of their target tokens."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 
 from lisa_ros.errors import ConfigurationError
 from lisa_ros.model.styles import DEFAULT_STYLE, RenderOptions, Style, get_style
-from lisa_ros.types import Sample
+from lisa_ros.types import Sample, Turn
 
 
 @dataclass(frozen=True)
 class TrainingItem:
-    """An image, conversations about it, and the masks that they speak of.
+    """An image, conversations about it, and the masks of their target tokens.
 
-    image: (H, W, 3) uint8 RGB; None for dialogues about no image.
-    conversations: each a tuple of (question, answer) turns; conversations do not see one another.
-    masks: (n, H, W) bool in the order of the target tokens of all answers, empty for what is absent; (0, 0, 0) without
-        an image.
-    ignore: (H, W) bool, pixels that the loss may leave out; None for none.
-    source, key: data set and sample, for messages: "reason_seg/train", "t0".
+    Attributes:
+        image: (H, W, 3) uint8 RGB; None for dialogues without an image.
+        conversations: Each a tuple of (question, answer) turns; conversations are independent of one another.
+        masks: (n, H, W) bool in the order of the target tokens of all answers, empty for what is absent; (0, 0, 0)
+            without an image.
+        ignore: (H, W) bool, pixels that the loss may leave out; None for none.
+        source: Name of the data set, for messages ("reason_seg/train").
+        key: Name of the sample, for messages.
     """
 
     image: np.ndarray | None
@@ -32,40 +34,57 @@ class TrainingItem:
 
 @dataclass(frozen=True)
 class Renderer:
-    """How samples become items.
+    """Makes training items of samples.
 
-    max_turns: most questions of one item, drawn among the sample's. text_answers: of samples that have an explanation,
-    the share that is asked for words alone, without a mask; of the rest, every other one is asked for mask and
-    explanation. paraphrases: further wordings of a question. style: of the network. Raises ConfigurationError.
+    Attributes:
+        max_turns: Maximum number of questions of one item, drawn among those of the sample.
+        text_answers: Share of samples with an explanation that are asked for text only, without a mask. Of the others,
+            every second one is asked for mask and explanation.
+        paraphrases: Other wordings, by question.
+        style: Style of the network.
+        correction_masks: In a style that corrects, whether an answer that names what is there in the place of an absent
+            thing has a [SEG] for it.
+
+    Raises:
+        ConfigurationError: If a value is out of range.
     """
 
     max_turns: int = 3
     text_answers: float = 0.1
     paraphrases: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     style: Style = field(default_factory=lambda: get_style(DEFAULT_STYLE))
+    correction_masks: bool = False
 
     def __post_init__(self) -> None:
         if self.max_turns < 1:
             raise ConfigurationError(f"max_turns is {self.max_turns}; it must be 1 or more")
         if not 0 <= self.text_answers <= 1:
             raise ConfigurationError(f"text_answers is {self.text_answers}; it must be within 0..1")
+        if self.correction_masks and not self.style.corrects:
+            raise ConfigurationError(
+                f"correction_masks is true, but style {self.style.name} never names an alternative; set it to false"
+            )
 
-    def __call__(self, sample: Sample, key: str, rng: np.random.Generator) -> TrainingItem:
+    def __call__(
+        self, sample: Sample, key: str, rng: np.random.Generator, absent: Sequence[Turn] = ()
+    ) -> TrainingItem:
         """The item of a sample with at least one turn; equal draws of `rng` give equal items.
 
         A dialogue (turns without targets) is one conversation as it stands; of other samples the style makes its
-        conversations.
+        conversations. absent: further questions, whose targets are not in the picture, asked among the sample's.
         """
         if not sample.turns[0].targets:
             conversations = (tuple((turn.question, turn.answer) for turn in sample.turns),)
             return _item(sample, key, conversations, [])
-        drawn = rng.permutation(len(sample.turns))[: self.max_turns]
-        options = RenderOptions(self.text_answers, self.paraphrases)
-        rendered = self.style.render([sample.turns[int(number)] for number in drawn], options, rng)
-        conversations = tuple(tuple((turn.question, turn.answer) for turn in turns) for turns in rendered)
-        absent = np.zeros(sample.image.shape[:2], bool)
-        targets = [target for turns in rendered for turn in turns for target in turn.targets]
-        return _item(sample, key, conversations, [absent if t.mask is None else t.mask for t in targets])
+        turns = [sample.turns[int(number)] for number in rng.permutation(len(sample.turns))[: self.max_turns]]
+        for turn in absent:
+            turns.insert(int(rng.integers(len(turns) + 1)), turn)
+        options = RenderOptions(self.text_answers, self.paraphrases, self.correction_masks)
+        rendered = self.style.render(turns, options, rng)
+        conversations = tuple(tuple((turn.question, turn.answer) for turn in talk) for talk in rendered)
+        empty = np.zeros(sample.image.shape[:2], bool)
+        targets = [target for talk in rendered for turn in talk for target in turn.targets]
+        return _item(sample, key, conversations, [empty if t.mask is None else t.mask for t in targets])
 
 
 def _item(

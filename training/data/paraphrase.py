@@ -6,7 +6,7 @@ from pathlib import Path
 
 from lisa_ros.datasets.reasonseg import ReasonSegDataset
 from lisa_ros.errors import ConfigurationError, DatasetError, InvalidQueryError
-from lisa_ros.inference.query_text import check_query
+from lisa_ros.model.query_text import check_query
 from lisa_ros.progress import track
 
 _PROMPT = """\

@@ -6,13 +6,15 @@ from functools import partial
 from pathlib import Path
 
 from lisa_ros.datasets import dialogues, parts, semantic
+from lisa_ros.datasets.false_premises import AbsentClasses, FalsePremises
 from lisa_ros.datasets.reasonseg import ReasonSegDataset
-from lisa_ros.datasets.refer import SPLITS, ReferDataset
+from lisa_ros.datasets.refer import OTHER_SPLITS, SPLITS, ReferDataset
+from lisa_ros.datasets.semantic import SemanticDataset
 from lisa_ros.datasets.tabletop import TabletopDataset
 from lisa_ros.errors import ConfigurationError
 from lisa_ros.model.styles import DEFAULT_STYLE, Style, get_style
 from lisa_ros.types import Sample
-from training.config.train_config import DataConfig
+from training.config.sections import DataConfig
 from training.data.hybrid import DatasetGroup, DatasetReader, HybridStream
 from training.data.items import Renderer
 from training.data.paraphrase import read_paraphrases
@@ -49,8 +51,18 @@ class FirstWording(Sequence):
         return replace(sample, turns=tuple(sample.turns[:1]))
 
 
-def _refer(name: str, split: str, root: Path) -> ReferDataset:
-    return ReferDataset(root, name, split)
+def _refer(name: str, split: str, root: Path, by: str | None = None) -> ReferDataset:
+    return ReferDataset(root, name, split, by)
+
+
+def _absent(opener: Callable[[Path], SemanticDataset], root: Path) -> AbsentClasses:
+    data = opener(root)
+    return AbsentClasses(data, [name for name in data.names.values() if name])
+
+
+def _absent_parts(root: Path) -> AbsentClasses:
+    data = parts.pascal_part(root)
+    return AbsentClasses(data, [wordings[0] for wordings in data.names.values()])
 
 
 TRAINING: Mapping[str, Callable[[Path], DatasetReader]] = {
@@ -59,11 +71,17 @@ TRAINING: Mapping[str, Callable[[Path], DatasetReader]] = {
     "mapillary": semantic.mapillary,
     "paco_lvis": parts.paco_lvis,
     "pascal_part": parts.pascal_part,
+    "ade20k|absent": partial(_absent, semantic.ade20k),
+    "cocostuff|absent": partial(_absent, semantic.coco_stuff),
+    "mapillary|absent": partial(_absent, semantic.mapillary),
+    "pascal_part|absent": _absent_parts,
     **{name: partial(_refer, name, "train") for name in SPLITS},
+    **{f"{name}|{by}": partial(_refer, name, "train", by=by) for name, by in OTHER_SPLITS.items()},
     "llava_instruct_150k": dialogues.llava_instruct_150k,
     "llava_v1_5_mix665k": dialogues.llava_v1_5_mix665k,
     "ReasonSeg|train": lambda root: ReasonSegDataset(root, "train"),
     "ReasonSeg|train|explanatory": lambda root: ReasonSegDataset(root, "train", explanatory=True),
+    "ReasonSeg|train|false_premises": lambda root: FalsePremises(ReasonSegDataset(root, "train", false_premises=True)),
     "tabletop": lambda root: TabletopReader("train"),
 }
 VALIDATION: Mapping[str, Callable[[Path], Sequence[Sample]]] = {
@@ -73,6 +91,12 @@ VALIDATION: Mapping[str, Callable[[Path], Sequence[Sample]]] = {
         f"{name}|{by}|{split}": partial(_refer, name, split)
         for name, (by, splits) in SPLITS.items()
         for split in splits
+        if split != "train"
+    },
+    **{
+        f"{name}|{by}|{split}": partial(_refer, name, split, by=by)
+        for name, by in OTHER_SPLITS.items()
+        for split in SPLITS[name][1]
         if split != "train"
     },
     "tabletop|val": lambda root: TabletopReader("val"),
@@ -90,8 +114,9 @@ def open_items(data: DataConfig, seed: int, style: Style | None = None) -> Hybri
         for name, group in data.groups.items()
     }
     paraphrases = read_paraphrases(data.paraphrases) if data.paraphrases else {}
-    renderer = Renderer(data.max_turns, data.text_answers, paraphrases, style or get_style(DEFAULT_STYLE))
-    return HybridStream(groups, renderer, seed, data.skip_limit)
+    style = style or get_style(DEFAULT_STYLE)
+    renderer = Renderer(data.max_turns, data.text_answers, paraphrases, style, data.correction_masks)
+    return HybridStream(groups, renderer, seed, data.skip_limit, data.swapped_phrases)
 
 
 def samples_lines(data: DataConfig, stream: HybridStream) -> list[str]:

@@ -21,6 +21,7 @@ class MaskLosses(NamedTuple):
 
     @property
     def total(self) -> Tensor:
+        """Sum of both."""
         return self.bce + self.dice
 
 

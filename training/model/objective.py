@@ -11,11 +11,18 @@ from lisa_ros.model.preprocess import upscale_logits
 from lisa_ros.model.sam import SamFeatures
 from training.data.collate import IGNORE_INDEX, TEXT_ONLY, Batch
 from training.data.feature_cache import FeatureCache, rounded
-from training.model.losses import answer_loss, image_mask_losses
+from training.model.losses import MaskLosses, answer_loss, image_mask_losses
 
 
 class Losses(NamedTuple):
-    """Scalars of one batch, weights included. loss = ce + bce + dice."""
+    """Losses of one batch, weights included; scalars.
+
+    Attributes:
+        loss: ce + bce + dice.
+        ce: Cross-entropy of the answers.
+        bce: Binary cross-entropy of the masks.
+        dice: Dice loss of the masks.
+    """
 
     loss: Tensor
     ce: Tensor
@@ -26,14 +33,19 @@ class Losses(NamedTuple):
 class LisaObjective(nn.Module):
     """Forward pass and losses of a LisaNetwork; this is the module that data parallelism wraps.
 
-    Frozen parts (image encoders, as a rule) run without gradients and in eval mode. What a batch without masks or
-    images does not reach gets a gradient of zero, so that processes with different batches agree about which
-    gradients there are. cache: where SAM's features of a batch with image keys are kept.
+    Frozen parts (usually the image encoders) run without gradients and in eval mode. Parameters that a batch without
+    masks or images does not reach get a gradient of zero, so that processes with different batches have the same set of
+    gradients.
+
+    Args:
+        network: The network.
+        cache: Stores SAM's features of batches with image keys; None for no cache.
+        coarse_weight: Weight of the loss of coarse masks, see TrainConfig.
     """
 
-    def __init__(self, network: LisaNetwork, cache: FeatureCache | None = None) -> None:
+    def __init__(self, network: LisaNetwork, cache: FeatureCache | None = None, coarse_weight: float = 0.0) -> None:
         super().__init__()
-        self.network, self.cache = network, cache
+        self.network, self.cache, self.coarse_weight = network, cache, coarse_weight
 
     def train(self, mode: bool = True) -> "LisaObjective":
         """Frozen parts stay in eval mode: their batch statistics are not to move."""
@@ -44,17 +56,28 @@ class LisaObjective(nn.Module):
         return self
 
     def forward(self, batch: Batch, predict: bool = False) -> Losses | list[Tensor]:
-        """LISA's losses of one batch; with `predict` instead its mask logits, (n_i, H, W) for each image."""
+        """The losses of one batch, or its predictions.
+
+        Args:
+            batch: The batch, on the device of the network.
+            predict: Return mask logits in place of losses.
+
+        Returns:
+            The losses; with `predict` for each image (n_i, H, W) float32 mask logits.
+        """
         hidden, features = self.read(batch)
         if predict:
-            return self.mask_logits(batch, hidden, features)
+            return [logits for logits, _ in self.masks(batch, hidden, features)]
         learnt = batch.labels[:, 1:] != IGNORE_INDEX
         ce = answer_loss(self.network.logits(hidden[:, :-1][learnt]), batch.labels[:, 1:][learnt])
-        logits = self.mask_logits(batch, hidden, features)
+        masks = self.masks(batch, hidden, features)
         device = hidden.device
         with full_precision(device):
-            targets = [masks.to(device, torch.float32) for masks in batch.masks]
-            masked = image_mask_losses(logits, targets, list(batch.valid)) if logits else _no_masks(device)
+            targets = [one.to(device, torch.float32) for one in batch.masks]
+            fine = [logits for logits, _ in masks]
+            masked = image_mask_losses(fine, targets, list(batch.valid)) if masks else _no_masks(device)
+            if self.coarse_weight:
+                masked = _plus(masked, self._coarse_losses(masks, targets, list(batch.valid)), self.coarse_weight)
         return Losses(ce + masked.bce + masked.dice, ce.detach(), masked.bce.detach(), masked.dice.detach())
 
     def read(self, batch: Batch) -> tuple[Tensor, SamFeatures | None]:
@@ -82,8 +105,29 @@ class LisaObjective(nn.Module):
         self.cache.put(batch.image_keys, features)
         return rounded(features)
 
-    def mask_logits(self, batch: Batch, hidden: Tensor, features: SamFeatures | None) -> list[Tensor]:
-        """For each image (n_i, H, W) float32 mask logits at its own size."""
+    @staticmethod
+    def _coarse_losses(
+        masks: list[tuple[Tensor, Tensor | None]], targets: list[Tensor], valid: list[Tensor | None]
+    ) -> MaskLosses:
+        """Of the coarse masks of those targets that have one, against the targets' own masks."""
+        found = [
+            (coarse[has], target[has], counted)
+            for (_, coarse), target, counted in zip(masks, targets, valid, strict=True)
+            if coarse is not None
+            for has in [coarse.flatten(1).any(1)]
+        ]
+        if not found:
+            return MaskLosses(torch.zeros(()), torch.zeros(()))
+        return image_mask_losses(*map(list, zip(*found, strict=True)))
+
+    def masks(
+        self, batch: Batch, hidden: Tensor, features: SamFeatures | None
+    ) -> list[tuple[Tensor, Tensor | None]]:
+        """Mask logits of the targets of each image at its own size, and those of their coarse masks.
+
+        Returns:
+            For each image (n_i, H, W) float32, zeros where a target has no coarse mask, None in place of them all.
+        """
         states = hidden[batch.states[:, 0], batch.states[:, 1]]
         size, head, out = self.network.config.sam.image_size, self.network.head, []
         with full_precision(hidden.device):
@@ -91,8 +135,11 @@ class LisaObjective(nn.Module):
             for index, part in enumerate(embeddings.split([len(kinds) for kinds in batch.kinds])):
                 height, width = batch.masks[index].shape[1:]
                 one = features.select(slice(index, index + 1))
-                low_res = head.decode_targets(one, part, batch.kinds[index]).logits
-                out.append(upscale_logits(low_res, size, height, width))
+                low_res = head.decode_targets(one, part, batch.kinds[index])
+                fine, coarse = (
+                    None if each is None else upscale_logits(each, size, height, width) for each in low_res
+                )
+                out.append((fine, coarse))
         return out
 
     def anchor(self) -> Tensor | float:
@@ -110,6 +157,10 @@ class LisaObjective(nn.Module):
         network = self.network
         parts = [network.model.mm_projector, network.vision_tower or network.sam.image_encoder]
         return any(_is_trained(part) for part in parts)
+
+
+def _plus(losses: MaskLosses, others: MaskLosses, weight: float) -> MaskLosses:
+    return MaskLosses(losses.bce + weight * others.bce, losses.dice + weight * others.dice)
 
 
 def _no_masks(device: torch.device):

@@ -40,6 +40,7 @@ class PointingHead(nn.Module):
         self.key = nn.Linear(hidden_size, width)
 
     def forward(self, states: Tensor, tokens: Tensor) -> Tensor:
+        """states (P, hidden_size), tokens (P, N, hidden_size) -> (P, N) scores."""
         return torch.einsum("pd,pnd->pn", self.query(states), self.key(tokens)) / self.query.out_features**0.5
 
 

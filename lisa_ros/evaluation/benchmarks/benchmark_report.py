@@ -14,6 +14,7 @@ from lisa_ros.evaluation.files import write_summary
 from lisa_ros.evaluation.html_report import HtmlReport, percent, with_interval
 from lisa_ros.evaluation.metrics import PRECISION_THRESHOLDS, union_truth
 from lisa_ros.evaluation.predictors import Predictor
+from lisa_ros.types import FALSE_PREMISE
 from lisa_ros.visualization import annotated_picture
 
 HEADER = ("", "n", "gIoU", "cIoU", *(f"Pr@{t}" for t in PRECISION_THRESHOLDS), "N-acc", "T-acc", "empty", "format fail")
@@ -120,7 +121,9 @@ def score_rows(summary: dict) -> list[tuple[str, ...]]:
 
 
 def published_table(summary: dict) -> list[tuple[str, ...]]:
-    """The paper's rows under HEADER, each marked as published."""
+    """The paper's rows under HEADER, each marked as published; none beside scores of false premises."""
+    if FALSE_PREMISE in summary["by_kind"]:
+        return []
     rest = [""] * (len(HEADER) - 4)
     return [
         (f"published {row.model}{', ' * bool(row.part)}{row.part}", "", _number(row.giou), _number(row.ciou), *rest)

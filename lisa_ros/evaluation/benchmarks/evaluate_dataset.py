@@ -4,7 +4,7 @@ import hashlib
 import json
 import time
 from collections import Counter
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Protocol
@@ -17,7 +17,7 @@ from lisa_ros.evaluation.metrics import overlap_of, union_truth
 from lisa_ros.evaluation.predictors import Predictor, model_digest
 from lisa_ros.inference.frame import EncodedFrame
 from lisa_ros.progress import track
-from lisa_ros.types import Sample, SegmentationResult, Turn
+from lisa_ros.types import FALSE_PREMISE, SEGMENTED, Sample, SegmentationResult, Turn
 
 BAD_SAMPLE = (DatasetError, InvalidImageError, MemoryBudgetError)  # what one sample can be the cause of
 
@@ -34,7 +34,9 @@ class EvaluationDataset(Protocol):
 
     def __getitem__(self, index: int) -> Sample: ...
 
-    def key(self, index: int) -> str: ...
+    def key(self, index: int) -> str:
+        """Name of a sample, the same for good."""
+        ...
 
 
 class SampleDigests:
@@ -118,9 +120,9 @@ def evaluate(
 
     Rows of a sample whose picture or annotation has changed since it was scored are left out, and it is asked again. A
     sample that cannot be read, or does not fit the device's memory, is noted as bad, and tried again by the next run.
-    first_wording: ask the first turn of each sample only, as LISA's validation of ReasonSeg does. limit: number of
-    samples of the whole set. Raises ConfigurationError where the directory belongs to another evaluation, DatasetError
-    for a data set in which two samples have the same key.
+    first_wording: ask the first turn of each sample only, as LISA's validation of ReasonSeg does, and the first one of
+    a false premise, as SESAME's does. limit: number of samples of the whole set. Raises ConfigurationError where the
+    directory belongs to another evaluation, DatasetError for a data set in which two samples have the same key.
     """
     shard, lisa = shard or Shard(), predictor.lisa
     identity = EvaluationIdentity(
@@ -196,12 +198,14 @@ def score_sample(
     started = time.perf_counter()
     frame = predictor.lisa.encode(sample.image)
     encoding = time.perf_counter() - started
-    for number, turn in enumerate(sample.turns[:1] if first_wording else sample.turns):
+    for number, turn in _first_wordings(sample.turns) if first_wording else enumerate(sample.turns):
         truth = union_truth(turn, sample.ignore)
         started = time.perf_counter()
         result, error = ask(predictor, frame, turn)
         seconds = time.perf_counter() - started
         overlap = overlap_of(result.union_mask, truth)
+        masks = [target.mask for target in result.targets if target.kind == SEGMENTED]
+        first = overlap_of(masks[0] if masks else None, truth)
         yield QueryRow(
             key=key,
             turn=number,
@@ -213,7 +217,7 @@ def score_sample(
             present=overlap.present,
             found=overlap.found,
             answer=result.answer,
-            masks=len(result.targets),
+            masks=len(masks),
             truncated=result.truncated,
             error=error,
             seconds=round(seconds, 4),
@@ -221,7 +225,21 @@ def score_sample(
             phrases=tuple(target.phrase for target in turn.targets),
             reference=turn.answer,
             digest=digest,
+            exists=any(target.mask is not None for target in turn.targets),
+            alternatives=tuple(one.alternative.phrase for one in turn.targets if one.alternative),
+            first_intersection=first.intersection,
+            first_union=first.union,
+            first_found=first.found,
         )
+
+
+def _first_wordings(turns: Sequence[Turn]) -> Iterator[tuple[int, Turn]]:
+    """The first turn, and the first one of a false premise, with their numbers."""
+    kinds = set()
+    for number, turn in enumerate(turns):
+        if number == 0 or (turn.kind == FALSE_PREMISE and turn.kind not in kinds):
+            kinds.add(turn.kind)
+            yield number, turn
 
 
 def ask(predictor: Predictor, frame: EncodedFrame, turn: Turn) -> tuple[SegmentationResult, str]:

@@ -63,6 +63,11 @@ class QueryRow:
     phrases: tuple[str, ...] = ()
     reference: str = ""
     digest: str = ""
+    exists: bool = True
+    alternatives: tuple[str, ...] = ()
+    first_intersection: int = 0
+    first_union: int = 0
+    first_found: bool = False
 
     @property
     def overlap(self) -> Overlap:
@@ -70,6 +75,13 @@ class QueryRow:
         if self.error and not self.present:
             return _WRONG
         return Overlap(self.intersection, self.union, self.present, self.found)
+
+    @property
+    def first_overlap(self) -> Overlap:
+        """The pixels of the first mask alone."""
+        if self.error and not self.present:
+            return _WRONG
+        return Overlap(self.first_intersection, self.first_union, self.present, self.first_found)
 
     @property
     def iou(self) -> float:
@@ -219,15 +231,15 @@ def _parsed(path: Path, number: int, line: bytes) -> QueryRow | dict:
     keys = set(content) if isinstance(content, dict) else set()
     if keys in ({"end"}, {"bad", "reason"}):
         return content
-    if keys == _ROW_KEYS - {"digest"}:
+    if keys < _ROW_KEYS and {"key", "turn", "text"} <= keys:
         raise DatasetError(
-            f"{path} is of an earlier version of lisa_ros: its rows do not say which pictures and annotations they "
-            "were scored with, so that it cannot be gone on with; choose another --out or remove it"
+            f"{path} is of an earlier version of lisa_ros: its rows lack {', '.join(sorted(_ROW_KEYS - keys))}, so "
+            "that it cannot be gone on with; choose another --out or remove it"
         )
     if keys != _ROW_KEYS:
         raise DatasetError(f"{path}, line {number}: not a row of this version of lisa_ros")
     del content["iou"]
-    return QueryRow(**content | {"phrases": tuple(content["phrases"])})
+    return QueryRow(**content | {name: tuple(content[name]) for name in ("phrases", "alternatives")})
 
 
 def _same(path: Path, known: EvaluationIdentity, wanted: EvaluationIdentity) -> None:

@@ -14,7 +14,8 @@ from lisa_ros.geometry import CameraModel
 from lisa_ros.geometry.masks import at_size
 from lisa_ros.simulator import Scene, SceneOptions
 from lisa_ros.simulator.intersect import ARC, FRUSTUM, SPHERE
-from lisa_ros.simulator.layout import Placed, sample_layout
+from lisa_ros.simulator.layout import Placed
+from lisa_ros.simulator.layout_sampling import sample_layout
 from lisa_ros.simulator.parts import Part
 
 _ARC_STEPS = 721

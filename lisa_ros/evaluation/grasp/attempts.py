@@ -12,7 +12,8 @@ from lisa_ros.evaluation.grasp.world import GraspWorld
 from lisa_ros.evaluation.predictors import Predictor
 from lisa_ros.geometry.report import TopGrasp
 from lisa_ros.simulator import Scene, frame_rng, generate_scene, noisy_depth, scene_queries
-from lisa_ros.simulator.layout import Layout, SceneOptions, sample_layout
+from lisa_ros.simulator.layout import Layout, SceneOptions
+from lisa_ros.simulator.layout_sampling import sample_layout
 from lisa_ros.types import Turn
 
 SUCCESS = "success"

@@ -45,6 +45,7 @@ class Execution:
         self._force = 0.0
 
     def outcome(self) -> GraspOutcome:
+        """Carries the grasp out in physics: approach, close, lift, hold."""
         data = self._data
         self._reset()
         start = data.xipos[self._world.bodies, 2].copy()

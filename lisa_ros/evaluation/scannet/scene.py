@@ -19,8 +19,8 @@ from lisa_ros.evaluation.scans.scan import Scan, ScanPaths
 from lisa_ros.evaluation.scans.scoring import Scorer
 from lisa_ros.evaluation.scans.sheets import example_sheets
 from lisa_ros.scannet.annotations import Annotation
-from lisa_ros.scannet.queries import SceneQuery, read_queries
-from lisa_ros.scannet.scene import SceneFiles
+from lisa_ros.scannet.scene_files import SceneFiles
+from lisa_ros.scannet.scene_queries import SceneQuery, read_queries
 from lisa_ros.scannet.sens import SensReader
 from lisa_ros.scannet.truth import BOUNDARY
 

@@ -37,6 +37,7 @@ class ReplayAnswer:
 
     @property
     def answered(self) -> bool:
+        """Whether the question got an answer, be it that nothing was found."""
         return self.status in ANSWERED and self.result is not None
 
     @property
@@ -103,6 +104,7 @@ class ReplayRow:
 
     @property
     def answered(self) -> bool:
+        """Whether the question got an answer, be it that nothing was found."""
         return self.status in ANSWERED
 
     @property
@@ -136,7 +138,7 @@ class ReplayRow:
             key=f"{self.scene}/{self.frame}", turn=self.number, text=self.text, kind=self.kind, sentence=True,
             intersection=overlap.intersection, union=overlap.union, present=overlap.present, found=overlap.found,
             answer=self.answer, masks=self.masks, truncated=self.truncated,
-            error="" if self.answered else self.status, seconds=self.seconds or 0.0,
+            error="" if self.answered else self.status, seconds=self.seconds or 0.0, exists=overlap.present,
         )  # fmt: skip
 
 

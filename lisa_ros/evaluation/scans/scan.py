@@ -10,14 +10,14 @@ import numpy as np
 
 from lisa_ros.depth_registration import REFUSE
 from lisa_ros.errors import RecordingError
-from lisa_ros.inference.query_text import normalise
+from lisa_ros.model.query_text import normalise
 from lisa_ros.progress import ProgressBar
 from lisa_ros.recordings.bag_reader import RgbdBag
 from lisa_ros.recordings.topics import RgbdTopics, index_of_stamp, stamp_of_index
 from lisa_ros.scannet.annotations import Annotation
 from lisa_ros.scannet.convert import require_convertible
-from lisa_ros.scannet.queries import SceneQuery, read_queries
-from lisa_ros.scannet.scene import SceneFiles
+from lisa_ros.scannet.scene_files import SceneFiles
+from lisa_ros.scannet.scene_queries import SceneQuery, read_queries
 from lisa_ros.scannet.sens import SensFrame, SensReader, pose_problem
 from lisa_ros.scannet.truth import BOUNDARY, FrameTruth, frame_truth
 

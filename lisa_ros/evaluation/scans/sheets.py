@@ -43,6 +43,7 @@ def _varied(rows: Sequence[ReplayRow]) -> list[ReplayRow]:
 
 
 def captioned_sheets(rows: Sequence[ReplayRow], directory: Path, scan: Scan) -> list[tuple[str, np.ndarray]]:
+    """A caption and a picture (H, W, 3) uint8 RGB of each row, beside the truth."""
     images = {sens.index: sens.color() for sens in scan.sens_frames({row.frame for row in rows})}
     queries = {query.query_id: query for query in scan.queries}
     sheets = []

@@ -5,14 +5,26 @@ from collections.abc import Collection, Mapping
 
 from lisa_ros.errors import ConfigurationError
 from lisa_ros.model.styles.base import Script, Style
+from lisa_ros.model.styles.cores import CoresStyle
 from lisa_ros.model.styles.gsva import GsvaStyle
 from lisa_ros.model.styles.lisa import LisaStyle
-from lisa_ros.model.styles.rendering import RenderedTurn, RenderOptions
+from lisa_ros.model.styles.rendering import MASK_ANSWER, RenderedTurn, RenderOptions
+from lisa_ros.model.styles.sesame import SesameStyle
 
-__all__ = ["DEFAULT_STYLE", "STYLES", "RenderOptions", "RenderedTurn", "Script", "Style", "get_style", "recognise"]
+__all__ = [
+    "DEFAULT_STYLE",
+    "MASK_ANSWER",
+    "STYLES",
+    "RenderOptions",
+    "RenderedTurn",
+    "Script",
+    "Style",
+    "get_style",
+    "recognise",
+]
 
 _LOG = logging.getLogger(__name__)
-STYLES: Mapping[str, Style] = {style.name: style for style in (LisaStyle(), GsvaStyle())}
+STYLES: Mapping[str, Style] = {style.name: style for style in (LisaStyle(), GsvaStyle(), SesameStyle(), CoresStyle())}
 DEFAULT_STYLE = LisaStyle.name
 
 

@@ -12,6 +12,7 @@ from torch import Tensor
 from lisa_ros.errors import CheckpointError
 from lisa_ros.model.grounding import TARGET_KINDS, phrase_before
 from lisa_ros.model.heads import SamPromptHead
+from lisa_ros.model.styles.denial import Denial
 from lisa_ros.model.styles.rendering import RenderedTurn, RenderOptions
 from lisa_ros.model.tokenizer import LisaTokenizer
 from lisa_ros.types import REJ, SEG, EventKind, Turn
@@ -47,7 +48,9 @@ class Style(ABC):
         state_offset: Position of the hidden state of an event, counted from its token.
         head: Class that turns hidden states into masks.
         conv_type: The prompt template of checkpoints that do not say theirs.
-        mask_query: Question for a "phrase" and for a "sentence", `{text}` for the words; config.json may have its own.
+        corrects: Whether answers name what is there in the place of an absent thing.
+        mask_query: Question for a "phrase" and for a "sentence", `{text}` for the words; config.json may have its own,
+            and an "answer" that is expected to one of them.
     """
 
     name: ClassVar[str]
@@ -57,6 +60,7 @@ class Style(ABC):
     state_offset: ClassVar[int] = -1
     head: ClassVar[type[SamPromptHead]] = SamPromptHead
     conv_type: ClassVar[str] = "llava_v1"
+    corrects: ClassVar[bool] = False
     mask_query: ClassVar[Mapping[str, str]]
 
     def kinds(self, tokenizer: LisaTokenizer) -> dict[int, EventKind]:
@@ -106,6 +110,11 @@ class Style(ABC):
             Scripts whose phrases, one after the other, are `phrases`.
         """
 
+    def turn_script(self, text: str, mask_query: Mapping[str, str], *, sentence: bool) -> Script:
+        """How evaluations of single questions (ReasonSeg) ask a phrase or sentence by itself; see `scripts`."""
+        (script,) = self.scripts([text], mask_query, sentence=sentence)
+        return script
+
     def presence(self, logits: Tensor, kinds: Mapping[int, EventKind]) -> float:
         """Probability that the target is there, where its token comes next.
 
@@ -133,6 +142,14 @@ class Style(ABC):
             argmax: Kind of the most probable token at its place; None for a token that grounds nothing.
         """
         return expected
+
+    def denial(self, answer: str) -> Denial | None:
+        """What an answer says in words is not in the image; None where it says nothing of the kind.
+
+        Args:
+            answer: Generated text with its grounding tokens.
+        """
+        return None
 
     def phrase(self, text: str) -> str:
         """What a target token that follows `text` (the words since the last one) names."""

@@ -1,6 +1,7 @@
 """GSVA (arXiv 2312.10103): one question for many phrases, each answered with its own [SEG] or, if absent, [REJ]."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import ClassVar
 
 import numpy as np
@@ -26,7 +27,6 @@ _ANSWERS = (
     ("", "the mask of {text} is {token}"),
     ("In this image, ", "{text} is {token}"),
 )
-_SENTENCE_ANSWER = "{token}"
 
 
 class GsvaStyle(Style):
@@ -52,12 +52,18 @@ class GsvaStyle(Style):
     ) -> list[Script]:
         """See Style: one question for all phrases."""
         present = [True] * len(phrases) if present is None else present
-        question = mask_query["sentence" if sentence else "phrase"].replace("{text}", ", ".join(phrases))
         if sentence:
-            answer = _SENTENCE_ANSWER.format(token=_token(present[0]))
-        else:
-            answer = _answer(_ANSWERS[0], list(zip(phrases, present, strict=True)))
-        return [Script(question, tuple(phrases), answer)]
+            question = mask_query["sentence"].replace("{text}", phrases[0])
+            return [Script(question, tuple(phrases), _token(present[0]))]
+        words = [_plain(phrase) for phrase in phrases]
+        question = mask_query["phrase"].replace("{text}", ", ".join(words))
+        return [Script(question, tuple(phrases), _answer(_ANSWERS[0], list(zip(words, present, strict=True))))]
+
+    def turn_script(self, text: str, mask_query: Mapping[str, str], *, sentence: bool) -> Script:
+        """See Style: a phrase by itself is asked as LISA asks it."""
+        asked = text if sentence else f"What is {text} in this image?"
+        (script,) = self.scripts([asked], mask_query, sentence=True)
+        return replace(script, phrases=(text,))
 
     def forced_kind(self, expected: EventKind, argmax: EventKind | None) -> EventKind:
         """See Style: any other token than the expected one counts as the other decision, whatever it is."""
@@ -89,6 +95,11 @@ class GsvaStyle(Style):
 LISA = LisaStyle()
 
 
+def _plain(phrase: str) -> str:
+    """As phrases are asked for: in lower case, without blanks and full stops around them."""
+    return phrase.strip().lower().strip().strip(".") or phrase
+
+
 def _token(present: bool) -> str:
     return "[SEG]" if present else "[REJ]"
 
@@ -108,7 +119,7 @@ def _sentence(turn: Turn, options: RenderOptions, rng: np.random.Generator) -> R
 
 
 def _list(named: Sequence[tuple[str, TruthTarget]], rng: np.random.Generator) -> RenderedTurn:
-    phrases = [phrase.strip().rstrip(".").lower() for phrase, _ in named]
+    phrases = [_plain(phrase) for phrase, _ in named]
     targets = tuple(target for _, target in named)
     question = pick(_QUESTIONS, rng).format(text=", ".join(phrases))
     items = [(phrase, target.mask is not None) for phrase, target in zip(phrases, targets, strict=True)]

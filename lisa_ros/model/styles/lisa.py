@@ -56,6 +56,9 @@ class LisaStyle(Style):
     name = "lisa"
     tokens: ClassVar[Mapping[str, EventKind]] = {"[SEG]": SEG}
     architectures = ("LISAForCausalLM",)
+    # The answers of training; the answer that evaluation expects.
+    answers: ClassVar[tuple[str, ...]] = ANSWERS
+    expected_answer: ClassVar[str] = MASK_ANSWER
     # The questions of the official validation. The leading blank is part of them.
     mask_query: ClassVar[Mapping[str, str]] = {
         "phrase": " What is {text} in this image? Please output segmentation mask.",
@@ -72,7 +75,8 @@ class LisaStyle(Style):
     ) -> list[Script]:
         """See Style: one question for each phrase."""
         wording = mask_query["sentence" if sentence else "phrase"]
-        return [Script(wording.replace("{text}", phrase), (phrase,), MASK_ANSWER) for phrase in phrases]
+        answer = mask_query.get("answer", self.expected_answer)
+        return [Script(wording.replace("{text}", phrase), (phrase,), answer) for phrase in phrases]
 
     def render(
         self, turns: Sequence[Turn], options: RenderOptions, rng: np.random.Generator
@@ -87,8 +91,7 @@ class LisaStyle(Style):
             return _PLAIN
         return _TEXT if rng.random() < options.text_answers else int(rng.integers(2))
 
-    @staticmethod
-    def _turn(turn: Turn, mode: int, options: RenderOptions, rng: np.random.Generator) -> RenderedTurn:
+    def _turn(self, turn: Turn, mode: int, options: RenderOptions, rng: np.random.Generator) -> RenderedTurn:
         text = pick_wording(turn, options, rng)
         target = joined(turn)
         if target.mask is None:
@@ -97,8 +100,8 @@ class LisaStyle(Style):
             return RenderedTurn(text, explanation(turn))
         if mode == _EXPLAIN:
             asked = pick(EXPLAIN_QUESTIONS, rng).format(text=text)
-            return RenderedTurn(asked, f"{pick(ANSWERS, rng)} {explanation(turn)}", (target,))
-        return RenderedTurn(question_for(text, turn.is_sentence, rng), pick(ANSWERS, rng), (target,))
+            return RenderedTurn(asked, f"{pick(self.answers, rng)} {explanation(turn)}", (target,))
+        return RenderedTurn(question_for(text, turn.is_sentence, rng), pick(self.answers, rng), (target,))
 
 
 def question_for(text: str, is_sentence: bool, rng: np.random.Generator) -> str:

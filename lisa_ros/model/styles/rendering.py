@@ -32,10 +32,13 @@ class RenderOptions:
     Attributes:
         text_answers: Of samples with an explanation, the share that is asked for words alone, without a mask.
         paraphrases: Further wordings of a question.
+        correction_masks: Answers that name what is there in the place of an absent thing have a [SEG] for it; only in a
+            style that corrects.
     """
 
     text_answers: float = 0.1
     paraphrases: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    correction_masks: bool = False
 
 
 def pick(choices: Sequence[str], rng: np.random.Generator) -> str:

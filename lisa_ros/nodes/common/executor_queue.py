@@ -1,4 +1,4 @@
-"""Calls from other threads into the executor's."""
+"""Calls from other threads into the executor's thread."""
 
 from collections import deque
 from collections.abc import Callable
@@ -7,7 +7,7 @@ from rclpy.node import Node
 
 
 class ExecutorQueue:
-    """Handles of ROS are used by one thread only; others leave their calls here."""
+    """Calls that run in the executor's thread, one after the other: only that thread uses ROS handles."""
 
     def __init__(self, node: Node):
         self._calls: deque[Callable] = deque()
@@ -19,7 +19,7 @@ class ExecutorQueue:
         self._wake.trigger()
 
     def _on_wake(self):
-        # One call each time, so that parameter and other services have their turn in between.
+        # One call at a time, so that parameter and other services are served in between.
         if self._calls:
             call = self._calls.popleft()
             if self._calls:

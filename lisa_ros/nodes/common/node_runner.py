@@ -28,7 +28,7 @@ def run_node(create: Callable, args=None) -> int:
     At the end it calls stop_accepting(), spins some more, and calls shutdown(), which returns whether all threads have
     ended. Returns the exit status: 0, or 2 for bad ROS arguments or parameters.
     """
-    # Operations on a camera's image gain nothing by more, and beside busy processes one thread waits for the other.
+    # More threads do not speed up operations on one image, and on a busy computer they wait for each other.
     cv2.setNumThreads(1)
     log_note = ensure_ros_log()
     try:
@@ -68,10 +68,10 @@ def run_node(create: Callable, args=None) -> int:
 
 
 def _end_with(parent: str):
-    """SIGTERM when the process of this id dies, even by SIGKILL: it started the node, and nobody else would end it."""
+    """Has the kernel send SIGTERM when this process dies, even by SIGKILL: nothing else would end the node."""
     if parent and sys.platform == "linux":
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
-        if os.getppid() != int(parent):  # it has died before
+        if os.getppid() != int(parent):  # it died before the call
             os.kill(os.getpid(), signal.SIGTERM)
 
 
@@ -82,4 +82,4 @@ def _spin(executor: SingleThreadedExecutor, node, done: Callable[[], bool]):
         except ExternalShutdownException:
             break
         except Exception:  # noqa: BLE001 - one bad callback must not end a robot's node
-            node.get_logger().error(f"unexpected error in a callback; the node goes on\n{traceback.format_exc()}")
+            node.get_logger().error(f"unexpected error in a callback; the node continues\n{traceback.format_exc()}")

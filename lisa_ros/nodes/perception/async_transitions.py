@@ -1,4 +1,4 @@
-"""Lifecycle transitions that wait for the model without holding up the executor, and errors that are not lost."""
+"""Lifecycle transitions that wait for the model without blocking the executor, and log their errors."""
 
 import traceback
 from collections.abc import Callable, Mapping
@@ -21,7 +21,7 @@ _LABELS = {
 
 
 def logged_transition(transition):
-    """Decorator of a node's transition callbacks: rclpy turns their exceptions into ERROR without a word."""
+    """Decorator of a node's transition callbacks: logs their exceptions, which rclpy turns into ERROR without a log."""
 
     @wraps(transition)
     def call(self, state):
@@ -39,7 +39,7 @@ def prepare_transitions(node: LifecycleNode, preparations: Mapping[str, Callable
 
     rclpy runs a transition within one callback, and the model takes minutes to load, in which no parameter call would
     be answered. Meanwhile the node stays in the state that it leaves. A preparation returns None where there is nothing
-    to wait for in the node's state, and its future ends however the wait ends.
+    to wait for in the node's state, and its future completes however the wait ends.
     """
 
     async def change_state(callback: Callable, request: ChangeState.Request, response: ChangeState.Response):

@@ -120,7 +120,7 @@ def stream_values(buffer: FrameBuffer, frame_selector: FrameSelector) -> dict[st
 
 
 def is_silent(buffer: FrameBuffer, since: int, now: int) -> bool:
-    """Whether no image came for a while. since: when the subscription was made; ns, clock of arrivals, like now."""
+    """Whether no image came within _SILENCE. since: start of the subscription; ns, clock of arrivals, like now."""
     return now - max(buffer.last_arrival or 0, since) > _SILENCE
 
 

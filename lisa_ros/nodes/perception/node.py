@@ -1,6 +1,6 @@
-"""Lifecycle node `perception`: asks a LISA model about camera images, in words.
+"""Lifecycle node `perception`: segments camera images by queries in natural language.
 
-Wiring only; topics, rules and parameters are in docs/node.md.
+Wiring and lifecycle only; topics, rules and parameters are in docs/node.md.
 """
 
 import sys
@@ -10,10 +10,7 @@ from collections.abc import Callable
 from rclpy.clock import Clock, ClockType, JumpThreshold
 from rclpy.duration import Duration
 from rclpy.lifecycle import LifecycleNode, TransitionCallbackReturn
-from rclpy.qos import QoSProfile
 from rclpy.task import Future
-from std_msgs.msg import String
-from std_srvs.srv import Trigger
 
 from lisa_ros.errors import LisaError
 from lisa_ros.nodes.common.executor_queue import ExecutorQueue
@@ -29,17 +26,14 @@ from lisa_ros.nodes.perception.frames.publisher_checks import QosMonitor
 from lisa_ros.nodes.perception.inference.model_manager import ModelManager, load_lisa
 from lisa_ros.nodes.perception.parameter_listener import ParameterListener
 from lisa_ros.nodes.perception.queries.frame_selector import FrameSelector
-from lisa_ros.nodes.perception.queries.query import TOPIC, Query
 from lisa_ros.nodes.perception.queries.query_statistics import QueryStatistics
 from lisa_ros.nodes.perception.results.result_publishers import ResultPublishers
+from lisa_ros.nodes.perception.server.query_interfaces import QueryInterfaces
 from lisa_ros.nodes.perception.server.query_server import QueryServer
 from lisa_ros.nodes.perception.server.segment_action import SegmentAction
-from lisa_ros.nodes.perception.server.submit_service import SubmitService
 
-# Deeper than a person types, because what overflows here would end without a result.
-_QUERY_QOS = QoSProfile(depth=500)
-_RELEASE_TIME = 10.0  # s for a query that runs to notice that it is cancelled
-_END_TIME = 3.0  # s for the same at the end; launch sends SIGTERM 5 s after SIGINT, and says so as an error
+_RELEASE_TIME = 10.0  # s for a running query to notice that it is cancelled
+_END_TIME = 3.0  # s for the same at the end; launch sends SIGTERM 5 s after SIGINT, and logs an error then
 _SUCCESS, _FAILURE = TransitionCallbackReturn.SUCCESS, TransitionCallbackReturn.FAILURE
 
 
@@ -118,12 +112,8 @@ class PerceptionNode(LifecycleNode):
         )
 
     def _create_interface(self):
-        events = self._qos_monitor.events(self.resolve_topic_name("query"), _QUERY_QOS)
-        self.create_subscription(String, "query", self._on_query, _QUERY_QOS, event_callbacks=events)
+        QueryInterfaces(self, self._query_server, self._parameter_listener, self._qos_monitor)
         self._action = SegmentAction(self, self._query_server)
-        SubmitService(self, self._query_server)
-        self.create_service(Trigger, "cancel", self._on_cancel)
-        self.create_service(Trigger, "forget", self._on_forget)
         # Timeouts are in real time, also where /clock stands still.
         steady = Clock(clock_type=ClockType.STEADY_TIME)
         self.create_timer(0.1, self._on_fast_timer, clock=steady)
@@ -149,15 +139,15 @@ class PerceptionNode(LifecycleNode):
         return self._in_executor(self._load())
 
     def _prepare_cleanup(self) -> Future | None:
-        return self._released() if self.state == "inactive" else None
+        return self._release_model() if self.state == "inactive" else None
 
     def _prepare_shutdown(self) -> Future | None:
         self._query_server.active = False
         self._query_server.cancel_all("the node shuts down")
-        return self._released()
+        return self._release_model()
 
-    def _released(self) -> Future | None:
-        """For a transition from outside: a query that was cancelled may take a moment to notice."""
+    def _release_model(self) -> Future | None:
+        """For a transition from outside: a cancelled query may take a moment to notice."""
         if not self._model.is_wanted:
             return None
         self._query_server.forget_conversations()
@@ -166,7 +156,7 @@ class PerceptionNode(LifecycleNode):
         return self._in_executor(released)
 
     def _in_executor(self, done) -> Future:
-        """A future to await, from one that another thread ends."""
+        """A future that callbacks can await, of one that another thread completes."""
         future = Future()
         done.add_done_callback(lambda _: self._executor_queue.post(lambda: future.set_result(None)))
         return future
@@ -179,7 +169,7 @@ class PerceptionNode(LifecycleNode):
     def _autostart(self):
         if not self._does_autostart:
             return
-        # The weights are there, so both transitions are quick and the node answered all the while.
+        # The weights are loaded, so both transitions are quick; the node served its interfaces meanwhile.
         if self.state == "unconfigured" and self._model.is_wanted:
             self.trigger_configure()
         if self.state == "inactive":
@@ -187,10 +177,10 @@ class PerceptionNode(LifecycleNode):
 
     @logged_transition
     def on_configure(self, state) -> TransitionCallbackReturn:
-        """Loads the weights; FAILURE, with the reason in the log, where that cannot be done."""
+        """Loads the weights; FAILURE, with the reason in the log, where they cannot be loaded."""
         try:
-            self._load().result(timeout=0)  # it has been waited for, in vain where it took too long
-        except Exception as error:  # noqa: BLE001 - whatever a checkpoint does, the node stays and says so
+            self._load().result(timeout=0)  # the service waited for it, up to load_timeout
+        except Exception as error:  # noqa: BLE001 - no checkpoint may end the node
             self.get_logger().error(f"cannot load the model: {error}")
             if not isinstance(error, LisaError):
                 self.get_logger().error("".join(traceback.format_exception(error)))
@@ -201,7 +191,7 @@ class PerceptionNode(LifecycleNode):
 
     @logged_transition
     def on_activate(self, state) -> TransitionCallbackReturn:
-        """Subscribes to the camera and takes queries."""
+        """Subscribes to the camera and accepts queries."""
         parameters = self._parameter_listener.current()
         self._transforms.open(parameters)
         self._subscribers.open(parameters, self._query_server.on_image)
@@ -210,14 +200,14 @@ class PerceptionNode(LifecycleNode):
 
     @logged_transition
     def on_deactivate(self, state) -> TransitionCallbackReturn:
-        """Ends all queries as CANCELLED, leaves the camera, keeps the weights."""
+        """Ends all queries as CANCELLED, unsubscribes from the camera, keeps the weights."""
         self._query_server.cancel_all("the node was deactivated")
         self._deactivate()
         return self._enter("inactive")
 
     @logged_transition
     def on_cleanup(self, state) -> TransitionCallbackReturn:
-        """Frees the weights and withdraws the latched answers."""
+        """Frees the weights and withdraws the latched results."""
         self._release()
         return self._enter("unconfigured")
 
@@ -231,7 +221,7 @@ class PerceptionNode(LifecycleNode):
 
     @logged_transition
     def on_error(self, state) -> TransitionCallbackReturn:
-        """Back to the start after a transition failed halfway."""
+        """Back to unconfigured after a transition failed halfway."""
         self._query_server.cancel_all("the node had an error in a transition")
         self._deactivate()
         self._release()
@@ -240,7 +230,7 @@ class PerceptionNode(LifecycleNode):
     def _enter(self, state: str) -> TransitionCallbackReturn:
         self.state = state
         topics = ", ".join(self._subscribers.topics.values())
-        self.get_logger().info(f"{state}, subscribed to {topics}" if topics else state)
+        self.get_logger().info(f"{state}, listening to {topics}" if topics else state)
         return _SUCCESS
 
     def _deactivate(self):
@@ -255,25 +245,11 @@ class PerceptionNode(LifecycleNode):
         self._result_publishers.close()
 
     def _unload(self):
-        if self._model.is_wanted:  # without a service call that has waited for it
+        if self._model.is_wanted:  # the transition did not come by the service, which would have waited
             self._model.release(_RELEASE_TIME).add_done_callback(self._on_released)
         self._statistics.memory = {}
 
     # -- callbacks
-
-    def _on_query(self, message: String):
-        with_cloud = self._parameter_listener.current().with_cloud
-        self._query_server.submit(Query(self._query_server.new_request(message.data, TOPIC, with_cloud)))
-
-    def _on_cancel(self, request, response):
-        count = self._query_server.cancel_all("cancelled by the service")
-        response.success, response.message = count > 0, f"{count} queries cancelled"
-        return response
-
-    def _on_forget(self, request, response):
-        count = self._query_server.forget_conversations()
-        response.success, response.message = True, f"{count} conversations forgotten"
-        return response
 
     def _on_fast_timer(self):
         self._model.check()
@@ -281,13 +257,13 @@ class PerceptionNode(LifecycleNode):
 
     def _on_slow_timer(self):
         if self.state == "active":
-            self._transforms.open(self._parameter_listener.current())  # target_frame may have been set meanwhile
+            self._transforms.open(self._parameter_listener.current())  # target_frame may be new
         self._result_publishers.expire_events()
         self._diagnostics.publish()
 
     def _on_time_jump(self):
         event = "time jumped back, or the clock was changed"
-        # Two clocks on one topic make a jump of every second message.
+        # Throttled: two publishers of /clock make a jump of every second message.
         self._warn("jump", f"{event}: images, transforms and open queries are dropped")
         self._frame_buffer.clear()
         self._transforms.clear()

@@ -1,6 +1,6 @@
-"""Every definition of the perception node: default, meaning and limits, once.
+"""Every parameter of the perception node: default, meaning and limits, once.
 
-No rclpy; `parameters.py` declares them to ROS.
+No rclpy; `parameter_listener.py` declares them to ROS, `parameter_file.py` writes them to config/perception.yaml.
 """
 
 import importlib.util
@@ -19,19 +19,17 @@ _POSE = "x y z qx qy qz qw"
 
 
 def _parameter(default, about: str, *, low=None, high=None, choices=None, fixed=False, at_configure=False):
-    """fixed: given at start only.
-
-    at_configure: takes effect when weights are loaded, so it can change while unconfigured only.
-    """
+    """fixed: set at start only. at_configure: takes effect when weights are loaded; can change while unconfigured."""
     facts = {"about": about, "low": low, "high": high, "choices": choices, "fixed": fixed, "at_configure": at_configure}
     return field(default=default, metadata=facts)
 
 
 @dataclass(frozen=True)
 class PerceptionParameters:
-    """Values of one moment; a query keeps those it was accepted under.
+    """The values at one moment; a query keeps those of its arrival. docs/node.md explains each.
 
-    Raises ConfigurationError for a value out of its limits.
+    Raises:
+        ConfigurationError: A value is out of its limits, or contradicts another.
     """
 
     model: str = _parameter(
@@ -52,6 +50,11 @@ class PerceptionParameters:
     device: str = _parameter("auto", "Where the model runs: auto, cpu, cuda or cuda:N", at_configure=True)
     conv_type: str = _parameter(
         "", "Conversation template; empty: the one that belongs to the checkpoint", at_configure=True
+    )
+    style: str = _parameter(
+        "",
+        "How prompts and answers are worded: lisa, gsva, sesame or cores; empty: as the checkpoint's files tell",
+        at_configure=True,
     )
     threads: int = _parameter(
         0,
@@ -77,8 +80,8 @@ class PerceptionParameters:
     )
     image_bits: int = _parameter(
         0,
-        "How many of 16 bits the camera's sensor fills, from below, in images of 16 bits a channel; 0: read off the "
-        "largest value of each image, as 8, 10, 12, 14 or 16",
+        "Bits per channel that the sensor fills in images of 16 bits; 0: by the largest value of each image, as "
+        "8, 10, 12, 14 or 16",
         low=0,
         high=16,
     )
@@ -90,19 +93,22 @@ class PerceptionParameters:
     )
     max_image_age: float = _parameter(
         2.0,
-        "An image older than this, in s, by its stamp or by its arrival, is not asked about; 0: any age will do",
+        "Images older than this, in s, by stamp or by arrival, are not used; 0: no limit",
         low=0.0,
         high=3600.0,
     )
     image_timeout: float = _parameter(
-        2.0, "How long, in s, a query waits for an image before it ends as NO_IMAGE", low=0.0, high=60.0
+        2.0,
+        "Time, in s, that a query waits for an image before it ends as NO_IMAGE",
+        low=0.0,
+        high=60.0,
     )
 
     depth_registration: str = _parameter(
         REFUSE,
-        "What becomes of depth of another frame or lens than the image's; refuse: no clouds; register: moved into the "
-        "image's view, with depth_camera_info and depth_pose or TF; trust: taken as it is, whatever depth and "
-        "camera_info say of their frames",
+        "What happens to depth of another frame or lens than the image's; refuse: no clouds; register: it is "
+        "reprojected into the image's view, with depth_camera_info and depth_pose or TF; trust: it is used as it "
+        "is, whatever depth and camera_info say about their frames",
         choices=RULES,
     )
     depth_pose: tuple[float, ...] = _parameter(
@@ -126,26 +132,27 @@ class PerceptionParameters:
 
     mode: str = _parameter(
         "chat",
-        "chat: answer in words with masks; mask: one mask in a single pass, without words",
+        "chat: an answer in text with masks; mask: one mask in a single pass, without text",
         choices=("chat", "mask"),
     )
     max_new_tokens: int = _parameter(512, "Longest answer, in tokens", low=1, high=4096)
     model_timeout: float = _parameter(
         120.0,
-        "How long, in s, the model may give no sign of life (a stage, a word, a mask) before its query and those that "
-        "wait end as MODEL_ERROR; 0: for ever",
+        "Time, in s, without progress of the model (a stage, a word, a mask) after which its query and those "
+        "that wait end as MODEL_ERROR; 0: no limit",
         low=0.0,
         high=3600.0,
     )
     cloud_timeout: float = _parameter(
         30.0,
-        "How long, in s, the making of clouds may take before its process is replaced and the query ends as NO_DEPTH",
+        "Time, in s, for the clouds of one query; after it the cloud process is replaced, and the query ends as "
+        "NO_DEPTH",
         low=1.0,
         high=3600.0,
     )
     load_timeout: float = _parameter(
         900.0,
-        "How long, in s, loading may take (a download included) before `configure` fails; 0: for ever",
+        "Time, in s, for loading (a download included), after which `configure` fails; 0: no limit",
         low=0.0,
         high=86400.0,
     )
@@ -154,11 +161,15 @@ class PerceptionParameters:
     )
     queue_size: int = _parameter(8, "Action goals that may wait; further ones are rejected", low=0, high=1000)
     max_conversations: int = _parameter(
-        4, "Conversations kept; the one that was silent for longest is forgotten", low=1, high=100
+        4,
+        "Conversations kept; beyond that the least recently used one is dropped",
+        low=1,
+        high=100,
     )
     standing_query: str = _parameter("", "Asked about every newest image while nothing else is asked; empty: none")
     with_cloud: bool = _parameter(
-        True, "Whether queries from the topic and the standing query get clouds and boxes; a goal says so itself"
+        True,
+        "Whether queries from the topic and the standing query get clouds and boxes; a goal sets it itself",
     )
     planning_scene: bool = _parameter(
         False,
@@ -203,7 +214,7 @@ class PerceptionParameters:
 
 @dataclass(frozen=True)
 class ParameterDefinition:
-    """One parameter for declaration: limits are None where there are none."""
+    """One parameter, as it is declared; limits are None where there are none."""
 
     name: str
     default: Any

@@ -28,9 +28,16 @@ _DISCOVERY = 0.5  # s
 
 @dataclass
 class PlayReport:
-    """What was played. frames: images. seconds: wall time. worst_delay: s by which a message was late at most.
+    """What was played.
 
-    depth: depth images. left_out: those that were not played, since they could not be registered; reason: of the last.
+    Attributes:
+        messages: Messages of all topics.
+        frames: Images.
+        seconds: Wall time.
+        worst_delay: The longest delay of a message behind its time, s.
+        depth: Depth images.
+        left_out: Depth images that were not played, since they could not be registered.
+        reason: Why the last one of them was not.
     """
 
     messages: int = 0
@@ -45,8 +52,8 @@ class PlayReport:
 class BagPlayer:
     """Publishes a bag's messages from a node, on the bag's topics.
 
-    topics: bag topic -> another one to publish on. Topics whose message package is not installed are left out, told in
-    the node's log, and listed in `left_out`. The node need not spin. The bag stays the caller's to close.
+    topics: bag topic -> another one to publish on. Topics whose message package is not installed are left out,
+    logged, and listed in `left_out`. The node need not spin. The bag stays the caller's to close.
     """
 
     def __init__(self, node: Node, bag: RgbdBag, topics: Mapping[str, str] | None = None):
@@ -56,7 +63,7 @@ class BagPlayer:
         self._clock: Publisher | None = None
         self._frames: Iterator[RgbdFrame] | None = None
         self._messages = PlayedMessages(bag)
-        self._told_left_out = False
+        self._warned_left_out = False
         for topic, kind in bag.topics.items():
             message = _message_class(kind)
             if message is None:
@@ -65,8 +72,8 @@ class BagPlayer:
             quality = _quality(topic, bag.qualities[topic])
             self._publishers[topic] = node.create_publisher(message, (topics or {}).get(topic, topic), quality)
         if self.left_out:
-            words = ", ".join(f"{topic} ({kind})" for topic, kind in self.left_out.items())
-            node.get_logger().info(f"not played, since their message packages are not installed: {words}")
+            topics_left_out = ", ".join(f"{topic} ({kind})" for topic, kind in self.left_out.items())
+            node.get_logger().info(f"not played, since their message packages are not installed: {topics_left_out}")
 
     @property
     def topics(self) -> list[str]:
@@ -80,9 +87,9 @@ class BagPlayer:
         self._publishers, self._clock = {}, None
 
     def wait_for_subscriber(self, timeout: float) -> bool:
-        """Waits until somebody listens to the images, up to `timeout` s. Returns whether somebody does.
+        """Waits until the images have a subscriber, up to `timeout` s. Returns whether they have one.
 
-        Discovery has two sides: a listener that this side knows may not know this side yet. Half a second is given to
+        Discovery has two sides: a subscriber that this side knows may not know this side yet. Half a second is given to
         it; who must not miss the first frame publishes it again until it is answered.
         """
         end = time.monotonic() + timeout
@@ -93,7 +100,7 @@ class BagPlayer:
         return found > 0
 
     def matched(self) -> dict[str, int]:
-        """Role ("image", "depth", "camera_info", ...) -> how many listen to its topic now; without what is left out."""
+        """Role ("image", "depth", ...) -> how many subscribers its topic has now; without what is left out."""
         return {
             role: self._publishers[topic].get_subscription_count()
             for topic, role in self._bag.roles.items()
@@ -116,10 +123,10 @@ class BagPlayer:
     def publish(self, frame: RgbdFrame):
         """Publishes the messages of one frame, the image last; before them its stamp, where the clock is open."""
         if self._clock is not None:
-            self._tell_time(frame.stamp)
+            self._publish_clock(frame.stamp)
         for message in self._messages.of_frame(frame):
             self._send(message)
-        self._tell_left_out(self._messages)
+        self._warn_left_out(self._messages)
 
     def open_clock(self):
         """From now on the player is the source of /clock."""
@@ -137,40 +144,40 @@ class BagPlayer:
             self.open_clock()
         stopped = stopped or threading.Event()
         begin, first = time.monotonic_ns(), self._bag.span[0]
-        told = first - 1
+        published = first - 1  # time on /clock
         report, messages = PlayReport(), PlayedMessages(self._bag)
         for message in messages:
             due = begin + round((message.time - first) / rate)
-            told = self._wait(due, lambda now: first + round((now - begin) * rate), told, stopped)
+            published = self._wait(due, lambda now: first + round((now - begin) * rate), published, stopped)
             if stopped.is_set():
                 break
-            if self._clock is not None and message.time > told:
-                told = self._tell_time(message.time)
+            if self._clock is not None and message.time > published:
+                published = self._publish_clock(message.time)
             self._send(message)
             report.messages += 1
             role = self._bag.roles.get(message.topic)
             report.frames += role == "image"
             report.depth += role == "depth"
             report.worst_delay = max(report.worst_delay, (time.monotonic_ns() - due) / 1e9)
-            self._tell_left_out(messages)
+            self._warn_left_out(messages)
         report.left_out, report.reason = messages.left_out, messages.reason
         report.seconds = (time.monotonic_ns() - begin) / 1e9
         return report
 
-    def _tell_left_out(self, messages: PlayedMessages):
-        if messages.left_out and not self._told_left_out:
-            self._told_left_out = True
+    def _warn_left_out(self, messages: PlayedMessages):
+        if messages.left_out and not self._warned_left_out:
+            self._warned_left_out = True
             self._node.get_logger().warning(f"depth is left out: {messages.reason}")
 
-    def _wait(self, due: int, bag_time, told: int, stopped: threading.Event) -> int:
-        """Waits until the monotonic time `due`, telling the time meanwhile. Returns what was told last."""
+    def _wait(self, due: int, bag_time, published: int, stopped: threading.Event) -> int:
+        """Waits until the monotonic time `due` and publishes /clock meanwhile. Returns the last published time."""
         while (left := due - time.monotonic_ns()) > 0 and not stopped.wait(min(left, _CLOCK_PERIOD) / 1e9):
             now = min(time.monotonic_ns(), due)
             if self._clock is not None and now < due:
-                told = self._tell_time(bag_time(now))
-        return told
+                published = self._publish_clock(bag_time(now))
+        return published
 
-    def _tell_time(self, now: int) -> int:
+    def _publish_clock(self, now: int) -> int:
         self._clock.publish(Clock(clock=Time(nanoseconds=now).to_msg()))
         return now
 
@@ -196,7 +203,7 @@ def _message_class(kind: str):
 
 
 def _quality(topic: str, recorded: list) -> QoSProfile:
-    # Reliable serves listeners of both kinds; only what was recorded as latched is offered so.
+    # Reliable serves subscribers of both kinds; only what was recorded as latched is offered so.
     latched = topic == "/tf_static" or any(item.durability.name == "TRANSIENT_LOCAL" for item in recorded)
     depth = max([10, *(item.depth for item in recorded)])
     durability = DurabilityPolicy.TRANSIENT_LOCAL if latched else DurabilityPolicy.VOLATILE

@@ -1,7 +1,7 @@
 """Wishes that nothing in this world answers."""
 
-from lisa_ros.simulator.facts import Wordings
 from lisa_ros.simulator.phrasing import lines
+from lisa_ros.simulator.wordings.facts import Wordings
 
 # Uses and clauses that nothing in this world answers.
 IMPOSSIBLE = {

@@ -1,6 +1,6 @@
 """What is known about tools and other things."""
 
-from lisa_ros.simulator.facts import fact
+from lisa_ros.simulator.wordings.facts import fact
 
 FACTS = (
     fact(

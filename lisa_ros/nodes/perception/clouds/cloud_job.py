@@ -1,4 +1,4 @@
-"""Clouds and boxes of one answer from the frame that the question was frozen with. No rclpy."""
+"""Clouds and boxes of one answer from the frame that its query is bound to. No rclpy."""
 
 from dataclasses import dataclass, replace
 
@@ -17,10 +17,21 @@ _OPTICAL_FRAMES = ("_optical", "_optical_frame")  # suffixes, of REP-103 and of 
 
 @dataclass(frozen=True)
 class CloudJob:
-    """What `target_clouds` needs for an answer. names: the targets' words, for messages. up: (3,), optical frame.
+    """What the cloud process needs for one result.
 
-    depth_camera, depth_pose: of a depth camera that is not the image's, which its depth is registered with. distortion:
-    of an image that is not rectified.
+    Attributes:
+        names: Phrases of the targets, for messages.
+        masks: (H, W) bool of each target.
+        depth: (h, w) float32 m, 0 where invalid.
+        image: (H, W, 3) uint8 RGB.
+        camera: Of the image.
+        options: Parameters `cloud.*`.
+        pose: (4, 4) frame of the clouds <- optical frame; None: the optical frame.
+        up: (3,) unit vector against gravity in the optical frame; None where it is not known.
+        with_scene: Whether the scene cloud is wanted.
+        depth_camera: Depth camera that is not the image's, from which depth is registered, else None.
+        depth_pose: (4, 4) optical frame <- the depth camera's, else None.
+        distortion: Of an image that is not rectified, else None.
     """
 
     names: tuple[str, ...]
@@ -39,9 +50,12 @@ class CloudJob:
 
 @dataclass(frozen=True)
 class CloudResult:
-    """What is known in space of an answer's targets.
+    """Clouds and boxes of the targets of one result.
 
-    targets: a report for each target. notes: why single targets have none. frame_id: frame of all coordinates.
+    Attributes:
+        targets: Clouds, and a report for each target.
+        notes: Why single targets have none.
+        frame_id: Frame of all coordinates.
     """
 
     targets: TargetClouds

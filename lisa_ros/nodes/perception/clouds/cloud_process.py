@@ -1,4 +1,4 @@
-"""Clouds in a process of their own: numpy keeps Python's lock while it works, and the node has to answer meanwhile."""
+"""Computes clouds in a process of its own: numpy holds Python's lock meanwhile, and the node has to stay responsive."""
 
 import multiprocessing
 import queue
@@ -16,7 +16,7 @@ import cv2
 from lisa_ros.errors import LisaError, NoDepthError, QueryCancelled
 from lisa_ros.nodes.perception.clouds.cloud_job import CloudJob, CloudResult, compute_clouds
 
-_POLL = 0.05  # s between two looks at whether the query was cancelled or the process hangs
+_POLL = 0.05  # s between two checks for cancellation and for a process that hangs
 _START_TIMEOUT = 180.0  # s to compile its kernels, which it does once, on a computer that is busy
 _KILL_WAIT = 2.0  # s; longer only where the kernel itself holds the process
 
@@ -37,7 +37,7 @@ class CloudProcess:
         return self._child and self._child.pid
 
     def start(self):
-        """Starts the process, which goes on to load, and the first time to compile, what clouds need."""
+        """Starts the process, which then imports, and the first time compiles, what clouds need."""
         self._stopped.clear()
         self._replace()
 
@@ -70,6 +70,8 @@ class CloudProcess:
                     )
                 answer = self._child.submit(job)  # the job of an earlier, cancelled query hung before it
             wait([answer], timeout=_POLL)
+        if self._stopped.is_set():  # the process was ended, which its own thread takes for a death
+            raise QueryCancelled("stopped while the cloud was made")
         return answer.result()
 
     def _replace(self):
@@ -84,7 +86,7 @@ class _WorkerProcess:
     """One process and the thread that talks to it.
 
     That thread alone touches the pipe: it hands over a job only after the answer to the one before was taken, so that
-    neither side ever blocks on a full pipe while the other one does too, whoever has stopped waiting meanwhile.
+    neither side ever blocks on a full pipe while the other one does too, also when a query was cancelled meanwhile.
 
     A plain child with a pipe: those of `multiprocessing` import the program's main module, which may load a model.
     """

@@ -16,9 +16,13 @@ from lisa_ros.nodes.perception.queries.query import Query
 
 @dataclass(frozen=True)
 class RegisteredDepth:
-    """metres: (h, w) float32, 0 where invalid. camera, pose: of a depth camera that is to be registered, else None.
+    """Depth of one frame, and what registers it to the image.
 
-    pose: (4, 4) image's optical frame <- depth camera's. remarks: what a person should know.
+    Attributes:
+        metres: (h, w) float32, 0 where invalid.
+        camera: Depth camera from which it is to be registered; None where it is of the image's lens.
+        pose: (4, 4) image's optical frame <- depth camera's; None like `camera`.
+        remarks: What is doubtful, for the result's message.
     """
 
     metres: np.ndarray

@@ -1,4 +1,4 @@
-"""Where the camera was: a fixed pose from a parameter, or TF where tf2_ros is installed."""
+"""Poses of the cameras: fixed ones from parameters, or TF where tf2_ros is installed."""
 
 import numpy as np
 from rclpy.node import Node
@@ -16,12 +16,12 @@ except ImportError:
 
 
 class CameraTransforms:
-    """Listens to TF while it is open, where a target frame asks for it."""
+    """Subscribes to TF while it is open, where the parameters need it."""
 
     def __init__(self, node: Node):
         self._node = node
         self._buffer = self._listener = None
-        self._missing_told = False
+        self._is_missing_logged = False
         self.misses = 0
 
     def open(self, parameters: PerceptionParameters):
@@ -29,8 +29,8 @@ class CameraTransforms:
         if not self._needs_tf(parameters) or self._buffer is not None:
             return
         if tf2_ros is None:
-            if not self._missing_told:
-                self._tell_missing(parameters)
+            if not self._is_missing_logged:
+                self._log_missing(parameters)
             return
         # Without the node: the buffer's own reaction to a jump of the node's clock raises an error in some releases.
         self._buffer = tf2_ros.Buffer()
@@ -40,8 +40,8 @@ class CameraTransforms:
         for_camera = parameters.target_frame and not parameters.camera_pose
         return bool(for_camera or (parameters.depth_registration == "register" and not parameters.depth_pose))
 
-    def _tell_missing(self, parameters: PerceptionParameters):
-        self._missing_told = True
+    def _log_missing(self, parameters: PerceptionParameters):
+        self._is_missing_logged = True
         self._node.get_logger().error(
             f"target_frame={parameters.target_frame!r} and depth_registration={parameters.depth_registration!r} "
             "need TF, but tf2_ros is not installed: set camera_pose and depth_pose, or install tf2_ros; "
@@ -49,7 +49,7 @@ class CameraTransforms:
         )
 
     def close(self):
-        """Stops listening."""
+        """Unsubscribes from TF."""
         if self._listener is not None:
             self._listener.unregister()
         self._buffer = self._listener = None

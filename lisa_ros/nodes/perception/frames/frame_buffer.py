@@ -23,12 +23,18 @@ STREAMS = ("image", "depth", "info", "depth_info")
 
 @dataclass(frozen=True)
 class CameraFrame:
-    """One moment of the camera.
+    """An image with the depth and calibration of its moment.
 
-    stamp: ns. arrived: ns, of the clock of arrivals. depth and info are None where none belongs to the image.
-    depth_refusal: why the depth that came was refused. depth_info: CameraInfo of the depth camera, None where nobody
-    publishes one. lead: ns by which the stamp was ahead of the node clock on arrival; negative where it was behind.
-    hints: what to do about a stream that nobody publishes as it is subscribed, by stream.
+    Attributes:
+        stamp: ns.
+        arrived: ns, clock of arrivals.
+        image: sensor_msgs Image or CompressedImage.
+        depth: The same, of depth; None where none belongs to the image.
+        info: CameraInfo of the image; None where none belongs to it.
+        depth_refusal: Why the depth that arrived was refused; "" where it was not.
+        depth_info: CameraInfo of the depth camera; None where it has no publisher.
+        lead: ns by which the stamp was ahead of the node clock on arrival; negative where it was behind.
+        hints: For streams without a publisher that fits, by stream: what to set.
     """
 
     stamp: int
@@ -54,11 +60,16 @@ class CameraFrame:
 
 @dataclass
 class StreamCounts:
-    """received: messages taken in.
+    """Counts of one stream.
 
-    missed: frames that are missing from the rhythm of the stamps. rejected: refused, the last one for the reason in
-    last_rejection at last_rejected (ns, clock of arrivals). restarts: stamps fell back. unpaired: images that had no
-    depth within the tolerance although depth went on.
+    Attributes:
+        received: Messages that were buffered.
+        missed: Frames that never arrived, by the rhythm of the stamps.
+        rejected: Messages that were refused.
+        restarts: How often the stamps fell back.
+        unpaired: Images without depth within the tolerance, although later depth arrived.
+        last_rejection: Reason of the last refusal.
+        last_rejected: When that was, ns, clock of arrivals; 0: not since the buffer was emptied.
     """
 
     received: int = 0
@@ -110,10 +121,10 @@ class FrameBuffer:
         self._rhythm = MissedFrames()
 
     def add(self, stream: str, stamp: int, message, arrived: int, lead: int = 0) -> bool:
-        """Takes a message in.
+        """Adds a message.
 
-        stream: one of STREAMS. arrived, lead: as of CameraFrame. True where the stream started anew (stamps fell back),
-        which empties all.
+        stream: one of STREAMS. arrived, lead: as of CameraFrame. True where the stream restarted (stamps fell back),
+        which empties the buffer.
         """
         ring, counts = self._rings[stream], self.counts[stream]
         restarted = bool(ring.stamps) and stamp < ring.stamps[-1] - RESTART
@@ -212,7 +223,7 @@ class FrameBuffer:
         """The camera_info of an image: of its frame before others, of its stamp before later ones.
 
         Intrinsics do not change with time: some drivers publish them rarely, or with stamps of their own. One of
-        another frame is given as well, so that whoever uses it can say what is wrong.
+        another frame is returned as well, so that its user can report what is wrong.
         """
         found = self._bound(stream, stamp)
         infos = [found] if found is not None else []

@@ -1,4 +1,4 @@
-"""How many frames of a stream never arrived, told by its stamps alone. No rclpy."""
+"""How many frames of a stream never arrived, estimated from its stamps alone. No rclpy."""
 
 import math
 import statistics
@@ -19,8 +19,8 @@ _SLIP = 0.25  # periods by which the stamps after a gap may be off the rhythm be
 class MissedFrames:
     """Follows the rhythm of a stream and counts the frames that are missing from it.
 
-    Stamps jitter: a frame that comes half a period late and a punctual one after it look like a gap and a hurry, so
-    that the distance of two stamps decides nothing. Each frame is put on the nearest beat of a rhythm that an
+    Stamps jitter: a frame that comes half a period late and a punctual one after it look like a gap and a short step,
+    so that the distance of two stamps decides nothing. Each frame is put on the nearest beat of a rhythm that an
     alpha-beta filter follows. Beats without a frame are losses once the stream goes on in that rhythm; where it does
     not (another rate, a camera that paused for a part of a period), they are none.
     """

@@ -7,7 +7,7 @@ from rclpy.topic_endpoint_info import TopicEndpointInfo
 from lisa_ros.nodes.common.rclpy_compat import SubscriptionEventCallbacks
 
 _IMAGE, _COMPRESSED = "sensor_msgs/msg/Image", "sensor_msgs/msg/CompressedImage"
-# Suffixes of image_transport. Those of video are listed so that a person sees what the camera sends.
+# Suffixes of image_transport. Those of video are there to name them in hints.
 _SUFFIXES = {"": _IMAGE, "/compressed": _COMPRESSED, "/compressedDepth": _COMPRESSED}
 _OTHERS = ("/theora", "/ffmpeg", "/zstd")
 
@@ -18,9 +18,9 @@ def matching_publishers(node: Node, topic: str, kind: str) -> list[TopicEndpoint
 
 
 def topic_hint(node: Node, name: str, topic: str, kind: str) -> str:
-    """What to do where nobody publishes a topic in the type that it is subscribed in; "" where somebody does.
+    """What to set where a topic has no publisher of the subscribed type, but a related topic has one; else "".
 
-    name: "image", "depth" or "camera_info", as it is remapped. Also "" where nobody publishes anything near it.
+    name: "image", "depth" or "camera_info", as it is remapped.
     """
     if matching_publishers(node, topic, kind):
         return ""
@@ -30,7 +30,7 @@ def topic_hint(node: Node, name: str, topic: str, kind: str) -> str:
     near = {suffix: node.get_publishers_info_by_topic(stem + suffix) for suffix in (*_SUFFIXES, *_OTHERS)}
     if not any(near.values()):
         return ""
-    listed = [f"{stem + suffix} by {_words(one)}" for suffix, found in near.items() for one in found]
+    listed = [f"{stem + suffix} by {_description(one)}" for suffix, found in near.items() for one in found]
     return f"nobody publishes {topic} as {kind}; there are {', '.join(listed)}: {_remedy(name, topic, stem, near)}"
 
 
@@ -61,7 +61,7 @@ def _remedy(name: str, topic: str, stem: str, near: dict[str, list[TopicEndpoint
     return f"let the camera publish sensor_msgs/msg/Image, or republish it (image_transport republish), as {stem}"
 
 
-def _words(one: TopicEndpointInfo) -> str:
+def _description(one: TopicEndpointInfo) -> str:
     profile = one.qos_profile
     namespace = one.node_namespace.rstrip("/")
     qos = f"{profile.reliability.name}, {profile.durability.name}".lower().replace("_", " ")
@@ -69,25 +69,25 @@ def _words(one: TopicEndpointInfo) -> str:
 
 
 class QosMonitor:
-    """Logs each publisher whose offer does not fit a subscription. mismatches: topic -> policy, while it is there."""
+    """Logs publishers with an incompatible QoS. mismatches: topic -> policy, while there is one."""
 
     def __init__(self, node: Node):
         self._node = node
-        self._asked: dict[str, QoSProfile] = {}
+        self._requested: dict[str, QoSProfile] = {}
         self.mismatches: dict[str, str] = {}
 
-    def events(self, topic: str, asked: QoSProfile) -> SubscriptionEventCallbacks:
-        """What a subscription of the topic, which asks for a QoS, is created with."""
-        self._asked[topic] = asked
+    def events(self, topic: str, requested: QoSProfile) -> SubscriptionEventCallbacks:
+        """Event callbacks for a subscription of a topic with a QoS."""
+        self._requested[topic] = requested
         return SubscriptionEventCallbacks(incompatible_qos=lambda event: self._on_mismatch(topic, event))
 
     def forget_gone(self):
-        """Forgets mismatches whose publisher has gone: no event tells of that."""
-        self.mismatches = {topic: policy for topic, policy in self.mismatches.items() if self._has_unfit(topic)}
+        """Drops mismatches whose publisher is gone, of which there is no event."""
+        self.mismatches = {topic: policy for topic, policy in self.mismatches.items() if self._has_incompatible(topic)}
 
-    def _has_unfit(self, topic: str) -> bool:
+    def _has_incompatible(self, topic: str) -> bool:
         offers = (publisher.qos_profile for publisher in self._node.get_publishers_info_by_topic(topic))
-        fits = (qos_check_compatible(offer, self._asked[topic])[0] for offer in offers)
+        fits = (qos_check_compatible(offer, self._requested[topic])[0] for offer in offers)
         return QoSCompatibility.ERROR in fits
 
     def _on_mismatch(self, topic: str, event):

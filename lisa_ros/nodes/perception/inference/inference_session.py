@@ -29,9 +29,16 @@ Progress = Callable[[int, str, int], None]
 
 @dataclass
 class InferenceOutput:
-    """image: (H, W, 3) uint8 RGB that was asked about. seconds: wall time per stage, in their order.
+    """What came of one query.
 
-    remarks: what is doubtful about the camera's messages; they end the message.
+    Attributes:
+        status: Of SegmentationResult.msg.
+        message: For a person; ends with the remarks.
+        image: (H, W, 3) uint8 RGB that was asked about.
+        result: Answer and targets.
+        clouds: None where none were wanted or possible.
+        seconds: Wall time of each stage, in their order.
+        remarks: What is doubtful about the camera's messages.
     """
 
     status: int

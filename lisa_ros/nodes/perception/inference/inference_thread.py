@@ -1,4 +1,4 @@
-"""One thread that owns the model. No rclpy."""
+"""The thread in which the model runs. No rclpy."""
 
 import queue
 import threading
@@ -10,29 +10,29 @@ from lisa_ros.errors import LisaError
 
 
 class ThreadAbandonedError(LisaError):
-    """The call was given up, because it or one before it did not come back."""
+    """The call was abandoned, because it or one before it did not return."""
 
 
 class InferenceThread:
     """Runs calls one after the other in a thread of its own.
 
     A daemon thread, because a call may sit in a kernel or in a download for minutes and must not hold up the end of the
-    process. A call that never comes back cannot be ended in Python; `abandon` leaves it behind, and the caller goes on
+    process. A call that never returns cannot be ended in Python; `abandon` leaves it behind, and the caller continues
     with another InferenceThread.
     """
 
     def __init__(self, name: str):
         self._calls: queue.SimpleQueue = queue.SimpleQueue()
-        self._lock = threading.Lock()  # makes "is it abandoned?" and "line it up" one step
+        self._lock = threading.Lock()  # makes the check whether it is abandoned and the queueing one step
         self._unsettled: set[Future] = set()
         self._abandoned = ""
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)
         self._thread.start()
 
     def submit(self, call: Callable) -> Future:
-        """Lines a call up; the future gives its result or its exception.
+        """Queues a call; the future gives its result or its exception.
 
-        The future raises ThreadAbandonedError once the thread was abandoned, whatever becomes of the call.
+        The future raises ThreadAbandonedError once the thread was abandoned, also if the call returns.
         """
         future: Future = Future()
         with self._lock:
@@ -47,8 +47,8 @@ class InferenceThread:
         """Fails the call that runs and all that wait with ThreadAbandonedError; the thread ends after its call."""
         with self._lock:
             self._abandoned = reason
-            owed = list(self._unsettled)
-        for future in owed:
+            unsettled = list(self._unsettled)
+        for future in unsettled:
             self._settle(future, error=ThreadAbandonedError(reason))
         self._calls.put(None)
 
@@ -65,14 +65,14 @@ class InferenceThread:
                 return
             try:
                 self._settle(future, call())
-            except BaseException as error:  # noqa: BLE001 - it is the future's to raise, in the thread that asks
+            except BaseException as error:  # noqa: BLE001 - the future raises it, in the thread that waits
                 self._settle(future, error=error)
             del item, call, future  # a waiting thread must not keep a model alive through its last call
 
     def _settle(self, future: Future, result=None, error: BaseException | None = None):
         with self._lock:
             self._unsettled.discard(future)
-        with suppress(InvalidStateError):  # a call that came back after it was abandoned: nobody waits for it
+        with suppress(InvalidStateError):  # the call returned after it was abandoned
             if error is None:
                 future.set_result(result)
             else:

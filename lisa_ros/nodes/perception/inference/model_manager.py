@@ -1,4 +1,4 @@
-"""The model's coming, working and going in a thread of its own, which is replaced where a call does not come back.
+"""Loads and releases the model in a thread of its own, which is replaced where a call does not return.
 
 No rclpy. Used by the executor's thread.
 """
@@ -22,6 +22,7 @@ def load_lisa(parameters: PerceptionParameters):
         device=parameters.device,
         precision=parameters.precision,
         conv_type=parameters.conv_type or None,
+        style=parameters.style or None,
         threads=parameters.threads,
     )
 
@@ -29,9 +30,9 @@ def load_lisa(parameters: PerceptionParameters):
 class ModelManager:
     """Loads at most one model at a time. engine_factory(parameters) loads one with the interface of `lisa_ros.Lisa`.
 
-    A thread cannot be ended from outside. One that does not come back from loading, or from its last query when the
+    A thread cannot be ended from outside. One that does not return from loading, or from its last query when the
     model is released, is abandoned: what waits for it fails, and the next model is loaded in a new thread. The weights
-    that the old one holds are freed when its call comes back.
+    that the old one holds are freed when its call returns.
     """
 
     def __init__(self, engine_factory: Callable[[PerceptionParameters], object]):
@@ -46,7 +47,7 @@ class ModelManager:
         return self._loading is not None
 
     def submit(self, call: Callable[[InferenceSession], object]) -> Future:
-        """Lines up a call with the session, in the model's thread."""
+        """Queues a call with the session, in the inference thread."""
         session = self._session  # of now: an abandoned thread keeps its own
         return self._thread.submit(lambda: call(session))
 
@@ -85,7 +86,7 @@ class ModelManager:
             self.abandon(reason)
 
     def abandon(self, reason: str):
-        """Goes on with a new thread and session; whoever waits for the old one gets ThreadAbandonedError."""
+        """Continues with a new thread and session; futures of the old one raise ThreadAbandonedError."""
         self._limited = None
         thread, session = self._thread, self._session
         self._thread, self._session = InferenceThread("model"), InferenceSession(self._factory)

@@ -1,4 +1,4 @@
-"""What the node tells about itself once a second. No rclpy."""
+"""Counts and times of queries, for diagnostics. No rclpy."""
 
 import re
 import statistics
@@ -28,11 +28,15 @@ _MAX_REMARKS = 50  # kinds; each has a line in the diagnostics
 
 @dataclass
 class QueryStatistics:
-    """Counts by status, the times of the last 100 queries by stage, and the model's memory in bytes.
+    """Counts and times since the start of the node.
 
-    last_rejection: why the last REJECTED query was, "" where none was.
-    remarks: what was doubtful about the camera's messages, in the order of its first time, and how often.
-    stall: what to say while the model does not come back from a query; "" while it does.
+    Attributes:
+        counts: Results by the name of their status.
+        stages: Wall times, s, of the last 100 queries by stage.
+        memory: The model's memory in bytes by name, and its device.
+        last_rejection: Why the last REJECTED query was; "" where none was.
+        remarks: What was doubtful about the camera's messages, and how often, in the order of its first time.
+        stall: Why the model counts as stalled; "" while it does not.
     """
 
     counts: Counter = field(default_factory=Counter)

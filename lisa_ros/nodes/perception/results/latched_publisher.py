@@ -61,7 +61,7 @@ class LatchedPublisher:
         self._node.destroy_publisher(self._publisher)
 
     def is_subscribed(self) -> bool:
-        """Whether somebody listens."""
+        """Whether it has a subscriber."""
         return self._publisher.get_subscription_count() > 0
 
     def _await_readers(self):
@@ -83,7 +83,7 @@ class LatchedPublisher:
 class EventPublisher(LatchedPublisher):
     """Each message reaches every subscriber that is there, and none that comes more than a second or two later.
 
-    It is transient local all the same, because a subscription that asks for latched messages hears no other publisher.
+    It is transient local all the same: a volatile one would be incompatible with a transient local subscription.
     """
 
     def __init__(self, node: Node, kind: type, topic: str, *, depth: int, handover: float = _HANDOVER):

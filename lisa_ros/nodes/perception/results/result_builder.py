@@ -1,7 +1,4 @@
-"""What the node says about one query: the messages of an answer, or of a query that got none.
-
-No rclpy; built in the worker's thread.
-"""
+"""All messages of one result, of an answer or of a query without one. No rclpy; used in the inference thread too."""
 
 from dataclasses import dataclass
 
@@ -31,12 +28,20 @@ from lisa_ros.visualization import draw_overlay
 
 @dataclass(frozen=True)
 class ResultMessages:
-    """The messages of one answer; all but `result` and `markers` are None where the query got none.
+    """The messages of one result; all but `result` and `markers` are None without an answer.
 
-    box: None where nothing was located. markers: without an answer those that remove the ones before.
-    scene_points: None where they were not asked for or nothing was located; an empty cloud would say "no obstacles".
-    overlay: None where nobody looks. detections: None where vision_msgs is not installed. planning_scene: all objects
-    of the answer; None where the parameter is not set or nothing was located.
+    Attributes:
+        result: Status, answer, targets and times.
+        answer: The answer's text.
+        mask: Union of all masks.
+        points: Cloud of the targets; empty where nothing was located.
+        scene_points: The rest of the scene; None where it was not asked for or nothing was located, because an empty
+            cloud would mean "no obstacles".
+        box: The largest target's; None where nothing was located.
+        markers: Without an answer those that remove the ones before; None where the query has no frame.
+        overlay: None where it has no subscriber.
+        detections: None where vision_msgs is not installed.
+        planning_scene: All objects of the answer; None where the parameter is not set or nothing was located.
     """
 
     result: SegmentationResult
@@ -115,7 +120,7 @@ def _support(header: Header, clouds: CloudResult | None) -> PoseStamped | None:
 
 
 def image_header(frame: CameraFrame) -> Header:
-    """The image's own header; its arrival stands in where it came without a stamp."""
+    """The image's own header; its arrival time where it has no stamp."""
     return Header(stamp=time_message(frame.stamp), frame_id=frame.image.header.frame_id)
 
 

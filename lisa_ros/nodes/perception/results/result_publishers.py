@@ -57,7 +57,7 @@ class ResultPublishers:
         return topic in self._publishers and self._publishers[topic].is_subscribed()
 
     def publish(self, messages: ResultMessages):
-        """Publishes what the messages has and withdraws what belongs to an earlier one.
+        """Publishes the messages of a result, and withdraws those of earlier ones that it has none for.
 
         `result` comes last, so that the rest is there when it is acted upon.
         """

@@ -40,13 +40,13 @@ def target_message(
         message.components = count_components(target.mask)
         message.touches_border = touches_border(target.mask if region is None else region.crop(target.mask))
     if report is not None:
-        _locate(message, report, box_header)
+        _set_location(message, report, box_header)
         if region is not None and message.touches_border and not report.touches_border:
             message.grasp_warnings.append("touches_border: the mask ends at the edge of the region asked about")
     return message
 
 
-def _locate(message: SegmentationTarget, report: CloudReport, header: Header):
+def _set_location(message: SegmentationTarget, report: CloudReport, header: Header):
     message.has_box = True
     message.depth_coverage = float(report.depth_coverage)
     message.point_count = int(report.point_count)

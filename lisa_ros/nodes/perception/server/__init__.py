@@ -1,1 +1,1 @@
-"""The query server and the action and service in front of it."""
+"""The query server, and the action, topic and services in front of it."""

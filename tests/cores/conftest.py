@@ -1,0 +1,105 @@
+"""Reference data of CoReS' official code: the tests here run on every variant of it that is found.
+
+CoReS has no licence: its sentences stay outside the repository, so that without ../shared (or LISA_ROS_GOLDEN) the
+parity tests are skipped. A variant's own sentences reach the network as a user's would, by config.json.
+"""
+
+import json
+import os
+import shutil
+import tempfile
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+ROOT = Path(__file__).resolve().parents[2]
+_SHARED = ROOT.parent / "shared" / "golden_systems"
+
+
+class CoresGolden:
+    """A tiny model, and what the official code computed with it."""
+
+    def __init__(self, directory: Path) -> None:
+        self.directory = directory
+        self.meta = self._read(directory / "oracle_meta.json")
+        self._frames = {}
+
+    @staticmethod
+    def _read(path: Path):
+        return json.loads(path.read_text())
+
+    def json(self, name: str):
+        return self._read(self.directory / "golden" / f"{name}.json")
+
+    def arrays(self, name: str) -> np.lib.npyio.NpzFile:
+        return np.load(self.directory / "golden" / f"{name}.npz")
+
+    @property
+    def prefix(self) -> str:
+        """What stands before the first question."""
+        return self.json("prompts")["prefix_before_first_question"]
+
+    @cached_property
+    def checkpoint(self) -> Path:
+        """The published directory, whose config.json says with which sentences it was trained."""
+        folder = Path(tempfile.mkdtemp(prefix="cores_")) / self.directory.name
+        shutil.copytree(self.directory / self.meta["hf_dir"], folder, copy_function=shutil.copyfile)
+        folder.chmod(0o755)
+        words = {
+            "phrase": " What is {text} in this image? Please output segmentation mask.",
+            "sentence": " {text} Please output segmentation mask.",
+            "answer": self.json("prompts")["validation_answer"],
+        }
+        values = self._read(folder / "config.json") | {
+            "system_prompt": self.prefix.removesuffix(" "),
+            "mask_query": words,
+        }
+        (folder / "config.json").write_text(json.dumps(values))
+        return folder
+
+    @property
+    def options(self) -> dict:
+        """What shapes do not tell, given as a user would."""
+        return {"vision_tower": self.directory / "clip_tiny", "sam": self.meta["sam"]}
+
+    @cached_property
+    def lisa(self):
+        from lisa_ros import Lisa
+
+        return Lisa.from_pretrained(self.checkpoint, device="cpu", **self.options)
+
+    def image(self, index: int) -> np.ndarray:
+        """(H, W, 3) uint8 RGB."""
+        return np.array(Image.open(self.directory / "images" / f"img{index}.png").convert("RGB"))
+
+    def frame(self, index: int):
+        """The encoded image, computed once a session."""
+        if index not in self._frames:
+            self._frames[index] = self.lisa.encode(self.image(index))
+        return self._frames[index]
+
+
+def find_variants() -> list[CoresGolden]:
+    """Directories whose oracle_meta.json names the system; of each name the first one that is found."""
+    given = os.environ.get("LISA_ROS_GOLDEN")
+    found = {}
+    for place in [Path(given), _SHARED] if given else [_SHARED]:
+        for meta in (place / "oracle_meta.json", *sorted(place.glob("*/oracle_meta.json"))):
+            if meta.is_file() and json.loads(meta.read_text()).get("system") == "cores":
+                found.setdefault(meta.parent.name, meta.parent)
+    return [CoresGolden(directory) for directory in found.values()]
+
+
+_WITHOUT = "no reference data of CoReS in LISA_ROS_GOLDEN or ../shared"
+_SKIPPED = pytest.param(None, marks=pytest.mark.skip(reason=_WITHOUT))
+_VARIANTS = find_variants() or [_SKIPPED]
+
+
+def pytest_generate_tests(metafunc):
+    if "variant" in metafunc.fixturenames:
+        metafunc.parametrize(
+            "variant", _VARIANTS, ids=lambda variant: variant.directory.name if variant else "none", scope="session"
+        )
