@@ -38,7 +38,7 @@ class BuildInterfaces(Command):
         self.set_undefined_options("build", ("build_lib", "build_lib"), ("build_temp", "build_temp"))
 
     def get_source_files(self):
-        folders = ("msg", "srv", "action", "launch", "config", "requirements")
+        folders = ("msg", "srv", "action", "launch", "config", "examples", "requirements")
         files = [path for folder in folders for path in (ROOT / folder).rglob("*") if path.is_file()]
         return [str(path.relative_to(ROOT)) for path in files] + ["CMakeLists.txt", "package.xml"]
 
@@ -51,8 +51,9 @@ class BuildInterfaces(Command):
     def run(self):
         prefix = self.cmake_install()
         site = next(p.parent for p in prefix.rglob(NAME) if p.parent.name in ("site-packages", "dist-packages"))
-        installed = [p for p in (site / NAME).rglob("*") if p.is_file() and "__pycache__" not in p.parts
-                     and p.suffix != ".c"]
+        installed = [
+            p for p in (site / NAME).rglob("*") if p.is_file() and "__pycache__" not in p.parts and p.suffix != ".c"
+        ]
         if self.editable_mode:
             # Only what the source tree lacks, next to nothing else in site-packages/lisa_ros: found through
             # extend_path() in lisa_ros/__init__.py.
@@ -63,8 +64,16 @@ class BuildInterfaces(Command):
                 target = Path(self.build_lib) / path.relative_to(site)
                 target.parent.mkdir(parents=True, exist_ok=True)
                 shutil.copy2(path, target)
-        self.add_data([path for top in ("lib", "share") for path in (prefix / top).rglob("*")
-                       if path.is_file() and site not in path.parents], prefix, ".")
+        self.add_data(
+            [
+                path
+                for top in ("lib", "share")
+                for path in (prefix / top).rglob("*")
+                if path.is_file() and site not in path.parents
+            ],
+            prefix,
+            ".",
+        )
 
     def add_data(self, paths, base, target):
         for path in paths:
@@ -76,8 +85,9 @@ class BuildInterfaces(Command):
         prefix = build_dir.parent / "prefix"
         shutil.rmtree(prefix, ignore_errors=True)
         # Every prefix that may hold share/<ROS package>: the virtual environment and pip's build overlay.
-        prefixes = dict.fromkeys(str(Path(p).resolve().parents[2]) for p in sys.path
-                                 if p.endswith(("site-packages", "dist-packages")))
+        prefixes = dict.fromkeys(
+            str(Path(p).resolve().parents[2]) for p in sys.path if p.endswith(("site-packages", "dist-packages"))
+        )
         environment = dict(os.environ, PYTHONPATH=os.pathsep.join(filter(None, sys.path)))
         for name in ("AMENT_PREFIX_PATH", "CMAKE_PREFIX_PATH"):
             environment[name] = os.pathsep.join(filter(None, [*prefixes, os.environ.get(name)]))
@@ -85,11 +95,26 @@ class BuildInterfaces(Command):
         environment["PATH"] = os.pathsep.join([sysconfig.get_path("scripts"), environment["PATH"]])
         cmake = shutil.which("cmake", path=environment["PATH"])
         if cmake is None:
-            sys.exit("lisa_ros: cmake not found; pip install -r requirements/build.txt, or install without "
-                     "--no-build-isolation")
-        subprocess.run([cmake, "-S", ROOT, "-B", build_dir, "-G", "Ninja", "-DBUILD_TESTING=OFF",
-                        f"-DCMAKE_INSTALL_PREFIX={prefix}", f"-DPython3_EXECUTABLE={sys.executable}"],
-                       check=True, env=environment)
+            sys.exit(
+                "lisa_ros: cmake not found; pip install -r requirements/build.txt, or install without "
+                "--no-build-isolation"
+            )
+        subprocess.run(
+            [
+                cmake,
+                "-S",
+                ROOT,
+                "-B",
+                build_dir,
+                "-G",
+                "Ninja",
+                "-DBUILD_TESTING=OFF",
+                f"-DCMAKE_INSTALL_PREFIX={prefix}",
+                f"-DPython3_EXECUTABLE={sys.executable}",
+            ],
+            check=True,
+            env=environment,
+        )
         subprocess.run([cmake, "--build", build_dir, "--target", "install"], check=True, env=environment)
         return prefix
 
@@ -98,7 +123,6 @@ build.sub_commands = [*build.sub_commands, ("build_interfaces", None)]
 
 
 class BinaryDistribution(Distribution):
-
     def has_ext_modules(self):
         return True
 

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Runs the tests in two phases: first those that may share the machine, in as many processes as it has cores, then those
+# Runs the tests in two phases: first those that may share the machine, in several processes, then those
 # that need it for themselves (marker alone), one after another. Both phases always run, what failed in either is
 # listed at the end, and one that failed fails the whole. Arguments go to pytest; called by the Makefile.
 set -uo pipefail
@@ -8,10 +8,12 @@ cd "$(dirname "${BASH_SOURCE[0]}")/.."
 FAILURES=$(mktemp)
 trap 'rm -f "$FAILURES"' EXIT
 
+# One more than there are cores, since tests with ROS nodes wait most of their time; each takes up to 2 GB with its nodes.
+workers=$(($(nproc) < 6 ? $(nproc) + 1 : 6))
 status=0 ran=0 lines=()
 for phase in parallel alone; do
     arguments=("--phase=$phase" "--failures=$FAILURES")  # with "=": not taken for paths of tests
-    [[ $phase == alone ]] || arguments+=(-n auto --maxprocesses 8 --dist loadfile --no-loadscope-reorder)
+    [[ $phase == alone ]] || arguments+=(-n "$workers" --dist loadfile --no-loadscope-reorder)
     started=$SECONDS code=0
     .venv/bin/python -m pytest "${arguments[@]}" "$@" || code=$?
     case $code in

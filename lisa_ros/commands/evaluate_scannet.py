@@ -30,7 +30,7 @@ def add_parser(benchmarks) -> None:
     parser.add_argument("--max-new-tokens", type=positive, default=MAX_NEW_TOKENS, metavar="N",
                         help="limit of a generated answer (default: %(default)s)")  # fmt: skip
     parser.add_argument("--out", type=Path, default=Path("out/eval/scannet"), metavar="DIR",
-                        help="rows, scores and report; go on where it is (default: %(default)s)")  # fmt: skip
+                        help="where rows, scores and report go (default: %(default)s)")  # fmt: skip
     parser.add_argument("--ray", metavar="ADDRESS",
                         help="spread the scenes over a Ray cluster: HOST:PORT, auto for the one this machine belongs "
                              "to, local for one on this machine alone")  # fmt: skip
@@ -46,12 +46,12 @@ class ModelLoader:
     arguments: dict
 
     def __call__(self) -> tuple[object, str]:
-        """The `Lisa` and the digest of its weights. Raises CheckpointError, ConfigurationError, MemoryBudgetError."""
+        """The `Lisa` and its digest. Raises CheckpointError, ConfigurationError, MemoryBudgetError."""
         from lisa_ros import Lisa
-        from lisa_ros.evaluation.predictors import weights_digest
+        from lisa_ros.evaluation.predictors import model_digest
 
         lisa = Lisa.from_pretrained(**self.arguments)
-        return lisa, weights_digest(lisa.network)
+        return lisa, model_digest(lisa)
 
 
 def run(args: argparse.Namespace) -> int:

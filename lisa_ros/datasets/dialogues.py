@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from lisa_ros.datasets.files import format_of, read_json, whole_text
+from lisa_ros.datasets.files import PICTURES, format_of, read_json, whole_text
 from lisa_ros.errors import DatasetError
 from lisa_ros.images import read_image
 from lisa_ros.types import Sample, Turn
@@ -12,12 +12,20 @@ _ROLES = ("human", "gpt")
 
 
 class DialogueDataset:
-    """A LLaVA conversation file. All turns of a sample belong to one conversation, in their order.
+    """A file of LLaVA conversations; all turns of a sample belong to one conversation, in their order.
 
-    images: folder that the rows' pictures are below. A row names its picture as `image` or `images`, as text or a list,
-    and has a mark `<image>` for it, once or in every question; one without either is text alone, and so is its sample.
-    LISA sees one picture: rows of several, of a video, and those whose marks do not fit their pictures cannot be read.
-    Items raise DatasetError or InvalidImageError naming file and row.
+    A row names its picture as `image` or `images`, as text or a list, and has a mark `<image>` for it, once or in every
+    question; a row without either is text only, and its sample has no image. LISA takes one picture: rows of several
+    pictures or of a video, and rows whose marks do not fit their pictures, cannot be read. Items raise DatasetError or
+    InvalidImageError naming file and row.
+
+    Args:
+        path: The JSON file.
+        images: Folder that the rows' picture names are relative to.
+        source: Name of the data set.
+
+    Raises:
+        DatasetError: If the file is missing or damaged, or has no conversation.
     """
 
     def __init__(self, path: Path, images: Path, source: str) -> None:
@@ -58,9 +66,16 @@ def _picture_names(row: dict) -> list[str]:
     if len(forms) == 2 and forms[0] != forms[1]:
         raise DatasetError(f"image names {forms[0]}, images {forms[1]}; keep one of them")
     names = forms[0] if forms else []
+    if not names and (others := [key for key, value in row.items() if key != "id" and _names_picture(value)]):
+        raise DatasetError(f"it names a picture as {others[0]!r}, which is not read; name it as 'image'")
     if len(names) > 1:
         raise DatasetError(f"it is about {len(names)} pictures, {', '.join(names)}; LISA sees one")
     return names
+
+
+def _names_picture(value: object) -> bool:
+    values = value if isinstance(value, list) else [value]
+    return any(isinstance(one, str) and one.lower().endswith(PICTURES) for one in values)
 
 
 def _listed(key: str, value: object) -> list[str]:
@@ -99,11 +114,31 @@ def _without_mark(text: str) -> str:
 
 
 def llava_instruct_150k(root: Path) -> DialogueDataset:
-    """LLaVA-Instruct-150k: `root`/llava_dataset, pictures in `root`/coco/train2017. Raises DatasetError."""
+    """LLaVA-Instruct-150K.
+
+    Args:
+        root: Has llava_dataset/llava_instruct_150k.json, and the pictures in coco/train2017.
+
+    Returns:
+        The data set.
+
+    Raises:
+        DatasetError: If the file is missing or damaged.
+    """
     path = Path(root) / "llava_dataset" / "llava_instruct_150k.json"
     return DialogueDataset(path, Path(root) / "coco" / "train2017", "llava_instruct_150k")
 
 
 def llava_v1_5_mix665k(root: Path) -> DialogueDataset:
-    """LLaVA-v1.5's mixture: `root`/llava_dataset; its pictures' paths begin below `root`. Raises DatasetError."""
+    """The instruction mixture of LLaVA-1.5.
+
+    Args:
+        root: Has llava_dataset/llava_v1_5_mix665k.json; the pictures' paths are relative to it.
+
+    Returns:
+        The data set.
+
+    Raises:
+        DatasetError: If the file is missing or damaged.
+    """
     return DialogueDataset(Path(root) / "llava_dataset" / "llava_v1_5_mix665k.json", Path(root), "llava_v1_5_mix665k")

@@ -126,7 +126,7 @@ def test_what_cannot_be_drawn_is_named(kind, points, more, reason):
 
 
 def test_shapes_without_an_area_are_told_once(caplog, monkeypatch):
-    monkeypatch.setattr(labelme, "_told", set())
+    monkeypatch.setattr(labelme, "_warned", set())
     for _ in range(2):
         drawn("line", [[1, 1], [50, 50]])
         drawn("point", [[20, 20]])
@@ -134,6 +134,14 @@ def test_shapes_without_an_area_are_told_once(caplog, monkeypatch):
     assert [record.getMessage().split(" have")[0] for record in caplog.records] == [
         "shapes of the type line", "shapes of the type point",
     ]  # fmt: skip
+
+
+@pytest.mark.parametrize("points", [[[10, 10], [50, 40]], [[10, 10]]])
+def test_a_polygon_that_has_no_area_is_told(caplog, monkeypatch, points):
+    """As a box whose type was lost."""
+    monkeypatch.setattr(labelme, "_told", set())
+    assert 1 <= drawn("polygon", points).sum() <= 41
+    assert "polygons of one or two points have no area" in caplog.text
 
 
 def test_shapes_of_several_types_lie_on_one_another_by_their_size():
@@ -144,6 +152,7 @@ def test_shapes_of_several_types_lie_on_one_another_by_their_size():
         shape("rectangle", [[0, 0], [79, 59]]) | {"label": "flag"},
     ]
     labels = rasterise(shapes, HEIGHT, WIDTH)
+    assert not rasterise([shape("rectangle", [[0, 0], [9, 9]]) | {"label": " Flag\n"}], HEIGHT, WIDTH).any()
     disc = np.hypot(COLUMNS - 40, ROWS - 30) <= 5
     assert (labels[disc] == 255).all() and (labels[10:12, 20:23] == 255).all() and (labels == 255).sum() < 120
     assert (labels == 1).sum() == 41 * 41 - (labels == 255).sum() and labels[0, 0] == 0

@@ -11,6 +11,7 @@ import pytest
 
 from lisa_ros.errors import InvalidImageError, NoDepthError, QueryCancelled
 from lisa_ros.geometry import CameraModel, CloudOptions
+from lisa_ros.nodes.perception.clouds import cloud_process
 from lisa_ros.nodes.perception.clouds.cloud_job import CloudJob, compute_clouds
 from lisa_ros.nodes.perception.clouds.cloud_process import CloudProcess
 
@@ -142,8 +143,10 @@ def test_a_process_that_dies_over_a_job_says_so_and_is_replaced(process):
     assert process.compute(job(), never, PATIENCE).reports[0] is not None
 
 
-def test_stopping_ends_a_job_in_another_thread(process):
+@pytest.mark.parametrize("poll", [0.05, 30.0], ids=["it is noticed by a look", "the end is noticed first"])
+def test_stopping_ends_a_job_in_another_thread(process, monkeypatch, poll):
     process.compute(job(), never, PATIENCE)
+    monkeypatch.setattr(cloud_process, "_POLL", poll)
     os.kill(process.pid, signal.SIGSTOP)
     threading.Timer(0.5, process.stop).start()
     with pytest.raises(QueryCancelled):

@@ -36,11 +36,18 @@ ValidationSets = Mapping[str, Sequence[Sample]]
 
 
 class Trainer:
-    """One run: resumes from `run_dir/last.pt` where that exists. Every process of the run makes one.
+    """One run, which resumes from `run_dir/last.pt` if that exists. Every process of the run makes one.
 
-    items: the training stream. validations: named sets; the first one's gIoU decides which checkpoint is the best.
-    accepted: differences from the checkpoint that are wanted (training.model.identity). data_summary: lines about the
-    data, printed at the start.
+    Args:
+        config: Configuration of the run.
+        items: The training stream.
+        validations: Validation sets by name; the first one's gIoU decides which checkpoint is the best.
+        accepted: Names of intended differences from the checkpoint (`training.model.identity.NAMES`).
+        data_summary: Lines about the data that are printed at the start.
+
+    Raises:
+        ConfigurationError: If the configuration does not fit the base checkpoint or the machine.
+        TrainingError: If `run_dir` cannot be used, or the checkpoint belongs to another base or configuration.
     """
 
     def __init__(
@@ -68,7 +75,7 @@ class Trainer:
         if self.is_main:  # not before the checkpoint fits: they are a record of how it came about
             changed = self.run.save_config(dump_config(config))
             if changed and self.state.step:
-                print(f"goes on from step {self.state.step} with other settings: {', '.join(changed)}")
+                print(f"resumes from step {self.state.step} with other settings: {', '.join(changed)}")
 
     def _print(self, *lines: str) -> None:
         for line in lines if self.is_main else ():
@@ -111,24 +118,28 @@ class Trainer:
         elif checkpoint.optimizer is None:
             raise TrainingError(
                 f"{self.run.last} has no state of the optimizer: it is a copy of {self.run.best.name}, or was saved "
-                "under DeepSpeed. Go on under DeepSpeed, or merge it and begin anew from that in another run_dir"
+                "under DeepSpeed. Resume with DeepSpeed, or merge it and start a new run_dir from the result"
             )
         else:
             scatter(self.accelerator, self.objective, self.optimizer, checkpoint.weights, checkpoint.optimizer)
         self.state = checkpoint.state
 
     def train(self) -> TrainerState:
-        """Runs to `batch.steps`; on SIGTERM or Ctrl-C saves after the step in hand and returns.
+        """Trains until `batch.steps`; on SIGTERM or Ctrl-C it saves after the current step and returns.
 
-        Raises TrainingError for a loss that is not finite, a full disk, or data that cannot be used; the last saved
-        state is then good, and the same command resumes from it.
+        Returns:
+            The progress of the run.
+
+        Raises:
+            TrainingError: If a loss is not finite, the disk is full, or data cannot be used. The last saved state stays
+                valid, and the same command resumes from it.
         """
         config, state = self.config, self.state
         steps, log = config.batch.steps, TrainingLog(self.run, state.step, config.batch.steps, self.is_main)
         first_items = list(self.sampler.first_items(state.items, steps - state.step))
         self.objective.train()
         try:
-            # Before the workers start: they inherit the patience with Ctrl-C.
+            # Before the workers start: they inherit the handling of Ctrl-C.
             with raise_on_dead_worker(), stop_requests() as stop:
                 batches = zip(
                     first_items, load_micro_batches(self.data, first_items, config.batch.workers), strict=True
@@ -146,7 +157,7 @@ class Trainer:
                         self._validate(log)
                         self._save()
                     if stopping:
-                        log.print(f"stopped at step {state.step}; the same command goes on from there")
+                        log.print(f"stopped at step {state.step}; the same command resumes from there")
                         break
         finally:
             log.close()
@@ -207,7 +218,7 @@ class Trainer:
         if self.state.step == self._began_at:
             raise TrainingError(
                 f"{where}, the first after {self.run.last}: look at these items; if there is nothing wrong with them "
-                f"that state is spoilt already, and {self.run.best.name}, merged, can begin another run_dir"
+                f"that state is already damaged, and {self.run.best.name}, merged, can start another run_dir"
             )
         raise TrainingError(f"{where}; what was saved last is in {self.run.last}. {advice}")
 
@@ -245,7 +256,7 @@ class Trainer:
                 )
 
     def _restart_best_on_new_data(self, measure: str, log: TrainingLog) -> None:
-        """A score is the best of its kind only: other validation data begin anew."""
+        """Scores of different validation data are not comparable: the best score starts again."""
         state = self.state
         if state.best_of != measure and state.best_giou is not None:
             log.print(f"best.pt was the best on {state.best_of}; from now on it is that on {measure}")

@@ -70,6 +70,8 @@ class CloudProcess:
                     )
                 answer = self._child.submit(job)  # the job of an earlier, cancelled query hung before it
             wait([answer], timeout=_POLL)
+        if self._stopped.is_set():  # the process was ended, which its own thread takes for a death
+            raise QueryCancelled("stopped while the cloud was made")
         return answer.result()
 
     def _replace(self):
