@@ -27,7 +27,7 @@ from lisa_ros.errors import (
 )
 from lisa_ros.msg import SegmentationResult
 
-_CLOUD_WAIT = 2.0  # s that clouds may come after the result
+_CLOUD_WAIT = 5.0  # s that clouds may come after the result
 _REPEAT = 1.0  # s after which what got no answer is tried again
 
 
