@@ -137,10 +137,11 @@ def test_an_offered_mask_is_one_of_the_answer(words):
 
 
 def test_questions_of_evaluation_are_fixed():
-    scripts = SESAME.scripts(["the mug", "the fork"], SESAME.mask_query)
-    assert [script.phrases for script in scripts] == [("the mug",), ("the fork",)]
-    assert {script.answer for script in scripts} == {None}
-    assert "the fork" in scripts[1].question and scripts == SESAME.scripts(["the mug", "the fork"], SESAME.mask_query)
+    prompts = SESAME.query_prompts(["the mug", "the fork"], SESAME.mask_query)
+    assert [prompt.phrases for prompt in prompts] == [("the mug",), ("the fork",)]
+    assert {prompt.answer for prompt in prompts} == {None}
+    assert "the fork" in prompts[1].question
+    assert prompts == SESAME.query_prompts(["the mug", "the fork"], SESAME.mask_query)
 
 
 def test_a_checkpoint_is_told_by_its_architecture_or_by_name(variant, tmp_path):
