@@ -14,6 +14,9 @@ from lisa_ros import graph
 from lisa_ros.errors import ConfigurationError, GraphEndedError
 from lisa_ros.launcher import RunningGraph, without_colours
 
+_DOMAINS = range(1, 101)  # ports of those above are among Linux's ephemeral ones
+_RESERVATIONS: list[socket.socket] = []  # of domains, as long as this process lives
+
 
 class Log:
     """Output of the processes: in a file, and its last lines for error messages. Used from any thread.
@@ -55,25 +58,36 @@ def check_running(running: list[RunningGraph], log: Log):
 def isolate():
     """Sets loopback discovery and a free ROS domain: the program neither sees nor disturbs a robot in the network."""
     os.environ.update(
-        ROS_DOMAIN_ID=str(_free_domain()),
+        ROS_DOMAIN_ID=str(reserve_domain()),
         ROS_AUTOMATIC_DISCOVERY_RANGE="LOCALHOST",  # Iron and newer
         ROS_LOCALHOST_ONLY="1",  # Humble
         **graph.environment(),
     )
 
 
-def _free_domain() -> int:
-    """A domain in 1..100 whose first participant's discovery port is free on this machine."""
-    candidates = list(range(1, 101))
-    random.shuffle(candidates)
-    for domain in candidates:
-        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
-            try:
-                probe.bind(("", 7400 + 250 * domain + 10))
-            except OSError:
-                continue
-            return domain
-    return candidates[0]
+def reserve_domain() -> int:
+    """A ROS domain for this process alone.
+
+    No participant listens there, and until the process ends an abstract socket reserves it: two programs that start
+    at the same time never take the same one.
+
+    Raises:
+        ConfigurationError: All are in use.
+    """
+    domains = list(_DOMAINS)
+    random.SystemRandom().shuffle(domains)  # whatever seed the program works with
+    for domain in domains:
+        reservation = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        try:
+            reservation.bind(f"\0lisa_ros-domain-{domain}")
+            with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+                probe.bind(("", 7400 + 250 * domain + 10))  # the discovery port of a domain's first participant
+        except OSError:
+            reservation.close()
+            continue
+        _RESERVATIONS.append(reservation)
+        return domain
+    raise ConfigurationError("all ROS domains from 1 to 100 are in use on this machine: end programs that use them")
 
 
 @contextmanager

@@ -3,9 +3,7 @@
 import contextlib
 import fcntl
 import os
-import random
 import signal
-import socket
 import subprocess
 import sys
 import threading
@@ -15,38 +13,16 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, settings
 
+from lisa_ros.private_graph import reserve_domain
+
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT / "tests"))  # golden_variants
 
 
-def _free_domain() -> tuple[int, socket.socket]:
-    """A ROS domain without participants on this machine (0..100: below Linux's ephemeral ports), and its reservation.
-
-    The reservation is an abstract socket: two runs that start at the same time, or two workers of pytest-xdist, never
-    take the same domain, and it ends with the process.
-    """
-    candidates = list(range(1, 101))
-    random.Random(os.getpid()).shuffle(candidates)
-    for domain in candidates:
-        first_unicast_port = 7400 + 250 * domain + 10  # the discovery port of a domain's first participant
-        reservation = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        try:
-            reservation.bind(f"\0lisa_ros-test-domain-{domain}")
-            with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
-                probe.bind(("", first_unicast_port))
-        except OSError:
-            reservation.close()
-            continue
-        return domain, reservation
-    raise RuntimeError("all ROS domains from 1 to 100 are in use on this machine")
-
-
-_DOMAIN, _RESERVATION = _free_domain()  # the socket stays open as long as this module lives
-
 # Before anything imports rclpy or starts a process. A domain of this run's own and loopback discovery: tests neither
 # see nor disturb a robot, another test run, or the person at this machine.
 os.environ.update(
-    ROS_DOMAIN_ID=str(_DOMAIN),
+    ROS_DOMAIN_ID=str(reserve_domain()),
     ROS_AUTOMATIC_DISCOVERY_RANGE="LOCALHOST",  # Iron and newer
     ROS_LOCALHOST_ONLY="1",  # Humble
     ROS_PYTHON_CHECK_FIELDS="1",  # setters of messages check types, as they did up to Iron

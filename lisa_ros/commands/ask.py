@@ -2,6 +2,7 @@
 
 import argparse
 import json
+import os
 import re
 from pathlib import Path
 
@@ -31,9 +32,10 @@ def run(args: argparse.Namespace) -> int:
 
     image = read_image(args.image)
     folder = output_directory(args.out)
+    question = _as_utf8(args.question)
     lisa = load_lisa(args)
     frame = lisa.encode(image)
-    result = lisa.segment(frame, args.question) if args.mask_only else _answered(lisa, frame, args)
+    result = lisa.segment(frame, question) if args.mask_only else _answered(lisa, frame, question, args)
     try:
         report = _write(folder, image, result, lisa.provenance)
     except OSError as error:
@@ -42,10 +44,18 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
-def _answered(lisa, frame, args: argparse.Namespace):
+def _as_utf8(word: str) -> str:
+    """A word of the command line under a locale that lacks its letters (LC_ALL=C), which terminals write as UTF-8."""
+    try:
+        return os.fsencode(word).decode("utf-8")
+    except UnicodeError:
+        return word
+
+
+def _answered(lisa, frame, question: str, args: argparse.Namespace):
     from lisa_ros.types import Finished, TextDelta
 
-    for event in lisa.stream(frame, args.question, max_new_tokens=args.max_new_tokens):
+    for event in lisa.stream(frame, question, max_new_tokens=args.max_new_tokens):
         if isinstance(event, TextDelta):
             print(printable(event.text), end="", flush=True)
         elif isinstance(event, Finished):
@@ -67,6 +77,11 @@ def _write(folder: Path, image, result, model: str) -> dict:
         if target.mask.any():
             write_mask(folder / f"mask_{number}.png", target.mask)
             facts |= {"mask": f"mask_{number}.png", "mean_probability": round(target.mean_probability, 4)}
+        if target.correction:
+            facts["correction"] = target.correction
+        if target.alternative and target.alternative.mask.any():
+            write_mask(folder / f"mask_{number}_alternative.png", target.alternative.mask)
+            facts["alternative"] = f"mask_{number}_alternative.png"
         targets.append(facts)
     if result.targets:
         write_mask(folder / "mask.png", result.union_mask)
@@ -89,13 +104,15 @@ def _write(folder: Path, image, result, model: str) -> dict:
 def _remove_masks(folder: Path):
     """Those of an earlier question would pass for this one's where it has fewer or none."""
     for path in folder.glob("mask*.png"):
-        if re.fullmatch(r"mask(_\d+)?\.png", path.name):
+        if re.fullmatch(r"mask(_\d+(_alternative)?)?\.png", path.name):
             path.unlink()
 
 
 def _print_summary(result, report: dict, folder: Path):
     for target in report["targets"]:
         nothing = "not in the image" if target["kind"] == "absent" else "named, but its mask is empty"
+        if "correction" in target:
+            nothing += f"; the answer offers {printable(target['correction'])}"
         where = folder / target["mask"] if "mask" in target else nothing
         print(f"  {printable(target['phrase']) or '(no words)':<30} {target['area']:>8} px  {where}")
     if not result.targets:

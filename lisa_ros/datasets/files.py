@@ -12,10 +12,12 @@ from typing import TypeVar
 import numpy as np
 
 from lisa_ros.errors import DatasetError
+from lisa_ros.git_lfs import explain_pointer
 from lisa_ros.images import read_image
 
 Row = TypeVar("Row")
 _DRAWING = 1  # raised where the same files begin to give other pictures, masks or questions
+PICTURES = (".jpg", ".jpeg", ".png", ".bmp", ".webp")  # endings, in small letters
 REMEDY = "`python -m training.data check` lists what belongs there and where to get it"
 
 
@@ -26,7 +28,7 @@ def read_json(path: Path, encoding: str = "utf-8-sig") -> object:
     except FileNotFoundError:
         raise DatasetError(f"there is no file {path}; {REMEDY}") from None
     except (OSError, ValueError, RecursionError) as error:
-        raise DatasetError(f"{path} cannot be read as JSON: {error}") from error
+        raise DatasetError(explain_pointer(path) or f"{path} cannot be read as JSON: {error}") from error
 
 
 def is_whole(text: str) -> bool:
@@ -76,7 +78,7 @@ def read_plain_pickle(path: Path) -> object:
     except FileNotFoundError:
         raise DatasetError(f"there is no file {path}; {REMEDY}") from None
     except Exception as error:  # a damaged pickle raises nearly anything, IndexError and MemoryError among it
-        raise DatasetError(f"{path} cannot be read: {error!r}") from error
+        raise DatasetError(explain_pointer(path) or f"{path} cannot be read: {error!r}") from error
 
 
 def _decoded(value: object) -> object:

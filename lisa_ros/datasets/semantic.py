@@ -9,6 +9,7 @@ from PIL import Image
 from lisa_ros.datasets.class_labels import ADE20K, COCO_STUFF, COCO_STUFF_UNUSED, check_ade20k, check_coco_stuff
 from lisa_ros.datasets.files import REMEDY, format_of, read_annotated, read_json
 from lisa_ros.errors import DatasetError
+from lisa_ros.git_lfs import explain_pointer
 from lisa_ros.types import LazyTurns, Sample, TruthTarget, Turn
 
 UNLABELLED = 255  # in every data set; some have further values
@@ -89,7 +90,7 @@ def read_labels(path: Path) -> np.ndarray:
     except FileNotFoundError:
         raise DatasetError(f"there is no file {path}") from None
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-        raise DatasetError(f"{path} cannot be read as a label image: {error}") from error
+        raise DatasetError(explain_pointer(path) or f"{path} cannot be read as a label image: {error}") from error
     return labels if labels.dtype == np.uint8 else labels.astype(np.int32)
 
 

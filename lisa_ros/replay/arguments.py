@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from lisa_ros import graph
+from lisa_ros.depth_registration import REFUSE, RULES
 from lisa_ros.errors import ConfigurationError
 from lisa_ros.graph import Argument
 from lisa_ros.recordings.topics import TOPIC_WORDS, RgbdTopics
@@ -23,6 +24,8 @@ ARGUMENTS = (
         Argument(name, f"Topic of the bag: {about}; empty: as lisa-ros writes it")
         for name, about in TOPIC_WORDS.items()
     ),
+    Argument("depth_registration", f"Depth of another frame or lens than the image's: {', '.join(RULES)}; empty: "
+             f"{REFUSE}"),
     *(argument for argument in graph.ARGUMENTS if argument.name in _NODE),
     Argument("grounding_dino", "Grounding DINO for the Grounded-SAM baseline: directory or hub id; sam is needed too"),
     Argument("sam", "Segment Anything for that baseline, in transformers' layout: directory or hub id"),
@@ -50,9 +53,12 @@ def options(values: Mapping[str, str]):
         raise ConfigurationError(f"boundary={boundary} must be within 0..{WIDEST_BOUNDARY} px")
     if words["bag"]:
         path = {name: Path(words[name]) if words[name] else None for name in ("queries", "scan", "labels")}
-        paths = ScanPaths(Path(words["bag"]), boundary=boundary, topics=RgbdTopics.named(words), **path)
+        rule = words["depth_registration"] or REFUSE
+        paths = ScanPaths(
+            Path(words["bag"]), boundary=boundary, topics=RgbdTopics.named(words), depth_registration=rule, **path
+        )
     else:
-        for name in ("queries", "scan", "labels", "boundary", *TOPIC_WORDS):
+        for name in ("queries", "scan", "labels", "boundary", "depth_registration", *TOPIC_WORDS):
             if words[name]:
                 raise ConfigurationError(f"{name}={words[name]} without a bag; name the bag that it belongs to")
         paths = example(out)

@@ -160,6 +160,27 @@ def test_an_empty_mask_is_not_called_absence(capsys, tmp_path, checkpoint, monke
     assert mug.endswith("named, but its mask is empty") and cup.endswith("not in the image")
 
 
+def test_what_an_answer_offers_is_written_beside_what_is_absent(capsys, tmp_path, checkpoint, monkeypatch):
+    from lisa_ros import Lisa
+    from lisa_ros.types import SegmentationResult, Target
+
+    mask = np.zeros((97, 160), bool)
+    phone = Target("the phone", "segmented", mask | (np.arange(160) < 9))
+    laptop = Target("laptop", "absent", mask, correction="the phone", alternative=phone)
+    result = SegmentationResult("x", "No laptop; did you mean the phone?", (laptop,))
+    monkeypatch.setattr(Lisa, "segment", lambda *_, **__: result)
+    model, picture = checkpoint
+    assert run("ask", picture, "x", "--mask-only", "--out", tmp_path, *model) == 0
+    printed = capsys.readouterr().out
+    assert "not in the image; the answer offers the phone" in printed
+    (target,) = json.loads((tmp_path / "answer.json").read_text())["targets"]
+    assert (target["correction"], target["alternative"]) == ("the phone", "mask_1_alternative.png")
+    assert (tmp_path / "mask_1_alternative.png").is_file() and "mask" not in target
+    monkeypatch.setattr(Lisa, "segment", lambda *_, **__: SegmentationResult("x", "", ()))
+    assert run("ask", picture, "x", "--mask-only", "--out", tmp_path, *model) == 0
+    assert not list(tmp_path.glob("mask_1*"))
+
+
 @pytest.mark.parametrize("name", ["answer.txt", "answer.json", "mask_1.png", "overlay.png"])
 def test_a_result_that_cannot_be_written_is_named(capsys, tmp_path, checkpoint, name):
     model, picture = checkpoint
@@ -219,3 +240,42 @@ def test_a_reader_that_has_gone_ends_the_run_quietly(tmp_path):
     process.stdout.close()
     assert (process.wait(60), process.stderr.read()) == (141, b"")
     process.stderr.close()
+
+
+_PRINTS = """
+import sys, types
+from lisa_ros import cli
+loud = types.ModuleType('loud'); loud.add_arguments = lambda parser: None
+loud.run = lambda args: print('done') or 0
+sys.modules['loud'] = loud; cli.COMMANDS['loud'] = ('loud', 'speaks')
+sys.exit(cli.main(sys.argv[1:]))
+"""
+
+
+@pytest.mark.parametrize(("target", "status", "told"), [
+    ("&-", 0, b""), ("/dev/full", 2, b"lisa-ros: cannot write the output: No space left on device"),
+])  # fmt: skip
+def test_output_that_cannot_be_written_is_no_traceback(target, status, told):
+    done = subprocess.run(
+        ["bash", "-c", f'"$0" -c "$1" loud >{target}', sys.executable, _PRINTS], stderr=subprocess.PIPE, timeout=60
+    )
+    assert (done.returncode, done.stderr.strip()) == (status, told)
+
+
+@pytest.mark.parametrize("words", [["--version"], ["--help"], ["loud", "--help"], ["loud"]])
+def test_every_word_ends_quietly_where_nobody_reads(words):
+    reading, writing = os.pipe()
+    os.close(reading)
+    done = subprocess.run([sys.executable, "-c", _PRINTS, *words], stdout=writing, stderr=subprocess.PIPE, timeout=60)
+    os.close(writing)
+    # argparse itself drops the help that it cannot write.
+    assert (done.returncode, done.stderr) == (0 if "--help" in words else 141, b"")
+
+
+def test_a_question_under_a_locale_without_its_letters(tmp_path, checkpoint):
+    model, image = checkpoint
+    environment = {**os.environ, "LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
+    words = ["-m", "lisa_ros", "ask", image, "où est la tasse ?", "--mask-only", "--out", str(tmp_path), *model]
+    done = subprocess.run([sys.executable, *words], capture_output=True, timeout=100, env=environment)
+    assert done.returncode == 0, done.stderr
+    assert json.loads((tmp_path / "answer.json").read_text(encoding="utf-8"))["query"] == "où est la tasse ?"

@@ -30,11 +30,14 @@ def temporary(tmp_path, monkeypatch):
 
 
 @pytest.mark.unit
-@pytest.mark.parametrize(("variables", "words"), [
-    ({"HOME": NOWHERE}, f"cannot write its log to {NOWHERE}/.ros/log"),
-    ({"HOME": "/tmp", "ROS_HOME": NOWHERE}, f"cannot write its log to {NOWHERE}/log"),
-    ({"HOME": "/tmp", "ROS_LOG_DIR": NOWHERE}, f"cannot write its log to {NOWHERE}"),
-])
+@pytest.mark.parametrize(
+    ("variables", "words"),
+    [
+        ({"HOME": NOWHERE}, f"cannot write its log to {NOWHERE}/.ros/log"),
+        ({"HOME": "/tmp", "ROS_HOME": NOWHERE}, f"cannot write its log to {NOWHERE}/log"),
+        ({"HOME": "/tmp", "ROS_LOG_DIR": NOWHERE}, f"cannot write its log to {NOWHERE}"),
+    ],
+)
 def test_ros_log_goes_where_it_can_be_written_and_says_so(monkeypatch, temporary, variables, words):
     for name, value in variables.items():
         monkeypatch.setenv(name, value)

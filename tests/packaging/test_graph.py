@@ -57,20 +57,24 @@ def test_an_argument_is_stronger_than_the_preset():
 
 
 def test_simulator_starts_a_camera_on_the_topics_of_the_node():
-    perception, camera = graph.processes({"camera": "simulator", "image_topic": "/elsewhere", "use_sim_time": "true",
-                                          "model": "tabletop"})
+    perception, camera = graph.processes(
+        {"camera": "simulator", "image_topic": "/elsewhere", "use_sim_time": "true", "model": "tabletop"}
+    )
     assert camera.executable == "camera_node"
     assert camera.remappings == perception.remappings == (("image", "/elsewhere"),)
     assert camera.parameters == {"use_sim_time": True}, "the model is the perception node's"
 
 
-@pytest.mark.parametrize(("values", "words"), [
-    ({"modle": "x"}, ("modle", "did you mean model")),
-    ({"autostart": "maybe"}, ("autostart", "true or false")),
-    ({"threads": "two"}, ("threads:=two", "whole number")),
-    ({"camera": "kinect"}, ("kinect", "realsense", "zed")),
-    ({"params_file": "/nonexistent.yaml"}, ("/nonexistent.yaml", "rtx3090_lisa7b")),
-])
+@pytest.mark.parametrize(
+    ("values", "words"),
+    [
+        ({"modle": "x"}, ("modle", "did you mean model")),
+        ({"autostart": "maybe"}, ("autostart", "true or false")),
+        ({"threads": "two"}, ("threads:=two", "whole number")),
+        ({"camera": "kinect"}, ("kinect", "realsense", "zed")),
+        ({"params_file": "/nonexistent.yaml"}, ("/nonexistent.yaml", "rtx3090_lisa7b")),
+    ],
+)
 def test_wrong_arguments_name_the_remedy(values, words):
     with pytest.raises(ConfigurationError) as error:
         graph.processes(values)
@@ -121,9 +125,14 @@ def test_nodes_wait_passively_unless_the_user_says_otherwise(monkeypatch):
     assert launcher._child_environment()["OMP_WAIT_POLICY"] == "ACTIVE"
 
 
-@pytest.mark.parametrize(("namespace", "node"), [
-    ("lisa", "/lisa/perception"), ("/robot1/lisa", "/robot1/lisa/perception"), ("/", "/perception"),
-])
+@pytest.mark.parametrize(
+    ("namespace", "node"),
+    [
+        ("lisa", "/lisa/perception"),
+        ("/robot1/lisa", "/robot1/lisa/perception"),
+        ("/", "/perception"),
+    ],
+)
 def test_command_line(tmp_path, namespace, node):
     [process] = graph.processes({"model": "7", "camera": "zed"})
     words = launcher.command(dataclasses.replace(process, namespace=namespace), tmp_path)

@@ -67,8 +67,11 @@ def test_every_ros_package_in_use_is_a_dependency():
     dependencies = {dependency.name for dependency in MANIFEST.exec_depends}
     interfaces = [path for kind in ("msg", "srv", "action") for path in (ROOT / kind).iterdir()]
     fields = {name for path in interfaces for name in re.findall(r"^(\w+)/\w", path.read_text(), re.M)} - {"lisa_ros"}
-    ros_names = {name for name in imported_packages(PACKAGE)
-                 if name.endswith(("_msgs", "_interfaces", "_srvs", "_ros", "_bridge")) or name == "rclpy"}
+    ros_names = {
+        name
+        for name in imported_packages(PACKAGE)
+        if name.endswith(("_msgs", "_interfaces", "_srvs", "_ros", "_bridge")) or name == "rclpy"
+    }
     assert fields <= {dependency.name for dependency in MANIFEST.build_depends}, "messages need them to build"
     assert ros_names <= dependencies
 

@@ -77,6 +77,12 @@ def test_hooks_check_with_the_pinned_ruff():
     assert "--check" in format_hook["args"], "a hook that changes files behind one's back is a surprise"
 
 
+def test_what_the_spelling_check_leaves_out_is_there():
+    excluded = re.search(r"^extend-exclude = \[(.*?)^\]", (ROOT / "pyproject.toml").read_text(), re.M | re.S)[1]
+    names = re.findall(r'"(.*?)"', excluded)
+    assert names and all((ROOT / name).exists() for name in names)
+
+
 def test_types_are_announced_where_the_package_is_installed():
     assert (package_files.files("lisa_ros") / "py.typed").is_file()
     installed = re.search(

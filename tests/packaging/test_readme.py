@@ -103,7 +103,10 @@ def test_the_check_of_data_runs(words, golden, capsys):
 
 
 def test_the_python_runs_as_it_stands():
-    (block,) = (block for language, block in BLOCKS if language == "python")
+    blocks = [block for language, block in BLOCKS if language == "python"]
+    for block in blocks:
+        compile(block, "README.md", "exec")  # what asks a node is run by the tests of the client
+    (block,) = (block for block in blocks if "Lisa.from_pretrained" in block)
     names = {"image": generate_scene(3).image}
     exec(compile(block, "README.md", "exec"), names)
     assert names["result"].targets[0].mask.shape == names["image"].shape[:2]

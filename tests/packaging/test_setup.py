@@ -41,8 +41,14 @@ esac
 
 
 def run_setup(folder: Path = ROOT, **environment) -> subprocess.CompletedProcess:
-    return subprocess.run([folder / "scripts/setup.sh"], env={**os.environ, **environment}, capture_output=True,
-                          text=True, check=False, timeout=60)
+    return subprocess.run(
+        [folder / "scripts/setup.sh"],
+        env={**os.environ, **environment},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
 
 
 class Checkout:
@@ -94,10 +100,13 @@ def checkout(tmp_path):
     return Checkout(tmp_path)
 
 
-@pytest.mark.parametrize(("environment", "words"), [
-    ({"ROS_DISTRO": "jazzy"}, ("'jazzy' is sourced", "docs/installation.md")),
-    ({"PYTHON": "/nonexistent/python3"}, ("/nonexistent/python3 not found", "3.11")),
-])
+@pytest.mark.parametrize(
+    ("environment", "words"),
+    [
+        ({"ROS_DISTRO": "jazzy"}, ("'jazzy' is sourced", "docs/installation.md")),
+        ({"PYTHON": "/nonexistent/python3"}, ("/nonexistent/python3 not found", "3.11")),
+    ],
+)
 def test_refuses_with_one_clear_line(environment, words):
     result = run_setup(**environment)
     assert result.returncode == 1
@@ -108,7 +117,7 @@ def test_refuses_with_one_clear_line(environment, words):
 
 def test_old_python_is_named(tmp_path):
     python = tmp_path / "python3"
-    python.write_text("#!/bin/sh\n[ \"$1\" = --version ] && echo Python 3.9.2\nexit 1\n")
+    python.write_text('#!/bin/sh\n[ "$1" = --version ] && echo Python 3.9.2\nexit 1\n')
     python.chmod(0o755)
     result = run_setup(PYTHON=str(python))
     assert (result.returncode, result.stderr.count("\n")) == (1, 1)
@@ -168,12 +177,17 @@ def test_another_version_that_is_asked_for_makes_the_environment_anew(checkout):
     assert [call.split()[0] for call in checkout.calls] == ["venv", "pip", "pip"]
 
 
-@pytest.mark.parametrize(("output", "words"), [
-    ("WARNING: Retrying after NewConnectionError('... [Errno -3] Temporary failure in name resolution')",
-     "No network: the package index cannot be reached"),
-    ("OSError: [Errno 28] No space left on device", "The disk is full: installing takes up to 16 GB"),
-    ("ERROR: No matching distribution for torch==9", "Failed: ERROR: No matching distribution for torch==9"),
-])
+@pytest.mark.parametrize(
+    ("output", "words"),
+    [
+        (
+            "WARNING: Retrying after NewConnectionError('... [Errno -3] Temporary failure in name resolution')",
+            "No network: the package index cannot be reached",
+        ),
+        ("OSError: [Errno 28] No space left on device", "The disk is full: installing takes up to 16 GB"),
+        ("ERROR: No matching distribution for torch==9", "Failed: ERROR: No matching distribution for torch==9"),
+    ],
+)
 def test_what_fails_is_one_line_that_names_the_log(checkout, output, words):
     result = checkout.run(PYTHON=checkout.python("3.12"), PIP_FAILS=output)
     assert result.returncode == 1

@@ -108,11 +108,14 @@ def test_the_end_of_one_process_ends_the_graph(up):
     assert not any(is_running(pid) for pid in nodes.values())
 
 
-@pytest.mark.parametrize(("arguments", "words"), [
-    (["modle:=x"], "did you mean model?"),
-    (["model=x"], "not of the form name:=value"),
-    (["params_file:=/nonexistent.yaml"], "/nonexistent.yaml"),
-])
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["modle:=x"], "did you mean model?"),
+        (["model=x"], "not of the form name:=value"),
+        (["params_file:=/nonexistent.yaml"], "/nonexistent.yaml"),
+    ],
+)
 def test_wrong_arguments_end_at_once_with_one_line(up, arguments, words):
     process = up(*arguments)
     assert process.wait(PATIENCE) == 2
