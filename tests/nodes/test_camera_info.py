@@ -7,9 +7,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sensor_msgs.msg import CameraInfo, RegionOfInterest
 
-from lisa_ros.camera_info import calibration, camera_model, doubtful_distortion
 from lisa_ros.errors import InvalidImageError
 from lisa_ros.geometry.distortion import rectify
+from lisa_ros.sensor_messages.camera_info import calibration, camera_model, doubtful_distortion
 
 pytestmark = pytest.mark.unit
 

@@ -6,14 +6,14 @@ from rclpy.node import Node
 from rclpy.qos import HistoryPolicy, QoSProfile, ReliabilityPolicy
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 
-from lisa_ros.camera_info import doubtful_distortion
 from lisa_ros.errors import InvalidImageError
-from lisa_ros.image_messages import check_image
 from lisa_ros.nodes.common.stamps import arrival_time, stamp_of
 from lisa_ros.nodes.common.throttled_log import ThrottledLog
 from lisa_ros.nodes.perception.frames.frame_buffer import FrameBuffer
 from lisa_ros.nodes.perception.frames.publisher_checks import QosMonitor, matching_publishers, suffix_hint, topic_hint
 from lisa_ros.nodes.perception.parameters import PerceptionParameters
+from lisa_ros.sensor_messages.camera_info import doubtful_distortion
+from lisa_ros.sensor_messages.image_messages import check_image
 
 SENSOR = QoSProfile(history=HistoryPolicy.KEEP_LAST, depth=5, reliability=ReliabilityPolicy.BEST_EFFORT)
 # stream -> the name under which it is remapped
