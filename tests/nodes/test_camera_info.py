@@ -1,5 +1,7 @@
 """CameraInfo's other fields: the ray through a pixel of the image is that of the lens, whatever a driver fills."""
 
+import re
+
 import cv2
 import numpy as np
 import pytest
@@ -7,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sensor_msgs.msg import CameraInfo, RegionOfInterest
 
-from lisa_ros.camera_info import calibration, camera_model, doubtful_distortion
+from lisa_ros.camera_info import calibration, camera_model, doubts
 from lisa_ros.errors import InvalidImageError
 from lisa_ros.geometry.distortion import rectify
 
@@ -112,6 +114,25 @@ def test_a_distortion_that_is_not_known_is_refused_by_name(model, d):
 
 
 def test_distortion_beside_a_filled_p_is_doubtful():
-    assert doubtful_distortion(info(distortion_model="plumb_bob", d=BENT["plumb_bob"], p=projection(FULL))) > 10
-    assert doubtful_distortion(info(distortion_model="plumb_bob", d=BENT["plumb_bob"])) == 0  # it is handled
-    assert doubtful_distortion(info(p=projection(FULL))) == 0
+    (text,) = doubts(info(distortion_model="plumb_bob", d=BENT["plumb_bob"], p=projection(FULL)))
+    assert re.match(r"distortion of up to \d\d+ pixels, and the image is taken for rectified because P is filled", text)
+    (text,) = doubts(info(distortion_model="omni", d=[0.1] * 4, p=projection(FULL)))
+    assert text.startswith("distortion of an unknown kind (omni [0.1")
+    assert doubts(info(distortion_model="plumb_bob", d=BENT["plumb_bob"])) == []  # it is handled
+    assert doubts(info(p=projection(FULL))) == []
+
+
+def test_what_is_left_out_of_the_matrices_is_told():
+    k, p = list(FULL), projection(FULL)
+    k[1], p[3] = 7.0, -54.0
+    for message in (info(k=k, p=p), info(k=k, p=p, distortion_model="plumb_bob", d=BENT["plumb_bob"])):
+        told = [text.split(" in ")[0] for text in doubts(message, is_rectified=True)]
+        assert told == ["a skew of 7 pixels", "an offset"]
+
+
+@pytest.mark.parametrize(("values", "words"), [((0.7, 1.2, 0.5, 0.5), "shares of the image"),
+                                               ((900.0, 900.0, 0.0, 0.0), "transposed")])  # fmt: skip
+def test_numbers_that_are_no_pixels_are_refused(values, words):
+    fx, fy, cx, cy = values
+    with pytest.raises(InvalidImageError, match=words):
+        camera_model(info(k=[fx, 0.0, cx, 0.0, fy, cy, 0.0, 0.0, 1.0]))
