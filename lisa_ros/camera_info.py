@@ -60,15 +60,11 @@ def calibration(info, size: tuple[int, int] | None = None) -> Calibration:
 
 
 def _check_plausible(camera: CameraModel) -> None:
-    """Raises InvalidImageError for numbers that are no pixels, or stand in other places of the matrix."""
+    """Raises InvalidImageError for focal lengths that are no pixels."""
     if camera.fx < _SHORTEST * camera.width or camera.fy < _SHORTEST * camera.height:
         raise InvalidImageError(
             f"camera intrinsics fx={camera.fx:g}, fy={camera.fy:g} of {camera.width}x{camera.height} pixels are not "
             "usable: focal lengths are given in pixels, not as shares of the image"
-        )
-    if camera.cx == 0 and camera.cy == 0:
-        raise InvalidImageError(
-            "camera intrinsics with the principal point at 0, 0 are not usable: the matrix is transposed, or not filled"
         )
 
 
@@ -81,6 +77,9 @@ def doubts(info, is_rectified: bool = False) -> list[str]:
     """
     distortion = "" if is_rectified else _doubtful_distortion(info)
     found = [distortion] if distortion else []
+    matrix = info.p if info.p[0] else info.k
+    if matrix[0] and not matrix[2] and not matrix[5 if matrix is info.k else 6]:
+        found.append("the principal point 0, 0: the matrix may be transposed, or not filled")
     if abs(info.k[1]) > _NEGLIGIBLE:
         found.append(f"a skew of {info.k[1]:g} pixels in K, which is left out")
     if info.p[3] or info.p[7]:

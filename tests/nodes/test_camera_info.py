@@ -130,9 +130,13 @@ def test_what_is_left_out_of_the_matrices_is_told():
         assert told == ["a skew of 7 pixels", "an offset"]
 
 
-@pytest.mark.parametrize(("values", "words"), [((0.7, 1.2, 0.5, 0.5), "shares of the image"),
-                                               ((900.0, 900.0, 0.0, 0.0), "transposed")])  # fmt: skip
-def test_numbers_that_are_no_pixels_are_refused(values, words):
-    fx, fy, cx, cy = values
-    with pytest.raises(InvalidImageError, match=words):
-        camera_model(info(k=[fx, 0.0, cx, 0.0, fy, cy, 0.0, 0.0, 1.0]))
+def test_focal_lengths_that_are_no_pixels_are_refused():
+    with pytest.raises(InvalidImageError, match="shares of the image"):
+        camera_model(info(k=[0.7, 0.0, 0.5, 0.0, 1.2, 0.5, 0.0, 0.0, 1.0]))
+
+
+@pytest.mark.parametrize("field", ["k", "p"])
+def test_a_principal_point_in_the_corner_is_told(field):
+    k = [900.0, 0.0, 0.0, 0.0, 905.0, 0.0, 640.5, 360.5, 1.0]
+    (text,) = doubts(info(k=k) if field == "k" else info(p=projection(k)))
+    assert "principal point 0, 0: the matrix may be transposed" in text
