@@ -38,7 +38,7 @@ class BuildInterfaces(Command):
         self.set_undefined_options("build", ("build_lib", "build_lib"), ("build_temp", "build_temp"))
 
     def get_source_files(self):
-        folders = ("msg", "srv", "action", "launch", "config", "requirements")
+        folders = ("msg", "srv", "action", "launch", "config", "examples", "requirements")
         files = [path for folder in folders for path in (ROOT / folder).rglob("*") if path.is_file()]
         return [str(path.relative_to(ROOT)) for path in files] + ["CMakeLists.txt", "package.xml"]
 

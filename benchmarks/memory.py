@@ -17,8 +17,8 @@ from collections import Counter
 from pathlib import Path
 
 from lisa_ros import graph
+from lisa_ros.client.graph_client import ACTION, GraphClient
 from lisa_ros.launcher import RunningGraph
-from lisa_ros.nodes.asker import ACTION, Asker
 from lisa_ros.private_graph import Log, check_running, isolate, signals_as_interrupt
 
 TIMEOUT = 300.0  # s
@@ -75,11 +75,11 @@ def measure(queries: int) -> dict:
         log, running = Log(Path(folder) / "log.txt"), []
         with RunningGraph([perception, camera], log.write) as started:
             running.append(started)
-            with Asker(perception.namespace, lambda: check_running(running, log)) as asker:
-                asker.activate(TIMEOUT)
+            with GraphClient(perception.namespace, lambda: check_running(running, log)) as client:
+                client.activate(TIMEOUT)
                 for count in (0, 1, queries):
                     for number in range(count):
-                        asker.ask(QUESTIONS[number % len(QUESTIONS)], ACTION, TIMEOUT)
+                        client.ask(QUESTIONS[number % len(QUESTIONS)], ACTION, TIMEOUT)
                     found = processes()
                     rows[f"after {count} queries"] = {name: memory(found[name]) for name in sorted(found)}
         log.close()

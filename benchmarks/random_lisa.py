@@ -8,7 +8,7 @@ from lisa_ros.model.network import LisaNetwork
 from lisa_ros.model.preprocess import ClipPreprocessor
 from lisa_ros.model.sam_config import SamConfig
 from lisa_ros.model.vision import ClipTower
-from training.config.train_config import LoraConfig
+from training.config.sections import LoraConfig
 from training.model.lora import prepare
 from training.model.objective import LisaObjective
 

@@ -27,7 +27,7 @@ from tqdm import tqdm
 from lisa_ros.images import read_image
 from lisa_ros.model.network import LisaNetwork
 from lisa_ros.model.tokenizer import LisaTokenizer
-from training.config.train_config import OptimizerConfig
+from training.config.sections import OptimizerConfig
 from training.data.collate import IGNORE_INDEX, Batch, Collator
 from training.data.feature_cache import FeatureCache
 from training.data.items import TrainingItem

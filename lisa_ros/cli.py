@@ -5,13 +5,12 @@ on stderr), 130 ended by Ctrl-C, 141 the reader of the output has gone (`lisa-ro
 """
 
 import argparse
-import os
-import signal
 import sys
 from importlib import import_module
 
 from lisa_ros.cpu_threads import wait_passively
 from lisa_ros.errors import LisaError
+from lisa_ros.standard_streams import guarded
 
 COMMANDS = {
     "ask": ("lisa_ros.commands.ask", "ask a question about an image file; no ROS needed"),
@@ -27,31 +26,21 @@ COMMANDS = {
 
 def main(argv: list[str] | None = None) -> int:
     """Runs one command; `argv` without the program's name, default that of the process. Returns the exit status."""
-    argv = sys.argv[1:] if argv is None else argv
-    _print_in_any_encoding()
+    return guarded(lambda: _run(sys.argv[1:] if argv is None else argv), "lisa-ros")
+
+
+def _run(argv: list[str]) -> int:
     # The word decides which one module is imported: --help and wrong commands answer at once.
     chosen = argv[0] if argv and argv[0] in COMMANDS else None
     args = _parser(chosen).parse_args(argv)
     wait_passively()  # before a command loads torch
     try:
-        status = import_module(COMMANDS[args.command][0]).run(args)
-        sys.stdout.flush()
-        return status
+        return import_module(COMMANDS[args.command][0]).run(args)
     except LisaError as error:
         print(f"lisa-ros {args.command}: {' '.join(str(error).split())}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         return 130
-    except BrokenPipeError:
-        # Whatever is still to be written, also by the interpreter when it ends, goes nowhere.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 128 + signal.SIGPIPE
-
-
-def _print_in_any_encoding() -> None:
-    """A model's words may hold letters that the terminal's encoding lacks: they are escaped, not the end of a run."""
-    if getattr(sys.stdout, "errors", None) == "strict" and hasattr(sys.stdout, "reconfigure"):
-        sys.stdout.reconfigure(errors="backslashreplace")
 
 
 def _parser(chosen: str | None) -> argparse.ArgumentParser:

@@ -1,4 +1,4 @@
-"""sensor_msgs/CompressedImage of the transport compressedDepth: PNG and RVL.
+"""sensor_msgs/CompressedImage of depth: PNG and RVL of the transport compressedDepth, PNG of the transport compressed.
 
 RVL: A. D. Wilson, "Fast Lossless Depth Image Compression", ISS 2017. Numbers are cut into groups of three bits, lowest
 first, each in a nibble whose highest bit says that another one follows; eight nibbles make a little-endian word,
@@ -19,23 +19,22 @@ _HEADER = struct.Struct("<iff")
 _RVL_SIZE = struct.Struct("<II")  # columns, rows
 _ENCODINGS = ("16UC1", "mono16", "32FC1")
 _CODECS = ("png", "rvl")
+_DEPTH, _PLAIN = "compressedDepth", "compressed"  # transports; the latter has no header
 _MAX_GROUPS = 11  # of a number: 33 bits, more than any encoder writes
 
 
 def decode_compressed_depth(message) -> np.ndarray:
     """(h, w) float32 m, 0 where invalid. Raises InvalidImageError."""
-    encoding, codec = _parse(message.format)
+    encoding, transport, codec = _parse(message.format)
+    if transport == _PLAIN:
+        return depth_to_metres(_levels(decompress(message.data, cv2.IMREAD_UNCHANGED, message.format)), encoding)
     if len(message.data) <= _HEADER.size:
         raise InvalidImageError(
             f"compressed depth of {len(message.data)} bytes is shorter than its header of {_HEADER.size}"
         )
     _, scale, offset = _HEADER.unpack_from(message.data)
     body = memoryview(message.data)[_HEADER.size :]
-    levels = decode_rvl(body) if codec == "rvl" else decompress(body, cv2.IMREAD_UNCHANGED, message.format)
-    if levels.dtype != np.uint16 or levels.ndim != 2:
-        raise InvalidImageError(
-            f"compressed depth holds a {levels.dtype} PNG of shape {levels.shape}; it must be 16 bit with one channel"
-        )
+    levels = _levels(decode_rvl(body) if codec == "rvl" else decompress(body, cv2.IMREAD_UNCHANGED, message.format))
     if encoding != "32FC1":
         return depth_to_metres(levels, encoding)
     # 32FC1 is quantised as inverse depth; level 0 is invalid.
@@ -44,17 +43,30 @@ def decode_compressed_depth(message) -> np.ndarray:
     return depth_to_metres(np.where(levels == 0, np.float32(0), metres).astype(np.float32), encoding)
 
 
-def _parse(text: str) -> tuple[str, str]:
-    """(encoding, codec); Humble and older name no codec and mean PNG."""
-    encoding, _, tail = (part.strip() for part in text.partition(";"))
-    words = tail.split()
-    codec = words[1] if len(words) > 1 else "png"
-    if encoding not in _ENCODINGS or (words and words[0] != "compressedDepth") or codec not in _CODECS:
+def _levels(pixels: np.ndarray) -> np.ndarray:
+    if pixels.dtype != np.uint16 or pixels.ndim != 2:
+        raise InvalidImageError(
+            f"compressed depth holds a {pixels.dtype} image of shape {pixels.shape}; it must be 16 bit with one channel"
+        )
+    return pixels
+
+
+def _parse(text: str) -> tuple[str, str, str]:
+    """(encoding, transport, codec). Humble and older name no codec of compressedDepth and mean PNG."""
+    head, _, tail = (part.strip() for part in text.partition(";"))
+    encoding = next((name for name in _ENCODINGS if name.lower() == head.lower()), head)
+    words = tail.lower().split()
+    transport, codec = _DEPTH, words[1] if len(words) > 1 else "png"
+    if words[:2] == ["png", "compressed"] and encoding != "32FC1":
+        transport, codec = _PLAIN, "png"
+    elif words and words[0] != _DEPTH.lower():
+        codec = ""
+    if encoding not in _ENCODINGS or codec not in _CODECS:
         raise InvalidImageError(
             f"compressed depth format {text!r} is not supported; use 'ENCODING; compressedDepth CODEC' with one of "
-            f"{', '.join(_ENCODINGS)} and one of {', '.join(_CODECS)}"
+            f"{', '.join(_ENCODINGS)} and one of {', '.join(_CODECS)}, or '16UC1; png compressed'"
         )
-    return encoding, codec
+    return encoding, transport, codec
 
 
 def decode_rvl(data) -> np.ndarray:

@@ -2,17 +2,21 @@
 
 compressed_image_transport writes "ENCODING; CODEC compressed PAYLOAD": the camera's encoding, then the order of the
 channels that OpenCV was given to encode. A file holds red, green and blue by convention, and OpenCV takes what it is
-given for BGR: payload "rgb8" says that red and blue are exchanged in the file. Drivers write "jpeg" or "png" alone.
+given for BGR: payload "rgb8" says that red and blue are exchanged in the file. Drivers write "jpeg" or "png" alone, or
+the whole from memory: with other blanks and letters, and with words left out.
 """
 
+import re
 from dataclasses import dataclass
 
 import cv2
 import numpy as np
 
 from lisa_ros.errors import InvalidImageError
-from lisa_ros.image_encodings import COLOUR_ENCODINGS, ENCODINGS, as_8_bits, as_rgb, is_grey, is_mosaic
+from lisa_ros.image_encodings import COLOUR_ENCODINGS, ENCODINGS, PLANAR, as_8_bits, as_rgb, is_grey, is_mosaic
 from lisa_ros.images import decompress
+
+_WORD = re.compile(r"\w+")
 
 
 @dataclass(frozen=True)
@@ -27,10 +31,18 @@ class CompressedFormat:
     def parse(cls, text: str) -> "CompressedFormat":
         """From `CompressedImage.format`; blanks and letter case do not matter."""
         head, separator, tail = (part.strip() for part in text.partition(";"))
-        encoding = next((name for name in ENCODINGS if name.lower() == head.lower()), head if separator else "")
-        words = (tail if separator else head).lower().split()
+        first, *rest = _WORD.findall(head) or [""]
+        encoding = _known(first) or (head if separator else "")
+        words = _WORD.findall((tail if separator else head if not _known(first) else " ".join(rest)).lower())
         after = words[words.index("compressed") + 1 :] if "compressed" in words else []
-        return cls(encoding, words[0] if words else "", after[0] if after else "")
+        orders = [word for word in words[1:] if word in COLOUR_ENCODINGS]  # where "compressed" was left out
+        return cls(encoding, words[0] if words else "", (after or orders or [""])[0])
+
+
+def _known(word: str) -> str:
+    """The encoding that a word names, or a mosaic without its bits; "" for none."""
+    found = (name for name in (*ENCODINGS, *PLANAR) if name.lower() in (word.lower(), f"{word.lower()}8"))
+    return next((name for name in found if name.lower() == word.lower() or is_mosaic(name)), "")
 
 
 def decode_compressed(message, bits: int = 0) -> tuple[np.ndarray, str]:
@@ -55,13 +67,21 @@ def decode_compressed(message, bits: int = 0) -> tuple[np.ndarray, str]:
 
 def _one_channel(pixels: np.ndarray, form: CompressedFormat, name: str, bits: int) -> tuple[np.ndarray, str]:
     suffix = 16 if pixels.dtype == np.uint16 else 8
-    if is_mosaic(form.encoding) and not form.payload.startswith("mono"):
+    is_grey_payload = form.payload.startswith("mono")
+    if is_mosaic(form.encoding) and not is_grey_payload:
         return as_rgb(pixels, f"{form.encoding.rstrip('0123456789')}{suffix}", bits)
+    if not is_grey_payload and (form.encoding in PLANAR or "bayer" in form.encoding.lower()):
+        raise InvalidImageError(
+            f"compressed image of {name!r} has one channel, and how {form.encoding!r} puts colour into it is not "
+            "known: let the camera or image_proc publish rgb8 or bgr8, or take the raw topic (image_transport raw)"
+        )
     rgb, note = as_rgb(pixels, f"mono{suffix}", bits)
-    if form.encoding in COLOUR_ENCODINGS and not is_grey(form.encoding):
+    if form.encoding and not is_grey(form.encoding):
+        is_known = form.encoding in COLOUR_ENCODINGS
         lost = (
-            f"the compressed image ({name!r}) is grey, its colour is gone: let the camera or image_proc publish rgb8 "
-            "or bgr8, or take the raw topic (image_transport raw)"
+            f"the compressed image ({name!r}) is grey, "
+            + ("its colour is gone" if is_known else f"and {form.encoding!r} is no encoding that is known")
+            + ": let the camera or image_proc publish rgb8 or bgr8, or take the raw topic (image_transport raw)"
         )
         return rgb, "; ".join(text for text in (lost, note) if text)
     return rgb, note

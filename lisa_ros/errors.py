@@ -50,3 +50,38 @@ class RecordingError(LisaError):
 
 class DatasetError(LisaError):
     """A file of a data set is missing, damaged or not of its format; the message names the file and the remedy."""
+
+
+class NoResultError(LisaError):
+    """A query that was asked over ROS has no result; the classes below say why."""
+
+
+class ServerUnavailableError(NoResultError):
+    """No perception node answers under the name; the message says which name and what is there."""
+
+
+class ServerLostError(NoResultError):
+    """The perception node ended, or was started anew, while a query ran."""
+
+
+class GoalRejectedError(NoResultError):
+    """The perception node did not accept a goal: it is not active, or its queue is full."""
+
+
+class QueryTimeoutError(NoResultError, TimeoutError):
+    """The result did not come in time. The goal has been cancelled."""
+
+
+class ClientClosedError(NoResultError):
+    """The client was closed, or rclpy shut down, before the result came."""
+
+
+class BlockingCallError(NoResultError, RuntimeError):
+    """A call that waits for the result would wait for ever.
+
+    It was made from a callback whose executor has no thread left to receive the result, or nothing spins the executor.
+    """
+
+
+class GraphEndedError(LisaError):
+    """A process of the graph that this program started has ended, so that there is nothing to wait for."""

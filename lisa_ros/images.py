@@ -1,6 +1,7 @@
 """Image files and compressed images: read as RGB, written as PNG."""
 
 import io
+import logging
 import struct
 from pathlib import Path
 
@@ -9,29 +10,57 @@ import numpy as np
 from PIL import Image, ImageOps
 
 from lisa_ros.errors import ConfigurationError, InvalidImageError
+from lisa_ros.image_encodings import as_8_bits
+
+_log = logging.getLogger(__name__)
 
 MAX_PIXELS = 64_000_000  # of a compressed image: a few bytes can claim to be gigabytes
 
 
 def read_image(path: Path, as_stored: bool = False) -> np.ndarray:
-    """(H, W, 3) uint8 RGB of an image file, turned as its EXIF orientation says; of 16 bits the upper 8 are taken.
+    """(H, W, 3) uint8 RGB of an image file, turned as its EXIF orientation says.
 
-    as_stored: leave the pixels where they are in the file. Raises InvalidImageError.
+    Of 16 bits the upper 8 are taken, as OpenCV does; where they hold nothing above 14 bits, the range is read off the
+    largest value, and a warning says so: a sensor's 10 or 12 bits would be a black picture. as_stored: leave the pixels
+    where they are in the file. Raises InvalidImageError.
     """
     try:
         with Image.open(path) as image:
             is_png = image.format == "PNG"
-            return _to_rgb(image if as_stored else ImageOps.exif_transpose(image), is_png)
+            if is_png and ";16" in str(image.tile[0][3]):
+                image = _of_8_bits(image, path)
+            return _to_rgb(image if as_stored else ImageOps.exif_transpose(image), is_png, path)
     except FileNotFoundError:
         raise InvalidImageError(f"there is no file {path}") from None
     except (OSError, SyntaxError, ValueError, struct.error, Image.DecompressionBombError) as error:
         raise InvalidImageError(f"{path} cannot be read as an image: {error}") from error
 
 
-def _to_rgb(image: Image.Image, is_png: bool) -> np.ndarray:
+def _of_8_bits(image: Image.Image, path: Path) -> Image.Image:
+    """A PNG of 16 bits and several channels, of which Pillow drops what a dark picture lies in."""
+    if image.mode.startswith("I"):
+        return image
+    pixels = cv2.imdecode(np.fromfile(path, np.uint8), cv2.IMREAD_UNCHANGED)
+    if pixels is None or pixels.ndim != 3:
+        return image
+    found = Image.fromarray(_upper_byte(pixels[..., 2::-1], path))
+    found.info = image.info
+    return found
+
+
+def _upper_byte(pixels: np.ndarray, path: Path) -> np.ndarray:
+    """uint8 of uint16."""
+    levels, remark = as_8_bits(pixels)
+    if not remark:
+        return (pixels >> 8).astype(np.uint8)
+    _log.warning("%s: %s", path, remark.partition(";")[0])
+    return levels
+
+
+def _to_rgb(image: Image.Image, is_png: bool, path: Path) -> np.ndarray:
     """Pillow clips what has more than 8 bits: nearly all of a 16-bit picture would be white."""
     if image.mode.startswith("I;16") or (image.mode == "I" and is_png):  # older Pillows open 16-bit PNG as "I"
-        grey = (np.asarray(image) >> 8).astype(np.uint8)
+        grey = _upper_byte(np.asarray(image).astype(np.uint16), path)
         return np.repeat(grey[..., None], 3, axis=2)
     if image.mode in ("I", "F"):
         raise ValueError(

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from lisa_ros import graph
-from lisa_ros.errors import ConfigurationError
+from lisa_ros.errors import ConfigurationError, GraphEndedError
 from lisa_ros.launcher import RunningGraph, without_colours
 
 _DOMAINS = range(1, 101)  # ports of those above are among Linux's ephemeral ones
@@ -48,8 +48,6 @@ class Log:
 
 def check_running(running: list[RunningGraph], log: Log):
     """Raises GraphEndedError, with the last lines of output, where one of the processes has ended."""
-    from lisa_ros.nodes.asker import GraphEndedError
-
     for part in running:
         if name := part.ended():
             raise GraphEndedError(

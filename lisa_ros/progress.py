@@ -12,7 +12,16 @@ _T = TypeVar("_T")
 
 
 class ProgressBar:
-    """On stderr. description: before the bar or line. active: False shows nothing, as in a run's other processes."""
+    """A progress bar on stderr, or one line every INTERVAL seconds where stderr is no terminal.
+
+    Args:
+        total: Number of units in all.
+        first: Number of units that were finished before.
+        unit: Name of a unit.
+        description: Text before the bar or line.
+        active: False shows nothing, as in the other processes of a run.
+        keep: Leaves the finished bar on the terminal.
+    """
 
     def __init__(
         self,
@@ -40,7 +49,12 @@ class ProgressBar:
         self._began = self._told = time.monotonic()
 
     def advance(self, done: int, facts: str = "") -> None:
-        """`done` of the total are finished; facts: what to show beside it."""
+        """Sets the progress.
+
+        Args:
+            done: Finished units of the total.
+            facts: Text to show next to the progress.
+        """
         previous, self._done = self._done, done
         if not self._plain:
             self._bar.set_postfix_str(facts, refresh=False)
@@ -95,7 +109,20 @@ def track(
     active: bool = True,
     keep: bool = True,
 ) -> Iterator[_T]:
-    """The items, with progress shown as each one is done with. total: their number, if they do not tell it."""
+    """Iterates over items and shows the progress.
+
+    Args:
+        items: What to iterate over.
+        total: Number of items, if they have no length.
+        first: Number of items that were finished before.
+        unit: Name of an item.
+        description: Text before the bar or line.
+        active: False shows nothing.
+        keep: Leaves the finished bar on the terminal.
+
+    Yields:
+        The items, one after the other.
+    """
     total = len(items) if total is None else total  # type: ignore[arg-type]
     bar = ProgressBar(total, first=first, unit=unit, description=description, active=active, keep=keep)
     try:

@@ -63,12 +63,14 @@ class Target:
 class SegmentationResult:
     """Answer to one query about one image.
 
-    answer: generated text without mask tokens; "" in mask-only mode.
-    targets: one per mask token, in the order of the text; empty when the model grounded nothing.
-    seconds: wall time per stage, keys among "encode", "prefill", "generate", "decode_masks", "total".
-    truncated: the answer reached the token limit before its end.
-    seg_probability: probability of the [SEG] token at the position the first mask was read from (mask-only mode: the
-        refusal score); NaN when no mask token was considered.
+    Attributes:
+        query: The query as it was asked.
+        answer: Generated text without mask tokens; "" in mask-only mode.
+        targets: One per mask token, in the order of the text; empty when the model grounded nothing.
+        seconds: Wall time per stage in s, keys among "encode", "prefill", "generate", "decode_masks", "total".
+        truncated: Whether the answer reached the token limit before its end.
+        seg_probability: Probability of the [SEG] token at the position from which the first mask was read (in mask-only
+            mode the score of a refusal); NaN when no mask token was considered.
     """
 
     query: str
@@ -88,14 +90,23 @@ class SegmentationResult:
 
 @dataclass(frozen=True)
 class TextDelta:
-    """Streaming: `text` was appended to the answer."""
+    """Streaming event: text was appended to the answer.
+
+    Attributes:
+        text: The new part of the answer.
+    """
 
     text: str
 
 
 @dataclass(frozen=True)
 class MaskReady:
-    """Streaming: the mask of target number `index` is there, before the answer ends."""
+    """Streaming event: a mask is available before the answer ends.
+
+    Attributes:
+        index: Number of the target, from 0.
+        target: The target with its mask.
+    """
 
     index: int
     target: Target
@@ -103,7 +114,11 @@ class MaskReady:
 
 @dataclass(frozen=True)
 class Finished:
-    """Streaming: the last event, with the whole result."""
+    """Streaming event: the last one.
+
+    Attributes:
+        result: The whole result.
+    """
 
     result: SegmentationResult
 
@@ -112,8 +127,11 @@ class Finished:
 class TruthTarget:
     """Ground truth of one target.
 
-    mask: (H, W) bool, or None when the phrase is absent from the image.
-    alternative: of an absent phrase, what is there in its place, where the data set says so: "did you mean ...?".
+    Attributes:
+        phrase: What the target is called.
+        mask: (H, W) bool, or None when the phrase is absent from the image.
+        instance_id: Number of the object in its data set, None without one.
+        alternative: For an absent phrase, what the image shows instead, if the data set says so ("did you mean ...?").
     """
 
     phrase: str
@@ -126,8 +144,13 @@ class TruthTarget:
 class Turn:
     """One question about an image with its targets.
 
-    answer: the reference answer, `[SEG]` where masks stand. kind: how the data set sorts it, FALSE_PREMISE for one that
-    is known to ask for what is not there. alternatives: other wordings of the question.
+    Attributes:
+        question: The question or phrase.
+        targets: What it asks for; empty in a dialogue.
+        answer: The reference answer, with `[SEG]` where masks belong.
+        kind: Category of the question in its data set; FALSE_PREMISE for one that is known to ask for something absent.
+        is_sentence: Whether the question is a whole sentence and not a phrase to put into one.
+        alternatives: Other wordings of the question.
     """
 
     question: str
@@ -142,8 +165,11 @@ class Turn:
 class Sample:
     """One image with questions.
 
-    image: (H, W, 3) uint8 RGB; None for a dialogue about no picture. turns: a tuple, or a sequence that makes each turn
-    when it is taken. ignore: (H, W) bool, pixels left out of loss and score.
+    Attributes:
+        image: (H, W, 3) uint8 RGB; None for a dialogue without an image.
+        turns: A tuple, or a sequence that makes each turn when it is taken.
+        source: Name of the data set.
+        ignore: (H, W) bool, pixels that are excluded from loss and score; None for none.
     """
 
     image: np.ndarray | None
@@ -153,9 +179,11 @@ class Sample:
 
 
 class LazyTurns(Sequence[Turn]):
-    """Turns that are made when they are taken: a picture can have dozens of masks, and training takes three.
+    """Turns that are made when they are taken: a picture can have dozens of masks, of which training takes three.
 
-    count: of the turns. build: makes turn `i`; it is called each time anew.
+    Args:
+        count: Number of turns.
+        build: Makes turn `i`; it is called for every access.
     """
 
     def __init__(self, count: int, build: Callable[[int], Turn]) -> None:

@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 from lisa_ros.errors import ConfigurationError, LisaError
+from lisa_ros.standard_streams import guarded
 from training.errors import TrainingError
 
 STAGES = ("vision", "language", "tabletop")
@@ -21,6 +22,8 @@ def main(arguments: list[str] | None = None) -> int:
     except (LisaError, TrainingError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
+    except BrokenPipeError:
+        raise  # the reader of the output has gone: `guarded` ends the program
     except OSError as error:  # as TensorBoard's files on a full disk
         print(f"error: {error}; what was saved before is good, the same command goes on from it", file=sys.stderr)
         return 2
@@ -124,4 +127,4 @@ def _run_tabletop(args: argparse.Namespace, command: str, stage: str | None) -> 
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(guarded(main, "python -m training"))

@@ -30,9 +30,19 @@ _MERGED_DTYPES = {"bf16": torch.bfloat16, "fp32": torch.float32}
 
 
 def train(config: TrainConfig, accepted: Sequence[str] = ()) -> None:
-    """Runs or resumes the run; its state is in `run_dir/last.pt`, the best one in `best.pt`.
+    """Starts or resumes a run: the last state is in `run_dir/last.pt`, the best one in `run_dir/best.pt`.
 
-    accepted: differences from the saved state that are wanted (training.model.identity).
+    Args:
+        config: Configuration of the run.
+        accepted: Names of intended differences from the saved checkpoint (`training.model.identity.NAMES`).
+
+    Raises:
+        ConfigurationError: If the configuration does not fit the data, the base checkpoint or the machine.
+        DatasetError: If files of a data set are missing or damaged.
+        TrainingError: If training cannot continue; the last saved state stays valid.
+
+    Example:
+        >>> train(load_config(Path("config/training/lisa_qlora_3090.yaml")))  # doctest: +SKIP
     """
     check_accepted(accepted)
     items = open_items(config.data, config.seed, style_of(config.model))
@@ -52,10 +62,21 @@ def train(config: TrainConfig, accepted: Sequence[str] = ()) -> None:
 def validate_run(
     config: TrainConfig, checkpoint: Path | None, accepted: Sequence[str] = ()
 ) -> dict[str, dict[str, float]]:
-    """Scores a checkpoint of the run (the best one, else the last; "base" scores what the run begins with).
+    """Scores a checkpoint of a run on its validation sets.
 
     The scores are printed, and written to `run_dir/validation/NAME.json` with the checkpoint's name.
-    accepted: differences from the checkpoint that are wanted (training.model.identity).
+
+    Args:
+        config: Configuration of the run.
+        checkpoint: File to score; None for the best one, else the last one; `Path("base")` for the untrained base.
+        accepted: Names of intended differences from the checkpoint (`training.model.identity.NAMES`).
+
+    Returns:
+        The scores by name, for each validation set.
+
+    Raises:
+        ConfigurationError: If the configuration names no validation set.
+        TrainingError: If there is no checkpoint, or it belongs to another base or configuration.
     """
     check_accepted(accepted)
     if not config.validation.data:
@@ -93,11 +114,18 @@ def validate_run(
 
 
 def merge(config: TrainConfig, checkpoint: Path | None, out: Path, accepted: Sequence[str] = ()) -> None:
-    """Writes a checkpoint directory in the published layout, that `Lisa.from_pretrained` loads.
+    """Merges the adapters into their base and writes a checkpoint that `Lisa.from_pretrained` loads.
 
-    checkpoint: of this run, or an un-merged official file (`pytorch_model.bin` of zero_to_fp32.py); None: the best
-    one, else the last; "base": what the run begins with. out: a folder without other weights.
-    accepted: differences from the checkpoint that are wanted (training.model.identity).
+    Args:
+        config: Configuration of the run.
+        checkpoint: File of this run, or an un-merged official one (`pytorch_model.bin` of zero_to_fp32.py); None for
+            the best one, else the last one; `Path("base")` for the untrained base.
+        out: Directory to write, without other weights.
+        accepted: Names of intended differences from the checkpoint (`training.model.identity.NAMES`).
+
+    Raises:
+        ConfigurationError: If `out` is the base's own directory or holds other weights.
+        TrainingError: If there is no checkpoint, or it belongs to another base or configuration.
     """
     check_accepted(accepted)
     _check_out(config.model.source, out)
@@ -128,7 +156,17 @@ def _check_same(out: Path, weights: Mapping[str, Tensor]) -> None:
 
 
 def default_checkpoint(run_dir: Path) -> Path:
-    """The best checkpoint of a run, else its last. Raises TrainingError if it has none."""
+    """The best checkpoint of a run, else the last one.
+
+    Args:
+        run_dir: Directory of the run.
+
+    Returns:
+        The file.
+
+    Raises:
+        TrainingError: If the run has no checkpoint.
+    """
     for name in (BEST, LAST):
         if (run_dir / name).exists():
             return run_dir / name
@@ -144,9 +182,16 @@ def _load(base: BaseCheckpoint, checkpoint: Path | None, run_dir: Path, accepted
 
 
 def load_trained(base: BaseCheckpoint, path: Path, accepted: Sequence[str] = ()) -> None:
-    """Puts a checkpoint of this code, or an un-merged official one, into a network with adapters.
+    """Loads a checkpoint of this code, or an un-merged official one, into a network with adapters.
 
-    Raises TrainingError for a checkpoint of another base, or whose configuration makes another model of its weights.
+    Args:
+        base: The network of the run; its weights are changed in place.
+        path: File to load.
+        accepted: Names of intended differences from the checkpoint.
+
+    Raises:
+        TrainingError: If the checkpoint belongs to another base, or to a configuration that gives its weights another
+            meaning.
     """
     network = base.network
     if path.suffix == ".pt":

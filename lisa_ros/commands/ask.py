@@ -2,6 +2,7 @@
 
 import argparse
 import json
+import os
 import re
 from pathlib import Path
 
@@ -31,9 +32,10 @@ def run(args: argparse.Namespace) -> int:
 
     image = read_image(args.image)
     folder = output_directory(args.out)
+    question = _as_utf8(args.question)
     lisa = load_lisa(args)
     frame = lisa.encode(image)
-    result = lisa.segment(frame, args.question) if args.mask_only else _answered(lisa, frame, args)
+    result = lisa.segment(frame, question) if args.mask_only else _answered(lisa, frame, question, args)
     try:
         report = _write(folder, image, result, lisa.provenance)
     except OSError as error:
@@ -42,10 +44,18 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
-def _answered(lisa, frame, args: argparse.Namespace):
+def _as_utf8(word: str) -> str:
+    """A word of the command line under a locale that lacks its letters (LC_ALL=C), which terminals write as UTF-8."""
+    try:
+        return os.fsencode(word).decode("utf-8")
+    except UnicodeError:
+        return word
+
+
+def _answered(lisa, frame, question: str, args: argparse.Namespace):
     from lisa_ros.types import Finished, TextDelta
 
-    for event in lisa.stream(frame, args.question, max_new_tokens=args.max_new_tokens):
+    for event in lisa.stream(frame, question, max_new_tokens=args.max_new_tokens):
         if isinstance(event, TextDelta):
             print(printable(event.text), end="", flush=True)
         elif isinstance(event, Finished):

@@ -46,12 +46,12 @@ class ModelLoader:
     arguments: dict
 
     def __call__(self) -> tuple[object, str]:
-        """The `Lisa` and the digest of its weights. Raises CheckpointError, ConfigurationError, MemoryBudgetError."""
+        """The `Lisa` and its digest. Raises CheckpointError, ConfigurationError, MemoryBudgetError."""
         from lisa_ros import Lisa
-        from lisa_ros.evaluation.predictors import weights_digest
+        from lisa_ros.evaluation.predictors import model_digest
 
         lisa = Lisa.from_pretrained(**self.arguments)
-        return lisa, weights_digest(lisa.network)
+        return lisa, model_digest(lisa)
 
 
 def run(args: argparse.Namespace) -> int:

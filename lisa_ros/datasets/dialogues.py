@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from lisa_ros.datasets.files import format_of, read_json, whole_text
+from lisa_ros.datasets.files import PICTURES, format_of, read_json, whole_text
 from lisa_ros.errors import DatasetError
 from lisa_ros.images import read_image
 from lisa_ros.types import Sample, Turn
@@ -58,9 +58,16 @@ def _picture_names(row: dict) -> list[str]:
     if len(forms) == 2 and forms[0] != forms[1]:
         raise DatasetError(f"image names {forms[0]}, images {forms[1]}; keep one of them")
     names = forms[0] if forms else []
+    if not names and (others := [key for key, value in row.items() if key != "id" and _names_picture(value)]):
+        raise DatasetError(f"it names a picture as {others[0]!r}, which is not read; name it as 'image'")
     if len(names) > 1:
         raise DatasetError(f"it is about {len(names)} pictures, {', '.join(names)}; LISA sees one")
     return names
+
+
+def _names_picture(value: object) -> bool:
+    values = value if isinstance(value, list) else [value]
+    return any(isinstance(one, str) and one.lower().endswith(PICTURES) for one in values)
 
 
 def _listed(key: str, value: object) -> list[str]:

@@ -16,6 +16,7 @@ from lisa_ros.images import read_image
 
 Row = TypeVar("Row")
 _DRAWING = 1  # raised where the same files begin to give other pictures, masks or questions
+PICTURES = (".jpg", ".jpeg", ".png", ".bmp", ".webp")  # endings, in small letters
 REMEDY = "`python -m training.data check` tells what belongs there and where it comes from"
 
 

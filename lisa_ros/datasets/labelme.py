@@ -18,6 +18,11 @@ from lisa_ros.errors import DatasetError
 _FARTHEST = 100_000  # coordinate of a point; drawing takes memory in proportion
 # labelme's defaults. A line or a point has no area: what is drawn for it is a convention.
 _LINE_WIDTH, _POINT_RADIUS = 10, 5
+_NO_AREA = (
+    f"have no area; they are drawn as labelme does: lines {_LINE_WIDTH} px wide, points with a radius of "
+    f"{_POINT_RADIUS} px"
+)
+_FEW = "few points"
 _WITHOUT_AREA = ("line", "linestrip", "point", "points")
 _POLYGONS = (None, "", "polygon", "oriented_rectangle", "rotation")  # the last is of X-AnyLabeling
 _log = logging.getLogger(__name__)
@@ -32,6 +37,8 @@ def shape_mask(shape: dict, height: int, width: int) -> np.ndarray:
     """
     kind, points = shape.get("shape_type"), _points(shape["points"])
     if kind in _POLYGONS:
+        if len(points) < 3:
+            _warn(_FEW, "polygons of one or two points have no area; they are drawn as points or lines a pixel wide")
         return _polygon(points, height, width)
     if kind == "rectangle":
         return _polygon(_corners(points) if len(points) == 2 else _counted(points, 4, kind), height, width)
@@ -43,7 +50,7 @@ def shape_mask(shape: dict, height: int, width: int) -> np.ndarray:
         (x, y), rim = _counted(points, 2, kind)
         _disc(draw, x, y, math.dist((x, y), rim))
     elif kind in _WITHOUT_AREA:
-        _warn(kind)
+        _warn(kind, f"shapes of the type {kind} {_NO_AREA}")
         if kind in ("point", "points"):
             for x, y in _counted(points, 1, kind) if kind == "point" else points:
                 _disc(draw, x, y, _POINT_RADIUS)
@@ -113,10 +120,7 @@ def _decoded(text: object) -> np.ndarray:
     return pixels != 0
 
 
-def _warn(kind: str) -> None:
+def _warn(kind: str, text: str) -> None:
     if kind not in _told:
         _told.add(kind)
-        _log.warning(
-            "shapes of the type %s have no area; they are drawn as labelme does: lines %d px wide, points with a "
-            "radius of %d px", kind, _LINE_WIDTH, _POINT_RADIUS,
-        )  # fmt: skip
+        _log.warning(text)

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import numpy as np
 
-from lisa_ros.datasets.files import REMEDY, content_digest, format_of, read_json, whole_text
+from lisa_ros.datasets.files import PICTURES, REMEDY, content_digest, format_of, read_json, whole_text
 from lisa_ros.datasets.labelme import shape_mask
 from lisa_ros.errors import DatasetError
 from lisa_ros.images import read_image
@@ -12,7 +12,6 @@ from lisa_ros.types import FALSE_PREMISE, LazyTurns, Sample, TruthTarget, Turn
 
 SPLITS = ("train", "val", "test")
 _TARGET, _IGNORE = 1, 255
-PICTURES = (".jpg", ".jpeg", ".png", ".bmp", ".webp")  # endings, in small letters
 
 
 class ReasonSegDataset:
@@ -147,7 +146,7 @@ def _with_false_premises(turns: tuple[Turn, ...], content: dict, path: Path) -> 
 def _check_size(content: dict, height: int, width: int) -> None:
     """Where labelme says of which picture a file is, it must be this one. Raises DatasetError."""
     known = content.get("imageWidth"), content.get("imageHeight")
-    if None not in known and known != (width, height):
+    if None not in known and tuple(map(int, known)) != (width, height):
         raise DatasetError(f"it is of a picture of {known[0]}x{known[1]} pixels, not of {width}x{height}")
 
 
@@ -159,8 +158,9 @@ def rasterise(shapes: list[dict], height: int, width: int) -> np.ndarray:
     """
     drawn = []
     for shape in shapes:
-        if shape["label"].lower() != "flag":
-            value = _IGNORE if "ignore" in shape["label"].lower() else _TARGET
+        label = shape["label"].strip().lower()
+        if label != "flag":
+            value = _IGNORE if "ignore" in label else _TARGET
             drawn.append((value, shape_mask(shape, height, width)))
     areas = [np.count_nonzero(mask) for _, mask in drawn]
     targets = [area for (value, _), area in zip(drawn, areas, strict=True) if value == _TARGET]

@@ -23,22 +23,22 @@ def write_ply(path: Path, points: np.ndarray, colors: np.ndarray):
         raise ConfigurationError(f"cannot write {path}")
 
 
-def draw_cloud(path: Path, cloud, boxes, camera_pose: np.ndarray):
+def draw_cloud(path: Path, cloud, scene_cloud, boxes, camera_pose: np.ndarray):
     """Draws the target's points with what surrounds them, and the targets' boxes, in the world's axes.
 
-    cloud, boxes: `Cloud` and `Box`es of `lisa_ros.nodes.asker`, in the camera's optical frame. camera_pose: (4, 4)
-    world <- optical frame.
+    cloud, scene_cloud, boxes: two `PointCloud`s and `TargetLocation`s of `lisa_ros.client`, in the camera's optical
+    frame. camera_pose: (4, 4) world <- optical frame.
     """
     from matplotlib.figure import Figure
 
     target = _moved(cloud.points, camera_pose)
     low, high = target.min(axis=0), target.max(axis=0)
     centre, reach = (low + high) / 2, max(_REACH, 0.75 * float((high - low).max()))
-    around = _moved(cloud.scene_points, camera_pose)
+    around = _moved(scene_cloud.points, camera_pose)
     near = (np.abs(around - centre) < reach).all(axis=1)
     figure = Figure(figsize=(5.4, 4.2), dpi=110, layout="constrained")
     axes = figure.add_subplot(projection="3d", computed_zorder=False)
-    _scatter(axes, around[near], cloud.scene_colors[near], size=4, alpha=0.55)
+    _scatter(axes, around[near], scene_cloud.colors[near], size=4, alpha=0.55)
     _scatter(axes, target, cloud.colors, size=5, alpha=1.0)
     for box in boxes:
         corners = _moved(_moved(_BOX * box.extents, box.pose), camera_pose)

@@ -50,7 +50,7 @@ def write_report(folder: Path, records: Sequence[Record], seconds: float, progre
             if record.reply is not None and record.reply.cloud is not None:
                 cloud = record.reply.cloud
                 write_ply(ply, cloud.points, cloud.colors)
-                draw_cloud(drawn, cloud, record.reply.boxes, record.scene.camera_pose)
+                draw_cloud(drawn, cloud, record.reply.result.scene_cloud, record.reply.boxes, record.scene.camera_pose)
         progress(f"{record.name}.png")
     content = summary(records, seconds)
     write_summary(folder / "summary.json", content)

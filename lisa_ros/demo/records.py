@@ -17,7 +17,7 @@ class Record:
     """One question and its outcome.
 
     scene: what the segmented image shows. truth: (H, W) bool union of the targets, None where the target is absent.
-    reply: a `lisa_ros.nodes.asker.Reply`, None where no result came; `message` then says why.
+    reply: a `lisa_ros.client.graph_client.TimedResult`, None where no result came; `message` then says why.
     iou: of the union of the masks; 1 for an absent target without a mask; 0 without a result.
     """
 
@@ -55,7 +55,7 @@ def score(number: int, via: str, query: TabletopQuery, scene: Scene, reply, mess
         if found is not None and not found.any():  # a message without masks has no size either
             found = None
         iou = SegmentationMetrics().add(found, truth)
-    return Record(number, via, query, scene, truth, reply, message or (reply.message if reply else ""), iou)
+    return Record(number, via, query, scene, truth, reply, message or (reply.result.message if reply else ""), iou)
 
 
 def mean_iou_present(records: Sequence[Record]) -> float:
@@ -84,7 +84,7 @@ def summary(records: Sequence[Record], seconds: float) -> dict:
         "present": len(records) - len(absent),
         "absent": len(absent),
         "absent_refused": sum(record.iou == 1 for record in absent),
-        "model": next((record.reply.model for record in records if record.reply and record.reply.model), ""),
+        "model": next((model for record in records if record.reply and (model := record.reply.result.model)), ""),
         "seconds": round(seconds, 2),
         "queries": [_entry(record) for record in records],
     }

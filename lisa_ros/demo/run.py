@@ -10,6 +10,7 @@ from lisa_ros import graph
 from lisa_ros.demo.page import write_report
 from lisa_ros.demo.questions import HEIGHT, WIDTH, DemoScene, choose_scenes
 from lisa_ros.demo.records import Record, score
+from lisa_ros.errors import NoResultError
 from lisa_ros.launcher import RunningGraph, prepare_machine
 from lisa_ros.private_graph import Log, check_running, isolate, signals_as_interrupt
 from lisa_ros.simulator import scene_at
@@ -31,7 +32,7 @@ def run_demo(
 
     parameters: of the perception node. write: gets lines for the person who watches. processes: perception and camera,
     default those of the graph with the simulated camera. scenes: default `choose_scenes()`.
-    Returns the records and the content of summary.json. Raises NoReplyError where the graph does not start,
+    Returns the records and the content of summary.json. Raises NoResultError where the graph does not start,
     GraphEndedError where one of its processes ends, ConfigurationError where a file cannot be written.
     """
     started = time.perf_counter()
@@ -51,45 +52,43 @@ def run_demo(
 
 
 def _ask_all(perception: graph.Process, camera: graph.Process, scenes, log: Log, write) -> list[Record]:
-    from lisa_ros.nodes.asker import Asker
+    from lisa_ros.client.graph_client import GraphClient
 
     running: list[RunningGraph] = []
     records: list[Record] = []
     with (
         _started(running, [perception], log),
-        Asker(perception.namespace, lambda: check_running(running, log)) as asker,
+        GraphClient(perception.namespace, lambda: check_running(running, log)) as client,
     ):
         write("starting the perception node, choosing scenes and questions")
         scenes = list(scenes)
         total = sum(len(scene.queries) for scene in scenes)
-        _activate(asker, log)
+        _activate(client, log)
         for scene in scenes:
             seen = ", ".join(f"{item.colour} {item.category}" for item in scene.scene.objects)
             write(f"\nthe camera shows scene {scene.seed}: {seen}")
             with _started(running, [_showing(camera, scene)], log):
-                asker.wait_scene(scene.seed, _CAMERA_TIMEOUT)
+                client.wait_scene(scene.seed, _CAMERA_TIMEOUT)
                 for query in scene.queries:
-                    records.append(_ask(asker, scene, query, len(records) + 1))
+                    records.append(_ask(client, scene, query, len(records) + 1))
                     write(progress_line(records[-1], total))
     return records
 
 
-def _activate(asker, log: Log):
-    from lisa_ros.nodes.asker import NoReplyError
-
+def _activate(client, log: Log):
     try:
-        asker.activate(_START_TIMEOUT)
-    except NoReplyError as error:
-        raise NoReplyError(f"{error}: {' | '.join(log.last)}") from error
+        client.activate(_START_TIMEOUT)
+    except NoResultError as error:
+        raise NoResultError(f"{error}: {' | '.join(log.last)}") from error
 
 
-def _ask(asker, scene: DemoScene, query, number: int) -> Record:
-    from lisa_ros.nodes.asker import ACTION, TOPIC, NoReplyError
+def _ask(client, scene: DemoScene, query, number: int) -> Record:
+    from lisa_ros.client.graph_client import ACTION, TOPIC
 
     via = TOPIC if number % 2 else ACTION
     try:
-        reply = asker.ask(query.text, via, _QUERY_TIMEOUT)
-    except NoReplyError as error:
+        reply = client.ask(query.text, via, _QUERY_TIMEOUT)
+    except NoResultError as error:
         return score(number, via, query, scene.scene, None, str(error))
     if reply.scene is None or reply.scene[0] != scene.seed:
         return score(number, via, query, scene.scene, None, f"the segmented image is not of this scene: {reply.scene}")

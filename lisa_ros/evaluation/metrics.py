@@ -13,12 +13,29 @@ PRECISION_THRESHOLDS = (0.5, 0.6, 0.7, 0.8, 0.9)
 
 @dataclass
 class SegmentationMetrics:
-    """Sums over queries; `add` one after the other, `merge` those of several processes.
+    """Sums over queries: `add` one query after the other, `merge` the sums of several processes.
 
-    queries: all. iou_sum: of all queries' IoU. intersection, union: pixels. absent: queries whose target is not in the
-    image, refused: those of them without a mask. present, falsely_refused: likewise for targets that are there.
-    precise: for each of PRECISION_THRESHOLDS, present targets whose IoU reaches it. chosen: queries for which a model
-    chose among candidate regions; candidate_*_sum: their precision, recall and F1.
+    Attributes:
+        queries: Number of queries.
+        iou_sum: Sum of the IoU of all queries.
+        intersection: Sum of the intersections, in pixels.
+        union: Sum of the unions, in pixels.
+        absent: Queries whose target is not in the image.
+        refused: Absent targets for which no mask was predicted.
+        present: Queries whose target is in the image.
+        falsely_refused: Present targets for which no mask was predicted.
+        precise: For each of PRECISION_THRESHOLDS, the present targets whose IoU reaches it.
+        chosen: Queries for which a model chose among candidate regions.
+        candidate_precision_sum: Sum of the precisions of these choices.
+        candidate_recall_sum: Sum of their recalls.
+        candidate_f1_sum: Sum of their F1 scores.
+
+    Example:
+        >>> metrics = SegmentationMetrics()
+        >>> mask = np.ones((4, 4), bool)
+        >>> _ = metrics.add(prediction=mask, truth=mask)
+        >>> metrics.precision_at[0.5]
+        1.0
     """
 
     queries: int = 0
@@ -36,18 +53,29 @@ class SegmentationMetrics:
     candidate_f1_sum: float = 0.0
 
     def add(self, prediction: np.ndarray | None, truth: np.ndarray | None) -> float:
-        """Scores one query and returns its IoU.
+        """Scores one query.
 
-        prediction: (H, W) bool, None for no mask. truth: (H, W) bool, or uint8 in which 255 is ignored and only 1 is
-        the target; None for a target that is not in the image.
-        An empty prediction of an empty truth has IoU 1, as in LISA's validation.
+        Args:
+            prediction: (H, W) bool, None for no mask.
+            truth: (H, W) bool, or uint8 in which 1 is the target and 255 is ignored; None for a target that is not in
+                the image.
+
+        Returns:
+            The IoU of the query; 1 for an empty prediction of an empty truth, as in LISA's validation.
+
+        Raises:
+            ValueError: If prediction and truth have different sizes.
         """
         overlap = overlap_of(prediction, truth)
         self.add_overlap(overlap)
         return overlap.iou
 
     def add_overlap(self, overlap: "Overlap") -> None:
-        """Scores one query whose pixels have been counted."""
+        """Scores one query whose pixels have been counted.
+
+        Args:
+            overlap: Prediction and truth in pixels.
+        """
         self.queries += 1
         self.iou_sum += overlap.iou
         self.intersection += overlap.intersection
@@ -62,9 +90,13 @@ class SegmentationMetrics:
             self.refused += not overlap.found
 
     def add_candidates(self, chosen: Collection[int], right: Collection[int]) -> None:
-        """Scores the choice of regions for one query, given by their numbers.
+        """Scores the choice among candidate regions for one query.
 
-        To choose none where none is right is a perfect choice; otherwise what is empty scores 0.
+        Choosing none where none is right is a perfect choice; otherwise an empty choice scores 0.
+
+        Args:
+            chosen: Numbers of the chosen regions.
+            right: Numbers of the right regions.
         """
         choice = Choice.of(chosen, right)
         self.chosen += 1
@@ -73,7 +105,11 @@ class SegmentationMetrics:
         self.candidate_f1_sum += choice.f1
 
     def merge(self, other: "SegmentationMetrics"):
-        """Adds the sums of another accumulator to this one."""
+        """Adds the sums of another accumulator to this one.
+
+        Args:
+            other: For example of another process; it stays as it is.
+        """
         precise = tuple(a + b for a, b in zip(self.precise, other.precise, strict=True))
         for field in fields(self):
             setattr(self, field.name, getattr(self, field.name) + getattr(other, field.name))
@@ -120,7 +156,13 @@ class SegmentationMetrics:
 
 @dataclass(frozen=True)
 class Choice:
-    """How many candidate regions were chosen for one query, how many are right, and how many are both."""
+    """A choice among candidate regions for one query.
+
+    Attributes:
+        hits: Regions that were chosen and are right.
+        chosen: Regions that were chosen.
+        right: Regions that are right.
+    """
 
     hits: int
     chosen: int
@@ -151,7 +193,14 @@ class Choice:
 
 @dataclass(frozen=True)
 class Overlap:
-    """Prediction and truth of one query in pixels, and whether each of them has any pixel at all."""
+    """Prediction and truth of one query in pixels.
+
+    Attributes:
+        intersection: Pixels in both.
+        union: Pixels in either.
+        present: Whether the truth has any pixel.
+        found: Whether the prediction has any pixel.
+    """
 
     intersection: int
     union: int
@@ -170,9 +219,14 @@ class Overlap:
 
 
 def union_truth(turn: Turn, ignore: np.ndarray | None = None) -> np.ndarray | None:
-    """The union of a turn's targets as the metrics take it; None where nothing of it is in the image.
+    """The union of a turn's targets in the form that the metrics take.
 
-    (H, W) bool, or uint8 with 255 where `ignore` is set: such pixels do not count for an absent target either.
+    Args:
+        turn: The question with its targets.
+        ignore: (H, W) bool, pixels that do not count, also for an absent target; None for none.
+
+    Returns:
+        (H, W) bool, or uint8 with 255 where `ignore` is set; None if no target is in the image and nothing is ignored.
     """
     masks = [target.mask for target in turn.targets if target.mask is not None]
     if not masks and ignore is None:
@@ -182,7 +236,18 @@ def union_truth(turn: Turn, ignore: np.ndarray | None = None) -> np.ndarray | No
 
 
 def overlap_of(prediction: np.ndarray | None, truth: np.ndarray | None) -> Overlap:
-    """Counts pixels; prediction and truth as in `SegmentationMetrics.add`. Raises ValueError for unequal sizes."""
+    """Counts the pixels of one query.
+
+    Args:
+        prediction: As in `SegmentationMetrics.add`.
+        truth: As in `SegmentationMetrics.add`.
+
+    Returns:
+        The counts.
+
+    Raises:
+        ValueError: If prediction and truth have different sizes.
+    """
     if prediction is None and truth is None:
         return Overlap(0, 0, False, False)
     if prediction is None or truth is None:

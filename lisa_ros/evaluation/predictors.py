@@ -67,6 +67,16 @@ class Generative:
         return self.lisa.chat(frame, script.question, max_new_tokens=self.max_new_tokens)
 
 
+def model_digest(lisa: Lisa) -> str:
+    """Tells models apart whatever they are called: by their weights, their configuration and what they are fed with.
+
+    The files of the tokenizer and of the vision tower's image processor lie beside the weights and change apart.
+    """
+    tower = getattr(lisa.network, "vision_tower", None)
+    parts = (weights_digest(lisa.network), lisa.tokenizer.digest, repr(None if tower is None else tower.preprocess))
+    return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:16]
+
+
 def weights_digest(network: "nn.Module") -> str:
     """Tells checkpoints apart whatever they are called: a digest of their weights and of their configuration.
 

@@ -14,7 +14,7 @@ from lisa_ros.model.config_keys import check_lisa_keys
 from lisa_ros.model.files import read_json
 from lisa_ros.model.layouts import check_layout
 from lisa_ros.model.prompts import ConversationTemplate, get_template
-from lisa_ros.model.rope import check_rope_scaling, read_rope
+from lisa_ros.model.rope import check_factors, check_rope_scaling, read_rope
 from lisa_ros.model.sam_config import SamConfig
 from lisa_ros.model.styles import DEFAULT_STYLE, get_style
 
@@ -122,6 +122,7 @@ class LisaConfig:
 
     def _check_rope_scaling(self) -> None:
         check_rope_scaling(self.rope_scaling)
+        check_factors(self.rope_scaling, self.hidden_size // self.num_attention_heads)
         try:
             LlamaRotaryEmbedding(self.llama())
         except (StrictDataclassError, KeyError, TypeError, ValueError, ArithmeticError) as error:

@@ -1,5 +1,6 @@
 """The boundary where words from outside enter the prompt."""
 
+import re
 import unicodedata
 from collections.abc import Iterable
 
@@ -16,8 +17,21 @@ _RESERVED = (
 _INVISIBLE = ("Cf", "Zs", "Zl", "Zp")  # marks of direction and joints, blanks: alone they are no words
 # Joiners are spelling in Persian and Indic scripts, joiners and tags make up emoji, and the others are printed.
 _SPELLING = {0x200C, 0x200D, *range(0x600, 0x606), 0x6DD, 0x70F, 0x8E2, *range(0xE0020, 0xE0080)}
-_ENDS = frozenset(".?!…‥‼⁇⁈⁉‽。．｡？！﹒﹖﹗؟۔।॥\u037e։՜՞።፧။។៕᠃᠉꓿᙮")
-_QUOTES = "\"'`"
+# Unicode's property Sentence_Terminal in the Basic Multilingual Plane, ellipses, and the emoji of ? and !.
+_ENDS = frozenset(
+    ".?!…‥‼⁇⁈⁉‽。．｡？！﹒﹖﹗︒︕︖⸮⸼⹓⹔❓❔❗❕\u037e։՜՞؝؞؟۔܀܁܂߹࠷࠹࠽࠾।॥၊။።፧፨᙮᜵᜶។៕᠃᠉᥄᥅᪨᪩᪪᪫᭚᭛᭞᭟᭽᭾"
+    "᰻᰼᱾᱿⳹⳺⳻꓿꘎꘏꛳꛷꡶꡷꣎꣏꤯꧈꧉꩝꩞꩟꫰꫱꯫"
+)
+_QUOTES = "\"'`*_~"  # and what Markdown stresses with
+_EMOTICON = re.compile(r"[:;=][-o^']?[)(DPp]+\s*$")
+_GREEK = re.compile(r"[\u0370-\u03ff\u1f00-\u1fff]")
+# Blanks that Unicode calls letters or symbols, and what has no width or no picture and is no mark of format.
+_BLANKS = {0x115F, 0x1160, 0x2800, 0x3164, 0xFFA0}
+_NOTHING = {0x34F, 0xFFFC}
+# Joiners are spelling between letters of Persian and Indic scripts and in emoji, and nothing beside Latin ones; what
+# chooses the look of an emoji is nothing behind a letter.
+_LOST_JOINER = re.compile(r"(?<![^\x00-\u024f])[\u200c\u200d]|[\u200c\u200d](?![^\x00-\u024f])")
+_LOST_SELECTOR = re.compile(r"(?<=[^\W\d])[\ufe00-\ufe0f]")
 _CLOSING = ("Pe", "Pf", "Pi")  # brackets and quotes; an opening quote of one language closes in another
 _PICTURES = ("So", "Sk", "Cf", "Mn", "Me", *_INVISIBLE)  # emoji with their modifiers and joints
 
@@ -67,14 +81,18 @@ def normalise(text: str) -> str:
     letters, so that the word they stand in is no word any more. Ordinary text stays as it is.
     """
     text = text.replace("\r\n", "\n")
-    return text.strip() if text.isascii() and text.isprintable() else "".join(map(_seen, text)).strip()
+    if text.isascii() and text.isprintable():
+        return text.strip()
+    seen = "".join(map(_seen, text))
+    return _LOST_SELECTOR.sub("", _LOST_JOINER.sub("", seen)).strip()
 
 
 def _seen(character: str) -> str:
     kind = unicodedata.category(character)
-    if kind in ("Zs", "Zl", "Zp") or character in "\n\t":
+    if kind in ("Zs", "Zl", "Zp") or character in "\n\t\x85" or ord(character) in _BLANKS:
         return " "
-    return "" if kind == "Cf" and ord(character) not in _SPELLING else character
+    has_no_width = (kind == "Cf" and ord(character) not in _SPELLING) or ord(character) in _NOTHING
+    return "" if has_no_width else character
 
 
 def _refuse(text: str, reserved: Iterable[str], what: str) -> None:
@@ -86,10 +104,11 @@ def _refuse(text: str, reserved: Iterable[str], what: str) -> None:
 def is_sentence(query: str) -> bool:
     """Whether the query asks or tells something, rather than naming a thing: it ends like a sentence.
 
-    Closing quotes and brackets, blanks and emoji may stand behind its end.
+    Closing quotes and brackets, blanks, emoji and emoticons may stand behind its end.
     """
+    query = _EMOTICON.sub("", query)
     for character in reversed(query):
-        if character in _ENDS:
+        if character in _ENDS or (character == ";" and _GREEK.search(query)):  # Greek's question mark
             return True
         if character not in _QUOTES and unicodedata.category(character) not in (*_CLOSING, *_PICTURES):
             return False

@@ -65,6 +65,17 @@ def check_rope_scaling(scaling: object, name: str = "rope_scaling") -> None:
     _check_partial(scaling, name)
 
 
+def check_factors(scaling: Mapping[str, object], head_dim: int) -> None:
+    """Raises ConfigurationError where factors are no list of one number for each of a head's pairs.
+
+    A list of one number would be stretched to all of them without a word.
+    """
+    for name in ("short_factor", "long_factor"):
+        factors = scaling.get(name)
+        if factors is not None and not (isinstance(factors, list | tuple) and len(factors) == head_dim // 2):
+            raise ConfigurationError(f"rope_scaling has the {name} {factors!r}; it must be {head_dim // 2} numbers")
+
+
 def _check_partial(table: Mapping[str, object], name: str) -> None:
     if table.get("partial_rotary_factor", 1) != 1:
         found = table["partial_rotary_factor"]

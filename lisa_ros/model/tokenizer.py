@@ -11,6 +11,7 @@ on a token that the weights never saw. So the rules are restated here:
 * `<s>` is put in front, `</s>` never appended.
 """
 
+import hashlib
 import logging
 import re
 from collections.abc import Iterable, Mapping, Sequence
@@ -76,6 +77,12 @@ class LisaTokenizer:
     def __len__(self) -> int:
         """Number of token ids, added tokens included."""
         return max(self._sp.vocab_size(), *(id + 1 for id in self.added.values()), 0)
+
+    @cached_property
+    def digest(self) -> str:
+        """The same for tokenizers that give the same ids, whatever files they come from."""
+        fixed = repr(sorted(self._fixed.items())).encode()
+        return hashlib.sha256(fixed + self.model_bytes).hexdigest()[:16]
 
     @cached_property
     def seg_id(self) -> int:

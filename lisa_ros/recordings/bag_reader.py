@@ -1,124 +1,71 @@
 """Reads RGB-D bags, message by message or as synchronised frames, in memory that does not grow with the bag."""
 
+import itertools
 import json
+import logging
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
+from contextlib import contextmanager, suppress
 from functools import cached_property
 from pathlib import Path
-from typing import Any
 
-import numpy as np
 from rosbags.rosbag2 import Reader
 
-from lisa_ros.errors import InvalidImageError, RecordingError
-from lisa_ros.geometry import CameraModel
-from lisa_ros.image_messages import camera_model, image_size, to_depth, to_rgb
+from lisa_ros.depth_registration import REFUSE, RULES
+from lisa_ros.errors import ConfigurationError, InvalidImageError, RecordingError
 from lisa_ros.recordings import messages
 from lisa_ros.recordings.bag_files import check_path
+from lisa_ros.recordings.frames import BagMessage, RgbdFrame
 from lisa_ros.recordings.poses import PoseFinder
-from lisa_ros.recordings.synchronizer import PATIENCE, Synchronizer
+from lisa_ros.recordings.synchronizer import DEPTH_TOLERANCE, PATIENCE, SECOND, Synchronizer
 from lisa_ros.recordings.topics import MANIFEST, RgbdTopics, index_of_stamp
 
-_SUFFIXES = {"image": ("", "/compressed"), "depth": ("", "/compressedDepth")}
+_log = logging.getLogger(__name__)
+_SUFFIXES = {"image": ("", "/compressed"), "depth": ("", "/compressedDepth", "/compressed")}
+_NEARLY = 0.9  # of the most messages of a stream's topics: raw images go before compressed ones that are a few more
+_FIRST = 30  # frames in which depth is looked for
 _NEEDED = ("image", "camera_info")
 _IMAGES = (messages.IMAGE, messages.COMPRESSED_IMAGE)
 _TYPES = {"image": _IMAGES, "depth": _IMAGES, "camera_info": (messages.CAMERA_INFO,),
           "depth_info": (messages.CAMERA_INFO,), "tf": (messages.TF,)}  # fmt: skip
 
 
-@dataclass(frozen=True)
-class BagMessage:
-    """One message as it lies in the bag. time: ns, when it was recorded. data: CDR bytes."""
-
-    topic: str
-    type: str
-    time: int
-    data: bytes
-
-    @cached_property
-    def message(self) -> Any:
-        """The message by its fields. Raises RecordingError."""
-        try:
-            return messages.parse(self.data, self.type)
-        except RecordingError as error:
-            raise RecordingError(f"{self.topic} at {self.time} ns: {error}") from error
-
-    @cached_property
-    def stamp(self) -> int:
-        """header.stamp in ns."""
-        return messages.stamp_of(self.message)
-
-
-@dataclass(frozen=True, eq=False)
-class RgbdFrame:
-    """One moment of the camera; pictures are decoded when they are asked for.
-
-    index: the frame of the recording, read off the stamp where the bag follows the rule of `topics`, counted otherwise.
-    stamp: ns, of the image. frame_id: the camera's optical frame. pose: (4, 4) float64 world <- optical frame at the
-    stamp, None where the bag has none. pose_frame: which frame that world is, "" without a pose. messages: role ("tf",
-    "camera_info", "depth_info", "depth", "image") -> message. trust_frames: as of RgbdBag.
-    """
-
-    index: int
-    stamp: int
-    frame_id: str
-    pose: np.ndarray | None
-    pose_frame: str
-    messages: dict[str, BagMessage]
-    trust_frames: bool = False
-
-    def color(self) -> np.ndarray:
-        """(H, W, 3) uint8 RGB, to the pixel what the perception node decodes. Raises InvalidImageError."""
-        return to_rgb(self.messages["image"].message)
-
-    def depth(self) -> np.ndarray | None:
-        """(h, w) float32 m, 0 = invalid; None where no depth belongs to the image.
-
-        Raises InvalidImageError, also for depth of another frame than the image's: it does not lie on it.
-        """
-        if "depth" not in self.messages:
-            return None
-        self._check_frame("depth", "register it to the colour image in the driver")
-        return to_depth(self.messages["depth"].message)
-
-    @property
-    def camera(self) -> CameraModel:
-        """Intrinsics of the rectified colour image.
-
-        Raises InvalidImageError where there are none, unusable ones, or those of another frame.
-        """
-        if "camera_info" not in self.messages:
-            raise InvalidImageError(f"the bag has no camera_info near the image at {self.stamp} ns")
-        self._check_frame("camera_info", "name the image's own calibration (camera_info_topic)")
-        return camera_model(self.messages["camera_info"].message, image_size(self.messages["image"].message))
-
-    def _check_frame(self, role: str, remedy: str) -> None:
-        """A frame without a name says nothing; some drivers leave it out."""
-        message = self.messages[role]
-        found, wanted = (messages.plain_frame(name) for name in (message.message.header.frame_id, self.frame_id))
-        if found and wanted and found != wanted and not self.trust_frames:
-            raise InvalidImageError(
-                f"{message.topic} is of the frame {found}, the image of {wanted}: {remedy}, or, where only the "
-                "driver's names differ, open the bag with trust_frames"
-            )
-
-
 class RgbdBag:
     """An open bag of one RGB-D camera: a folder with metadata.yaml, or one .mcap or .db3 file. A context manager.
 
-    topics: base names; raw or compressed images are found by themselves, and one with messages goes before one without.
-    world_frame: in which frames have their poses; "" for the topmost frame that is fixed by its name (REP 105: world,
-    map, odom, earth). trust_frames: depth and calibration belong to the image whatever frame they name. manifest: what
-    the converter wrote, or {}.
-    Raises RecordingError for a path that is no bag, is damaged, or lacks the image or camera_info topic.
+    Args:
+        path: Of the bag.
+        topics: Base names; raw or compressed images are found by themselves, and a topic with more messages goes before
+            one with fewer.
+        world_frame: In which frames have their poses; "" for the topmost frame that is fixed by its name (REP 105:
+            world, map, odom, earth).
+        depth_registration: What becomes of depth of another frame or lens than the image's, as the perception node's
+            parameter says it. "refuse": an error where it is read; "register": moved into the image's view, with its
+            own camera_info and the bag's /tf and /tf_static; "trust": taken as it is, whatever frames depth and
+            camera_info name.
+        sync_tolerance: Largest difference of stamps, in s, at which depth belongs to an image.
+
+    Attributes:
+        manifest: What the converter wrote, or {}.
+
+    Raises:
+        RecordingError: For a path that is no bag, is damaged, or lacks the image or camera_info topic.
+        ConfigurationError: For another depth_registration.
     """
 
     def __init__(
-        self, path: Path | str, topics: RgbdTopics | None = None, world_frame: str = "", trust_frames: bool = False
+        self,
+        path: Path | str,
+        topics: RgbdTopics | None = None,
+        world_frame: str = "",
+        depth_registration: str = REFUSE,
+        sync_tolerance: float = DEPTH_TOLERANCE / SECOND,
     ):
-        self.path, self.world_frame, self.trust_frames = Path(path), world_frame, trust_frames
+        if depth_registration not in RULES:
+            raise ConfigurationError(f"depth_registration={depth_registration!r} is not one of {', '.join(RULES)}")
+        self.path, self.world_frame, self.depth_registration = Path(path), world_frame, depth_registration
+        self._told: set[str] = set()
+        self._tolerance = round(sync_tolerance * SECOND)
         check_path(self.path)
         with _told(f"{self.path} is not a whole bag", "`ros2 bag reindex` or `mcap recover` repair what was cut off"):
             self._reader = Reader(self.path)
@@ -171,7 +118,7 @@ class RgbdBag:
         Raises RecordingError.
         """
         wanted = [connection for connection in self._connections if connection.topic in self.roles]
-        synchronizer = Synchronizer(self._poses())
+        synchronizer = Synchronizer(self.poses(), self._tolerance)
         first, last = (time if time is None else time + more for time, more in ((start, -PATIENCE), (stop, PATIENCE)))
         count = 0
         for message in self._messages(wanted, first, last):
@@ -187,15 +134,30 @@ class RgbdBag:
             count += 1
 
     def _frame(self, parts, count: int) -> RgbdFrame:
-        pose, found = parts
+        pose, depth_pose, found = parts
         image = found["image"]
         index = index_of_stamp(image.stamp) if self.manifest else None
         matrix, frame = (None, "") if pose is None else (pose.matrix, pose.frame)
-        number = count if index is None else index
-        name = image.message.header.frame_id
-        return RgbdFrame(number, image.stamp, name, matrix, frame, found, self.trust_frames)
+        return RgbdFrame(
+            count if index is None else index, image.stamp, image.message.header.frame_id, matrix, frame, found,
+            self.depth_registration, depth_pose, bool(self.manifest), self._told,
+        )  # fmt: skip
 
-    def _poses(self) -> PoseFinder | None:
+    def first(self, role: str) -> BagMessage | None:
+        """The first message of a role; None where there is none. Raises RecordingError."""
+        connections = [connection for connection in self._connections if self.roles.get(connection.topic) == role]
+        return next(self._messages(connections, None, None), None) if connections else None
+
+    def depth_difference(self) -> str:
+        """As of the first frame whose depth can be decoded; "" where there is none. Raises RecordingError."""
+        for frame in itertools.islice(self.frames(), _FIRST):
+            with suppress(InvalidImageError):  # of this frame; who reads it is told
+                if "depth" in frame.messages:
+                    return frame.depth_difference
+        return ""
+
+    def poses(self) -> PoseFinder | None:
+        """What gives poses from the bag's transforms, without those of /tf yet; None where the bag has none."""
         moving, fixed = self._transforms
         if not moving and not fixed:
             return None
@@ -236,15 +198,31 @@ class RgbdBag:
             base = getattr(topics, role)
             names = [base + suffix for suffix in _SUFFIXES.get(role, ("",))] if base else []
             found = [name for name in names if present.get(name) in types]
-            if found:
-                roles[max(found, key=lambda name: counts[name] > 0)] = role  # of equal ones the first
+            most = max((counts[name] for name in found), default=0)
+            full = [name for name in found if counts[name] >= _NEARLY * most]  # the first of those that are whole
+            if full and (most or role != "image"):
+                roles[full[0]] = role
+            elif full:
+                raise RecordingError(
+                    f"{self.path} has no message on {' or '.join(full)}, of {sum(counts.values())} in all; image_topic "
+                    "names another one"
+                )
             elif role in _NEEDED:
                 others = [f"{name} is {present[name]}" for name in names if name in present]
                 raise RecordingError(
                     f"{self.path} has no topic {' or '.join(names)} of {' or '.join(types)}; it has "
                     f"{', '.join(others or sorted(present)) or 'none'}; {role}_topic names another one"
                 )
+        if not any(role == "depth" and counts[name] for name, role in roles.items()):
+            self._tell_no_depth(topics, counts)
         return roles
+
+    def _tell_no_depth(self, topics: RgbdTopics, counts: Counter) -> None:
+        others = sorted(name for name, kind in self.topics.items() if kind in _IMAGES and counts[name])
+        others = [name for name in others if "depth" in name.lower()]
+        if topics.depth and others:
+            _log.warning("%s has no depth on %s: frames have none; depth_topic names another one of %s",
+                         self.path, topics.depth, ", ".join(others))  # fmt: skip
 
     def _read_manifest(self) -> dict:
         path = self.path / MANIFEST

@@ -8,6 +8,7 @@ import numpy as np
 from rosbags.serde import SerdeError
 from rosbags.typesys import Stores, get_typestore
 
+from lisa_ros.depth_registration import plain_frame
 from lisa_ros.errors import NoTransformError, RecordingError
 from lisa_ros.geometry import CameraModel
 from lisa_ros.geometry.poses import pose_matrix, quaternion_of
@@ -41,6 +42,12 @@ def compressed_depth(depth: np.ndarray, stamp: int, frame_id: str):
     return _type(COMPRESSED_IMAGE)(_header(stamp, frame_id), DEPTH_FORMAT, data)
 
 
+def depth_image(depth: np.ndarray, stamp: int, frame_id: str):
+    """Image of (h, w) float32 m."""
+    data = np.frombuffer(np.ascontiguousarray(depth, "<f4").tobytes(), np.uint8)
+    return _type(IMAGE)(_header(stamp, frame_id), *depth.shape, "32FC1", 0, 4 * depth.shape[1], data)
+
+
 def camera_info(camera: CameraModel, stamp: int, frame_id: str):
     """CameraInfo of an undistorted image."""
     region = _type("sensor_msgs/msg/RegionOfInterest")(0, 0, 0, 0, False)
@@ -68,6 +75,11 @@ def parse(data: bytes, kind: str):
         raise RecordingError(f"{len(data)} bytes are not a whole {kind}: {error!r}") from error
 
 
+def pack(message, kind: str) -> bytes:
+    """The CDR bytes of a message of a type."""
+    return bytes(typestore().serialize_cdr(message, kind))
+
+
 def transforms_of(message) -> list[tuple[tuple[str, str], int, np.ndarray | None]]:
     """((child, parent), stamp in ns, (4, 4) parent <- child) of each of a TFMessage's transforms.
 
@@ -77,11 +89,6 @@ def transforms_of(message) -> list[tuple[tuple[str, str], int, np.ndarray | None
         ((plain_frame(item.child_frame_id), plain_frame(item.header.frame_id)), stamp_of(item), _pose(item.transform))
         for item in message.transforms
     ]
-
-
-def plain_frame(name: str) -> str:
-    """A frame's name without the leading slash of ROS 1, which bags that were converted still have."""
-    return name.lstrip("/")
 
 
 def _pose(transform) -> np.ndarray | None:

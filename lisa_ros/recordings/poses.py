@@ -1,5 +1,6 @@
 """The camera's pose in the world, out of the transforms of a bag: tf2's tree, as far as the camera needs it."""
 
+import itertools
 import logging
 import re
 from collections import deque
@@ -8,15 +9,15 @@ from typing import NamedTuple
 
 import numpy as np
 
+from lisa_ros.depth_registration import plain_frame
 from lisa_ros.geometry.poses import pose_matrix, quaternion_of
-from lisa_ros.recordings.messages import plain_frame, transforms_of
+from lisa_ros.recordings.messages import transforms_of
 
 TOLERANCE = 1_000_000  # ns by which a transform's stamp may differ from the image's
 LONGEST_GAP = 250_000_000  # ns between two transforms that are interpolated
-# Fixed frames by REP 105, and the base of an arm that is bolted down. The parent of any other name may move itself: a
-# camera's mount, a mobile robot's base_link.
+# Fixed frames by REP 105. The parent of any other name may move itself: a camera's mount, a robot's base_link or base.
 _WORLDS = frozenset(("earth", "map", "odom", "world"))
-_BASE = "base"
+_AFTER_WORLD = frozenset(("frame", "combined", "enu", "ned"))  # what may follow: "odom_frame", but no "world_marker"
 _KEPT = 3_000_000_000  # ns of the bag's time that transforms are kept for at most, but for the last one
 
 Edge = tuple[str, str]  # child, parent
@@ -44,6 +45,7 @@ class PoseFinder:
         self._moving, self._fixed = set(moving), {e: m for e, m in fixed.items()}
         self._world, self._interpolate = plain_frame(world), interpolate
         self._chains: dict[str, tuple[Edge, ...] | None] = {}
+        self._ways: dict[tuple[str, str], tuple[tuple[Edge, ...], tuple[Edge, ...]] | None] = {}
         self._series: dict[Edge, deque] = {edge: deque() for edge in self._moving}  # (stamp, pose or None, message)
 
     def add(self, message) -> None:
@@ -66,15 +68,50 @@ class PoseFinder:
         if frame not in self._chains:
             self._chains[frame] = self._chain(frame)
         chain = self._chains[frame]
-        if not chain:
+        if chain is None and self._world:  # it may hang below the camera, or beside it
+            matrix = self.between(self._world, frame, stamp)
+            return None if matrix is None else CameraPose(matrix, self._world, None)
+        found = self._along(chain, stamp) if chain else None
+        return None if found is None else CameraPose(found[0], chain[-1][1], found[1])
+
+    def between(self, target: str, source: str, stamp: int) -> np.ndarray | None:
+        """(4, 4) target <- source at a stamp (ns), over the lowest frame that is above both.
+
+        None where they are one frame, and where it is not known: without a way from one to the other, or with several.
+        """
+        frames = plain_frame(target), plain_frame(source)
+        if frames[0] == frames[1] or not all(frames):
             return None
+        if frames not in self._ways:
+            self._ways[frames] = self._way(*frames)
+        if self._ways[frames] is None:
+            return None
+        first, second = (self._along(chain, stamp) for chain in self._ways[frames])
+        return None if first is None or second is None else np.linalg.inv(first[0]) @ second[0]
+
+    def _along(self, chain: tuple[Edge, ...], stamp: int) -> tuple[np.ndarray, object] | None:
+        """(4, 4) the chain's top <- its bottom, and the lowest moving edge's message; None where an edge is unknown."""
         matrix, last = np.eye(4), None
         for edge in chain:
             found = (self._fixed[edge], None) if edge not in self._moving else self._moved(edge, stamp)
             if found is None:
                 return None
             matrix, last = found[0] @ matrix, last or found[1]
-        return CameraPose(matrix, chain[-1][1], last)
+        return matrix, last
+
+    def _way(self, target: str, source: str) -> tuple[tuple[Edge, ...], tuple[Edge, ...]] | None:
+        """Edges from each of two frames up to the lowest one above both."""
+        ways = set()
+        for one, other in itertools.product(self._paths(target, ()), self._paths(source, ())):
+            above_target = (target, *(parent for _, parent in one))
+            above_source = (source, *(parent for _, parent in other))
+            common = next((frame for frame in above_target if frame in above_source), None)
+            if common is not None:
+                ways.add((one[: above_target.index(common)], other[: above_source.index(common)]))
+        if len(ways) > 1:
+            _log.warning("transforms lead from %s to %s on several ways: where one is in the other is not known",
+                         source, target)  # fmt: skip
+        return ways.pop() if len(ways) == 1 else None
 
     def _moved(self, edge: Edge, stamp: int) -> tuple[np.ndarray, object] | None:
         series = self._series[edge]
@@ -94,11 +131,15 @@ class PoseFinder:
         return interpolated(before[1], after[1], share), after[2]
 
     def _chain(self, frame: str) -> tuple[Edge, ...] | None:
-        """Edges from a frame up to the world; None, and a warning unless there are no transforms of it at all."""
+        """Edges from a frame up to the world; None, and a warning why."""
         paths = [path for path in self._paths(frame, ()) if path]
         chains = {chain for path in paths if (chain := self._cut(path))}
         if len(chains) == 1:
             return chains.pop()
+        if self._world and not chains and self._way(self._world, frame) is not None:
+            return None
+        if not paths:
+            _log.warning("no transform of the bag says where %s is: frames have no pose", frame)
         if paths:
             tops = ", ".join(sorted({chain[-1][1] for chain in chains or paths}))
             why = "on several ways" if chains else f"and not to {self._world or 'a frame that is fixed by its name'}"
@@ -115,7 +156,10 @@ class PoseFinder:
         """Whether a frame is the wanted one, or fixed by its name, with whatever prefix: "robot1/map", "t265_odom"."""
         if self._world:
             return frame == self._world
-        return frame == _BASE or not _WORLDS.isdisjoint(re.split("[/_]", frame))
+        words = re.split("[/_]", frame)
+        while len(words) > 1 and words[-1] in _AFTER_WORLD:
+            words.pop()
+        return words[-1] in _WORLDS
 
     def _paths(self, frame: str, below: tuple[Edge, ...]) -> Iterable[tuple[Edge, ...]]:
         """Every way up from a frame to a root."""

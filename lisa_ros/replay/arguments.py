@@ -1,18 +1,13 @@
-"""What an evaluation by replay can be told, once: `lisa-ros eval bag --out X` and the launch file's `out:=X`."""
+"""Arguments of an evaluation by replay, for `lisa-ros eval bag --out X` and the launch file's `out:=X`."""
 
-import tempfile
 from collections.abc import Mapping
-from dataclasses import replace
 from pathlib import Path
 
 from lisa_ros import graph
+from lisa_ros.depth_registration import REFUSE, RULES
 from lisa_ros.errors import ConfigurationError
-from lisa_ros.evaluation.files import convert_write_errors
-from lisa_ros.evaluation.scans.scan import ScanPaths
 from lisa_ros.graph import Argument
 from lisa_ros.recordings.topics import TOPIC_WORDS, RgbdTopics
-from lisa_ros.scannet.scene_queries import read_queries, write_queries
-from lisa_ros.scannet.tabletop import record_tabletop
 
 _NODE = ("params_file", "model", "vision_tower", "precision", "device", "threads")
 _TIMEOUT = 120.0
@@ -29,20 +24,22 @@ ARGUMENTS = (
         Argument(name, f"Topic of the bag: {about}; empty: as lisa-ros writes it")
         for name, about in TOPIC_WORDS.items()
     ),
+    Argument("depth_registration", f"Depth of another frame or lens than the image's: {', '.join(RULES)}; empty: "
+             f"{REFUSE}"),
     *(argument for argument in graph.ARGUMENTS if argument.name in _NODE),
     Argument("grounding_dino", "Grounding DINO for the Grounded-SAM baseline: directory or hub id; sam is needed too"),
     Argument("sam", "Segment Anything for that baseline, in transformers' layout: directory or hub id"),
 )
-_FRAMES, _QUERIES, _EVERY = 150, 8, 50
 
 
 def options(values: Mapping[str, str]):
-    """`Options` of run.py from the words of the arguments. Records the example where no bag is named.
+    """`ReplayOptions` from the words of the arguments. Records the example where no bag is named.
 
     Raises ConfigurationError, RecordingError.
     """
     from lisa_ros.evaluation.scans.scan import ScanPaths
     from lisa_ros.replay.evaluate_recording import ReplayOptions
+    from lisa_ros.replay.example import example
     from lisa_ros.scannet.truth import BOUNDARY, WIDEST_BOUNDARY
 
     words = {argument.name: values.get(argument.name) or argument.default for argument in ARGUMENTS}
@@ -56,9 +53,12 @@ def options(values: Mapping[str, str]):
         raise ConfigurationError(f"boundary={boundary} must be within 0..{WIDEST_BOUNDARY} px")
     if words["bag"]:
         path = {name: Path(words[name]) if words[name] else None for name in ("queries", "scan", "labels")}
-        paths = ScanPaths(Path(words["bag"]), boundary=boundary, topics=RgbdTopics.named(words), **path)
+        rule = words["depth_registration"] or REFUSE
+        paths = ScanPaths(
+            Path(words["bag"]), boundary=boundary, topics=RgbdTopics.named(words), depth_registration=rule, **path
+        )
     else:
-        for name in ("queries", "scan", "labels", "boundary", *TOPIC_WORDS):
+        for name in ("queries", "scan", "labels", "boundary", "depth_registration", *TOPIC_WORDS):
             if words[name]:
                 raise ConfigurationError(f"{name}={words[name]} without a bag; name the bag that it belongs to")
         paths = example(out)
@@ -81,21 +81,3 @@ def _number(name: str, word: str, default, kind):
     if not 0 <= number < 1e6 or (name == "timeout" and number == 0):
         raise ConfigurationError(f"{name}={word} must be a number of at least 0")
     return number
-
-
-def example(folder: Path) -> ScanPaths:
-    """Records it into a folder, unless that has been done; the same one every time.
-
-    Asked about are pairs of consecutive frames, which show whether answers are steady. Raises ConfigurationError.
-    """
-    done = folder / "example" / "tabletop0000_00"
-    if not done.exists():
-        with convert_write_errors(done):
-            done.parent.mkdir(parents=True, exist_ok=True)
-            work = tempfile.TemporaryDirectory(prefix=".recording-", dir=done.parent)
-        with work, convert_write_errors(done):  # under its name when all is in it, the queries of pairs of frames too
-            recording = record_tabletop(Path(work.name), 0, _FRAMES, _QUERIES, _EVERY, progress=True)
-            frames = tuple(sorted({frame + more for frame in range(0, _FRAMES, _EVERY) for more in (0, 1)}))
-            write_queries(recording.queries, [replace(q, frames=frames) for q in read_queries(recording.queries)])
-            recording.bag.parent.rename(done)
-    return ScanPaths(done / "bag", boundary=0)  # its truth is exact at the edges too

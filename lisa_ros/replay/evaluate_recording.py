@@ -9,6 +9,7 @@ from pathlib import Path
 import yaml
 
 from lisa_ros import graph
+from lisa_ros.errors import NoResultError
 from lisa_ros.evaluation.files import write_summary
 from lisa_ros.evaluation.scans.baselines import baselines
 from lisa_ros.evaluation.scans.figures import LOCKSTEP, OFFLINE, REALTIME, TRUTH
@@ -53,7 +54,7 @@ def run_replay(options: ReplayOptions, write: Callable[[str], None]) -> dict:
     """Evaluates one recording; summary.json, report.html, rows.jsonl, rows.csv, masks and log.txt go to `options.out`.
 
     write: gets lines for the person who watches. Returns the content of summary.json.
-    Raises RecordingError, ConfigurationError, NoReplyError where the node does not start.
+    Raises RecordingError, ConfigurationError, NoResultError where the node does not start.
     """
     started = time.perf_counter()
     options.out.mkdir(parents=True, exist_ok=True)
@@ -105,8 +106,8 @@ def _over_ros(options, process, scan, scorers, log, write) -> tuple[list[str], R
 @contextmanager
 def _node(process: graph.Process, bag: RgbdBag, log: Log) -> Iterator:
     """The node, active and listening to the bag's topics, as a `BagEvaluator` of it."""
-    from lisa_ros.nodes.asker import NoReplyError
     from lisa_ros.nodes.simulation.bag_evaluator import BagEvaluator
+
 
     with (
         RunningGraph([process], log.write) as running,
@@ -115,8 +116,8 @@ def _node(process: graph.Process, bag: RgbdBag, log: Log) -> Iterator:
         try:
             client.activate(_START_TIMEOUT)
             client.wait_until_heard(_HEARD_TIMEOUT)
-        except NoReplyError as error:
-            raise NoReplyError(f"{error}: {' | '.join(log.last)}") from error
+        except NoResultError as error:
+            raise NoResultError(f"{error}: {' | '.join(log.last)}") from error
         yield client
 
 

@@ -1,5 +1,6 @@
 """Lockstep: a frame, its questions, their answers, then the next frame. The same numbers on any machine."""
 
+from lisa_ros.errors import GraphEndedError, NoResultError
 from lisa_ros.evaluation.scans.rows import NO_RESULT, ReplayAnswer
 from lisa_ros.evaluation.scans.scan import Case, Scan, cases_by_frame, question_bar
 from lisa_ros.evaluation.scans.scoring import DecodedFrame, Scorer
@@ -12,8 +13,6 @@ def run_lockstep(client, scan: Scan, scorer: Scorer, timeout: float) -> str:
     answer is scored as one. Returns why the node ended, "" where it did not; all questions that were left have no
     answer then.
     """
-    from lisa_ros.nodes.asker import GraphEndedError
-
     left, ended = cases_by_frame(scan), ""
     with question_bar(scan, scorer.protocol) as bar:
         try:
@@ -35,16 +34,14 @@ def run_lockstep(client, scan: Scan, scorer: Scorer, timeout: float) -> str:
     return ended
 
 
-def answer_of(reply) -> ReplayAnswer:
-    """What a reply of the node (`lisa_ros.nodes.asker.Reply`) says."""
-    points = None if reply.cloud is None else reply.cloud.points
-    return ReplayAnswer(reply.status, reply.message, reply.result, points, reply.seconds)
+def answer_of(timed) -> ReplayAnswer:
+    """What a `lisa_ros.client.graph_client.TimedResult` says."""
+    points = None if timed.cloud is None else timed.cloud.points
+    return ReplayAnswer(timed.status, timed.result.message, timed.result, points, timed.seconds)
 
 
 def _ask(client, rgbd, case: Case, timeout: float) -> ReplayAnswer:
-    from lisa_ros.nodes.asker import NoReplyError
-
     try:
         return answer_of(client.ask_about(rgbd, case.query.text, timeout))
-    except NoReplyError as error:
+    except NoResultError as error:
         return ReplayAnswer(NO_RESULT, str(error))

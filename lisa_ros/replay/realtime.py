@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from itertools import cycle
 
-from lisa_ros.errors import LisaError
+from lisa_ros.errors import GraphEndedError, LisaError, NoResultError
 from lisa_ros.evaluation.scans.rows import NO_RESULT, ReplayAnswer
 from lisa_ros.evaluation.scans.scan import Case, Scan
 from lisa_ros.evaluation.scans.scoring import DecodedFrame, Scorer
@@ -55,8 +55,6 @@ def run_realtime(client, scan: Scan, scorer: Scorer, timeout: float) -> Realtime
     The queries take turns; one with a window is asked within it. Every answer is scored against the truth of the image
     that it is about. client, timeout: as for lockstep.
     """
-    from lisa_ros.nodes.asker import GraphEndedError
-
     facts, asked = RealtimeFacts(), []
     try:
         client.go_to_start()
@@ -137,19 +135,20 @@ def _frame_at(playback: _BagPlayback, moment: float) -> int:
 
 
 def _ask(client, query: SceneQuery, playback: _BagPlayback, timeout: float) -> _AskedQuestion:
-    from lisa_ros.nodes.asker import ACTION, NoReplyError
+    from lisa_ros.client.graph_client import ACTION
+
 
     started = time.perf_counter()
     newest = _frame_at(playback, started)
     try:
-        reply = client.ask(query.text, ACTION, timeout)
-    except NoReplyError as error:
+        timed = client.ask(query.text, ACTION, timeout)
+    except NoResultError as error:
         return _AskedQuestion(query, newest, ReplayAnswer(NO_RESULT, str(error)))
-    index = index_of_stamp(reply.stamp)
+    index = index_of_stamp(timed.result.stamp)
     if index is None:  # an outcome without an image has no stamp
-        return _AskedQuestion(query, newest, answer_of(reply))
-    age = (playback.stamp_at(started + reply.seconds) - reply.stamp) / _SECOND
-    return _AskedQuestion(query, index, replace(answer_of(reply), age=age))
+        return _AskedQuestion(query, newest, answer_of(timed))
+    age = (playback.stamp_at(started + timed.seconds) - timed.result.stamp) / _SECOND
+    return _AskedQuestion(query, index, replace(answer_of(timed), age=age))
 
 
 def _score(scan: Scan, scorer: Scorer, asked: list[_AskedQuestion], facts: RealtimeFacts):

@@ -19,6 +19,7 @@ from lisa_ros.scannet.truth import resize_nearest
 from lisa_ros.types import SEGMENTED, Finished, MaskReady, SegmentationResult, Target, TextDelta
 
 _PLACES = ("bag", "queries", "scan", "labels")
+_OPTIONS = ("boundary", "depth_registration")
 
 
 @dataclass(frozen=True)
@@ -85,7 +86,7 @@ class TruthEngine:
 def write_paths(path: Path, paths: ScanPaths):
     """Writes what TruthEngine reads, in the place of a checkpoint."""
     words = {name: value and str(Path(value).absolute()) for name, value in vars(paths).items() if name in _PLACES}
-    words |= {"boundary": paths.boundary, "topics": asdict(paths.topics)}
+    words |= {"topics": asdict(paths.topics), **{name: getattr(paths, name) for name in _OPTIONS}}
     path.write_text(json.dumps(words) + "\n", encoding="utf-8")
 
 
@@ -94,7 +95,8 @@ def read_paths(path: Path) -> ScanPaths:
     try:
         words = json.loads(path.read_text(encoding="utf-8"))
         places = {name: words[name] and Path(words[name]) for name in _PLACES}
-        return ScanPaths(**places, boundary=words["boundary"], topics=RgbdTopics(**words["topics"]))
+        settings = {name: words[name] for name in _OPTIONS}
+        return ScanPaths(**places, **settings, topics=RgbdTopics(**words["topics"]))
     except (OSError, ValueError, TypeError, KeyError) as error:
         raise ConfigurationError(f"{path} does not say where a recording lies: {error}") from error
 

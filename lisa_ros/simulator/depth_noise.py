@@ -2,6 +2,8 @@
 
 import math
 from dataclasses import dataclass
+from functools import cache
+from statistics import NormalDist
 
 import cv2
 import numpy as np
@@ -13,21 +15,30 @@ _STEEPEST = 6.0  # slope of depth over the lateral size of a pixel (80 degrees) 
 _CONTINUED = 0.5  # and beyond it where the next difference on either side is alike within this share
 _NEAREST = 1e-3  # m, nearer than any sensor sees
 _NOISE_STREAM = 1  # tells the depth noise of a frame from the image noise, which is drawn from (seed, frame)
+_NORMAL_BITS = 12  # of 32 random bits; the others decide what is lost
+_NORMAL_MASK, _PER_REST = 2**_NORMAL_BITS - 1, 2.0 ** (_NORMAL_BITS - 32)
 _JIT = {"cache": True, "nogil": True, "error_model": "numpy"}
 
 
 @dataclass(frozen=True)
 class DepthSensor:
-    """What is wrong with the depth of a sensor that triangulates between two viewpoints.
+    """Errors of a depth sensor that triangulates between two viewpoints.
 
-    focal: px, of the sensor's own infrared image; noise per metre does not depend on the image it is registered to.
-    baseline: m; the second viewpoint is on the right of the camera (+x), so that shadows fall left of objects.
-    disparity_step: px, what disparities are rounded to. near, far: m, without depth outside.
-    sigma: m, axial noise (standard deviation) as (constant, factor of (z - 0.4 m)^2, factor of z^2), rounding included.
-    sigma_grazing: factor of angle^2 / (pi/2 - angle)^2 / sqrt(z), added to sigma for angles of incidence over 60
-    degrees. lateral: px of the sensor, by which the edges of things wander. mixed: share of edge pixels with a depth
-    between the two surfaces (flying pixels). grazing: degrees of incidence from which pixels begin to be lost, and at
-    which all are. dropout: share of pixels lost anywhere.
+    Attributes:
+        focal: Focal length in px of the sensor's own infrared image; noise per metre does not depend on the image that
+            the depth is registered to.
+        baseline: m; the second viewpoint is on the right of the camera (+x), so that shadows fall left of objects.
+        disparity_step: px, to which disparities are rounded.
+        near: m, nearest depth.
+        far: m, farthest depth.
+        sigma: Standard deviation of the axial noise in m, as (constant, factor of (z - 0.4 m)^2, factor of z^2), with
+            rounding included.
+        sigma_grazing: Factor of angle^2 / (pi/2 - angle)^2 / sqrt(z), added to sigma for angles of incidence over 60
+            degrees.
+        lateral: px of the sensor, by which edges of objects move.
+        mixed: Share of edge pixels with a depth between the two surfaces (flying pixels).
+        grazing: Degrees of incidence from which pixels begin to be lost, and at which all are lost.
+        dropout: Share of pixels lost at random.
     """
 
     focal: float
@@ -59,24 +70,35 @@ MODELS = ("none", *SENSORS)
 
 
 def noisy_depth(depth: np.ndarray, intrinsics: np.ndarray, model: str, rng: np.random.Generator) -> np.ndarray:
-    """Depth (H, W) float32 in m, 0 = none, as a sensor measures the exact `depth`, which stays as it is.
+    """Depth as a sensor measures it.
 
-    depth: (H, W) float, m along the optical axis; 0, NaN and Inf are no depth and stay none. intrinsics: (3, 3), of
-    this image in pixels. rng: the same state gives the same noise; it is left as it is by "none".
+    "kinect" (the first, structured light): axial noise 1.2 mm + 1.9 mm/m^2 (z - 0.4 m)^2, its growth at grazing
+    incidence and lateral noise of 0.8 px, all of Nguyen, Izadi and Lovell, "Modeling Kinect Sensor Noise for Improved
+    3D Reconstruction and Tracking", 3DIMPVT 2012; focal length 580 px, baseline 75 mm and disparities in eighths of a
+    pixel of Khoshelham and Elberink, "Accuracy and Resolution of Kinect Depth Data for Indoor Mapping Applications",
+    Sensors 12, 2012. "realsense" (D435 at 848x480, stereo): disparity noise 0.08 px, hence z^2 * 0.08 / (f b), after
+    Intel's tuning guide for D400 cameras; baseline 50 mm and focal length 425 px from its data sheet; disparities in
+    1/32 px.
 
-    model "none": a copy. "kinect" (the first, structured light): axial noise 1.2 mm + 1.9 mm/m^2 (z - 0.4 m)^2, its
-    growth at grazing incidence and lateral noise of 0.8 px, all of Nguyen, Izadi and Lovell, "Modeling Kinect Sensor
-    Noise for Improved 3D Reconstruction and Tracking", 3DIMPVT 2012; focal length 580 px, baseline 75 mm and
-    disparities in eighths of a pixel of Khoshelham and Elberink, "Accuracy and Resolution of Kinect Depth Data for
-    Indoor Mapping Applications", Sensors 12, 2012. "realsense" (D435 at 848x480, stereo): noise of disparity 0.08 px,
-    hence z^2 * 0.08 / (f b), after Intel's tuning guide for D400 cameras; baseline 50 mm and focal length 425 px from
-    its data sheet; disparities in 1/32 px. Both: pixels at depth jumps wander over the edge and some fly between the
-    two surfaces; holes where the second viewpoint sees no surface (shadows beside objects), at grazing incidence, out
-    of range and at random. Shares of flying pixels and dropouts and the limits of grazing incidence are no published
-    figures but chosen to look like pictures of these sensors. Noise of neighbouring pixels is independent, and what
-    depends on the surface's colour (black, glass, metal) is not modelled.
+    Both: pixels at depth jumps move over the edge and some lie between the two surfaces; there are holes where the
+        second
+    viewpoint sees no surface (shadows beside objects), at grazing incidence, out of range and at random. The shares of
+    flying pixels and dropouts and the limits of grazing incidence are not published figures; they were chosen to
+    resemble images of these sensors. Noise of neighbouring pixels is independent, and effects of the surface's material
+    (black, glass, metal) are not modelled.
 
-    Raises ConfigurationError for an unknown model, InvalidImageError for depth or intrinsics of another shape or kind.
+    Args:
+        depth: (H, W) float, m along the optical axis; 0, NaN and Inf are no depth and stay so. It is not changed.
+        intrinsics: (3, 3), px, of this image.
+        model: "none" (a copy), "kinect" or "realsense".
+        rng: The same state gives the same noise; "none" does not use it.
+
+    Returns:
+        (H, W) float32 m, 0 = none.
+
+    Raises:
+        ConfigurationError: If the model is unknown.
+        InvalidImageError: If depth or intrinsics have another shape or dtype.
     """
     if model not in MODELS:
         raise ConfigurationError(f"depth noise {model!r}: choose one of {', '.join(MODELS)}")
@@ -90,9 +112,14 @@ def noisy_depth(depth: np.ndarray, intrinsics: np.ndarray, model: str, rng: np.r
 
 
 def frame_rng(seed: int, time: float) -> np.random.Generator:
-    """The noise of the frame that `scene_at(seed, time)` is: the same frame always has the same.
+    """The generator of the depth noise of a frame; the same frame always gets the same noise.
 
-    time: s, counted in whole milliseconds as by the image's own noise.
+    Args:
+        seed: Of the scene.
+        time: Seconds as of `scene_at`, rounded to whole milliseconds like the image's own noise.
+
+    Returns:
+        A generator for `noisy_depth`.
     """
     return np.random.default_rng((seed, round(time * 1000.0), _NOISE_STREAM))
 
@@ -106,18 +133,25 @@ def _measured(exact: np.ndarray, k: np.ndarray, sensor: DepthSensor, rng: np.ran
     reach = max(1, math.ceil(2.0 * lateral))
     edges = cv2.dilate(edges, np.ones((2 * reach + 1, 2 * reach + 1), np.uint8))
     source = exact.copy()
-    v, u = np.divmod(np.flatnonzero(edges), edges.shape[1])
-    steps = np.rint(lateral * rng.standard_normal((len(v), 2), dtype=np.float32)).astype(np.int64)
-    share = rng.random((len(v), 2), dtype=np.float32)
-    _wander(exact, camera, v, u, np.clip(steps, -reach - 1, reach + 1), share, sensor.mixed, source)
-    axial = rng.standard_normal(exact.shape, dtype=np.float32)
-    luck = rng.random(exact.shape, dtype=np.float32)
+    wandering = rng.integers(0, 2**32, (cv2.countNonZero(edges), 2), dtype=np.uint32)
+    _wander(exact, camera, edges, wandering, lateral, reach + 1, sensor.mixed, _normal(), source)
+    bits = rng.integers(0, 2**32, exact.shape, dtype=np.uint32)
     _sense(
-        source, cosine, axial, luck, sensor.focal * sensor.baseline, sensor.disparity_step,
+        source, cosine, bits, _normal(), sensor.focal * sensor.baseline, sensor.disparity_step,
         (*sensor.sigma, sensor.sigma_grazing), np.radians(sensor.grazing), sensor.dropout, (sensor.near, sensor.far),
     )  # fmt: skip
     _cast_shadows(exact, k[0, 0] * sensor.baseline, source)
     return source
+
+
+@cache
+def _normal() -> np.ndarray:
+    """(2^_NORMAL_BITS,) float32: equally likely values of a standard normal distribution, up to 3.7.
+
+    Looked up by random bits, they cost a fifth of numpy's `standard_normal`, half of all the noise's time.
+    """
+    count = 2**_NORMAL_BITS
+    return np.array([NormalDist().inv_cdf((i + 0.5) / count) for i in range(count)], np.float32)
 
 
 @njit(**_JIT)
@@ -127,11 +161,12 @@ def _surfaces(inverse, camera, cosine, edges):
     inverse: 1/depth, 0 = none. It is linear over the image of a plane, so that its differences give the exact normal of
     flat surfaces. Of the two differences along an axis the smaller one counts: across an edge there is no surface.
     """
-    fx, fy, cx, cy = camera
+    fx, fy, cx, cy = np.float32(camera[0]), np.float32(camera[1]), np.float32(camera[2]), np.float32(camera[3])
     height, width = inverse.shape
-    limit = _STEEPEST / fx
+    one = np.float32(1.0)
+    limit, per_fx = np.float32(_STEEPEST) / fx, one / fx
     for v in range(height):
-        y = (v - cy) / fy
+        y = (np.float32(v) - cy) / fy
         for u in range(width):
             w = inverse[v, u]
             cosine[v, u], edges[v, u] = 1.0, 0
@@ -150,11 +185,11 @@ def _surfaces(inverse, camera, cosine, edges):
                 edges[v, u] = 1
             gx = -left if abs(left) < abs(right) else right
             gy = -above if abs(above) < abs(below) else below
-            gx = gx * fx if abs(gx) < np.inf else 0.0
-            gy = gy * fy if abs(gy) < np.inf else 0.0
-            x = (u - cx) / fx
+            gx = gx * fx if abs(gx) < np.inf else np.float32(0.0)
+            gy = gy * fy if abs(gy) < np.inf else np.float32(0.0)
+            x = (np.float32(u) - cx) * per_fx
             gz = w - x * gx - y * gy
-            cosine[v, u] = w / math.sqrt((gx * gx + gy * gy + gz * gz) * (x * x + y * y + 1.0))
+            cosine[v, u] = w / math.sqrt((gx * gx + gy * gy + gz * gz) * (x * x + y * y + one))
 
 
 @njit(**_JIT)
@@ -178,46 +213,58 @@ def _alike(inverse, row, column, next_row, next_column, step):
 
 
 @njit(**_JIT)
-def _wander(exact, camera, rows, columns, steps, share, mixed, source):
-    """Pixels near an edge take the depth that a pixel a few steps beside them has, or one between the two."""
+def _wander(exact, camera, edges, bits, lateral, reach, mixed, normal, source):
+    """Pixels near an edge take the depth that a pixel a few steps beside them has, or one between the two.
+
+    bits: two uint32 for each pixel of `edges`. lateral: standard deviation of a step, reach: the longest one, in px.
+    """
     height, width = exact.shape
-    for i in range(len(rows)):
-        v, u = rows[i], columns[i]
-        row = min(max(v + steps[i, 1], 0), height - 1)
-        column = min(max(u + steps[i, 0], 0), width - 1)
-        z, other = exact[v, u], exact[row, column]
-        distance = max(abs(row - v), abs(column - u))
-        if z <= 0.0 or other <= 0.0 or abs(other - z) <= _STEEPEST * min(z, other) / camera[0] * distance:
-            continue
-        source[v, u] = other + share[i, 1] * (z - other) if share[i, 0] < mixed else other
+    limit = _STEEPEST / camera[0]
+    i = -1
+    for v in range(height):
+        for u in range(width):
+            if edges[v, u] == 0:
+                continue
+            i += 1
+            du = min(max(int(np.rint(lateral * normal[bits[i, 0] & _NORMAL_MASK])), -reach), reach)
+            dv = min(max(int(np.rint(lateral * normal[bits[i, 1] & _NORMAL_MASK])), -reach), reach)
+            row, column = min(max(v + dv, 0), height - 1), min(max(u + du, 0), width - 1)
+            z, other = exact[v, u], exact[row, column]
+            distance = max(abs(row - v), abs(column - u))
+            if z > 0.0 and other > 0.0 and abs(other - z) > limit * min(z, other) * distance:
+                flies = (bits[i, 0] >> _NORMAL_BITS) * _PER_REST < mixed
+                share = (bits[i, 1] >> _NORMAL_BITS) * _PER_REST
+                source[v, u] = other + share * (z - other) if flies else other
 
 
 @njit(**_JIT)
-def _sense(depth, cosine, axial, luck, focal_baseline, step, sigmas, grazing, dropout, limits):
+def _sense(depth, cosine, bits, normal, focal_baseline, step, sigmas, grazing, dropout, limits):
     """Depth in place: noise and rounding in disparity, holes by range, incidence and luck."""
     constant, offset, square, steep = sigmas
     rounding = step * step / 12.0  # variance that rounding adds by itself
-    per_step = 1.0 / step
+    per_step, smallest = 1.0 / step, focal_baseline / limits[1]
     for v in range(depth.shape[0]):
         for u in range(depth.shape[1]):
             z = depth[v, u]
             if z <= 0.0:
                 continue
             depth[v, u] = 0.0
-            if luck[v, u] < dropout or z < limits[0] or z > limits[1]:
+            luck = (bits[v, u] >> _NORMAL_BITS) * _PER_REST
+            if luck < dropout or z < limits[0] or z > limits[1]:
                 continue
             sigma = constant + offset * (z - 0.4) ** 2 + square * z * z
             if cosine[v, u] < 0.5:
                 angle = math.acos(cosine[v, u])
                 lost = (angle - grazing[0]) / (grazing[1] - grazing[0])
-                if luck[v, u] < dropout + (1.0 - dropout) * lost:
+                if luck < dropout + (1.0 - dropout) * lost:
                     continue
                 sigma += steep / math.sqrt(z) * (angle / (math.pi / 2 - angle + 1e-6)) ** 2
-            there = focal_baseline / z
-            spread = sigma * there / z
+            per_z = 1.0 / z
+            there = focal_baseline * per_z
+            spread = sigma * there * per_z
             noise = math.sqrt(max(0.0, spread * spread - rounding))
-            disparity = math.floor((there + noise * axial[v, u]) * per_step + 0.5) * step
-            if disparity > 0.0 and focal_baseline / disparity <= limits[1]:
+            disparity = math.floor((there + noise * normal[bits[v, u] & _NORMAL_MASK]) * per_step + 0.5) * step
+            if disparity >= smallest:
                 depth[v, u] = focal_baseline / disparity
 
 

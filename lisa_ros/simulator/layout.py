@@ -21,11 +21,14 @@ TEXTURES = {"seen": (0, 1, 1, 2, 3, 4, 5), "unseen": (6, 7, 8, 9)}
 class SceneOptions:
     """How scenes are drawn.
 
-    objects: fewest and most objects (1..15). Where no room is left, fewer than were drawn, but never fewer than these.
-    camera: elevation "default", "low", "high", or "other" (low or high).
-    textures: of the grounds, "seen" (training) or "unseen".
-    noise: multiplies the sensor noise. blur: added Gaussian sigma in pixels of a 256-wide image.
-    repeats: share of scenes with several objects of one category.
+    Attributes:
+        objects: Fewest and most objects, within 1..15. A scene without room for more has fewer than were drawn, but
+            never fewer than the first number.
+        camera: Elevation of the camera: "default", "low", "high", or "other" (low or high).
+        textures: Of the grounds: "seen" (training) or "unseen".
+        noise: Factor of the sensor noise of the image.
+        blur: Sigma of additional Gaussian blur, in px of an image 256 px wide.
+        repeats: Share of scenes with several objects of one category.
     """
 
     objects: tuple[int, int] = (3, 9)
@@ -51,8 +54,9 @@ class SceneOptions:
 class SceneCamera:
     """Pinhole camera.
 
-    intrinsics: (3, 3) float64, pixel centres at integers. pose: (4, 4) float64, world <- optical frame (x right,
-    y down, z forward), metres.
+    Attributes:
+        intrinsics: (3, 3) float64, pixel centres at integers.
+        pose: (4, 4) float64, world <- optical frame (x right, y down, z forward), metres.
     """
 
     intrinsics: np.ndarray
@@ -61,7 +65,17 @@ class SceneCamera:
 
 @dataclass(frozen=True)
 class Placed:
-    """One object of a layout: parts in its own frame, turned by yaw (rad) about z and moved to (x, y, 0) world m."""
+    """One object of a layout: its parts are turned by yaw about z and moved to (x, y, 0) in the world.
+
+    Attributes:
+        category: One of the household categories.
+        colour: Name of its colour.
+        parts: Primitives in the object's frame, m.
+        corners: (parts, 8, 3) m, bounds of each part in the object's frame.
+        x: m in the world.
+        y: m in the world.
+        yaw: Rotation about z, rad.
+    """
 
     category: str
     colour: str
@@ -74,7 +88,22 @@ class Placed:
 
 @dataclass(frozen=True)
 class Layout:
-    """Everything that determines an image except its size and the moment."""
+    """Everything that determines an image except its size and the moment.
+
+    Attributes:
+        seed: Seed of the scene.
+        options: Options it was drawn with.
+        objects: The objects with their places.
+        eye: Distance (m), elevation, azimuth, roll and horizontal field of view (rad) of the camera.
+        look_at: (x, y) m, the point of the table that the camera looks at.
+        table: (8,) half sizes (m) and direction of the table, height of the floor (m), direction and distance (m) of
+            the wall.
+        grounds: (3, 9) texture, scale, seed and two linear RGB colours of table, floor and wall.
+        light: (11,) direction, key colour, ambient colour, size and number of samples of the light.
+        exposure: Factor of the image.
+        noise: Amplitude of the image noise as a share of 255; noise grows in dark regions.
+        blur: Sigma in px of an image 256 px wide.
+    """
 
     seed: int
     options: SceneOptions

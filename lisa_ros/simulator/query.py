@@ -8,12 +8,16 @@ from lisa_ros.simulator.scene import SceneObject
 
 @dataclass(frozen=True)
 class TabletopQuery:
-    """One question with its truth.
+    """One question about a scene with its truth.
 
-    text: what is asked. kind: one of KINDS. target_ids: `SceneObject.id`s in the order of the answer's `[SEG]` tokens
-    (left to right in the image), empty when absent. phrases: "red mug" for each target; for an absent query what is not
-    there.
-    answer: reference words. subkind: for absent queries "known", "unknown", "attribute", "affordance"; else "".
+    Attributes:
+        text: The question.
+        kind: One of KINDS.
+        target_ids: `SceneObject.id`s in the order of the answer's `[SEG]` tokens (left to right in the image), empty if
+            the target is absent.
+        phrases: "red mug" for each target; for an absent query what is not there.
+        answer: Reference answer.
+        subkind: For absent queries "known", "unknown", "attribute" or "affordance", else "".
     """
 
     text: str

@@ -29,9 +29,19 @@ def scene_queries(
 ) -> list[TabletopQuery]:
     """Draws queries about a scene, no text twice.
 
-    split: "train" or "heldout", which decides the wording (tables without a common string). count: how many, default 8;
-    fewer where a scene gives no more. kinds: weights of the kinds of present queries, default all.
-    Raises ConfigurationError.
+    Args:
+        scene: The scene.
+        rng: Generator of the draws; its state is advanced.
+        split: "train" or "heldout", which decides the wording (the tables have no string in common).
+        count: Number of queries, 8 by default; fewer if the scene does not give as many.
+        absent_share: Share of queries about something that is not in the scene.
+        kinds: Weights of the kinds of present queries, by default those of the training set.
+
+    Returns:
+        The queries with targets and reference answers.
+
+    Raises:
+        ConfigurationError: If split or kinds are unknown.
     """
     if split not in PHRASINGS:
         raise ConfigurationError(f"split={split!r}: choose one of {', '.join(PHRASINGS)}")

@@ -23,10 +23,18 @@ PERIOD = 8.0  # s of one motion, after which it repeats
 class SceneObject:
     """One object of a rendered scene.
 
-    id: its value in `Scene.instances`. position: (3,) world m, where its frame stands on the table. yaw: rad about z.
-    centre, extents: (3,) m, its oriented box in the world (axes: object x, object y, world z). pixels: visible pixels.
-    visible: visible share of the pixels that it would cover alone. centroid: (u, v) mean of its visible pixels.
-    queryable: seen well enough to be asked about.
+    Attributes:
+        id: Its value in `Scene.instances`.
+        category: One of the household categories ("mug").
+        colour: Name of its colour ("red").
+        position: (3,) m in the world, where its frame stands on the table.
+        yaw: Rotation about z, rad.
+        centre: (3,) m, centre of its oriented box in the world.
+        extents: (3,) m, full lengths of that box along the object's x and y and the world's z.
+        pixels: Number of visible pixels.
+        visible: Visible share of the pixels that it would cover without other objects.
+        centroid: (u, v) px, mean of its visible pixels.
+        queryable: Whether it is visible enough to be asked about.
     """
 
     id: int
@@ -44,10 +52,16 @@ class SceneObject:
 
 @dataclass(frozen=True)
 class Scene:
-    """A rendered scene.
+    """A rendered scene with its ground truth.
 
-    image: (H, W, 3) uint8 RGB. depth: (H, W) float32, metres along the optical axis, 0 = none. instances: (H, W) uint8,
-    0 = table or room, i = objects[i - 1]. intrinsics: (3, 3) float64. camera_pose: (4, 4) float64, world <- optical.
+    Attributes:
+        seed: Seed of the scene.
+        image: (H, W, 3) uint8 RGB.
+        depth: (H, W) float32, m along the optical axis, 0 = none.
+        instances: (H, W) uint8, 0 = table or room, i = objects[i - 1].
+        objects: The objects, in the order of their ids.
+        intrinsics: (3, 3) float64, px, pixel centres at integers.
+        camera_pose: (4, 4) float64, world <- optical frame (x right, y down, z forward), m.
     """
 
     seed: int
@@ -64,19 +78,47 @@ class Scene:
 
 
 def generate_scene(seed: int, height: int = 192, width: int = 256, **options) -> Scene:
-    """Renders the scene of a seed. options: fields of `SceneOptions`.
+    """Renders the scene of a seed.
 
-    The same seed at another size of the same aspect is the same scene. Raises ConfigurationError for options out of
-    range.
+    The same seed at another size of the same aspect ratio gives the same scene.
+
+    Args:
+        seed: Whole number of at least 0.
+        height: Of the image, px.
+        width: Of the image, px.
+        **options: Fields of `SceneOptions`.
+
+    Returns:
+        The scene with its truth.
+
+    Raises:
+        ConfigurationError: If an option or the size is out of range, or the scene has no room for that many objects.
+
+    Example:
+        >>> scene = generate_scene(7, height=192, width=256, objects=(3, 5))
+        >>> scene.image.shape, 3 <= len(scene.objects) <= 5
+        ((192, 256, 3), True)
     """
     return scene_at(seed, 0.0, "static", height, width, **options)
 
 
 def scene_at(seed: int, time: float, motion: str = "static", height: int = 192, width: int = 256, **options) -> Scene:
-    """The scene of a seed after `time` seconds of motion.
+    """Renders the scene of a seed after some seconds of motion.
 
-    motion: "static" (nothing changes), "camera" (the camera swings around the table) or "objects" (the arrangement
-    turns on the table, as on a turntable). At time 0 all three are `generate_scene`.
+    Args:
+        seed: Whole number of at least 0.
+        time: Seconds since the beginning; at time 0 all motions give `generate_scene`.
+        motion: "static" (nothing changes), "camera" (the camera swings around the table) or "objects" (the arrangement
+            rotates on the table, as on a turntable).
+        height: Of the image, px.
+        width: Of the image, px.
+        **options: Fields of `SceneOptions`.
+
+    Returns:
+        The scene with its truth.
+
+    Raises:
+        ConfigurationError: If the motion is unknown, or an option or the size is out of range.
     """
     if motion not in MOTIONS:
         raise ConfigurationError(f"motion={motion!r}: choose one of {', '.join(MOTIONS)}")

@@ -12,17 +12,31 @@ _CACHE_BYTES = 256 << 20
 
 @dataclass(frozen=True)
 class StreamFrame:
-    """`scene` is `scene_at(seed, time, motion, height, width)`; time: s of motion, whole milliseconds."""
+    """One frame of a `SceneStream`.
+
+    Attributes:
+        time: Seconds of motion, in whole milliseconds.
+        scene: What `scene_at` gives for this time.
+    """
 
     time: float
     scene: Scene
 
 
 class SceneStream:
-    """Renders a moving scene in real time, `motion_rate` positions a second or as many as the processor allows.
+    """Renders a moving scene in real time in a background thread.
 
-    Motions repeat every PERIOD seconds; positions are kept (up to 256 MB) and then cost nothing. A static scene is
-    rendered once. Raises ConfigurationError for a motion or a size that `scene_at` refuses.
+    Motions repeat every PERIOD seconds; rendered positions are kept (up to 256 MB). A static scene is rendered once.
+
+    Args:
+        seed: Seed of the scene.
+        height: Of the image, px.
+        width: Of the image, px.
+        motion: As in `scene_at`.
+        motion_rate: Positions per second, or as many as the processor can render.
+
+    Raises:
+        ConfigurationError: If the motion, the size or the rate is out of range.
     """
 
     def __init__(self, seed: int, height: int, width: int, motion: str = "static", motion_rate: float = 5.0):
@@ -45,7 +59,14 @@ class SceneStream:
         return self._frame
 
     def stop(self, timeout: float = 5.0) -> bool:
-        """Ends the thread. Returns whether it has ended."""
+        """Ends the thread.
+
+        Args:
+            timeout: Seconds to wait for it.
+
+        Returns:
+            Whether it has ended.
+        """
         self._stopping.set()
         if self._thread is None:
             return True

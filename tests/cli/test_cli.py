@@ -219,3 +219,42 @@ def test_a_reader_that_has_gone_ends_the_run_quietly(tmp_path):
     process.stdout.close()
     assert (process.wait(60), process.stderr.read()) == (141, b"")
     process.stderr.close()
+
+
+_PRINTS = """
+import sys, types
+from lisa_ros import cli
+loud = types.ModuleType('loud'); loud.add_arguments = lambda parser: None
+loud.run = lambda args: print('done') or 0
+sys.modules['loud'] = loud; cli.COMMANDS['loud'] = ('loud', 'speaks')
+sys.exit(cli.main(sys.argv[1:]))
+"""
+
+
+@pytest.mark.parametrize(("target", "status", "told"), [
+    ("&-", 0, b""), ("/dev/full", 2, b"lisa-ros: cannot write the output: No space left on device"),
+])  # fmt: skip
+def test_output_that_cannot_be_written_is_no_traceback(target, status, told):
+    done = subprocess.run(
+        ["bash", "-c", f'"$0" -c "$1" loud >{target}', sys.executable, _PRINTS], stderr=subprocess.PIPE, timeout=60
+    )
+    assert (done.returncode, done.stderr.strip()) == (status, told)
+
+
+@pytest.mark.parametrize("words", [["--version"], ["--help"], ["loud", "--help"], ["loud"]])
+def test_every_word_ends_quietly_where_nobody_reads(words):
+    reading, writing = os.pipe()
+    os.close(reading)
+    done = subprocess.run([sys.executable, "-c", _PRINTS, *words], stdout=writing, stderr=subprocess.PIPE, timeout=60)
+    os.close(writing)
+    # argparse itself drops the help that it cannot write.
+    assert (done.returncode, done.stderr) == (0 if "--help" in words else 141, b"")
+
+
+def test_a_question_under_a_locale_without_its_letters(tmp_path, checkpoint):
+    model, image = checkpoint
+    environment = {**os.environ, "LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
+    words = ["-m", "lisa_ros", "ask", image, "où est la tasse ?", "--mask-only", "--out", str(tmp_path), *model]
+    done = subprocess.run([sys.executable, *words], capture_output=True, timeout=100, env=environment)
+    assert done.returncode == 0, done.stderr
+    assert json.loads((tmp_path / "answer.json").read_text(encoding="utf-8"))["query"] == "où est la tasse ?"

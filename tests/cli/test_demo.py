@@ -14,12 +14,14 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from lisa_ros.client import PerceptionResult, PerceptionTarget, PointCloud, QueryStatus
+from lisa_ros.client.graph_client import TimedResult
 from lisa_ros.demo.clouds import draw_cloud, write_ply
 from lisa_ros.demo.page import page, picture, write_report
 from lisa_ros.demo.questions import choose_scenes
 from lisa_ros.demo.records import mean_iou_present, score, shortcomings, summary
 from lisa_ros.errors import ConfigurationError
-from lisa_ros.types import ABSENT, SEGMENTED, SegmentationResult, Target
+from lisa_ros.types import ABSENT, SEGMENTED
 
 KINDS = {"category", "attribute", "affordance", "knowledge", "relation", "superlative", "group", "absent"}
 RUNNER = Path(__file__).with_name("run_oracle_demo.py")
@@ -30,19 +32,34 @@ def scenes():
     return list(choose_scenes())
 
 
-def answered(scene, query, mask=None, status="OK", answer="It is <b>that</b>."):
-    """A record of a reply with one mask, or none."""
-    targets = () if mask is None else (Target(query.phrases[0], SEGMENTED, mask),)
-    reply = SimpleNamespace(
-        status=status,
+def timed(query, targets, status="OK", answer="It is <b>that</b>."):
+    """A result as the node gives it."""
+    result = PerceptionResult(
+        query=query.text,
+        answer=answer,
+        targets=targets,
+        seconds={"encode": 0.1},
+        status=QueryStatus[status],
         message="",
-        result=SegmentationResult(query.text, answer, targets, {"encode": 0.1}),
+        query_id="q",
+        conversation_id="",
+        stamp=1,
+        frame_id="camera",
+        received=1,
+        image_age=0.0,
         model="tiny fp32",
-        seconds=0.5,
-        boxes=(),
-        cloud=None,
     )
-    return score(1, "topic", query, scene, reply)
+    return TimedResult(result, 0.5, None)
+
+
+def found(phrase, kind, mask):
+    return PerceptionTarget(phrase=phrase, kind=kind, mask=mask, components=1, touches_border=False, location=None)
+
+
+def answered(scene, query, mask=None, **options):
+    """A record of a result with one mask, or none."""
+    targets = () if mask is None else (found(query.phrases[0], SEGMENTED, mask),)
+    return score(1, "topic", query, scene, timed(query, targets, **options))
 
 
 class Links(HTMLParser):
@@ -91,9 +108,8 @@ def test_scores_follow_the_truth_of_the_segmented_image(scenes):
     assert answered(scene, absent, status="NO_TARGET").iou == 1
     assert answered(scene, absent, truth).iou == 0
     assert answered(scene, present, truth, status="MODEL_ERROR").iou == 0
-    named = Target("ball", ABSENT, np.zeros((0, 0), bool))  # a message without masks has no size
-    result = SegmentationResult(absent.text, "There is no ball.", (named,))
-    record = score(1, "topic", absent, scene, SimpleNamespace(status="NO_TARGET", message="", result=result))
+    named = found("ball", ABSENT, np.zeros((0, 0), bool))  # a message without masks has no size
+    record = score(1, "topic", absent, scene, timed(absent, (named,), "NO_TARGET", "There is no ball."))
     assert record.iou == 1
 
 
@@ -159,8 +175,8 @@ def test_a_cloud_is_written_for_programs_and_for_people(scenes, tmp_path):
     np.testing.assert_allclose(np.asarray(read.points), points, atol=1e-6)
     np.testing.assert_array_equal(np.rint(np.asarray(read.colors) * 255), colors)
     box = SimpleNamespace(pose=np.eye(4), extents=np.array([0.1, 0.1, 0.1]))
-    cloud = SimpleNamespace(points=points, colors=colors, scene_points=points + 0.1, scene_colors=colors)
-    draw_cloud(tmp_path / "a.png", cloud, [box], scenes[0].scene.camera_pose)
+    cloud, scene_cloud = PointCloud("camera", points, colors), PointCloud("camera", points + 0.1, colors)
+    draw_cloud(tmp_path / "a.png", cloud, scene_cloud, [box], scenes[0].scene.camera_pose)
     assert (np.array(Image.open(tmp_path / "a.png").convert("RGB")) != 255).any()
 
 

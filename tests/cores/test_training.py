@@ -15,7 +15,7 @@ from lisa_ros.evaluation.predictors import TeacherForced
 from lisa_ros.model.checkpoint import load
 from lisa_ros.model.tokenizer import IMAGE_TOKEN_ID
 from lisa_ros.model.weights import read_weight_file
-from training.config.train_config import LoraConfig
+from training.config.sections import LoraConfig
 from training.data.collate import Collator
 from training.data.items import TrainingItem
 from training.model.lora import load_unmerged, merged_weights, official_key, prepare

@@ -68,6 +68,8 @@ PLAIN = {"from": "human", "value": "Hi?"}
         ({"image": "a.jpg", "images": ["b.jpg"], "conversations": [HUMAN, GPT]}, r"image names \['a.jpg'\], images"),
         ({"image": {"bytes": "x"}, "conversations": [HUMAN, GPT]}, "image must be a file name, or a list of them"),
         ({"images": [["a.jpg"]], "conversations": [HUMAN, GPT]}, "images must be a file name, or a list of them"),
+        ({"image_file": "a.JPG", "conversations": [PLAIN, GPT]}, "names a picture as 'image_file', which is not read"),
+        ({"img": ["a.png"], "conversations": [PLAIN, GPT]}, "names a picture as 'img', which is not read"),
         ({"video": "a.mp4", "conversations": [HUMAN, GPT]}, "about a video; LISA sees pictures alone"),
         ({"conversations": [HUMAN]}, "take turns, not human"),
         ({"conversations": [GPT]}, "take turns"),

@@ -9,7 +9,7 @@ from lisa_ros.errors import ConfigurationError
 from lisa_ros.model.prompts import get_template
 from lisa_ros.model.styles import lisa as templates
 from lisa_ros.types import Sample, TruthTarget, Turn
-from training.config.train_config import DataConfig, DatasetGroupConfig
+from training.config.sections import DataConfig, DatasetGroupConfig
 from training.data.hybrid import DatasetGroup, HybridStream
 from training.data.items import Renderer
 from training.data.loader import MicroBatchDataset, load_micro_batches

@@ -136,6 +136,14 @@ def test_shapes_without_an_area_are_told_once(caplog, monkeypatch):
     ]  # fmt: skip
 
 
+@pytest.mark.parametrize("points", [[[10, 10], [50, 40]], [[10, 10]]])
+def test_a_polygon_that_has_no_area_is_told(caplog, monkeypatch, points):
+    """As a box whose type was lost."""
+    monkeypatch.setattr(labelme, "_told", set())
+    assert 1 <= drawn("polygon", points).sum() <= 41
+    assert "polygons of one or two points have no area" in caplog.text
+
+
 def test_shapes_of_several_types_lie_on_one_another_by_their_size():
     shapes = [
         shape("circle", [[40, 30], [45, 30]]) | {"label": "ignore"},
@@ -144,6 +152,7 @@ def test_shapes_of_several_types_lie_on_one_another_by_their_size():
         shape("rectangle", [[0, 0], [79, 59]]) | {"label": "flag"},
     ]
     labels = rasterise(shapes, HEIGHT, WIDTH)
+    assert not rasterise([shape("rectangle", [[0, 0], [9, 9]]) | {"label": " Flag\n"}], HEIGHT, WIDTH).any()
     disc = np.hypot(COLUMNS - 40, ROWS - 30) <= 5
     assert (labels[disc] == 255).all() and (labels[10:12, 20:23] == 255).all() and (labels == 255).sum() < 120
     assert (labels == 1).sum() == 41 * 41 - (labels == 255).sum() and labels[0, 0] == 0

@@ -6,7 +6,7 @@ import pytest
 
 from lisa_ros.datasets.reasonseg import ReasonSegDataset
 from lisa_ros.errors import DatasetError
-from training.config.train_config import DataConfig, DatasetGroupConfig
+from training.config.sections import DataConfig, DatasetGroupConfig
 from training.data.__main__ import main
 from training.data.paraphrase import read_paraphrases
 from training.data.sources import open_items

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from torch.utils.data import DataLoader
 
-from training.config.train_config import DataConfig, DatasetGroupConfig
+from training.config.sections import DataConfig, DatasetGroupConfig
 from training.data.sources import open_items
 
 pytestmark = pytest.mark.unit

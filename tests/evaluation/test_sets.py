@@ -20,7 +20,8 @@ from lisa_ros.evaluation.benchmarks.published import published_rows
 from lisa_ros.evaluation.benchmarks.rows import read_all
 from lisa_ros.evaluation.benchmarks.scores import already_seen, scores, summarise
 from lisa_ros.evaluation.metrics import overlap_of, union_truth
-from lisa_ros.evaluation.predictors import Generative, TeacherForced, weights_digest
+from lisa_ros.evaluation.predictors import Generative, TeacherForced, model_digest, weights_digest
+from lisa_ros.model.tokenizer import LisaTokenizer
 from lisa_ros.types import TruthTarget, Turn
 
 pytestmark = pytest.mark.unit
@@ -225,6 +226,18 @@ def test_checkpoints_are_told_apart_by_what_they_learnt(lisa):
         assert weights_digest(lisa.network) == before
     with mock.patch.object(lisa.network, "config", refusing):
         assert weights_digest(lisa.network) != before
+
+
+def test_models_are_told_apart_by_what_they_are_fed_with(lisa):
+    before = model_digest(lisa)
+    assert before == model_digest(lisa)
+    tokenizer = LisaTokenizer(lisa.tokenizer.model_bytes, [], lisa.tokenizer.added)
+    with mock.patch.object(lisa.model, "tokenizer", tokenizer):
+        assert model_digest(lisa) != before, "its special tokens are others"
+    tower = lisa.network.vision_tower
+    with mock.patch.object(tower, "preprocess", dataclasses.replace(tower.preprocess, mean=(0.5, 0.5, 0.5))):
+        assert model_digest(lisa) != before
+    assert model_digest(lisa) == before
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16, torch.int8])

@@ -60,6 +60,10 @@ def test_white_space_of_a_person(lisa):
         ("क्\u200dष", "क्\u200dष"),
         ("the 👩\u200d🚒", "the 👩\u200d🚒"),
         ("the 🏴\U000e0067\U000e0062\U000e007f", "the 🏴\U000e0067\U000e0062\U000e007f"),
+        ("the med\u200dkit\u200c", "the medkit"),  # no spelling beside Latin letters
+        ("the me\u034fdkit\ufffc", "the medkit"),
+        ("the me\ufe0fdkit 1\ufe0f\u20e3", "the medkit 1\ufe0f\u20e3"),
+        ("the\u3164red\u2800cup\x85", "the red cup"),  # blanks by their looks
         ("two  blanks, naïve café", "two  blanks, naïve café"),
     ],
 )
@@ -100,17 +104,57 @@ def test_sentences_are_told_from_phrases():
     assert not is_sentence("the food with the most vitamin C")
 
 
-@pytest.mark.parametrize("end", [*".?!…。？！؟।॥", "\u037e", "．", "‽", "۔", "።", "។"])
+@pytest.mark.parametrize("end", [*".?!…。？！؟।॥", "\u037e", "．", "‽", "۔", "።", "។", "⸮", "︖", "❓", "❗", "꘏", "꛷"])
 @pytest.mark.parametrize(
-    "behind", ["", '"', "'", "”", "’", "»", "«", "“", "」", "』", ")", "]", "）", " 🙂", "👍🏽", "❤️", '") ']
+    "behind",
+    [
+        "",
+        '"',
+        "'",
+        "”",
+        "’",
+        "»",
+        "«",
+        "“",
+        "」",
+        "』",
+        ")",
+        "]",
+        "）",
+        " 🙂",
+        "👍🏽",
+        "❤️",
+        '") ',
+        "**",
+        "_",
+        " :-)",
+        "=D",
+    ],
 )
 def test_sentences_of_many_scripts(end, behind):
     assert is_sentence(f"Where is the cup{end}{behind}")
 
 
+def test_the_question_mark_of_greek():
+    assert is_sentence("Πού είναι η κούπα;") and not is_sentence("the cup;")
+
+
 @pytest.mark.parametrize(
     "text",
-    ["the cup", "the cup 🙂", "the cup (red)", "“the cup”", "the number 5", "das Glas,", "", "🙂", "杯子", "the cup:"],
+    [
+        "the cup",
+        "the cup 🙂",
+        "the cup :-)",
+        "**the cup**",
+        "the cup (red)",
+        "“the cup”",
+        "the number 5",
+        "das Glas,",
+        "",
+        "🙂",
+        "杯子",
+        "the cup:",
+    ],
 )
 def test_phrases_are_no_sentences(text):
     assert not is_sentence(text)

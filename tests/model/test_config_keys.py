@@ -79,6 +79,7 @@ def test_a_theta_in_place_of_the_default_gives_another_mask(directory):
         ({"rope_parameters": {"rope_type": "default", "partial_rotary_factor": 0.5}}, "partial_rotary_factor 0.5"),
         ({"rope_parameters": {"rope_type": "default", "mrope_section": [1, 2]}}, "mrope_section"),
         ({"rope_parameters": [1]}, "must be a table"),
+        ({"rope_scaling": {"type": "longrope", "short_factor": [1.0], "long_factor": [1.0]}}, "must be 4 numbers"),
         ({"rope_scaling": {"type": "linear", "rope_type": "dynamic", "factor": 2.0}}, "keep one"),
         ({"partial_rotary_factor": 0.5}, "`partial_rotary_factor` is 0.5"),
         ({"head_dim": 16}, "head_dim is 16"),

@@ -1,5 +1,6 @@
 """Image files as RGB."""
 
+import cv2
 import numpy as np
 import pytest
 from PIL import Image
@@ -19,6 +20,21 @@ def test_sixteen_bits_are_scaled_and_not_clipped(tmp_path):
         assert image.dtype == np.uint8 and image.shape == (16, 16, 3)
         for channel in range(3):
             np.testing.assert_array_equal(image[..., channel], values >> 8)
+
+
+@pytest.mark.parametrize("bits", [10, 12, 14, 16])
+@pytest.mark.parametrize("channels", [1, 3, 4])
+def test_a_sensors_bits_are_not_a_black_picture(tmp_path, bits, channels, caplog):
+    """A file of 16 bits a channel does not say how many of them the sensor fills."""
+    levels = np.linspace(0, 2**bits - 1, 64).astype(np.uint16).reshape(8, 8)
+    pixels = np.stack([levels, levels // 2, levels // 4, levels * 0 + 65535], axis=-1)[..., :channels]
+    pixels = pixels if channels < 4 else np.minimum(pixels, 2**bits - 1)
+    cv2.imwrite(str(tmp_path / "x.png"), pixels[..., 0] if channels == 1 else pixels[..., [2, 1, 0, 3][:channels]])
+    image = read_image(tmp_path / "x.png")
+    assert image.shape == (8, 8, 3)
+    expected = np.stack([levels, levels // 2, levels // 4] if channels > 1 else [levels] * 3, axis=-1)
+    assert np.abs(image.astype(int) - expected * (255 / (2**bits - 1))).max() <= 1
+    assert ("read as one of" in caplog.text) == (bits < 16)
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.int32])

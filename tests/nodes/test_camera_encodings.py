@@ -280,3 +280,34 @@ def test_compressed_depth_of_older_and_other_transports(name):
     data = struct.pack("<iff", 0, 0, 0) + cv2.imencode(".png", levels)[1].tobytes()
     message = CompressedImage(format=name, data=to_data(np.frombuffer(data, np.uint8)))
     np.testing.assert_allclose(to_depth(message), [[0, 1.5]])
+
+
+@pytest.mark.parametrize("form", ["bayer_rggb; png compressed ", "bayer_rggb8 png", "BAYER_RGGB8;png compressed"])
+def test_a_mosaic_whose_driver_writes_its_format_from_memory(form):
+    assert_scene(to_rgb(compressed(mosaic(scene(), "bayer_rggb8"), form, ".png")), 0)
+
+
+@pytest.mark.parametrize("name", ["bayer_rggb12", "BayerRG8", "bayer_rgbg8", "nv12", "NV21"])
+def test_one_channel_whose_colour_is_coded_in_an_unknown_way_is_refused(name):
+    message = compressed(mosaic(scene(), "bayer_rggb8"), f"{name}; png compressed ", ".png")
+    with pytest.raises(InvalidImageError, match=name.lower() if name.lower().startswith("nv") else name):
+        to_rgb(message)
+
+
+@pytest.mark.parametrize("name", ["i420", "16SC1", "unknown8"])
+def test_one_channel_of_an_unknown_encoding_is_told(name):
+    rgb, remark = decode_color(compressed(scene()[..., 0], f"{name}; png compressed ", ".png"))
+    assert (rgb == scene()[..., :1]).all() and f"'{name}' is no encoding that is known" in remark
+
+
+@pytest.mark.parametrize("form", ["rgb8; png rgb8", "rgb8;png compressed:rgb8", "rgb8 png compressed rgb8"])
+def test_exchanged_channels_are_seen_however_the_format_is_written(form):
+    assert_scene(to_rgb(compressed(scene(), form, ".png")), 0)
+
+
+@pytest.mark.parametrize("form", ["16UC1; png compressed ", "16uc1;png compressed 16UC1", "mono16; PNG compressed"])
+def test_depth_of_the_plain_transport(form):
+    depth = np.arange(48 * 64, dtype=np.uint16).reshape(48, 64)
+    assert np.allclose(to_depth(compressed(depth, form, ".png")), depth / 1000)
+    with pytest.raises(InvalidImageError, match="uint8"):
+        to_depth(compressed(depth.astype(np.uint8), form, ".png"))

@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 from std_msgs.msg import Header
 from visualization_msgs.msg import Marker
 
+from lisa_ros.client.conversion import read_cloud
 from lisa_ros.geometry import CloudReport, SupportPlane, TopGrasp
 from lisa_ros.geometry.poses import pose_matrix
 from lisa_ros.nodes.common.messages import (
@@ -15,8 +16,6 @@ from lisa_ros.nodes.common.messages import (
     image_message,
     point,
     quaternion,
-    read_cloud,
-    read_point_targets,
 )
 from lisa_ros.nodes.perception.queries.region import Region
 from lisa_ros.nodes.perception.results.markers import marker_array
@@ -47,11 +46,11 @@ def test_points_of_several_targets_know_theirs():
     found = [struct.unpack_from("<fffII", bytes(message.data), n * message.point_step)[4] for n in range(4)]
     assert found == [0, 0, 2, 70000]
     for cloud in (message, cloud_message(HEADER, points, colors)):
-        read_points, read_colors = read_cloud(cloud)
-        np.testing.assert_array_equal(read_points, points)
-        np.testing.assert_array_equal(read_colors, colors)
-    np.testing.assert_array_equal(read_point_targets(message), targets)
-    assert read_point_targets(cloud) is None
+        read = read_cloud(cloud)
+        np.testing.assert_array_equal(read.points, points)
+        np.testing.assert_array_equal(read.colors, colors)
+    np.testing.assert_array_equal(read_cloud(message).targets, targets)
+    assert read_cloud(cloud).targets is None
 
 
 def test_a_cloud_may_have_no_points():

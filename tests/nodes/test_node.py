@@ -11,7 +11,7 @@ from lisa_ros.msg import SegmentationResult as Result
 from node_harness import LATCHED, SECOND, depth_of, picture
 from sensor_msgs.msg import Image, PointCloud2
 
-from lisa_ros.nodes.common.messages import read_cloud
+from lisa_ros.client.conversion import read_cloud
 
 pytestmark = pytest.mark.ros
 Stage = Segment.Feedback
@@ -27,7 +27,7 @@ def stamp_of(header):
 
 def points_of(cloud):
     assert isinstance(cloud, PointCloud2)
-    return read_cloud(cloud)[0]
+    return read_cloud(cloud).points
 
 
 def test_words_on_the_topic_get_one_complete_result(robot):

@@ -8,8 +8,8 @@ from node_harness import SECOND, depth_of, picture
 from rclpy.parameter import Parameter
 from sensor_msgs.msg import RegionOfInterest
 
+from lisa_ros.client.conversion import read_cloud
 from lisa_ros.geometry.poses import pose_matrix
-from lisa_ros.nodes.common.messages import read_cloud, read_point_targets
 
 pytestmark = pytest.mark.ros
 LEFT = RegionOfInterest(x_offset=20, y_offset=10, width=70, height=80)  # the red square is in it, the blue one is not
@@ -56,8 +56,8 @@ def test_each_point_knows_its_target(robot):
     result = robot.ask_about(robot.show(), "the red, the green and the blue one")
     assert [target.phrase for target in result.targets] == ["red", "green", "blue"]
     assert robot.until(lambda: robot.seen["points"] and robot.seen["points"][-1].header == result.header)
-    cloud = robot.seen["points"][-1]
-    points, targets = read_cloud(cloud)[0], read_point_targets(cloud)
+    cloud = read_cloud(robot.seen["points"][-1])
+    points, targets = cloud.points, cloud.targets
     counts = np.bincount(targets, minlength=3)
     assert counts.tolist() == [target.point_count for target in result.targets] and counts[1] == 0 < counts[2]
     assert (np.diff(targets.astype(int)) >= 0).all(), "one target after the other"

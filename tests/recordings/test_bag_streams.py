@@ -1,12 +1,14 @@
 """Bags of other people's cameras: which topic, which order, which depth, and where the camera was."""
 
+import cv2
 import numpy as np
 import pytest
 from bag_streams import CAMERA, DEPTH, IMAGE, INFO, MS, Loose, depth, pose, written
 
 from lisa_ros.errors import InvalidImageError, RecordingError
 from lisa_ros.recordings import messages
-from lisa_ros.recordings.bag_reader import BagMessage, RgbdBag
+from lisa_ros.recordings.bag_reader import RgbdBag
+from lisa_ros.recordings.frames import BagMessage
 from lisa_ros.recordings.poses import PoseFinder, interpolated
 from lisa_ros.recordings.topics import RgbdTopics
 
@@ -51,6 +53,72 @@ def test_depth_without_messages_does_not_hide_the_compressed_one(tmp_path):
     bag.close()
     (frame,) = frames_of(tmp_path / "bag")
     assert frame.messages["depth"].topic == packed and float(frame.depth()[0, 0]) == pytest.approx(0.7)
+
+
+@pytest.mark.parametrize(("raw", "taken"), [(1, False), (9, False), (19, True), (20, True)])
+def test_of_two_topics_the_one_that_is_whole_is_read(tmp_path, raw, taken):
+    bag = Loose(tmp_path / "bag", (IMAGE, messages.IMAGE), (f"{IMAGE}/compressed", messages.COMPRESSED_IMAGE),
+                (INFO, messages.CAMERA_INFO))  # fmt: skip
+    for stamp in range(T0, T0 + 20):
+        bag.add(f"{IMAGE}/compressed", stamp, messages.compressed_color(written(RGB), "png", stamp, "eye"))
+        if stamp < T0 + raw:
+            bag.image(IMAGE, stamp, stamp, RGB, "rgb8")
+    bag.close()
+    assert len(frames_of(bag.path)) == (raw if taken else 20)
+
+
+def test_a_bag_without_any_image_is_refused(bag):
+    bag.image(DEPTH, T0, T0, depth(), "16UC1")
+    bag.close()
+    with pytest.raises(RecordingError, match=f"no message on {IMAGE}, of 2 in all; image_topic names"):
+        frames_of(bag.path)
+
+
+def test_depth_under_another_name_is_told(tmp_path, caplog):
+    other = "/camera/aligned_depth_to_color/image_raw"
+    bag = Loose(tmp_path / "bag", *KINDS[:3], (other, messages.IMAGE))
+    bag.image(IMAGE, T0, T0, RGB, "rgb8")
+    bag.image(other, T0, T0, depth(), "16UC1")
+    bag.close()
+    (frame,) = frames_of(bag.path)
+    assert frame.depth() is None
+    assert f"frames have none; depth_topic names another one of {other}" in caplog.text
+
+
+def test_depth_as_a_file_of_16_bits(tmp_path):
+    topic = f"{DEPTH}/compressed"
+    bag = Loose(tmp_path / "bag", (IMAGE, messages.IMAGE), (topic, messages.COMPRESSED_IMAGE), KINDS[2])
+    bag.image(IMAGE, T0, T0, RGB, "rgb8")
+    message = messages.compressed_color(cv2.imencode(".png", depth(1500))[1].tobytes(), "png", T0, "eye")
+    message.format = "16UC1; png compressed "
+    bag.add(topic, T0, message)
+    bag.close()
+    assert np.allclose(frames_of(bag.path)[0].depth(), 1.5)
+
+
+def test_images_without_stamps_have_the_time_of_recording(bag, caplog):
+    """One stamp for all would give all of them the first depth image."""
+    for number in range(3):
+        time = T0 + number * 33 * MS
+        bag.image(DEPTH, time, 0, depth(1000 + number), "16UC1")
+        bag.image(IMAGE, time + MS, 0, RGB, "rgb8")
+    bag.close()
+    frames = frames_of(bag.path)
+    assert [round(float(frame.depth()[0, 0]), 3) for frame in frames] == [1.0, 1.001, 1.002]
+    assert "header.stamp is zero; the time of recording" in caplog.text
+
+
+@pytest.mark.parametrize("count", [3, 80])
+def test_depth_that_belongs_to_no_image_is_told_once(bag, caplog, count):
+    for number in range(count):
+        stamp = T0 + number * 100 * MS
+        bag.later(stamp, lambda s=stamp: bag.image(IMAGE, s, s, RGB, "rgb8"))
+        bag.later(stamp, lambda s=stamp: bag.image(DEPTH, s, s + 30 * MS, depth(), "16UC1"))
+    bag.close()
+    assert {frame.depth() is None for frame in frames_of(bag.path)} == {True}
+    (record,) = caplog.records
+    assert "0.030 s apart at least, sync_tolerance is 0.02 s" in record.getMessage()
+    assert frames_of(bag.path, sync_tolerance=0.04)[0].depth() is not None
 
 
 def test_a_topic_of_another_type_is_not_taken(tmp_path):
@@ -119,9 +187,22 @@ def test_what_belongs_to_another_lens_is_refused_unless_it_is_trusted(bag, role)
     def read(frame):
         return frame.depth() if role == "depth" else frame.camera
 
-    with pytest.raises(InvalidImageError, match=f"{topic} is of the frame ir_eye, the image of eye: "):
+    with pytest.raises(InvalidImageError, match=f"{topic} .*'ir_eye', the image of 'eye'"):
         read(frames_of(bag.path)[-1])
-    assert read(frames_of(bag.path, trust_frames=True)[-1]) is not None
+    assert read(frames_of(bag.path, depth_registration="trust")[-1]) is not None
+
+
+def test_what_a_picture_lacks_is_told_once(tmp_path, caplog):
+    topic = f"{IMAGE}/compressed"
+    bag = Loose(tmp_path / "bag", (topic, messages.COMPRESSED_IMAGE), (INFO, messages.CAMERA_INFO))
+    for stamp in (T0, T0 + 1):
+        message = messages.compressed_color(cv2.imencode(".png", RGB[..., 0])[1].tobytes(), "png", stamp, "eye")
+        bag.add(topic, stamp, message)
+    bag.close()
+    for frame in frames_of(bag.path):
+        assert (frame.color() == RGB[..., :1]).all()
+    (record,) = caplog.records
+    assert topic in record.getMessage() and "its colour is gone" in record.getMessage()
 
 
 def test_a_part_of_a_bag_has_all_that_belongs_to_it(bag):
@@ -149,12 +230,27 @@ def moving(bag, *edges, every=33, count=6):
     bag.close()
 
 
-@pytest.mark.parametrize("root", ["head", "base_link", "camera_link", "gripper"])
+@pytest.mark.parametrize("root", ["head", "base_link", "base", "camera_link", "world_marker", "odom_sensor"])
 def test_a_mount_is_no_world(bag, root, caplog):
     moving(bag, (root, "eye", lambda n: 0.1 * n))
     assert [(frame.pose, frame.pose_frame) for frame in frames_of(bag.path)] == [(None, "")] * 6
     (record,) = caplog.records
     assert f"lead from eye to {root}, and not to a frame that is fixed by its name" in record.getMessage()
+
+
+@pytest.mark.parametrize("world", ["/world", "robot1/map", "camera_odom_frame", "odom_combined", "map_ned"])
+def test_a_world_is_known_by_its_name(bag, world):
+    moving(bag, (world, "eye", lambda n: n))
+    assert [frame.pose[0, 3] for frame in frames_of(bag.path)] == list(range(6))
+
+
+def test_a_world_that_hangs_below_the_camera_can_be_named(bag, caplog):
+    moving(bag, ("eye", "marker", lambda n: n))
+    assert [frame.pose for frame in frames_of(bag.path)] == [None] * 6
+    assert "no transform of the bag says where eye is" in caplog.records[0].getMessage()
+    caplog.clear()
+    assert [frame.pose[0, 3] for frame in frames_of(bag.path, world_frame="marker")] == [-n for n in range(6)]
+    assert not caplog.records
 
 
 def test_who_knows_better_names_the_world(bag):

@@ -13,14 +13,15 @@ from rclpy.action import ActionClient
 from rclpy.executors import SingleThreadedExecutor
 from rclpy.node import Node
 from sensor_msgs.msg import PointCloud2
+from two_lenses import off_the_ball, write_two_lenses
 
 from lisa_ros import graph
+from lisa_ros.client.conversion import read_cloud
 from lisa_ros.geometry import CameraModel
-from lisa_ros.nodes.common.messages import read_cloud
 from lisa_ros.nodes.simulation.bag_player import BagPlayer
 from lisa_ros.recordings.bag_reader import RgbdBag
 from lisa_ros.recordings.bag_writer import RgbdBagWriter
-from lisa_ros.recordings.topics import stamp_of_index
+from lisa_ros.recordings.topics import RgbdTopics, stamp_of_index
 
 pytestmark = pytest.mark.ros
 
@@ -83,9 +84,9 @@ class Client(Node):
         player.rewind()
 
 
-def start_node(start_process):
-    """The node with the topics of `camera:=scannet`, as launch starts it, and a scripted engine."""
-    (process,) = graph.processes({"camera": "scannet", "use_sim_time": "true"})
+def start_node(start_process, **values):
+    """The node with the topics of launch arguments, as launch starts it, and a scripted engine."""
+    (process,) = graph.processes({"use_sim_time": "true", **values})
     words = ["-r", f"__ns:=/{process.namespace}"]
     for name, topic in process.remappings:
         words += ["-r", f"{name}:={topic}"]
@@ -94,26 +95,54 @@ def start_node(start_process):
     return start_process([sys.executable, SCRIPT, "--ros-args", *words])
 
 
-def test_the_node_takes_compressed_frames_of_a_bag_in_lockstep(bag, ros_context, start_process):
-    process = start_node(start_process)
-    client, node = Client(ros_context), Node("player", context=ros_context)
-    player = BagPlayer(node, bag)
-    player.open_clock()
-    assert client.until(client.action.server_is_ready), process.output
-    heard = ("image", "depth", "camera_info")
-    assert client.until(lambda: all(player.matched()[role] for role in heard)), player.matched()
-    assert client.until(lambda: client.count_publishers("/lisa/points"))
-    client.wait_until_heard(player)
+@pytest.fixture
+def connected(ros_context, start_process):
+    """connected(bag, **launch arguments) -> client and player, when the node has heard the first frame."""
+    nodes = []
+
+    def connect(bag, **values):
+        process = start_node(start_process, **values)
+        client, node = Client(ros_context), Node("player", context=ros_context)
+        nodes.extend((client, node))
+        player = BagPlayer(node, bag)
+        player.open_clock()
+        assert client.until(client.action.server_is_ready), process.output
+        heard = ("image", "depth", "camera_info")
+        assert client.until(lambda: all(player.matched()[role] for role in heard)), player.matched()
+        assert client.until(lambda: client.count_publishers("/lisa/points"))
+        client.wait_until_heard(player)
+        return client, player
+
+    yield connect
+    for node in nodes:
+        node.destroy_node()
+
+
+def test_the_node_takes_compressed_frames_of_a_bag_in_lockstep(bag, connected):
+    client, player = connected(bag, camera="scannet")
     for index in range(5):
         frame = player.step()
         result = client.ask(frame.stamp)
-        assert result.status == SegmentationResult.OK, (result.message, process.output)
+        assert result.status == SegmentationResult.OK, result.message
         stamp = result.header.stamp
         assert stamp.sec * 1_000_000_000 + stamp.nanosec == frame.stamp == stamp_of_index(index)
         mask = np.frombuffer(result.mask.data, np.uint8).reshape(result.mask.height, result.mask.width) > 0
         assert np.array_equal(mask, picture(index)[..., 0] == 230)
         assert client.until(lambda count=index + 1: len(client.points) == count)
-        points, _ = read_cloud(client.points[-1])
+        points = read_cloud(client.points[-1]).points
         assert np.allclose(points[:, 2], 1.0 + 0.1 * index, atol=1e-3)
-    node.destroy_node()
-    client.destroy_node()
+
+
+def test_the_node_takes_depth_of_another_lens_that_the_player_registers(tmp_path, connected):
+    """The node itself refuses such depth, and hears the depth camera's calibration as well."""
+    topics = RgbdTopics()
+    with RgbdBag(write_two_lenses(tmp_path / "bag"), depth_registration="register") as bag:
+        client, player = connected(
+            bag, image_topic=topics.image, depth_topic=topics.depth, camera_info_topic=topics.camera_info,
+            depth_camera_info_topic=topics.depth_info,
+        )  # fmt: skip
+        result = client.ask(player.step().stamp)
+        assert result.status == SegmentationResult.OK, result.message
+        assert client.until(lambda: client.points)
+    points, _ = read_cloud(client.points[-1])
+    assert len(points) > 200 and np.quantile(off_the_ball(points), 0.95) < 0.004

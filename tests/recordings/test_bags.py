@@ -134,14 +134,14 @@ def test_loose_streams_are_put_together(tmp_path):
         ("/tf", messages.TF),
     )
     t0 = 5_000 * MS
-    bag.add("/tf", t0 - MS, messages.transform(pose(-1), t0, "base", "eye"))
+    bag.add("/tf", t0 - MS, messages.transform(pose(-1), t0, "world", "eye"))
     for number in range(6):
         stamp = t0 + number * 33 * MS
         bag.image(IMAGE, stamp + MS, stamp, np.full((6, 8, 3), number, np.uint8), "bgr8")
         if number != 4:
             bag.image(DEPTH, stamp + 100 * MS, stamp + 5 * MS, depth(number + 1), "16UC1")
         if number:
-            bag.add("/tf", stamp + 2 * MS, messages.transform(pose(number), stamp, "base", "eye"))
+            bag.add("/tf", stamp + 2 * MS, messages.transform(pose(number), stamp, "world", "eye"))
         bag.add("/tf", stamp + 2 * MS, messages.transform(pose(99), stamp, "eye", "hand"))
         if number == 2:
             bag.add(INFO, stamp, messages.camera_info(CAMERA, stamp, "eye"))
@@ -185,7 +185,7 @@ def test_a_transform_that_is_no_pose_leaves_its_frame_without_one(tmp_path, name
     bag = Loose(tmp_path / "bag", (IMAGE, messages.IMAGE), (INFO, messages.CAMERA_INFO), ("/tf", messages.TF))
     bag.add(INFO, 0, messages.camera_info(CAMERA, 0, "eye"))
     for number in range(3):
-        lost = messages.transform(pose(number), number * 33 * MS, "base", "eye")
+        lost = messages.transform(pose(number), number * 33 * MS, "world", "eye")
         if number == 1:
             part, axis = name.split(".")
             setattr(getattr(lost.transforms[0].transform, part), axis, value)

@@ -3,9 +3,15 @@
 import json
 from dataclasses import replace
 
+import numpy as np
 import pytest
+from rosbags.rosbag2 import StoragePlugin, Writer
 
 from lisa_ros.evaluation.scans.scan import ScanPaths
+from lisa_ros.geometry.reprojection import reproject_depth
+from lisa_ros.recordings import messages
+from lisa_ros.recordings.bag_reader import RgbdBag
+from lisa_ros.recordings.topics import MANIFEST, OPTICAL_FRAME, START
 from lisa_ros.scannet import tabletop
 from lisa_ros.scannet.scene_queries import read_queries, write_queries
 
@@ -50,3 +56,33 @@ def write_lines(tmp_path):
         return path
 
     return write
+
+
+@pytest.fixture(scope="session")
+def two_lenses(paths, tmp_path_factory):
+    """The same recording by a camera whose depth lens stands 5 cm beside the colour lens."""
+    folder = tmp_path_factory.mktemp("two_lenses")
+    for file in paths.bag.parent.iterdir():
+        if file.is_file():
+            (folder / file.name).symlink_to(file)
+    types = messages.typestore()
+    place = np.eye(4)
+    place[0, 3] = 0.05
+    with RgbdBag(paths.bag) as bag, Writer(folder / "bag", version=9, storage_plugin=StoragePlugin.MCAP) as writer:
+        topics = {**bag.topics, "/tf_static": messages.TF}
+        ways = {topic: writer.add_connection(topic, kind, typestore=types) for topic, kind in topics.items()}
+        fixed = messages.transform(place, START, OPTICAL_FRAME, "depth_lens")
+        writer.write(ways["/tf_static"], START, messages.pack(fixed, messages.TF))
+        for frame in bag.frames():
+            camera = frame.camera.scaled(*frame.depth().shape[::-1])
+            seen = reproject_depth(frame.depth(), camera, camera, np.linalg.inv(place))
+            changed = {
+                "depth": messages.compressed_depth(np.rint(seen * 1000).astype(np.uint16), frame.stamp, "depth_lens"),
+                "depth_info": messages.camera_info(camera, frame.stamp, "depth_lens"),
+            }
+            for role in ("tf", "camera_info", "depth_info", "depth", "image"):
+                if (message := frame.messages.get(role)) is not None:
+                    data = messages.pack(changed[role], message.type) if role in changed else message.data
+                    writer.write(ways[message.topic], message.time, data)
+        (folder / "bag" / MANIFEST).write_text(json.dumps(bag.manifest))
+    return replace(paths, bag=folder / "bag")

@@ -3,6 +3,7 @@
 import csv
 import json
 import shutil
+from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
@@ -240,6 +241,28 @@ def test_a_bag_whose_stamps_do_not_tell_the_frame_is_refused(paths, tmp_path):
     queries = paths.bag.parent / "queries.jsonl"
     with pytest.raises(RecordingError, match="1000000001 ns is stamped otherwise"):
         Scan(ScanPaths(tmp_path / "bag", queries, scan=paths.bag.parent))
+
+
+def test_depth_of_another_lens_is_refused_registered_or_trusted(paths, two_lenses, tmp_path):
+    with pytest.raises(RecordingError, match=r"'depth_lens', the image of .*: --depth-registration register"):
+        Scan(two_lenses)
+    with RgbdBag(paths.bag) as bag:
+        truth = next(bag.frames()).depth()
+    chosen = options({"bag": str(two_lenses.bag), "depth_registration": "register", "boundary": "0"}).paths
+    assert chosen == replace(two_lenses, depth_registration="register")
+    write_paths(tmp_path / "truth.json", chosen)
+    assert read_paths(tmp_path / "truth.json") == chosen
+    with Scan(chosen) as scan:
+        depth = DecodedFrame(next(scan.bag.frames())).view.depth
+        both = (depth > 0) & (truth > 0)
+        assert both.mean() > 0.8 and np.quantile(np.abs(depth - truth)[both], 0.95) < 0.004
+    with Scan(replace(two_lenses, depth_registration="trust")) as scan:
+        beside = DecodedFrame(next(scan.bag.frames())).view.depth
+        assert np.mean(np.abs(beside - truth) > 0.004) > 0.1
+    with pytest.raises(ConfigurationError, match="without a bag"):
+        options({"depth_registration": "register"})
+    with pytest.raises(ConfigurationError, match="depth_registration='maybe' is not one of refuse, register, trust"):
+        Scan(replace(two_lenses, depth_registration="maybe"))
 
 
 @pytest.mark.parametrize(("change", "words"), [

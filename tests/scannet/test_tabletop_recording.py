@@ -12,7 +12,7 @@ from lisa_ros.datasets.tabletop import TabletopDataset
 from lisa_ros.errors import ConfigurationError
 from lisa_ros.recordings.bag_reader import RgbdBag
 from lisa_ros.recordings.topics import STEP
-from lisa_ros.replay import arguments as example
+from lisa_ros.replay import example
 from lisa_ros.scannet import tabletop
 from lisa_ros.scannet.annotations import Annotation
 from lisa_ros.scannet.scene_queries import KINDS, read_queries

@@ -12,7 +12,7 @@ from PIL import Image
 
 from lisa_ros.model.checkpoint import Checkpoint, load
 from lisa_ros.model.weights import read_weight_file, read_weights
-from training.config.train_config import LoraConfig
+from training.config.sections import LoraConfig
 from training.data.collate import Collator
 from training.data.items import TrainingItem
 from training.model.lora import PREFIX, load_unmerged, prepare

@@ -14,15 +14,15 @@ from accelerate.state import AcceleratorState, GradientState, PartialState
 from golden_training import TINY
 
 from lisa_ros.types import Sample, TruthTarget, Turn
-from training.config.train_config import (
+from training.config.sections import (
     BatchConfig,
     DataConfig,
     DeviceConfig,
     ModelConfig,
     OptimizerConfig,
-    TrainConfig,
     ValidationConfig,
 )
+from training.config.train_config import TrainConfig
 from training.data.items import TrainingItem
 from training.loop.trainer import Trainer
 

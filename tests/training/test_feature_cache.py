@@ -6,7 +6,7 @@ from small_run import losses, start, train, train_config
 
 from lisa_ros.errors import ConfigurationError
 from lisa_ros.model.sam import SamFeatures
-from training.config.train_config import CacheConfig
+from training.config.sections import CacheConfig
 from training.data.feature_cache import FeatureCache, hash_of_image, hash_of_weights, rounded
 from training.errors import TrainingError
 

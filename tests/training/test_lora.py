@@ -12,7 +12,7 @@ from lisa_ros.errors import CheckpointError, ConfigurationError
 from lisa_ros.model.checkpoint import load
 from lisa_ros.model.saving import write_checkpoint
 from lisa_ros.model.weights import read_weights
-from training.config.train_config import LoraConfig, ModelConfig
+from training.config.sections import LoraConfig, ModelConfig
 from training.model.base import extend_tokenizer, load_base
 from training.model.lora import load_unmerged, merged_weights, official_key, prepare, target_modules, unmerged_weights
 

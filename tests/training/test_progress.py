@@ -12,7 +12,7 @@ import pytest
 
 from lisa_ros import progress
 from lisa_ros.progress import ProgressBar, track
-from training.config.train_config import DataConfig
+from training.config.sections import DataConfig
 from training.config.yaml_files import parse
 from training.data.hybrid import DatasetGroup, HybridStream
 from training.data.items import Renderer

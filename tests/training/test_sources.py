@@ -6,7 +6,8 @@ import pytest
 from golden_training import ROOT, TINY
 
 from lisa_ros.errors import ConfigurationError
-from training.config.train_config import DataConfig, DatasetGroupConfig, load_config
+from training.config.sections import DataConfig, DatasetGroupConfig
+from training.config.train_config import load_config
 from training.data.sources import TRAINING, VALIDATION, open_items, open_validation
 
 pytestmark = pytest.mark.unit

@@ -11,7 +11,7 @@ from lisa_ros.errors import ConfigurationError
 from lisa_ros.model.checkpoint import load
 from lisa_ros.model.styles import get_style
 from lisa_ros.types import Sample, TruthTarget, Turn
-from training.config.train_config import DataConfig, DatasetGroupConfig, LoraConfig, ModelConfig
+from training.config.sections import DataConfig, DatasetGroupConfig, LoraConfig, ModelConfig
 from training.data.collate import Collator
 from training.data.hybrid import DatasetGroup, HybridStream, swapped_phrase
 from training.data.items import Renderer, TrainingItem

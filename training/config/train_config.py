@@ -11,137 +11,43 @@ import yaml
 
 from lisa_ros.errors import ConfigurationError
 from lisa_ros.model.sam_config import SamConfig
+from training.config.sections import (
+    BatchConfig,
+    CacheConfig,
+    DataConfig,
+    DeviceConfig,
+    LoraConfig,
+    ModelConfig,
+    OptimizerConfig,
+    ValidationConfig,
+)
 from training.config.yaml_files import parse, parse_value, read_yaml
 
 
 @dataclass(frozen=True)
-class ModelConfig:
-    """source: a LISA checkpoint (packaged name, path, hub id), or a LLaVA's directory.
-
-    sam_checkpoint: Segment Anything's file (.pth), for a LLaVA only. sam: its sizes where shapes do not tell them.
-    vision_tower, conv_type, style: in place of what the checkpoint says; style also says what a new one is made for.
-    """
-
-    source: str
-    vision_tower: str | None = None
-    conv_type: str | None = None
-    style: str | None = None
-    sam_checkpoint: str | None = None
-    sam: Mapping[str, object] | None = None
-
-
-@dataclass(frozen=True)
-class LoraConfig:
-    """r: rank, 0 for no adapter. alpha: the update is scaled by alpha / r. targets: names of the adapted layers."""
-
-    r: int = 8
-    alpha: int = 16
-    dropout: float = 0.05
-    targets: tuple[str, ...] = ("q_proj", "v_proj")
-
-    def __post_init__(self) -> None:
-        if self.r < 0 or self.alpha <= 0 or not 0 <= self.dropout < 1:
-            raise ConfigurationError(
-                f"lora: r is {self.r}, alpha {self.alpha}, dropout {self.dropout}; r >= 0, alpha > 0, 0 <= dropout < 1"
-            )
-
-
-@dataclass(frozen=True)
-class DatasetGroupConfig:
-    """weight: how often an item comes from the group, against the others' weights. sets: names of its data sets."""
-
-    weight: float
-    sets: tuple[str, ...]
-
-
-@dataclass(frozen=True)
-class DataConfig:
-    """groups: what is drawn from. root: directory of the data sets, in the layout of LISA's README; the tabletop world
-    needs none. max_turns: most questions of one item. text_answers: of explained samples, the share asked for words.
-    swapped_phrases: share of items that are asked for a phrase of another picture too, which is absent in theirs.
-    paraphrases: JSON lines with further wordings of questions. skip_limit: samples that cannot be read before a process
-    gives up, and images of one validation set. correction_masks: in a style that corrects questions (sesame), answers
-    show what they name in the place of an absent thing.
-    """  # noqa: D205
-
-    groups: Mapping[str, DatasetGroupConfig]
-    root: Path = Path("datasets")
-    max_turns: int = 3
-    text_answers: float = 0.1
-    swapped_phrases: float = 0.0
-    paraphrases: Path | None = None
-    skip_limit: int = 100
-    correction_masks: bool = False
-
-
-@dataclass(frozen=True)
-class OptimizerConfig:
-    """name: "adamw" or "adamw8bit" (bitsandbytes, CUDA). lr: peak. warmup_steps: of `steps`. clip: gradient norm."""
-
-    name: Literal["adamw", "adamw8bit"] = "adamw"
-    lr: float = 3e-4
-    betas: tuple[float, float] = (0.9, 0.95)
-    eps: float = 1e-8
-    weight_decay: float = 0.0
-    warmup_steps: int = 100
-    clip: float = 1.0
-
-
-@dataclass(frozen=True)
-class BatchConfig:
-    """steps: optimizer steps in all. batch_size: items of one micro-batch on one device. accumulation: micro-batches
-    of one optimizer step on one device. max_length: longest row in tokens, visual ones included; longer dialogues are
-    cut, rows that would lose a [SEG] are left out and counted. workers: processes that prepare batches, 0 for none.
-    ignore_regions: leave pixels that a data set marks as "ignore" out of the loss; False: they are background, as in
-    the official code.
-    """  # noqa: D205
-
-    steps: int
-    batch_size: int = 2
-    accumulation: int = 10
-    max_length: int = 512
-    workers: int = 2
-    ignore_regions: bool = True
-
-
-@dataclass(frozen=True)
-class DeviceConfig:
-    """precision: of computation and frozen weights; trained weights are float32. quantization: "nf4" for a 4-bit base
-    (QLoRA). gradient_checkpointing: recompute activations, a third more time for a fraction of the memory.
-    """  # noqa: D205
-
-    precision: Literal["bf16", "fp32"] = "bf16"
-    quantization: Literal["none", "nf4"] = "none"
-    gradient_checkpointing: bool = True
-
-
-@dataclass(frozen=True)
-class ValidationConfig:
-    """data: names of the sets, as `ReasonSeg|val`. every: optimizer steps between two validations. max_images: of each
-    set, None for all. pictures: sample predictions written at each validation.
-    """  # noqa: D205
-
-    data: tuple[str, ...] = ()
-    every: int = 500
-    max_images: int | None = None
-    pictures: int = 8
-
-
-@dataclass(frozen=True)
-class CacheConfig:
-    """Features of frozen SAM on disk. directory: None for no cache. limit_gb: nothing is stored beyond it."""
-
-    directory: Path | None = None
-    limit_gb: float = 100.0
-
-
-@dataclass(frozen=True)
 class TrainConfig:
-    """One run. run_dir: checkpoints, logs, pictures. trainable: parts of names of the parameters that learn beside the
-    adapters. checkpoint_every: optimizer steps between two saves. coarse_weight: of the loss of coarse masks in a style
-    that has them, which then learn the target's own mask; 0 as in CoReS' published training, where only gradients
-    through the final mask reach them.
-    """  # noqa: D205
+    """The configuration of one run of the lora recipe; each section of the YAML is an attribute.
+
+    Attributes:
+        run_dir: Directory of checkpoints, logs and sample predictions.
+        model: The base checkpoint.
+        data: The training data.
+        batch: Number and size of the batches.
+        recipe: "lora".
+        seed: Of the data stream, the dropout and new parameters.
+        lora: LoRA adapters.
+        trainable: Parts of names of the parameters that are trained besides the adapters.
+        optimizer: The optimizer.
+        devices: Precision and memory.
+        validation: Validation during training.
+        cache: Cache of SAM's features.
+        checkpoint_every: Optimizer steps between two checkpoints.
+        coarse_weight: Weight of the loss of coarse masks in a style that has them, which then learn the target's own
+            mask; 0 as in CoReS' published training, where only gradients through the final mask reach them.
+
+    Raises:
+        ConfigurationError: If a value is out of range; the message names the key.
+    """
 
     run_dir: Path
     model: ModelConfig
@@ -220,7 +126,23 @@ def _check_sam(values: Mapping[str, object]) -> None:
 
 
 def load_config(path: Path) -> TrainConfig:
-    """Reads and checks the file; raises ConfigurationError naming file and key."""
+    """Reads and checks the YAML of a run.
+
+    Args:
+        path: The YAML file.
+
+    Returns:
+        The configuration, with defaults filled in.
+
+    Raises:
+        ConfigurationError: If the file cannot be read, or a key is unknown, missing or out of range; the message names
+            file and key.
+
+    Example:
+        >>> config = load_config(Path("config/training/lisa_qlora_3090.yaml"))
+        >>> config.devices.quantization
+        'nf4'
+    """
     try:
         return parse(TrainConfig, read_yaml(path), "")
     except ConfigurationError as error:
@@ -228,7 +150,14 @@ def load_config(path: Path) -> TrainConfig:
 
 
 def dump_config(config: TrainConfig) -> str:
-    """The configuration as YAML with every key, that `load_config` reads."""
+    """The configuration as YAML with every key.
+
+    Args:
+        config: The configuration of a run.
+
+    Returns:
+        Text that `load_config` reads.
+    """
     return yaml.safe_dump(_plain(asdict(config)), sort_keys=False, allow_unicode=True)
 
 

@@ -5,6 +5,7 @@ import sys
 from pathlib import Path
 
 from lisa_ros.errors import LisaError
+from lisa_ros.standard_streams import guarded
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -61,4 +62,4 @@ def _paraphrase_prompts(args: argparse.Namespace) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(guarded(main, "python -m training.data"))

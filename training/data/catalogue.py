@@ -5,9 +5,13 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Entry:
-    """files: glob patterns with the count of the published data set, None where it does not matter; the first one is of
-    the data set alone, while pictures may be shared. home: its page.
-    """  # noqa: D205
+    """Files of one data set.
+
+    Attributes:
+        files: Glob patterns with the number of files of the published data set, None where it does not matter. The
+            first pattern belongs to this data set alone, while pictures may be shared.
+        home: Where to get it.
+    """
 
     files: tuple[tuple[str, int | None], ...]
     home: str

@@ -20,12 +20,19 @@ _SHOWN = 3  # absent files, and samples that cannot be read, that the table name
 
 @dataclass(frozen=True)
 class Status:
-    """state: COMPLETE; PARTIAL, fewer files than published or than the samples are read from, the rest can be used;
-    MISSING, a needed file is not there, or no sample has all of its own; DAMAGED, it cannot be opened (error says why)
-    or a sample that was read is broken. samples: None where the data set cannot be opened, or needs no files. files:
-    glob pattern, count found, count published or None. absent: files of samples that are not there. broken: why
-    samples cannot be read, each one.
-    """  # noqa: D205
+    """State of one data set.
+
+    Attributes:
+        name: Name of the data set.
+        state: COMPLETE; PARTIAL (fewer files than published or than the samples need, the rest can be used); MISSING (a
+            required file does not exist, or no sample is complete); DAMAGED (the data set cannot be opened, or a sample
+            that was read is broken).
+        samples: Number of samples; None if the data set cannot be opened, or needs no files.
+        files: Glob pattern, number found, number published (or None).
+        absent: Files of samples that do not exist.
+        error: Why the data set cannot be opened, "" if it can.
+        broken: Why samples cannot be read, one reason each.
+    """
 
     name: str
     state: str
@@ -37,10 +44,18 @@ class Status:
 
 
 def check(root: Path, names: Sequence[str] = (), read: int = 3) -> list[Status]:
-    """The state of data sets below `root`; `read` samples of each are read, evenly spread.
+    """Checks the data sets in a folder.
 
-    names: as a run's YAML gives them; without, all that have files, of the referring ones the training split.
-    Raises ConfigurationError for an unknown name, a `root` that is no directory or a `read` below 0.
+    Args:
+        root: Folder of the data sets.
+        names: Data sets as a run's YAML names them; by default all of the catalogue.
+        read: Number of samples of each data set to read, evenly distributed.
+
+    Returns:
+        The state of each data set.
+
+    Raises:
+        ConfigurationError: If a name is unknown, `root` is not a directory, or `read` is below 0.
     """
     if read < 0:
         raise ConfigurationError(f"--read is {read}; it must be 0 or above")

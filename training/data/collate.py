@@ -24,7 +24,12 @@ TEXT_ONLY = -1
 
 @dataclass(frozen=True)
 class TokenizedConversation:
-    """One conversation: token ids with the image expanded to its visual tokens, and the label of each id."""
+    """One conversation as tokens.
+
+    Attributes:
+        ids: Token ids, with the image expanded to its visual tokens.
+        labels: For each id the id itself where the model has to learn it, else IGNORE_INDEX.
+    """
 
     ids: list[int]
     labels: list[int]
@@ -34,15 +39,20 @@ class TokenizedConversation:
 class Batch:
     """R conversations about B images (text-only conversations have none).
 
-    ids, labels: (R, L) int64, right-padded; labels[r, i] is ids[r, i] where the model has to learn it, else -100.
-    attention_mask: (R, L) bool. image_of_row: (R,) int64, -1 for text-only rows.
-    states: (n, 2) int64, row and position of the state that each grounding event is read from, image by image.
-    kinds: for each image the kinds of its events.
-    sam_pixels (B, 3, S, S), clip_pixels (B, 3, s, s): float32, None where nothing needs them. features: SAM's, from
-    the cache, in place of sam_pixels. masks: for each image (n_i, H, W) bool, one for each
-    target among its events, empty for one that is rejected. valid: for each image (H, W) bool, the
-    pixels that count in the loss, or None. keys: of the items, for messages. image_keys: of the images for the feature
-    cache, empty without one.
+    Attributes:
+        ids: (R, L) int64 token ids, right-padded.
+        labels: (R, L) int64; labels[r, i] is ids[r, i] where the model has to learn it, else -100.
+        attention_mask: (R, L) bool.
+        image_of_row: (R,) int64 index of the image; -1 for text-only rows.
+        states: (n, 2) int64, row and position of the state that each grounding event is read from, image by image.
+        kinds: For each image the kinds of its events.
+        sam_pixels: (B, 3, S, S) float32; None where nothing needs them.
+        clip_pixels: (B, 3, s, s) float32; None where nothing needs them.
+        features: SAM's features from the cache in place of sam_pixels, else None.
+        masks: For each image (n_i, H, W) bool, one for each target among its events, empty for one that is rejected.
+        valid: For each image (H, W) bool, the pixels that count in the loss, or None for all.
+        keys: Names of the items, for messages.
+        image_keys: Keys of the images in the feature cache; empty without one.
     """
 
     ids: Tensor
@@ -75,8 +85,13 @@ def _moved(value: object, device: torch.device) -> object:
 class Collator:
     """Turns items into batches for one network.
 
-    max_length: longest row in tokens, visual ones included. use_ignore: leave an item's ignored pixels out of the loss
-    (else they are background). visual_tokens: of one image. clip: the CLIP tower's preprocessing, None without one.
+    Args:
+        tokenizer: Tokenizer of the network.
+        config: Configuration of the network.
+        visual_tokens: Number of visual tokens of one image.
+        clip: Preprocessing of the CLIP tower; None without one.
+        max_length: Maximum length of a conversation in tokens, visual tokens included.
+        use_ignore: Whether ignored pixels of an item are excluded from the loss; otherwise they are background.
     """
 
     def __init__(
@@ -96,10 +111,20 @@ class Collator:
         self.visual_tokens, self.max_length, self.use_ignore = visual_tokens, max_length, use_ignore
 
     def tokenize(self, conversation: Sequence[tuple[str, str]], has_image: bool) -> TokenizedConversation:
-        """Ids and labels of one conversation: answers and their `</s>` are learnt, everything else is -100.
+        """Token ids and labels of one conversation; answers and their `</s>` have labels, everything else has -100.
 
-        A row longer than `max_length` is cut, as in the official code: many of LLaVA's dialogues are longer. Raises
-        BadItemError where that would lose a grounding token, or leave nothing to learn.
+        A conversation longer than `max_length` is truncated, as in the official code: many of LLaVA's dialogues are
+        longer.
+
+        Args:
+            conversation: (question, answer) turns.
+            has_image: Whether the first question shows the image.
+
+        Returns:
+            Ids and labels.
+
+        Raises:
+            BadItemError: If truncation would lose a grounding token or leave no label.
         """
         turns = list(conversation)
         if has_image:

@@ -40,9 +40,18 @@ def rounded(features: SamFeatures) -> SamFeatures:
 
 
 class FeatureCache:
-    """One file an image, written atomically, under directory/<encoder>/. Nothing is stored beyond `limit_bytes`.
+    """SAM features on disk: one file per image, written atomically, in directory/<encoder>/.
 
-    Stored features stay: every image is asked for once an epoch, so that dropping the oldest would drop them all.
+    Stored features are never dropped: every image is needed once per epoch, so dropping the oldest would drop all of
+    them.
+
+    Args:
+        directory: Directory of the cache.
+        encoder: Name of the image encoder, see `hash_of_weights`.
+        limit_bytes: Size limit, beyond which nothing is stored.
+
+    Raises:
+        ConfigurationError: If the directory cannot be created.
     """
 
     def __init__(self, directory: Path, encoder: str, limit_bytes: int) -> None:

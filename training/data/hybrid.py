@@ -20,7 +20,11 @@ _REDRAWS = 100  # pictures without a single question that are passed over in a r
 
 
 class DatasetReader(Protocol):
-    """A data set. source: its name. key: of a sample, unique in the data set."""
+    """A data set with random access.
+
+    Attributes:
+        source: Name of the data set.
+    """
 
     source: str
 
@@ -29,26 +33,41 @@ class DatasetReader(Protocol):
     def __getitem__(self, index: int) -> Sample: ...
 
     def key(self, index: int) -> str:
-        """Name of a sample, for messages."""
+        """Name of a sample, unique in the data set."""
         ...
 
 
 @dataclass(frozen=True)
 class DatasetGroup:
-    """Data sets of one kind. weight: how often an item comes from the group, against the other groups' weights."""
+    """Data sets of one kind.
+
+    Attributes:
+        weight: Relative frequency of items from this group.
+        readers: Its data sets, each with equal probability.
+    """
 
     weight: float
     readers: tuple[DatasetReader, ...]
 
 
 class HybridStream:
-    """Item number `index`: a group by weight, one of its data sets, one of that one's samples, each as likely.
+    """The mixture of data sets as an endless stream with random access.
 
-    `stream[index]` depends on `seed` and `index` alone: any process, at any time, gets the same item. A sample whose
-    files cannot be read raises BadItemError naming it; once `skip_limit` different samples have failed in this
-    process, TrainingError counts them. Samples without questions are passed over. swapped_phrases: share of samples
-    with phrases that are asked for a phrase of another sample of their data set too, see `swapped_phrase`. Raises
-    ConfigurationError.
+    Item `index` is drawn from a group (by weight), one of its data sets and one of that one's samples (with equal
+    probability). It depends only on `seed` and `index`: any process gets the same item at any time. Samples without
+    questions are skipped. `stream[index]` raises BadItemError for a sample that cannot be read, and TrainingError once
+    `skip_limit` different samples have failed in this process.
+
+    Args:
+        groups: Groups of data sets by name.
+        renderer: Makes items of samples.
+        seed: Of the draws.
+        skip_limit: Unreadable samples before the stream raises TrainingError.
+        swapped_phrases: Share of samples with phrases that are asked for a phrase of another sample of their data set
+            too, see `swapped_phrase`.
+
+    Raises:
+        ConfigurationError: If a weight is not above 0, or a group or data set is empty.
     """
 
     def __init__(

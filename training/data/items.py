@@ -12,14 +12,16 @@ from lisa_ros.types import Sample, Turn
 
 @dataclass(frozen=True)
 class TrainingItem:
-    """An image, conversations about it, and the masks that they speak of.
+    """An image, conversations about it, and the masks of their target tokens.
 
-    image: (H, W, 3) uint8 RGB; None for dialogues about no image.
-    conversations: each a tuple of (question, answer) turns; conversations do not see one another.
-    masks: (n, H, W) bool in the order of the target tokens of all answers, empty for what is absent; (0, 0, 0) without
-        an image.
-    ignore: (H, W) bool, pixels that the loss may leave out; None for none.
-    source, key: data set and sample, for messages: "reason_seg/train", "t0".
+    Attributes:
+        image: (H, W, 3) uint8 RGB; None for dialogues without an image.
+        conversations: Each a tuple of (question, answer) turns; conversations are independent of one another.
+        masks: (n, H, W) bool in the order of the target tokens of all answers, empty for what is absent; (0, 0, 0)
+            without an image.
+        ignore: (H, W) bool, pixels that the loss may leave out; None for none.
+        source: Name of the data set, for messages ("reason_seg/train").
+        key: Name of the sample, for messages.
     """
 
     image: np.ndarray | None
@@ -32,13 +34,19 @@ class TrainingItem:
 
 @dataclass(frozen=True)
 class Renderer:
-    """How samples become items.
+    """Makes training items of samples.
 
-    max_turns: most questions of one item, drawn among the sample's. text_answers: of samples that have an explanation,
-    the share that is asked for words alone, without a mask; of the rest, every other one is asked for mask and
-    explanation. paraphrases: further wordings of a question. style: of the network. correction_masks: answers that name
-    what is there in the place of an absent thing have a [SEG] for it, in a style that corrects. Raises
-    ConfigurationError.
+    Attributes:
+        max_turns: Maximum number of questions of one item, drawn among those of the sample.
+        text_answers: Share of samples with an explanation that are asked for text only, without a mask. Of the others,
+            every second one is asked for mask and explanation.
+        paraphrases: Other wordings, by question.
+        style: Style of the network.
+        correction_masks: In a style that corrects, whether an answer that names what is there in the place of an absent
+            thing has a [SEG] for it.
+
+    Raises:
+        ConfigurationError: If a value is out of range.
     """
 
     max_turns: int = 3

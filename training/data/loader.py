@@ -24,16 +24,27 @@ class ItemStream(Protocol):
 
 @dataclass(frozen=True)
 class MicroBatch:
-    """What one process computes at once. skipped: why items were left out."""
+    """What one process computes at a time.
+
+    Attributes:
+        batch: The items as tensors.
+        skipped: Why items were skipped, one reason each.
+    """
 
     batch: Batch
     skipped: tuple[str, ...]
 
 
 class MicroBatchDataset(Dataset):
-    """`self[first]` is the micro-batch of `batch_size` items from number `first` of the stream on.
+    """Random access to micro-batches: `self[first]` holds the items `first` to `first + batch_size - 1` of the stream.
 
-    An item that cannot be used is replaced by one from far along the stream, and its reason told.
+    An item that cannot be used is replaced by another one from far along the stream, and the reason is recorded.
+
+    Args:
+        items: The stream.
+        collator: Makes batches of items.
+        batch_size: Items of a micro-batch.
+        cache: SAM features of images; None for no cache.
     """
 
     def __init__(self, items: ItemStream, collator: Collator, batch_size: int, cache: FeatureCache | None) -> None:
@@ -63,7 +74,14 @@ class MicroBatchDataset(Dataset):
 
 @dataclass(frozen=True)
 class MicroBatchSampler:
-    """Where one process is among all. accumulation: micro-batches of one optimizer step."""
+    """Which micro-batches of the stream one process takes.
+
+    Attributes:
+        rank: Number of the process.
+        world_size: Number of processes.
+        batch_size: Items of a micro-batch.
+        accumulation: Micro-batches of an optimizer step in each process.
+    """
 
     rank: int
     world_size: int
@@ -72,17 +90,37 @@ class MicroBatchSampler:
 
     @property
     def items_per_step(self) -> int:
-        """ItemStream that one optimizer step of all processes takes."""
+        """Items that one optimizer step of all processes takes."""
         return self.world_size * self.accumulation * self.batch_size
 
     def first_items(self, items: int, steps: int) -> Iterator[int]:
-        """First item of each of this process's micro-batches of `steps` optimizer steps, from item `items` on."""
+        """The first items of this process's micro-batches.
+
+        Args:
+            items: First item of the first step.
+            steps: Optimizer steps.
+
+        Yields:
+            Index in the stream of the first item of each micro-batch.
+        """
         for micro in range(steps * self.accumulation):
             yield items + (micro * self.world_size + self.rank) * self.batch_size
 
 
 def load_micro_batches(data: MicroBatchDataset, first_items: Iterator[int], workers: int) -> Iterator[MicroBatch]:
-    """The micro-batches in order, prepared ahead by `workers` processes (0: none). Raises what `data` raises."""
+    """The micro-batches in order, prepared ahead in other processes.
+
+    Args:
+        data: The micro-batches.
+        first_items: First item of each.
+        workers: Number of processes; 0 to prepare them in this one.
+
+    Yields:
+        The micro-batches.
+
+    Raises:
+        TrainingError: If data cannot be used.
+    """
     try:
         yield from DataLoader(data, batch_size=None, sampler=list(first_items), num_workers=workers)
     except (TrainingError, LisaError) as error:

@@ -14,7 +14,7 @@ from lisa_ros.datasets.tabletop import TabletopDataset
 from lisa_ros.errors import ConfigurationError
 from lisa_ros.model.styles import DEFAULT_STYLE, Style, get_style
 from lisa_ros.types import Sample
-from training.config.train_config import DataConfig
+from training.config.sections import DataConfig
 from training.data.hybrid import DatasetGroup, DatasetReader, HybridStream
 from training.data.items import Renderer
 from training.data.paraphrase import read_paraphrases

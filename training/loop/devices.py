@@ -144,7 +144,15 @@ def drop_old_deepspeed(run_dir: Path, step: int) -> None:
 
 
 def seed_of(seed: int, first_item: int) -> int:
-    """Seed of what is random in one micro-batch (dropout): it depends on the items alone, so that a resumed run, or
-    one on another number of devices, draws the same.
-    """  # noqa: D205
+    """The seed of a micro-batch's dropout.
+
+    It depends only on the items, so a resumed run, or one on another number of devices, draws the same numbers.
+
+    Args:
+        seed: Of the run.
+        first_item: Index in the stream of the micro-batch's first item.
+
+    Returns:
+        A seed for `torch.manual_seed`.
+    """
     return (seed * 1_000_003 + first_item * 7919 + 17) % (1 << 63)

@@ -4,7 +4,7 @@ import torch
 from torch import nn
 
 from lisa_ros.errors import ConfigurationError
-from training.config.train_config import OptimizerConfig
+from training.config.sections import OptimizerConfig
 
 
 def learning_rate_factor(update: int, warmup_steps: int, steps: int) -> float:

@@ -22,10 +22,16 @@ _NO_SPACE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 @dataclass
 class TrainerState:
-    """How far a run is. step: optimizer steps done. items: items of the data stream that they took, of all processes.
-    skipped: items left out so far. validated: step of the last validation. best_giou: of all on the data `best_of`,
-    None before the first.
-    """  # noqa: D205
+    """The progress of a run.
+
+    Attributes:
+        step: Completed optimizer steps.
+        items: Items of the data stream that they used, over all processes.
+        skipped: Items that were skipped so far.
+        validated: Step of the last validation.
+        best_giou: Best gIoU on the data `best_of`; None before the first validation.
+        best_of: Validation set and number of images that `best_giou` was measured on.
+    """
 
     step: int = 0
     items: int = 0
@@ -37,9 +43,15 @@ class TrainerState:
 
 @dataclass(frozen=True)
 class TrainingCheckpoint:
-    """One file. weights: trained parameters by name. optimizer: its state dict, None in a file of weights alone.
-    identity: what the weights belong to (training.model.identity), {} in files of earlier versions.
-    """  # noqa: D205
+    """The content of `last.pt` or `best.pt`.
+
+    Attributes:
+        state: Progress of the run.
+        weights: Trained parameters by name.
+        optimizer: State dict of the optimizer; None in a file of weights alone.
+        metrics: Validation scores of `best.pt`.
+        identity: What the weights belong to (`training.model.identity`); {} in files of earlier versions.
+    """
 
     state: TrainerState
     weights: Mapping[str, torch.Tensor]
@@ -49,7 +61,11 @@ class TrainingCheckpoint:
 
 
 class RunDirectory:
-    """Files of one run; only the main process writes."""
+    """The files of one run; only the main process writes them.
+
+    Args:
+        path: Directory of the run.
+    """
 
     def __init__(self, path: Path) -> None:
         self.path = path

@@ -36,11 +36,18 @@ ValidationSets = Mapping[str, Sequence[Sample]]
 
 
 class Trainer:
-    """One run: resumes from `run_dir/last.pt` where that exists. Every process of the run makes one.
+    """One run, which resumes from `run_dir/last.pt` if that exists. Every process of the run makes one.
 
-    items: the training stream. validations: named sets; the first one's gIoU decides which checkpoint is the best.
-    accepted: differences from the checkpoint that are wanted (training.model.identity). data_summary: lines about the
-    data, printed at the start.
+    Args:
+        config: Configuration of the run.
+        items: The training stream.
+        validations: Validation sets by name; the first one's gIoU decides which checkpoint is the best.
+        accepted: Names of intended differences from the checkpoint (`training.model.identity.NAMES`).
+        data_summary: Lines about the data that are printed at the start.
+
+    Raises:
+        ConfigurationError: If the configuration does not fit the base checkpoint or the machine.
+        TrainingError: If `run_dir` cannot be used, or the checkpoint belongs to another base or configuration.
     """
 
     def __init__(
@@ -118,10 +125,14 @@ class Trainer:
         self.state = checkpoint.state
 
     def train(self) -> TrainerState:
-        """Runs to `batch.steps`; on SIGTERM or Ctrl-C saves after the step in hand and returns.
+        """Trains until `batch.steps`; on SIGTERM or Ctrl-C it saves after the current step and returns.
 
-        Raises TrainingError for a loss that is not finite, a full disk, or data that cannot be used; the last saved
-        state is then good, and the same command resumes from it.
+        Returns:
+            The progress of the run.
+
+        Raises:
+            TrainingError: If a loss is not finite, the disk is full, or data cannot be used. The last saved state stays
+                valid, and the same command resumes from it.
         """
         config, state = self.config, self.state
         steps, log = config.batch.steps, TrainingLog(self.run, state.step, config.batch.steps, self.is_main)

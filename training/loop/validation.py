@@ -26,9 +26,16 @@ TURNS_AT_ONCE = 8
 
 
 def validation_item(sample: Sample, turns: Sequence[Turn], config: LisaConfig, key: str) -> TrainingItem:
-    """Turns of one image as the official validation asks them: a conversation each, with the style's answer.
+    """Turns of one image as the official validation asks them: one conversation each, with the style's answer.
 
-    The mask of each is what `union_truth` gives, so that it has the size of the image; scoring goes by the turn.
+    Args:
+        sample: The image with its questions.
+        turns: Those of the questions that are asked.
+        config: Configuration of the network, which has the wording of a mask query.
+        key: Name of the image, for messages.
+
+    Returns:
+        The item; its masks are those of `union_truth` and have the size of the image.
     """
     style, talks = get_style(config.style), []
     for turn in turns:
@@ -48,7 +55,12 @@ def validation_item(sample: Sample, turns: Sequence[Turn], config: LisaConfig, k
 
 @dataclass(frozen=True)
 class ValidationResult:
-    """What a validation gives. left_out: images that could not be scored, each with its reason."""
+    """The result of a validation.
+
+    Attributes:
+        metrics: Sums over all scored turns.
+        left_out: Why images could not be scored, one reason per image.
+    """
 
     metrics: SegmentationMetrics
     left_out: tuple[str, ...] = ()
@@ -76,10 +88,24 @@ def validate(
     picture_count: int = 0,
     skip_limit: int = 0,
 ) -> ValidationResult:
-    """Scores every turn of the samples once, shared out among the processes; all of them get the same result.
+    """Scores every turn of the samples exactly once, shared among the processes; all of them get the same result.
 
-    max_images: score the first ones only. pictures: directory for sample predictions of the first `picture_count`
-    images, each turn a sheet. skip_limit: images that cannot be read before TrainingError ends it.
+    Args:
+        objective: The network with its losses, as the accelerator has prepared it.
+        samples: Images with their questions.
+        collator: Makes batches for the network.
+        config: Configuration of the network.
+        accelerator: Of this process.
+        max_images: Score only the first images; None for all.
+        pictures: Directory for sample predictions, None for none.
+        picture_count: Number of images with sample predictions; each turn gives one file.
+        skip_limit: Number of images that may be unreadable.
+
+    Returns:
+        Metrics and skipped images.
+
+    Raises:
+        TrainingError: If more images than `skip_limit` cannot be scored, or none can.
     """
     rank, world = accelerator.process_index, accelerator.num_processes
     count = min(len(samples), max_images or len(samples))

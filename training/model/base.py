@@ -18,7 +18,7 @@ from lisa_ros.model.saving import TOKENIZER_FILES, write_atomically
 from lisa_ros.model.styles import DEFAULT_STYLE, Style, get_style, recognise
 from lisa_ros.model.tokenizer import LisaTokenizer
 from lisa_ros.model.weights import read_weight_file, read_weights
-from training.config.train_config import ModelConfig
+from training.config.sections import ModelConfig
 
 _INITIAL_STD = 0.02  # of new embedding rows, as LLaMA's own initialisation
 

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from lisa_ros.errors import CheckpointError, ConfigurationError
 from lisa_ros.model.network import LisaNetwork
 from lisa_ros.model.weights import check_weights
-from training.config.train_config import LoraConfig
+from training.config.sections import LoraConfig
 
 ADAPTER = "default"
 PREFIX = "base_model.model."  # of every key of an un-merged official checkpoint

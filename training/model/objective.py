@@ -15,7 +15,14 @@ from training.model.losses import MaskLosses, answer_loss, image_mask_losses
 
 
 class Losses(NamedTuple):
-    """Scalars of one batch, weights included. loss = ce + bce + dice."""
+    """Losses of one batch, weights included; scalars.
+
+    Attributes:
+        loss: ce + bce + dice.
+        ce: Cross-entropy of the answers.
+        bce: Binary cross-entropy of the masks.
+        dice: Dice loss of the masks.
+    """
 
     loss: Tensor
     ce: Tensor
@@ -26,10 +33,14 @@ class Losses(NamedTuple):
 class LisaObjective(nn.Module):
     """Forward pass and losses of a LisaNetwork; this is the module that data parallelism wraps.
 
-    Frozen parts (image encoders, as a rule) run without gradients and in eval mode. What a batch without masks or
-    images does not reach gets a gradient of zero, so that processes with different batches agree about which
-    gradients there are. cache: where SAM's features of a batch with image keys are kept. coarse_weight: of the loss of
-    coarse masks, see TrainConfig.
+    Frozen parts (usually the image encoders) run without gradients and in eval mode. Parameters that a batch without
+    masks or images does not reach get a gradient of zero, so that processes with different batches have the same set of
+    gradients.
+
+    Args:
+        network: The network.
+        cache: Stores SAM's features of batches with image keys; None for no cache.
+        coarse_weight: Weight of the loss of coarse masks, see TrainConfig.
     """
 
     def __init__(self, network: LisaNetwork, cache: FeatureCache | None = None, coarse_weight: float = 0.0) -> None:
@@ -45,7 +56,15 @@ class LisaObjective(nn.Module):
         return self
 
     def forward(self, batch: Batch, predict: bool = False) -> Losses | list[Tensor]:
-        """LISA's losses of one batch; with `predict` instead its mask logits, (n_i, H, W) for each image."""
+        """The losses of one batch, or its predictions.
+
+        Args:
+            batch: The batch, on the device of the network.
+            predict: Return mask logits in place of losses.
+
+        Returns:
+            The losses; with `predict` for each image (n_i, H, W) float32 mask logits.
+        """
         hidden, features = self.read(batch)
         if predict:
             return [logits for logits, _ in self.masks(batch, hidden, features)]

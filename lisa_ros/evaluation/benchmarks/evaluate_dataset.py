@@ -14,7 +14,7 @@ import numpy as np
 from lisa_ros.errors import ConfigurationError, DatasetError, InvalidImageError, InvalidQueryError, MemoryBudgetError
 from lisa_ros.evaluation.benchmarks.rows import EvaluationIdentity, QueryRow, RowFile, RowLog, read_all
 from lisa_ros.evaluation.metrics import overlap_of, union_truth
-from lisa_ros.evaluation.predictors import Predictor, weights_digest
+from lisa_ros.evaluation.predictors import Predictor, model_digest
 from lisa_ros.inference.frame import EncodedFrame
 from lisa_ros.progress import track
 from lisa_ros.types import FALSE_PREMISE, SEGMENTED, Sample, SegmentationResult, Turn
@@ -126,7 +126,7 @@ def evaluate(
     """
     shard, lisa = shard or Shard(), predictor.lisa
     identity = EvaluationIdentity(
-        benchmark, dataset.source, len(dataset), lisa.provenance, weights_digest(lisa.network), predictor.mode,
+        benchmark, dataset.source, len(dataset), lisa.provenance, model_digest(lisa), predictor.mode,
         predictor.max_new_tokens,
     )  # fmt: skip
     numbers, digests = _numbers(dataset), digests or SampleDigests(dataset)

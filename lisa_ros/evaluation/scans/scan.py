@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
+from lisa_ros.depth_registration import REFUSE
 from lisa_ros.errors import RecordingError
 from lisa_ros.model.query_text import normalise
 from lisa_ros.progress import ProgressBar
@@ -28,7 +29,7 @@ class ScanPaths:
     bag: as `lisa-ros scannet convert` or `lisa-ros record` writes it; None to go without, which needs `queries` and
     `scan`. queries: None for queries.jsonl beside the bag. scan: the `.sens` file or its folder; None for the file that
     the bag was made of, beside the bag or its queries. labels: label table, None to look for it. boundary: px around
-    the truth's edges that are not scored. topics: of the bag.
+    the truth's edges that are not scored. topics: of the bag. depth_registration: as of `RgbdBag`.
     """
 
     bag: Path | None
@@ -37,6 +38,7 @@ class ScanPaths:
     labels: Path | None = None
     boundary: int = BOUNDARY
     topics: RgbdTopics = field(default_factory=RgbdTopics)
+    depth_registration: str = REFUSE
 
 
 @dataclass(frozen=True)
@@ -62,7 +64,7 @@ class Scan:
     def __init__(self, paths: ScanPaths):
         self.paths = paths
         with ExitStack() as stack:
-            self.bag = stack.enter_context(RgbdBag(paths.bag, paths.topics)) if paths.bag is not None else None
+            self.bag = stack.enter_context(_open(paths)) if paths.bag is not None else None
             files, queries = self._find()
             self._sens = stack.enter_context(SensReader(files.sens))
             self._unusable = self._check_bag(files) if self.bag is not None else self._check_sens()
@@ -151,6 +153,11 @@ class Scan:
                 f"{self.paths.bag} is of {manifest.get('scene')} with {manifest.get('frames')} frames, "
                 f"{files.sens} has {len(self._sens)}: convert the .sens file again"
             )
+        if self.paths.depth_registration == REFUSE and (differs := self.bag.depth_difference()):
+            raise RecordingError(
+                f"{self.paths.bag}: depth is not registered to the image: {differs}: --depth-registration register "
+                "brings it there, trust takes it for registered where only the driver's names differ"
+            )
         first = next(self.bag.frames(), None)
         if first is not None and index_of_stamp(first.stamp) is None:
             raise RecordingError(
@@ -211,3 +218,7 @@ def cases_by_frame(scan: Scan) -> dict[int, list[Case]]:
 def question_bar(scan: Scan, name: str) -> ProgressBar:
     """Progress over all cases, on stderr."""
     return ProgressBar(len(scan.cases), description=f"{scan.scene} {name}", unit="question")
+
+
+def _open(paths: ScanPaths) -> RgbdBag:
+    return RgbdBag(paths.bag, paths.topics, depth_registration=paths.depth_registration)

@@ -8,13 +8,13 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from lisa_ros.errors import ConfigurationError, RecordingError
+from lisa_ros.errors import ConfigurationError, InvalidImageError, RecordingError
 from lisa_ros.evaluation.metrics import overlap_of
 from lisa_ros.evaluation.scans.frame_scores import FrameView, agreement, choice_of, score_cloud, true_points
 from lisa_ros.evaluation.scans.rows import ReplayAnswer, ReplayRow
 from lisa_ros.evaluation.scans.scan import Case, Scan
 from lisa_ros.images import write_mask
-from lisa_ros.recordings.bag_reader import RgbdFrame
+from lisa_ros.recordings.frames import RgbdFrame
 from lisa_ros.scannet.truth import FrameTruth, resize_nearest
 
 
@@ -26,8 +26,11 @@ class DecodedFrame:
 
     @cached_property
     def view(self) -> FrameView | None:
-        """None where it has no depth."""
-        return FrameView.of(self.rgbd)
+        """None where it has no usable depth, which the status and the message of the node's answer say."""
+        try:
+            return FrameView.of(self.rgbd)
+        except InvalidImageError:
+            return None
 
 
 @dataclass(frozen=True)

@@ -64,25 +64,6 @@ def cloud_message(
     )
 
 
-def read_cloud(message: PointCloud2) -> tuple[np.ndarray, np.ndarray]:
-    """Points (N, 3) float32 m and colors (N, 3) uint8 RGB of a cloud as `cloud_message` makes it."""
-    packed = _unpack(message)
-    points = np.column_stack([packed["x"], packed["y"], packed["z"]])
-    colors = np.column_stack([packed["rgb"] >> shift & 0xFF for shift in (16, 8, 0)])
-    return points, colors.astype(np.uint8)
-
-
-def read_point_targets(message: PointCloud2) -> np.ndarray | None:
-    """(N,) uint32: for each point the index of its target in the result; None of a cloud without the field."""
-    packed = _unpack(message)
-    return packed["target"] if "target" in packed.dtype.names else None
-
-
-def _unpack(message: PointCloud2) -> np.ndarray:
-    has_targets = any(field.name == "target" for field in message.fields)
-    return np.frombuffer(message.data, _TARGET_POINT if has_targets else _CLOUD_POINT)
-
-
 def empty_cloud(header: Header) -> PointCloud2:
     """A cloud of targets without points: "the newest answer has none"."""
     return cloud_message(

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field, fields
 from typing import Any
 
 from lisa_ros.cpu_threads import MOST as MOST_THREADS
+from lisa_ros.depth_registration import REFUSE, RULES
 from lisa_ros.errors import ConfigurationError
 from lisa_ros.geometry import CloudOptions
 
@@ -104,11 +105,11 @@ class PerceptionParameters:
     )
 
     depth_registration: str = _parameter(
-        "refuse",
+        REFUSE,
         "What happens to depth of another frame or lens than the image's; refuse: no clouds; register: it is "
         "reprojected into the image's view, with depth_camera_info and depth_pose or TF; trust: it is used as it "
         "is, whatever depth and camera_info say about their frames",
-        choices=("refuse", "register", "trust"),
+        choices=RULES,
     )
     depth_pose: tuple[float, ...] = _parameter(
         (),

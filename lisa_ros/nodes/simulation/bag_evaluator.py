@@ -5,9 +5,10 @@ from collections.abc import Callable
 
 from diagnostic_msgs.msg import DiagnosticArray
 
-from lisa_ros.nodes.asker import ACTION, Asker, Reply
+from lisa_ros.client.graph_client import ACTION, GraphClient, TimedResult
 from lisa_ros.nodes.simulation.bag_player import BagPlayer
-from lisa_ros.recordings.bag_reader import RgbdBag, RgbdFrame
+from lisa_ros.recordings.bag_reader import RgbdBag
+from lisa_ros.recordings.frames import RgbdFrame
 
 _HEARD = ("image", "depth", "camera_info")
 _SETTLING = 0.5  # s for the other side's discovery, and for a clock that was set back to be noticed
@@ -15,8 +16,8 @@ _ATTEMPTS = 5  # images travel best effort: one that was lost on the way is sent
 _REPORT = 3.0  # s; the node reports on itself once a second
 
 
-class BagEvaluator(Asker):
-    """An Asker with a BagPlayer, which is the source of /clock; used as a context manager, in one thread."""
+class BagEvaluator(GraphClient):
+    """A GraphClient with a BagPlayer, which is the source of /clock; used as a context manager, in one thread."""
 
     def __init__(self, namespace: str, bag: RgbdBag, check: Callable[[], None]):
         super().__init__(namespace, check)
@@ -27,24 +28,24 @@ class BagEvaluator(Asker):
         self.player.open_clock()
 
     def wait_until_heard(self, timeout: float):
-        """Returns when the node listens to the bag's topics. Raises NoReplyError."""
+        """Returns when the node listens to the bag's topics. Raises NoResultError."""
         wanted = [role for role in _HEARD if role in self.player.matched()]
         self._until(lambda: all(self.player.matched()[role] for role in wanted), timeout, "listeners of the bag")
         self._spin(_SETTLING)
 
-    def ask_about(self, frame: RgbdFrame, text: str, timeout: float) -> Reply:
+    def ask_about(self, frame: RgbdFrame, text: str, timeout: float) -> TimedResult:
         """Asks about a frame that `player.publish` has sent, and sends it again where it was lost on the way.
 
-        Raises NoReplyError.
+        Raises NoResultError.
         """
         lost = ("NO_IMAGE", "NO_DEPTH") if "depth" in frame.messages else ("NO_IMAGE",)
         for _ in range(_ATTEMPTS):
-            reply = self.ask(text, ACTION, timeout, frame.stamp)
-            if reply.status not in lost:
-                return reply
+            timed = self.ask(text, ACTION, timeout, frame.stamp)
+            if timed.status not in lost:
+                return timed
             lost = ("NO_IMAGE",)  # depth once more; a frame whose depth is no good stays so
             self.player.publish(frame)
-        return reply
+        return timed
 
     def go_to_start(self):
         """Sets the clock to the bag's first frame, and waits until the node has got over it."""

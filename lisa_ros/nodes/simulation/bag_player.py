@@ -1,6 +1,7 @@
 """Plays RGB-D bags on real topics: frame by frame on request (lockstep), or in real time with /clock.
 
-The bytes of the bag go out as they are. No `ros2 bag` is needed, which machines without a ROS install do not have.
+The bytes of the bag go out as they are, but for depth of another lens where the bag was opened to register or trust it.
+No `ros2 bag` is needed, which machines without a ROS install do not have.
 """
 
 import threading
@@ -16,9 +17,10 @@ from rclpy.time import Time
 from rosgraph_msgs.msg import Clock
 
 from lisa_ros.errors import ConfigurationError
-from lisa_ros.recordings.bag_reader import BagMessage, RgbdBag, RgbdFrame
+from lisa_ros.recordings.bag_reader import RgbdBag
+from lisa_ros.recordings.frames import BagMessage, RgbdFrame
+from lisa_ros.recordings.played_messages import PlayedMessages
 
-_ROLES = ("tf", "camera_info", "depth_info", "depth", "image")  # in this order: who has the image, has all of it
 _CLOCK_PERIOD = 10_000_000  # ns
 _RATES = (0.01, 100.0)
 _DISCOVERY = 0.5  # s
@@ -33,12 +35,18 @@ class PlayReport:
         frames: Images.
         seconds: Wall time.
         worst_delay: The longest delay of a message behind its time, s.
+        depth: Depth images.
+        left_out: Depth images that were not played, since they could not be registered.
+        reason: Why the last one of them was not.
     """
 
     messages: int = 0
     frames: int = 0
     seconds: float = 0.0
     worst_delay: float = 0.0
+    depth: int = 0
+    left_out: int = 0
+    reason: str = ""
 
 
 class BagPlayer:
@@ -54,6 +62,8 @@ class BagPlayer:
         self._publishers: dict[str, Publisher] = {}
         self._clock: Publisher | None = None
         self._frames: Iterator[RgbdFrame] | None = None
+        self._messages = PlayedMessages(bag)
+        self._warned_left_out = False
         for topic, kind in bag.topics.items():
             message = _message_class(kind)
             if message is None:
@@ -114,9 +124,9 @@ class BagPlayer:
         """Publishes the messages of one frame, the image last; before them its stamp, where the clock is open."""
         if self._clock is not None:
             self._publish_clock(frame.stamp)
-        for role in _ROLES:
-            if role in frame.messages:
-                self._send(frame.messages[role])
+        for message in self._messages.of_frame(frame):
+            self._send(message)
+        self._warn_left_out(self._messages)
 
     def open_clock(self):
         """From now on the player is the source of /clock."""
@@ -135,8 +145,8 @@ class BagPlayer:
         stopped = stopped or threading.Event()
         begin, first = time.monotonic_ns(), self._bag.span[0]
         published = first - 1  # time on /clock
-        report = PlayReport()
-        for message in self._bag.messages():
+        report, messages = PlayReport(), PlayedMessages(self._bag)
+        for message in messages:
             due = begin + round((message.time - first) / rate)
             published = self._wait(due, lambda now: first + round((now - begin) * rate), published, stopped)
             if stopped.is_set():
@@ -145,10 +155,19 @@ class BagPlayer:
                 published = self._publish_clock(message.time)
             self._send(message)
             report.messages += 1
-            report.frames += self._bag.roles.get(message.topic) == "image"
+            role = self._bag.roles.get(message.topic)
+            report.frames += role == "image"
+            report.depth += role == "depth"
             report.worst_delay = max(report.worst_delay, (time.monotonic_ns() - due) / 1e9)
+            self._warn_left_out(messages)
+        report.left_out, report.reason = messages.left_out, messages.reason
         report.seconds = (time.monotonic_ns() - begin) / 1e9
         return report
+
+    def _warn_left_out(self, messages: PlayedMessages):
+        if messages.left_out and not self._warned_left_out:
+            self._warned_left_out = True
+            self._node.get_logger().warning(f"depth is left out: {messages.reason}")
 
     def _wait(self, due: int, bag_time, published: int, stopped: threading.Event) -> int:
         """Waits until the monotonic time `due` and publishes /clock meanwhile. Returns the last published time."""

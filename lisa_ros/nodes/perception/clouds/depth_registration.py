@@ -1,23 +1,17 @@
-"""Whether depth and camera_info belong to the image's camera; if not, they are refused, registered or trusted.
-
-No rclpy. Compared are the frame_ids, the sizes, and the depth camera's own intrinsics where they are published.
-"""
+"""Depth and camera_info of another lens than a query's image: refused, registered or trusted. No rclpy."""
 
 from dataclasses import dataclass
 
 import numpy as np
 
 from lisa_ros.camera_info import Calibration, calibration, camera_model
+from lisa_ros.depth_registration import REFUSE, TRUST, difference, frame_of, is_of_other_frame
 from lisa_ros.errors import InvalidImageError, NoDepthError, NoTransformError
 from lisa_ros.geometry import CameraModel
-from lisa_ros.geometry.registration import displacement
 from lisa_ros.image_messages import image_size, to_depth
 from lisa_ros.nodes.common.stamps import SECOND, stamp_of
 from lisa_ros.nodes.perception.frames.frame_buffer import CameraFrame
 from lisa_ros.nodes.perception.queries.query import Query
-
-REFUSE, REGISTER, TRUST = "refuse", "register", "trust"
-_TOLERANCE = 2.0  # pixels of the depth image by which its own intrinsics may move it beside the image
 
 
 @dataclass(frozen=True)
@@ -47,7 +41,7 @@ def image_calibration(query: Query) -> tuple[Calibration, tuple[str, ...]]:
         )
     found, wanted = frame_of(frame.info), frame_of(frame.image)
     remarks = []
-    if found and wanted and found != wanted:
+    if is_of_other_frame(frame.info, frame.image):
         if query.request.parameters.depth_registration != TRUST:
             raise NoDepthError(
                 f"camera_info is of frame {found!r} ({_stamp(frame.info)}), the image of {wanted!r} "
@@ -80,18 +74,18 @@ def image_depth(query: Query, color: CameraModel) -> RegisteredDepth:
     if rule == TRUST:
         return RegisteredDepth(metres)
     lens = _depth_camera(frame, metres)
-    difference = _difference(found, wanted, color, metres.shape[::-1], lens)
-    if not difference:
+    differs = difference(frame.depth, frame.image, color, metres.shape[::-1], lens)
+    if not differs:
         return RegisteredDepth(metres, remarks=_remarks(found, wanted))
     if rule == REFUSE:
         raise NoDepthError(
-            f"depth is not registered to the image: {difference}; register it in the driver (align_depth, "
+            f"depth is not registered to the image: {differs}; register it in the driver (align_depth, "
             "depth_registered), or set depth_registration to register, with the depth camera's `depth_camera_info`; "
             "where only the driver's names differ, to trust"
         )
     if lens is None:
         raise NoDepthError(
-            f"depth cannot be registered ({difference}): no depth_camera_info has arrived; remap the depth camera's "
+            f"depth cannot be registered ({differs}): no depth_camera_info has arrived; remap the depth camera's "
             "camera_info to `depth_camera_info`"
         )
     pose = _pose(query)
@@ -99,25 +93,6 @@ def image_depth(query: Query, color: CameraModel) -> RegisteredDepth:
         return RegisteredDepth(metres, lens, pose)
     remark = f"depth of frame {found!r} has another lens and is registered as of the image's place; depth_pose moves it"
     return RegisteredDepth(metres, lens, np.eye(4), (remark,))
-
-
-def frame_of(message) -> str:
-    """A message's frame without the leading slash that bags and drivers of ROS 1 have."""
-    return message.header.frame_id.lstrip("/")
-
-
-def _difference(found: str, wanted: str, color: CameraModel, size: tuple[int, int], lens: CameraModel | None) -> str:
-    """How the depth's lens differs from the image's; "" where nothing says so. size: (width, height) of depth."""
-    if found and wanted and found != wanted:
-        return f"depth is of frame {found!r}, the image of {wanted!r}"
-    try:
-        color.scaled(*size)
-    except InvalidImageError as error:
-        return str(error)
-    if lens is None:
-        return ""
-    moved = displacement(color, lens)
-    return f"depth_camera_info has other intrinsics, up to {moved:.0f} pixels off" if moved > _TOLERANCE else ""
 
 
 def _remarks(found: str, wanted: str) -> tuple[str, ...]:
@@ -129,11 +104,10 @@ def _remarks(found: str, wanted: str) -> tuple[str, ...]:
 def _depth_camera(frame: CameraFrame, metres: np.ndarray) -> CameraModel | None:
     if frame.depth_info is None:
         return None
-    named, wanted = frame_of(frame.depth_info), frame_of(frame.depth)
-    if named and wanted and named != wanted:
+    if is_of_other_frame(frame.depth_info, frame.depth):
         raise NoDepthError(
-            f"depth_camera_info is of frame {named!r} ({_stamp(frame.depth_info)}), depth of {wanted!r} "
-            f"({_stamp(frame.depth)}): remap `depth_camera_info` to the depth image's own"
+            f"depth_camera_info is of frame {frame_of(frame.depth_info)!r} ({_stamp(frame.depth_info)}), depth of "
+            f"{frame_of(frame.depth)!r} ({_stamp(frame.depth)}): remap `depth_camera_info` to the depth image's own"
         )
     try:
         return camera_model(frame.depth_info, metres.shape[::-1])
