@@ -10,6 +10,7 @@ import numpy as np
 from PIL import Image, ImageOps
 
 from lisa_ros.errors import ConfigurationError, InvalidImageError
+from lisa_ros.git_lfs import explain_pointer
 from lisa_ros.image_encodings import as_8_bits
 
 _log = logging.getLogger(__name__)
@@ -33,7 +34,7 @@ def read_image(path: Path, as_stored: bool = False) -> np.ndarray:
     except FileNotFoundError:
         raise InvalidImageError(f"there is no file {path}") from None
     except (OSError, SyntaxError, ValueError, struct.error, Image.DecompressionBombError) as error:
-        raise InvalidImageError(f"{path} cannot be read as an image: {error}") from error
+        raise InvalidImageError(explain_pointer(path) or f"{path} cannot be read as an image: {error}") from error
 
 
 def _of_8_bits(image: Image.Image, path: Path) -> Image.Image:

@@ -83,4 +83,5 @@ def turns_of(conversation: str) -> list[tuple[str, str]]:
         turns = [(question.split("<</SYS>>\n\n")[-1], answer) for question, answer in turns]
     else:
         turns = re.findall(r"USER: (.*?) ASSISTANT: (.*?)</s>", conversation, re.DOTALL)
-    return [(question.removeprefix("<im_start><image><im_end>\n"), answer) for question, answer in turns]
+    pictured = re.compile(r"^(<im_start>)?<image>(<im_end>)?\n")
+    return [(pictured.sub("", question), answer) for question, answer in turns]

@@ -25,14 +25,14 @@ def main(arguments: list[str] | None = None) -> int:
     except BrokenPipeError:
         raise  # the reader of the output has gone: `guarded` ends the program
     except OSError as error:  # as TensorBoard's files on a full disk
-        print(f"error: {error}; what was saved before is good, the same command goes on from it", file=sys.stderr)
+        print(f"error: {error}; what was saved before is valid, the same command resumes from it", file=sys.stderr)
         return 2
     except RuntimeError as error:
         if not _exchange_broke(error):
             raise
         print(
             "error: the exchange with the other processes of the run broke. One of them has ended: its own message "
-            f"says why. What was saved before is good, the same command goes on from it ({str(error).strip()})",
+            f"says why. What was saved before is valid, the same command resumes from it ({str(error).strip()})",
             file=sys.stderr,
         )
         return 2
@@ -55,7 +55,7 @@ def _parser() -> argparse.ArgumentParser:
         one.add_argument("--config", type=Path, required=True, help="YAML of the run, as those in config/training")
         return one
 
-    train = command("train", "trains; goes on from the last checkpoint where there is one")
+    train = command("train", "trains; resumes from the last checkpoint if there is one")
     train.add_argument("--stage", choices=STAGES, help="recipe tabletop: this stage alone")
     _add_accept(train)
     for stage in STAGES:

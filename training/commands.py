@@ -137,7 +137,7 @@ def merge(config: TrainConfig, checkpoint: Path | None, out: Path, accepted: Seq
     print(f"{source} merged into {out}")
     if config.lora.r and source.suffix not in (".pt", ""):
         lora = config.lora
-        print(f"the file does not tell the adapters' scale: lora.alpha / lora.r is {lora.alpha} / {lora.r} here")
+        print(f"the file lacks the scale of the adapters: lora.alpha / lora.r is {lora.alpha} / {lora.r} here")
 
 
 def _check_out(source: str, out: Path) -> None:

@@ -2,8 +2,8 @@
 
 
 class TrainingError(RuntimeError):
-    """Training cannot go on (a loss that is not finite, a checkpoint that does not fit); nothing saved is lost."""
+    """Training cannot continue (a loss that is not finite, a checkpoint that does not fit); saved files stay valid."""
 
 
 class BadItemError(TrainingError):
-    """An item of a data set cannot be learnt from; the message names it. It is left out and counted."""
+    """An item of a data set cannot be used; the message names it. It is skipped and counted."""

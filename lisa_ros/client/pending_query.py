@@ -27,7 +27,7 @@ from lisa_ros.errors import (
 )
 from lisa_ros.msg import SegmentationResult
 
-_CLOUD_WAIT = 2.0  # s that clouds may come after the result
+_CLOUD_WAIT = 5.0  # s that clouds may come after the result
 _REPEAT = 1.0  # s after which what got no answer is tried again
 
 
@@ -36,6 +36,7 @@ class GoalState(Enum):
 
     WAITING_FOR_SERVER = auto()
     SENT = auto()
+    REJECTED = auto()
     ACCEPTED = auto()
     WAITING_FOR_CLOUDS = auto()
 
@@ -78,14 +79,18 @@ class PendingQuery:
         self._cloud_deadline = 0.0
         self._next_cancel = self._next_request = self._next_look = 0.0
 
-    def advance(self):
-        """Does what is due; to be called until `handle` is done, once more after that, and a few times a second."""
+    def advance(self) -> bool:
+        """Does what is due; to be called a few times a second, and after each wake.
+
+        Returns:
+            Whether nothing is left to do: the handle is done, and the server does not work on the goal in vain.
+        """
         now, handle = time.monotonic(), self.handle
         self._take_goal_handle()
         self._take_responses(now)
         if handle.done():
-            self.cancel_goal()
-        elif self.state is GoalState.WAITING_FOR_SERVER:
+            return self._abandon(now)
+        if self.state is GoalState.WAITING_FOR_SERVER:
             self._advance_unsent(now)
         elif self.state is GoalState.WAITING_FOR_CLOUDS:
             self._complete(now)
@@ -97,18 +102,27 @@ class PendingQuery:
             )
         elif now > handle.deadline:
             stage = "without any feedback" if handle.stage is None else f"the last stage was {handle.stage.name}"
-            self.cancel_goal()
             handle.fail(
                 QueryTimeoutError(f"no result for {handle.query!r} in {handle.timeout:g} s, {stage}; it is cancelled")
             )
         else:
             self._advance_sent(now)
+        return False
 
     def cancel_goal(self) -> Future | None:
         """Asks the server to stop, where it may have the goal. Returns the Future of its answer."""
         if self.state in (GoalState.SENT, GoalState.ACCEPTED) and self._result is None:
             return self._discovery.cancel(self.handle.goal_id)
         return None
+
+    def _abandon(self, now: float) -> bool:
+        if self._result is not None or self.state in (GoalState.WAITING_FOR_SERVER, GoalState.REJECTED):
+            return True
+        if now >= self._next_cancel:
+            self._next_cancel = now + _REPEAT
+            self.cancel_goal()
+        # A goal that is still on its way is not known to the server yet: it is cancelled again when it is.
+        return self.state is GoalState.ACCEPTED or self._is_server_lost(now)
 
     def _is_server_lost(self, now: float) -> bool:
         if now < self._next_look:
@@ -170,6 +184,7 @@ class PendingQuery:
             self.state, self._next_cancel = GoalState.ACCEPTED, 0.0
             self._request_result(goal_handle)
         else:
+            self.state = GoalState.REJECTED
             self.handle.fail(
                 GoalRejectedError(
                     f"{self._discovery.name} rejected {self.handle.query!r}: its node is not active, or its queue is "

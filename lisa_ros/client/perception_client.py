@@ -268,13 +268,14 @@ class PerceptionClient:
                 return
             with self._pending_lock:
                 pending = list(self._pending)
+            over = set()
             for query in pending:
-                query.advance()
+                if query.advance():
+                    over.add(query)
                 if self._group.is_closed:  # by a done callback
                     return
-            done = {query for query in pending if query.handle.done()}
             with self._pending_lock:
-                self._pending = [query for query in self._pending if query not in done]
+                self._pending = [query for query in self._pending if query not in over]
                 is_idle = not self._pending
             if not is_idle and self._timer.is_canceled():
                 self._timer.reset()

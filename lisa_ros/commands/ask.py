@@ -77,6 +77,11 @@ def _write(folder: Path, image, result, model: str) -> dict:
         if target.mask.any():
             write_mask(folder / f"mask_{number}.png", target.mask)
             facts |= {"mask": f"mask_{number}.png", "mean_probability": round(target.mean_probability, 4)}
+        if target.correction:
+            facts["correction"] = target.correction
+        if target.alternative and target.alternative.mask.any():
+            write_mask(folder / f"mask_{number}_alternative.png", target.alternative.mask)
+            facts["alternative"] = f"mask_{number}_alternative.png"
         targets.append(facts)
     if result.targets:
         write_mask(folder / "mask.png", result.union_mask)
@@ -99,13 +104,15 @@ def _write(folder: Path, image, result, model: str) -> dict:
 def _remove_masks(folder: Path):
     """Those of an earlier question would pass for this one's where it has fewer or none."""
     for path in folder.glob("mask*.png"):
-        if re.fullmatch(r"mask(_\d+)?\.png", path.name):
+        if re.fullmatch(r"mask(_\d+(_alternative)?)?\.png", path.name):
             path.unlink()
 
 
 def _print_summary(result, report: dict, folder: Path):
     for target in report["targets"]:
         nothing = "not in the image" if target["kind"] == "absent" else "named, but its mask is empty"
+        if "correction" in target:
+            nothing += f"; the answer offers {printable(target['correction'])}"
         where = folder / target["mask"] if "mask" in target else nothing
         print(f"  {printable(target['phrase']) or '(no words)':<30} {target['area']:>8} px  {where}")
     if not result.targets:

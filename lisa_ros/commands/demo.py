@@ -43,7 +43,7 @@ def table(records) -> str:
     """The outcome of each question, one a line."""
     lines = [f"{'#':>2} {'kind':<11} {'via':<6} {'status':<10} {'IoU':>4} {'s':>6}  question"]
     for record in records:
-        seconds = f"{record.reply.seconds:6.2f}" if record.reply else f"{'-':>6}"
+        seconds = f"{record.timed.seconds:6.2f}" if record.timed else f"{'-':>6}"
         lines.append(
             f"{record.number:>2} {record.query.kind:<11} {record.via:<6} {record.status:<10} "
             f"{record.iou:4.2f} {seconds}  {record.query.text}"

@@ -34,7 +34,7 @@ def add_arguments(parser: argparse.ArgumentParser):
     )
     tabletop.add_argument("--variant", default="default", metavar="V", help="kind of scenes (default: %(default)s)")
     tabletop.add_argument("--json", type=Path, metavar="FILE", help="write the scores to this file")
-    tabletop.add_argument("--out", type=Path, metavar="DIR", help="write rows, scores and a report; go on where it is")
+    tabletop.add_argument("--out", type=Path, metavar="DIR", help="where rows, scores and report go")
     evaluate_sets.add_run_arguments(tabletop, mode="generative")
     add_model_arguments(tabletop)
     evaluate_bag.add_parser(benchmarks)

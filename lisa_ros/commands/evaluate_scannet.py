@@ -30,7 +30,7 @@ def add_parser(benchmarks) -> None:
     parser.add_argument("--max-new-tokens", type=positive, default=MAX_NEW_TOKENS, metavar="N",
                         help="limit of a generated answer (default: %(default)s)")  # fmt: skip
     parser.add_argument("--out", type=Path, default=Path("out/eval/scannet"), metavar="DIR",
-                        help="rows, scores and report; go on where it is (default: %(default)s)")  # fmt: skip
+                        help="where rows, scores and report go (default: %(default)s)")  # fmt: skip
     parser.add_argument("--ray", metavar="ADDRESS",
                         help="spread the scenes over a Ray cluster: HOST:PORT, auto for the one this machine belongs "
                              "to, local for one on this machine alone")  # fmt: skip

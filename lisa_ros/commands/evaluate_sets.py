@@ -120,7 +120,7 @@ def run_benchmark(
     if done.changed:
         named = ", ".join(done.changed[:_SHOWN]) + (", ..." if len(done.changed) > _SHOWN else "")
         print(f"{len(done.changed)} samples have changed since they were scored and count no more: {printable(named)}")
-    with exclusive_lock(directory):  # whoever comes last knows all rows
+    with exclusive_lock(directory):  # the last process sees all rows
         log = read_current(directory, dataset, digests)
         more, tables = extra(log.rows) if extra else ({}, ())
         summary = summarise(log) | more

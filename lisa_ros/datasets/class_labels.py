@@ -102,7 +102,7 @@ def check_ade20k(pairs: Pairs, read: Callable[[Path], np.ndarray]) -> None:
 
 
 def _values(pairs: Pairs, read: Callable[[Path], np.ndarray]) -> set[int]:
-    """What some of the label images show; one that cannot be read is told when it is asked for."""
+    """What some of the label images show; errors of unreadable ones are raised when they are used."""
     shown: set[int] = set()
     for number in np.linspace(0, len(pairs) - 1, min(len(pairs), _LOOKED_AT)).astype(int):
         with suppress(DatasetError):

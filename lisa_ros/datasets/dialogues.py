@@ -12,12 +12,20 @@ _ROLES = ("human", "gpt")
 
 
 class DialogueDataset:
-    """A LLaVA conversation file. All turns of a sample belong to one conversation, in their order.
+    """A file of LLaVA conversations; all turns of a sample belong to one conversation, in their order.
 
-    images: folder that the rows' pictures are below. A row names its picture as `image` or `images`, as text or a list,
-    and has a mark `<image>` for it, once or in every question; one without either is text alone, and so is its sample.
-    LISA sees one picture: rows of several, of a video, and those whose marks do not fit their pictures cannot be read.
-    Items raise DatasetError or InvalidImageError naming file and row.
+    A row names its picture as `image` or `images`, as text or a list, and has a mark `<image>` for it, once or in every
+    question; a row without either is text only, and its sample has no image. LISA takes one picture: rows of several
+    pictures or of a video, and rows whose marks do not fit their pictures, cannot be read. Items raise DatasetError or
+    InvalidImageError naming file and row.
+
+    Args:
+        path: The JSON file.
+        images: Folder that the rows' picture names are relative to.
+        source: Name of the data set.
+
+    Raises:
+        DatasetError: If the file is missing or damaged, or has no conversation.
     """
 
     def __init__(self, path: Path, images: Path, source: str) -> None:
@@ -106,11 +114,31 @@ def _without_mark(text: str) -> str:
 
 
 def llava_instruct_150k(root: Path) -> DialogueDataset:
-    """LLaVA-Instruct-150k: `root`/llava_dataset, pictures in `root`/coco/train2017. Raises DatasetError."""
+    """LLaVA-Instruct-150K.
+
+    Args:
+        root: Has llava_dataset/llava_instruct_150k.json, and the pictures in coco/train2017.
+
+    Returns:
+        The data set.
+
+    Raises:
+        DatasetError: If the file is missing or damaged.
+    """
     path = Path(root) / "llava_dataset" / "llava_instruct_150k.json"
     return DialogueDataset(path, Path(root) / "coco" / "train2017", "llava_instruct_150k")
 
 
 def llava_v1_5_mix665k(root: Path) -> DialogueDataset:
-    """LLaVA-v1.5's mixture: `root`/llava_dataset; its pictures' paths begin below `root`. Raises DatasetError."""
+    """The instruction mixture of LLaVA-1.5.
+
+    Args:
+        root: Has llava_dataset/llava_v1_5_mix665k.json; the pictures' paths are relative to it.
+
+    Returns:
+        The data set.
+
+    Raises:
+        DatasetError: If the file is missing or damaged.
+    """
     return DialogueDataset(Path(root) / "llava_dataset" / "llava_v1_5_mix665k.json", Path(root), "llava_v1_5_mix665k")

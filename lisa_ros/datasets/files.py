@@ -12,12 +12,13 @@ from typing import TypeVar
 import numpy as np
 
 from lisa_ros.errors import DatasetError
+from lisa_ros.git_lfs import explain_pointer
 from lisa_ros.images import read_image
 
 Row = TypeVar("Row")
 _DRAWING = 1  # raised where the same files begin to give other pictures, masks or questions
 PICTURES = (".jpg", ".jpeg", ".png", ".bmp", ".webp")  # endings, in small letters
-REMEDY = "`python -m training.data check` tells what belongs there and where it comes from"
+REMEDY = "`python -m training.data check` lists what belongs there and where to get it"
 
 
 def read_json(path: Path, encoding: str = "utf-8-sig") -> object:
@@ -27,7 +28,7 @@ def read_json(path: Path, encoding: str = "utf-8-sig") -> object:
     except FileNotFoundError:
         raise DatasetError(f"there is no file {path}; {REMEDY}") from None
     except (OSError, ValueError, RecursionError) as error:
-        raise DatasetError(f"{path} cannot be read as JSON: {error}") from error
+        raise DatasetError(explain_pointer(path) or f"{path} cannot be read as JSON: {error}") from error
 
 
 def is_whole(text: str) -> bool:
@@ -54,9 +55,18 @@ class _PlainUnpickler(pickle.Unpickler):
 
 
 def read_plain_pickle(path: Path) -> object:
-    """The content of a pickle of plain data, also one of Python 2; no code in it runs. Raises DatasetError.
+    """Reads a pickle of plain data, also one of Python 2, without executing code in it.
 
-    Texts of Python 2 that are no UTF-8 are read as Windows' western code page, a superset of Latin-1's letters.
+    Texts of Python 2 that are not UTF-8 are read as Windows-1252, a superset of the letters of Latin-1.
+
+    Args:
+        path: The file.
+
+    Returns:
+        Numbers, texts, lists and dictionaries.
+
+    Raises:
+        DatasetError: If the file cannot be read or holds anything else.
     """
     try:
         with Path(path).open("rb") as file:
@@ -68,7 +78,7 @@ def read_plain_pickle(path: Path) -> object:
     except FileNotFoundError:
         raise DatasetError(f"there is no file {path}; {REMEDY}") from None
     except Exception as error:  # a damaged pickle raises nearly anything, IndexError and MemoryError among it
-        raise DatasetError(f"{path} cannot be read: {error!r}") from error
+        raise DatasetError(explain_pointer(path) or f"{path} cannot be read: {error!r}") from error
 
 
 def _decoded(value: object) -> object:
@@ -86,9 +96,17 @@ def _decoded(value: object) -> object:
 
 
 def content_digest(files: Iterable[Path], *content: object) -> str:
-    """SHA-256 of files and of what was taken out of annotation files: it tells whether a sample is still the same.
+    """A digest that shows whether a sample has changed.
 
-    content: numbers, texts, lists, dictionaries. Raises DatasetError for a file that cannot be read.
+    Args:
+        files: Files of the sample.
+        *content: What was taken from annotation files: numbers, texts, lists, dictionaries.
+
+    Returns:
+        Part of a SHA-256, in hexadecimal digits.
+
+    Raises:
+        DatasetError: If a file cannot be read.
     """
     digest = hashlib.sha256(f"{_DRAWING}".encode())
     for path in files:
@@ -102,9 +120,17 @@ def content_digest(files: Iterable[Path], *content: object) -> str:
 
 @contextmanager
 def format_of(path: Path, what: str) -> Iterator[None]:
-    """What the block does not find in the content of a file becomes a DatasetError naming the file.
+    """Turns errors about the content of a file into a DatasetError that names the file.
 
-    what: the part of it that is read, for the message.
+    Args:
+        path: The file.
+        what: The part of it that is read, for the message.
+
+    Yields:
+        Nothing.
+
+    Raises:
+        DatasetError: If the block raises one, or an error of a missing key or a wrong type.
     """
     try:
         yield
@@ -118,7 +144,13 @@ def format_of(path: Path, what: str) -> Iterator[None]:
 
 @dataclass(frozen=True)
 class Picture:
-    """A picture in an annotation file of COCO's form. size: (height, width) that the annotations are made for."""
+    """A picture in an annotation file of COCO's form.
+
+    Attributes:
+        id: Its id in the file.
+        file_name: Relative to the folder of the pictures.
+        size: (height, width) px that the annotations are made for.
+    """
 
     id: int
     file_name: str
@@ -133,10 +165,21 @@ class Picture:
 
 
 def read_annotated(path: Path, size: tuple[int, int]) -> np.ndarray:
-    """(H, W, 3) uint8 RGB of a picture whose annotation is made for this (height, width).
+    """Reads a picture in the orientation that its annotation is made for.
 
-    The pixels as they are stored; turned as the EXIF orientation says where only that fits, since whoever annotated it
-    saw it so. Raises DatasetError where neither fits, InvalidImageError.
+    The stored pixels are used; if only the picture rotated by its EXIF orientation has the annotation's size, that one
+    is used, since the annotator saw it so.
+
+    Args:
+        path: The picture.
+        size: (height, width) px of the annotation.
+
+    Returns:
+        (H, W, 3) uint8 RGB.
+
+    Raises:
+        DatasetError: If neither has this size.
+        InvalidImageError: If the picture cannot be read.
     """
     image = read_image(path, as_stored=True)
     if image.shape[:2] == size:

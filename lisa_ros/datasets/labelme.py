@@ -26,7 +26,7 @@ _FEW = "few points"
 _WITHOUT_AREA = ("line", "linestrip", "point", "points")
 _POLYGONS = (None, "", "polygon", "oriented_rectangle", "rotation")  # the last is of X-AnyLabeling
 _log = logging.getLogger(__name__)
-_told: set[str] = set()
+_warned: set[str] = set()
 
 
 def shape_mask(shape: dict, height: int, width: int) -> np.ndarray:
@@ -121,6 +121,6 @@ def _decoded(text: object) -> np.ndarray:
 
 
 def _warn(kind: str, text: str) -> None:
-    if kind not in _told:
-        _told.add(kind)
+    if kind not in _warned:
+        _warned.add(kind)
         _log.warning(text)

@@ -11,10 +11,18 @@ from lisa_ros.types import LazyTurns, Sample, TruthTarget, Turn
 class PartsDataset:
     """A COCO annotation file whose categories are "object" or "object:part".
 
-    One turn for each annotation of a picture, in the order of the file: "chair leg", with the alternative "the leg of
-    the chair". Two annotations of one class are two turns with one mask each, as in LISA's training. Pictures without
-    annotations are left out. images: folder that the pictures' `file_name` begins in. The masks are made when a turn is
-    taken. Construction raises DatasetError; items and turns raise DatasetError or InvalidImageError naming the file.
+    There is one turn for each annotation of a picture, in the order of the file: "chair leg", with the alternative "the
+    leg of the chair". Two annotations of one class are two turns with one mask each, as in LISA's training. Pictures
+    without annotations are skipped. Masks are made when a turn is taken. Items and turns raise DatasetError or
+    InvalidImageError naming the file.
+
+    Args:
+        path: The annotation file.
+        images: Folder that the pictures' `file_name` is relative to.
+        source: Name of data set and split.
+
+    Raises:
+        DatasetError: If the file is missing or damaged, or annotates no picture.
     """
 
     def __init__(self, path: Path, images: Path, source: str) -> None:
@@ -61,9 +69,15 @@ class PartsDataset:
 
 
 def wordings(category: str) -> tuple[str, ...]:
-    """Ways to speak of a category: "bottle_(container):cap_(lid)" is a "bottle cap" or "the cap of the bottle".
+    """Ways to name a category: "bottle_(container):cap_(lid)" is a "bottle cap" or "the cap of the bottle".
 
-    Underscores are blanks here, unlike in LISA's training ("trash_can").
+    Underscores become blanks, unlike in LISA's training ("trash_can").
+
+    Args:
+        category: Name of the category in the annotation file.
+
+    Returns:
+        The wordings, the question's first.
     """
     words = [name.split("_(")[0].replace("_", " ").strip() for name in category.split(":")]
     if len(words) == 1:
@@ -73,12 +87,32 @@ def wordings(category: str) -> tuple[str, ...]:
 
 
 def paco_lvis(root: Path) -> PartsDataset:
-    """PACO-LVIS: `root`/vlpart/paco/annotations, pictures in `root`/coco. Raises DatasetError."""
+    """PACO-LVIS.
+
+    Args:
+        root: Has vlpart/paco/annotations/paco_lvis_v1_train.json, and the pictures in coco.
+
+    Returns:
+        The data set.
+
+    Raises:
+        DatasetError: If the file is missing or damaged.
+    """
     path = Path(root) / "vlpart" / "paco" / "annotations" / "paco_lvis_v1_train.json"
     return PartsDataset(path, Path(root) / "coco", "paco_lvis/train")
 
 
 def pascal_part(root: Path) -> PartsDataset:
-    """PASCAL-Part below `root`/vlpart/pascal_part: train.json, pictures in VOCdevkit. Raises DatasetError."""
+    """PASCAL-Part.
+
+    Args:
+        root: Has vlpart/pascal_part/train.json and the pictures in vlpart/pascal_part/VOCdevkit.
+
+    Returns:
+        The data set.
+
+    Raises:
+        DatasetError: If the file is missing or damaged.
+    """
     base = Path(root) / "vlpart" / "pascal_part"
     return PartsDataset(base / "train.json", base / "VOCdevkit" / "VOC2010" / "JPEGImages", "pascal_part/train")

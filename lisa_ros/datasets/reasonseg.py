@@ -19,7 +19,7 @@ class ReasonSegDataset:
 
     A sample is a picture (one of PICTURES, in small or capital letters) with the JSON file of its name; one that lacks
     either cannot be read, and says so. The turns of a sample are all wordings in the file; they ask for the same mask.
-    `is_sentence` tells whole questions from phrases. `Sample.ignore` marks what annotators left undecided.
+    `is_sentence` distinguishes whole questions from phrases. `Sample.ignore` marks undecided pixels.
 
     Args:
         root: Has reason_seg/ReasonSeg.

@@ -157,7 +157,7 @@ def _words(text: object) -> object:
 
 
 def _phrase(sentence: object, ids: tuple[int, ...]) -> _Phrase:
-    """What is of another form is told when its turn is taken, and does not refuse the whole set."""
+    """A phrase of another form raises an error when its turn is taken; the data set can still be opened."""
     if not isinstance(sentence, Mapping):
         return _Phrase(sentence, ids)
     premise = None

@@ -9,17 +9,24 @@ from PIL import Image
 from lisa_ros.datasets.class_labels import ADE20K, COCO_STUFF, COCO_STUFF_UNUSED, check_ade20k, check_coco_stuff
 from lisa_ros.datasets.files import REMEDY, format_of, read_annotated, read_json
 from lisa_ros.errors import DatasetError
+from lisa_ros.git_lfs import explain_pointer
 from lisa_ros.types import LazyTurns, Sample, TruthTarget, Turn
 
 UNLABELLED = 255  # in every data set; some have further values
 
 
 class SemanticDataset:
-    """Pictures with label images; one turn for each class, in the order of the label values, question: its name.
+    """Pictures with label images; one turn for each class in a picture, in the order of the label values.
 
-    names: class name of each label value, None for a class that is not asked for (its pixels belong to no turn and
-    are background of all). unlabelled: values of pixels that nobody labelled; `Sample.ignore` marks them. The masks
-    are made when a turn is taken. Items raise DatasetError or InvalidImageError naming the file.
+    The question of a turn is the name of its class. Masks are made when a turn is taken. Items raise DatasetError or
+    InvalidImageError naming the file.
+
+    Args:
+        source: Name of data set and split.
+        pairs: Picture and label image of each sample.
+        names: Class name of each label value; None for a class without turns, whose pixels are background of all
+            others.
+        unlabelled: Values of unlabelled pixels, which `Sample.ignore` marks.
     """
 
     def __init__(
@@ -64,7 +71,17 @@ class SemanticDataset:
 
 
 def read_labels(path: Path) -> np.ndarray:
-    """(H, W) uint8 or int32 values of a grey or palette PNG. Raises DatasetError naming the file."""
+    """Reads a label image.
+
+    Args:
+        path: A grey or palette PNG.
+
+    Returns:
+        (H, W) uint8 or int32 label values.
+
+    Raises:
+        DatasetError: If the file cannot be read or has another mode; the message names it.
+    """
     try:
         with Image.open(path) as image:
             if image.mode not in ("L", "P", "I;16", "I"):
@@ -73,14 +90,22 @@ def read_labels(path: Path) -> np.ndarray:
     except FileNotFoundError:
         raise DatasetError(f"there is no file {path}") from None
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-        raise DatasetError(f"{path} cannot be read as a label image: {error}") from error
+        raise DatasetError(explain_pointer(path) or f"{path} cannot be read as a label image: {error}") from error
     return labels if labels.dtype == np.uint8 else labels.astype(np.int32)
 
 
 def ade20k(root: Path, split: str = "training") -> SemanticDataset:
-    """ADE20K's scene parsing benchmark, below `root`/ade20k. split: "training" or "validation".
+    """ADE20K's scene parsing benchmark.
 
-    Maps that were reduced by one are refused. Raises DatasetError.
+    Args:
+        root: Has ade20k/{images,annotations}.
+        split: "training" or "validation".
+
+    Returns:
+        The data set.
+
+    Raises:
+        DatasetError: If there are no label images, or their values were reduced by one.
     """
     base = Path(root) / "ade20k"
     pairs = _pairs(base / "annotations" / split, base / "images" / split)
@@ -90,10 +115,19 @@ def ade20k(root: Path, split: str = "training") -> SemanticDataset:
 
 
 def coco_stuff(root: Path, split: str = "train2017") -> SemanticDataset:
-    """COCO-Stuff (stuffthingmaps): `root`/cocostuff/SPLIT/*.png, pictures in `root`/coco/SPLIT. Raises DatasetError.
+    """COCO-Stuff (stuffthingmaps).
 
-    Names with a hyphen ("wall-brick") are no words to ask with: those classes have no turns, as in LISA's training.
-    COCO's other pixel maps hold ids, one more than these label values, and are refused.
+    Classes with a hyphen in their name ("wall-brick") have no turns, as in LISA's training.
+
+    Args:
+        root: Has cocostuff/SPLIT/*.png, and the pictures in coco/SPLIT.
+        split: "train2017" or "val2017".
+
+    Returns:
+        The data set.
+
+    Raises:
+        DatasetError: If there are no label images, or they hold COCO's ids, which are one more than these label values.
     """
     pairs = _pairs(Path(root) / "cocostuff" / split, Path(root) / "coco" / split)
     check_coco_stuff(pairs, read_labels)
@@ -106,9 +140,19 @@ def coco_stuff(root: Path, split: str = "train2017") -> SemanticDataset:
 
 
 def mapillary(root: Path, split: str = "training") -> SemanticDataset:
-    """Mapillary Vistas 2.0 below `root`/mapillary; the names are those of its config_v2.0.json. Raises DatasetError.
+    """Mapillary Vistas 2.0; the class names are those of its config_v2.0.json.
 
-    Its class "Unlabeled" is no class here but pixels that nobody labelled.
+    Its class "Unlabeled" is treated as unlabelled pixels.
+
+    Args:
+        root: Has mapillary/config_v2.0.json and mapillary/SPLIT.
+        split: "training" or "validation".
+
+    Returns:
+        The data set.
+
+    Raises:
+        DatasetError: If a file is missing or damaged.
     """
     base = Path(root) / "mapillary"
     path = base / "config_v2.0.json"

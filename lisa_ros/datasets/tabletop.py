@@ -17,7 +17,13 @@ _WORDING = {"train": "train", "val": "train", "heldout": "heldout"}
 
 @dataclass(frozen=True)
 class Variant:
-    """A way to draw scenes: image size and fields of `SceneOptions`."""
+    """A way to draw scenes.
+
+    Attributes:
+        height: Of the image, px.
+        width: Of the image, px.
+        options: Fields of `SceneOptions`.
+    """
 
     height: int = 192
     width: int = 256
@@ -34,10 +40,21 @@ VARIANTS = {
 
 
 class TabletopDataset:
-    """`count` scenes with `queries` turns each (fewer where a scene gives no more).
+    """Simulated scenes with questions. Indexing renders; the same index always gives the same `Sample`.
 
-    split: "train", "val" (new scenes, training wordings) or "heldout" (new scenes, held-out wordings). variant: a key
-    of VARIANTS. Indexing renders; the same index always gives the same `Sample`. Raises ConfigurationError.
+    Args:
+        split: "train", "val" (new scenes, training wordings) or "heldout" (new scenes, held-out wordings).
+        count: Number of scenes.
+        queries: Turns of each scene; fewer if the scene does not give as many.
+        variant: A key of VARIANTS.
+
+    Raises:
+        ConfigurationError: If split or variant is unknown, or the count is out of range.
+
+    Example:
+        >>> sample = TabletopDataset("heldout", 1, queries=2)[0]
+        >>> sample.image.shape, len(sample.turns)
+        ((192, 256, 3), 2)
     """
 
     def __init__(self, split: str, count: int, queries: int = QUERIES, variant: str = "default"):
@@ -54,18 +71,35 @@ class TabletopDataset:
         return self.count
 
     def key(self, index: int) -> str:
-        """Names a scene."""
+        """Name of a scene."""
         return f"{index:06d}"
 
     def scene(self, index: int) -> Scene:
-        """The rendered scene of an index. Raises IndexError."""
+        """Renders the scene of an index.
+
+        Args:
+            index: Number of the scene, from 0.
+
+        Returns:
+            The scene with its truth.
+
+        Raises:
+            IndexError: If there is no such scene.
+        """
         if not 0 <= index < self.count:
             raise IndexError(f"scene {index} of {self.count}")
         variant = self.variant
         return generate_scene(_FIRST_SEED[self.split] + index, variant.height, variant.width, **variant.options)
 
     def questions(self, scene: Scene) -> list[TabletopQuery]:
-        """The queries about one of this data set's scenes."""
+        """The queries about one of this data set's scenes.
+
+        Args:
+            scene: A scene that `scene` has rendered.
+
+        Returns:
+            Always the same queries for the same scene.
+        """
         return scene_queries(scene, np.random.default_rng((scene.seed, 1)), _WORDING[self.split], self.queries)
 
     def __getitem__(self, index: int) -> Sample:

@@ -47,10 +47,10 @@ def write_report(folder: Path, records: Sequence[Record], seconds: float, progre
         with convert_write_errors(ply):
             for earlier in (ply, drawn):  # of an earlier run, where now there may be no cloud
                 earlier.unlink(missing_ok=True)
-            if record.reply is not None and record.reply.cloud is not None:
-                cloud = record.reply.cloud
+            if record.timed is not None and record.timed.cloud is not None:
+                cloud = record.timed.cloud
                 write_ply(ply, cloud.points, cloud.colors)
-                draw_cloud(drawn, cloud, record.reply.result.scene_cloud, record.reply.boxes, record.scene.camera_pose)
+                draw_cloud(drawn, cloud, record.timed.result.scene_cloud, record.timed.boxes, record.scene.camera_pose)
         progress(f"{record.name}.png")
     content = summary(records, seconds)
     write_summary(folder / "summary.json", content)
@@ -60,10 +60,10 @@ def write_report(folder: Path, records: Sequence[Record], seconds: float, progre
 
 def picture(record: Record) -> np.ndarray:
     """(h, w, 3) uint8: question, image with the outline of the truth beside the masks, answer, IoU."""
-    if record.reply is None:
+    if record.timed is None:
         result = SegmentationResult(record.query.text, f"(no result: {record.message})", ())
     else:
-        result = record.reply.result
+        result = record.timed.result
         empty = np.zeros(record.scene.depth.shape, bool)
         shown = tuple(t if t.mask.size else replace(t, mask=empty) for t in result.targets)
         result = replace(result, targets=shown)
@@ -72,7 +72,7 @@ def picture(record: Record) -> np.ndarray:
 
 def _note(record: Record) -> str:
     expected = "expected: " + (" and ".join(record.query.phrases) if record.truth is not None else "nothing")
-    seconds = [f"{record.reply.seconds:.2f} s"] if record.reply else []
+    seconds = [f"{record.timed.seconds:.2f} s"] if record.timed else []
     return " · ".join([record.query.kind, f"asked by {record.via}", record.status, *seconds, expected])
 
 

@@ -1,4 +1,4 @@
-"""What the demo asks, chosen anew from the simulator: scenes that no model was trained on, in held-out wordings."""
+"""The questions of the demo, drawn from the simulator: held-out scenes in held-out wordings."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass

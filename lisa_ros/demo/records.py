@@ -17,7 +17,7 @@ class Record:
     """One question and its outcome.
 
     scene: what the segmented image shows. truth: (H, W) bool union of the targets, None where the target is absent.
-    reply: a `lisa_ros.client.graph_client.TimedResult`, None where no result came; `message` then says why.
+    timed: a `lisa_ros.client.graph_client.TimedResult`, None where no result came; `message` then says why.
     iou: of the union of the masks; 1 for an absent target without a mask; 0 without a result.
     """
 
@@ -26,14 +26,14 @@ class Record:
     query: TabletopQuery
     scene: Scene
     truth: np.ndarray | None
-    reply: object | None
+    timed: object | None
     message: str
     iou: float
 
     @property
     def status(self) -> str:
-        """The reply's status; NO_RESULT where none came."""
-        return self.reply.status if self.reply else NO_RESULT
+        """The result's status; NO_RESULT where none came."""
+        return self.timed.status if self.timed else NO_RESULT
 
     @property
     def answered(self) -> bool:
@@ -46,16 +46,16 @@ class Record:
         return f"{self.number:02d}_{self.query.kind}"
 
 
-def score(number: int, via: str, query: TabletopQuery, scene: Scene, reply, message: str = "") -> Record:
-    """A record; `scene` must be what the reply's image shows."""
+def score(number: int, via: str, query: TabletopQuery, scene: Scene, timed, message: str = "") -> Record:
+    """A record; `scene` must be what the image of `timed` shows."""
     truth = scene.mask(*query.target_ids) if query.target_ids else None
     iou = 0.0
-    if reply is not None and reply.status in ANSWERED:
-        found = reply.result.union_mask
+    if timed is not None and timed.status in ANSWERED:
+        found = timed.result.union_mask
         if found is not None and not found.any():  # a message without masks has no size either
             found = None
         iou = SegmentationMetrics().add(found, truth)
-    return Record(number, via, query, scene, truth, reply, message or (reply.result.message if reply else ""), iou)
+    return Record(number, via, query, scene, truth, timed, message or (timed.result.message if timed else ""), iou)
 
 
 def mean_iou_present(records: Sequence[Record]) -> float:
@@ -84,27 +84,27 @@ def summary(records: Sequence[Record], seconds: float) -> dict:
         "present": len(records) - len(absent),
         "absent": len(absent),
         "absent_refused": sum(record.iou == 1 for record in absent),
-        "model": next((model for record in records if record.reply and (model := record.reply.result.model)), ""),
+        "model": next((model for record in records if record.timed and (model := record.timed.result.model)), ""),
         "seconds": round(seconds, 2),
         "queries": [_entry(record) for record in records],
     }
 
 
 def _entry(record: Record) -> dict:
-    reply = record.reply
+    timed = record.timed
     return {
         "text": record.query.text,
         "kind": record.query.kind,
         "status": record.status,
-        "answer": reply.result.answer if reply else "",
+        "answer": timed.result.answer if timed else "",
         "iou": round(record.iou, 4),
-        "seconds": round(reply.seconds, 3) if reply else None,
+        "seconds": round(timed.seconds, 3) if timed else None,
         "via": record.via,
         "message": record.message,
         "expected": list(record.query.phrases),
         "present": record.truth is not None,
         "seed": record.scene.seed,
-        "stages": {stage: round(value, 4) for stage, value in reply.result.seconds.items()} if reply else {},
+        "stages": {stage: round(value, 4) for stage, value in timed.result.seconds.items()} if timed else {},
         "picture": f"{record.name}.png",
-        "cloud": f"{record.name}.ply" if reply and reply.cloud is not None else None,
+        "cloud": f"{record.name}.ply" if timed and timed.cloud is not None else None,
     }

@@ -87,19 +87,19 @@ def _ask(client, scene: DemoScene, query, number: int) -> Record:
 
     via = TOPIC if number % 2 else ACTION
     try:
-        reply = client.ask(query.text, via, _QUERY_TIMEOUT)
+        timed = client.ask(query.text, via, _QUERY_TIMEOUT)
     except NoResultError as error:
         return score(number, via, query, scene.scene, None, str(error))
-    if reply.scene is None or reply.scene[0] != scene.seed:
-        return score(number, via, query, scene.scene, None, f"the segmented image is not of this scene: {reply.scene}")
-    seed, motion_time = reply.scene
-    return score(number, via, query, scene_at(seed, motion_time, "static", HEIGHT, WIDTH), reply)
+    if timed.scene is None or timed.scene[0] != scene.seed:
+        return score(number, via, query, scene.scene, None, f"the segmented image is not of this scene: {timed.scene}")
+    seed, motion_time = timed.scene
+    return score(number, via, query, scene_at(seed, motion_time, "static", HEIGHT, WIDTH), timed)
 
 
 def progress_line(record: Record, total: int) -> str:
     """One question and its outcome."""
-    answer = record.reply.result.answer if record.answered else record.message
-    seconds = f"{record.reply.seconds:5.2f} s" if record.reply else "      - "
+    answer = record.timed.result.answer if record.answered else record.message
+    seconds = f"{record.timed.seconds:5.2f} s" if record.timed else "      - "
     return (
         f"[{record.number:2d}/{total}] {record.query.kind:<11} by {record.via:<6} {record.status:<10} "
         f"IoU {record.iou:4.2f} {seconds}  {record.query.text}\n{'':8}-> {answer}"

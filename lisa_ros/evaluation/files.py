@@ -42,7 +42,7 @@ def write_json(path: Path, content: dict) -> None:
 def write_summary(path: Path, summary: dict) -> None:
     """Writes a summary.json with the package's version, its commit and the date beside the figures.
 
-    Where the same figures stand there already they are not marked anew: the date is that of their coming about.
+    If the file has the same figures already, it keeps its date.
     Raises ConfigurationError.
     """
     marks = provenance()

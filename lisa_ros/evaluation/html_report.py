@@ -1,4 +1,4 @@
-"""A page that shows an evaluation: one HTML file that needs nothing beside it.
+"""The report of an evaluation: one self-contained HTML file.
 
     report = HtmlReport("ReasonSeg val", "What was asked, and how.")
     report.numbers({"gIoU": "0.52"})
@@ -44,7 +44,12 @@ _JPEG_QUALITY = 85
 
 
 class HtmlReport:
-    """Collects sections in the order in which they are added."""
+    """Collects sections in the order in which they are added.
+
+    Args:
+        title: Title of the page.
+        about: A first paragraph, "" for none.
+    """
 
     def __init__(self, title: str, about: str = "") -> None:
         self.title = title
@@ -53,15 +58,15 @@ class HtmlReport:
             self.paragraph(about)
 
     def paragraph(self, text: str) -> None:
-        """Plain words."""
+        """A paragraph of text."""
         self._parts.append(f'<p class="muted">{escape(text)}</p>')
 
     def warning(self, text: str) -> None:
-        """Words that nobody should miss."""
+        """An important note."""
         self._parts.append(f'<p class="warning">{escape(text)}</p>')
 
     def numbers(self, values: Mapping[str, str]) -> None:
-        """The few figures that matter most: name -> value."""
+        """The most important figures: name -> value."""
         cards = "".join(f"<div><b>{escape(value)}</b>{escape(name)}</div>" for name, value in values.items())
         self._parts.append(f'<div class="numbers">{cards}</div>')
 
@@ -74,7 +79,15 @@ class HtmlReport:
         aside: Sequence[Sequence[str]] = (),
         note: str = "",
     ) -> None:
-        """Rows of words. aside: rows that are not this run's, such as published scores, set apart in italics."""
+        """Adds a table.
+
+        Args:
+            title: Heading.
+            header: Names of the columns.
+            rows: Cells of each row.
+            aside: Rows that are not results of this run, such as published scores, in italics.
+            note: Text below the table.
+        """
         head = "".join(f"<th>{escape(cell)}</th>" for cell in header)
         body = "".join(_row(row, "") for row in rows) + "".join(_row(row, ' class="aside"') for row in aside)
         words = f'<p class="muted">{escape(note)}</p>' if note else ""
@@ -89,7 +102,15 @@ class HtmlReport:
         limits: tuple[float, float] = (0.0, 1.0),
         label: str = "IoU",
     ) -> None:
-        """How often values fall into each of `bins` equal parts of `limits`."""
+        """Adds a histogram.
+
+        Args:
+            title: Heading.
+            series: Values by name.
+            bins: Number of equal bins.
+            limits: Range of the bins.
+            label: Of the x axis.
+        """
 
         def draw(axes) -> None:
             axes.hist(list(series.values()), bins=bins, range=limits, label=list(series))
@@ -107,7 +128,15 @@ class HtmlReport:
         y_label: str,
         y_limits: tuple[float, float] | None = None,
     ) -> None:
-        """Lines through points: name -> (x, y)."""
+        """Adds a chart of lines.
+
+        Args:
+            title: Heading.
+            series: (x, y) by name.
+            x_label: Of the x axis.
+            y_label: Of the y axis.
+            y_limits: Range of the y axis; None to fit the values.
+        """
 
         def draw(axes) -> None:
             for name, (x, y) in series.items():
@@ -117,7 +146,12 @@ class HtmlReport:
         self._chart(title, draw, legend=len(series) > 1)
 
     def pictures(self, title: str, pictures: Sequence[tuple[str, np.ndarray]]) -> None:
-        """Captioned images, (H, W, 3) uint8 RGB."""
+        """Adds images with captions.
+
+        Args:
+            title: Heading.
+            pictures: Captions and images, (H, W, 3) uint8 RGB.
+        """
         figures = "".join(
             f'<figure><img src="{_data_uri(image)}" alt="{escape(caption)}">'
             f"<figcaption>{escape(caption)}</figcaption></figure>"
@@ -136,7 +170,14 @@ class HtmlReport:
         )
 
     def write(self, path: Path) -> None:
-        """Writes the page to a folder that exists; whoever opens it meanwhile sees a whole one."""
+        """Writes the page atomically.
+
+        Args:
+            path: The file, in a folder that exists.
+
+        Raises:
+            ConfigurationError: If it cannot be written.
+        """
         write_text_atomically(path, self.html())
 
     def _section(self, title: str, content: str) -> None:

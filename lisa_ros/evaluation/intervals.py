@@ -1,4 +1,4 @@
-"""How far a score may be off by chance: 95% intervals that know which queries belong to one image.
+"""95% confidence intervals of scores, with queries about one image treated as dependent.
 
 Means of numbers from 0 to 1, as shares and gIoU: Wilson's interval, of as many independent observations as the images
 vary like. It has a width where all images are alike: that none of twenty failed does not show that none ever fails.
@@ -17,12 +17,12 @@ RESAMPLES = 1000
 CONFIDENCE = 0.95
 FEWEST = 20  # images below which a ratio of sums gets no interval: it would miss the truth too often
 _SEED = 0  # the same rows give the same interval
-_ALIKE = 1e-3  # standard deviation below which images do not tell how others may vary
+_ALIKE = 1e-3  # standard deviation below which the variation between images is not known
 _NORMAL = NormalDist().inv_cdf(0.5 + CONFIDENCE / 2)
 
 
 class Interval(NamedTuple):
-    """Bounds of a 95% confidence interval; NaN where too few images count to tell how they vary."""
+    """Bounds of a 95% confidence interval; NaN if there are too few images to estimate it."""
 
     low: float
     high: float

@@ -94,7 +94,7 @@ def weights_digest(network: "nn.Module") -> str:
 
 
 def _settings(network: "nn.Module") -> list[tuple[str, object]]:
-    """The configuration without the place of the vision tower, which is told by its weights."""
+    """The configuration without the place of the vision tower, which is identified by its weights."""
     config = getattr(network, "config", None)
     return [] if config is None else sorted((n, repr(v)) for n, v in vars(config).items() if n != "vision_tower")
 

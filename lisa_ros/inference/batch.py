@@ -7,7 +7,6 @@ import torch
 from torch import Tensor
 from transformers.cache_utils import DynamicCache
 
-from lisa_ros.inference.answer import AnswerText
 from lisa_ros.inference.frame import EncodedFrame
 from lisa_ros.inference.generation import next_logits
 from lisa_ros.inference.grounding_stream import GroundingStream
@@ -120,7 +119,7 @@ def generate_batch(
 def _result(
     model: LoadedModel, frame: EncodedFrame, query: str, row: AnswerTokens, seconds: dict[str, float]
 ) -> SegmentationResult:
-    text, grounding = AnswerText(model.tokenizer, model.style.phrase), GroundingStream(model, frame)
+    text, grounding = model.answer_text(), GroundingStream(model, frame)
     for index, token in enumerate(row.ids):
         text.push(token)
         if token in model.kinds and len(grounding) < MAX_TARGETS:

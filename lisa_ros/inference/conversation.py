@@ -4,7 +4,6 @@ from collections.abc import Iterator, Sequence
 from numbers import Integral
 
 from lisa_ros.errors import ConfigurationError, InvalidQueryError
-from lisa_ros.inference.answer import AnswerText
 from lisa_ros.inference.batch import MAX_NEW_TOKENS, MAX_TARGETS
 from lisa_ros.inference.frame import EncodedFrame
 from lisa_ros.inference.generation import Prefix, decode_step, greedy_token, prefill
@@ -93,7 +92,7 @@ class Conversation:
     ) -> Iterator[TextDelta | MaskReady | Finished]:
         model, frame = self._model, self._frame
         seconds = {"encode": frame.seconds}
-        text, said, grounding = AnswerText(model.tokenizer, model.style.phrase), [], GroundingStream(model, frame)
+        text, said, grounding = model.answer_text(), [], GroundingStream(model, frame)
         truncated, offered = True, None
         model.stop_if(cancelled)
         with model.timed(seconds, "prefill"):

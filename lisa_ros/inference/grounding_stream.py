@@ -21,6 +21,7 @@ class GroundingStream:
     """
 
     def __init__(self, model: LoadedModel, frame: EncodedFrame) -> None:
+        """An answer about `frame` without events."""
         self._model, self._frame = model, frame
         self._two_step = LOC in model.kinds.values()
         self._kinds: list[EventKind] = []

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from lisa_ros.errors import InvalidImageError, InvalidQueryError, LisaError, QueryCancelled
+from lisa_ros.inference.answer import AnswerText
 from lisa_ros.inference.frame import EncodedFrame
 from lisa_ros.inference.generation import Prefix, prefill
 from lisa_ros.model.checkpoint import Checkpoint
@@ -26,6 +27,8 @@ class LoadedModel:
     """Network, tokenizer and prompt template of a checkpoint on its device; `Lisa` asks it questions."""
 
     def __init__(self, checkpoint: Checkpoint, *, device: torch.device, precision: str, name: str) -> None:
+        """Takes a checkpoint whose network is on `device` in `precision`; name: what it is called in `provenance`."""
+        self.checkpoint = checkpoint
         self.network = checkpoint.network
         self.tokenizer = checkpoint.tokenizer
         self.style = self.network.style
@@ -91,6 +94,11 @@ class LoadedModel:
     def context_length(self) -> int:
         """Number of tokens that prompt and answer share."""
         return self.network.config.max_position_embeddings
+
+    def answer_text(self) -> AnswerText:
+        """An empty answer of this model, to be read as its tokens come."""
+        words = {id: self.style.words[kind] for id, kind in self.kinds.items() if kind in self.style.words}
+        return AnswerText(self.tokenizer, self.style.phrase, words)
 
     def events(self, ids: Sequence[int]) -> tuple[list[int], list[EventKind]]:
         """Positions and kinds of the grounding tokens among expanded ids."""

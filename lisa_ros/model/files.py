@@ -4,8 +4,7 @@ import json
 from pathlib import Path
 
 from lisa_ros.errors import CheckpointError
-
-_POINTER = b"version https://git-lfs.github.com/spec/"
+from lisa_ros.git_lfs import explain_pointer
 
 
 def expand_home(source: str | Path) -> str:
@@ -21,16 +20,8 @@ def expand_home(source: str | Path) -> str:
 
 def refuse_pointer(path: Path) -> None:
     """Raises CheckpointError if the file is a pointer of Git LFS: a few lines of text in place of the content."""
-    try:
-        with open(path, "rb") as file:
-            found = file.read(len(_POINTER)) == _POINTER
-    except OSError:
-        return  # whoever reads it says what is wrong
-    if found:
-        raise CheckpointError(
-            f"{path} is a pointer of Git LFS, the file itself was not downloaded: install git-lfs and run "
-            f"`git lfs pull` in {path.parent}, or download the file"
-        )
+    if pointer := explain_pointer(path):
+        raise CheckpointError(pointer)
 
 
 def read_json(path: Path, *, optional: bool = False) -> dict[str, object]:

@@ -20,11 +20,25 @@ class HubError(Exception):
 
 def download(name: str) -> str:
     """Folder of a model's snapshot, downloaded on first use. Raises HubError."""
+    _check_name(name)
     check_cache()
+    _check_endpoint()
     try:
         return snapshot_download(name, allow_patterns=list(_FILES))
     except (OSError, HfHubHTTPError, HFValidationError, ImportError, ValueError) as error:
         raise HubError(explain_proxy() or _explain_cache(error) or str(error)) from error
+
+
+def _check_name(name: str) -> None:
+    """Raises HubError for a path: the hub's own message is about the form of a name."""
+    if name.startswith(("/", ".", "~")) or name.count("/") > 1 or "\\" in name:
+        raise HubError("it is a path, and no folder of that name is there; the hub's names are OWNER/MODEL")
+
+
+def _check_endpoint() -> None:
+    """Raises HubError where the hub's address, which a variable can replace, is none."""
+    if urlsplit(constants.ENDPOINT).scheme not in ("http", "https"):
+        raise HubError(f"the variable HF_ENDPOINT is {constants.ENDPOINT!r}; it must begin with https:// or http://")
 
 
 def check_cache() -> None:

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from lisa_ros.errors import RecordingError
+from lisa_ros.git_lfs import explain_pointer
 
 _STORAGE = (".mcap", ".db3")
 _ROS_1 = b"#ROSBAG V"
@@ -14,6 +15,9 @@ def check_path(path: Path) -> None:
     if not path.exists():
         raise RecordingError(f"{path} does not exist; give a bag's folder, or its .mcap or .db3 file")
     try:
+        for file in sorted(path.iterdir()) if path.is_dir() else [path]:
+            if pointer := explain_pointer(file):
+                raise RecordingError(pointer)
         if path.is_dir():
             _check_folder(path)
         elif _is_of_ros_1(path):

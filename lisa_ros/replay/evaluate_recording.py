@@ -105,8 +105,8 @@ def _over_ros(options, process, scan, scorers, log, write) -> tuple[list[str], R
 
 @contextmanager
 def _node(process: graph.Process, bag: RgbdBag, log: Log) -> Iterator:
-    """The node, active and listening to the bag's topics, as a `BagEvaluator` of it."""
-    from lisa_ros.nodes.simulation.bag_evaluator import BagEvaluator
+    """The node, active and subscribed to the bag's topics, as a `BagEvaluator` of it."""
+    from lisa_ros.replay.bag_evaluator import BagEvaluator
 
 
     with (
@@ -115,7 +115,7 @@ def _node(process: graph.Process, bag: RgbdBag, log: Log) -> Iterator:
     ):
         try:
             client.activate(_START_TIMEOUT)
-            client.wait_until_heard(_HEARD_TIMEOUT)
+            client.wait_for_subscribers(_HEARD_TIMEOUT)
         except NoResultError as error:
             raise NoResultError(f"{error}: {' | '.join(log.last)}") from error
         yield client

@@ -9,7 +9,7 @@ from lisa_ros.evaluation.scans.scoring import DecodedFrame, Scorer
 def run_lockstep(client, scan: Scan, scorer: Scorer, timeout: float) -> str:
     """Asks every case about its frame's stamp.
 
-    client: a `lisa_ros.nodes.simulation.bag_evaluator.BagEvaluator`. timeout: s for one answer. A question without an
+    client: a `lisa_ros.replay.bag_evaluator.BagEvaluator`. timeout: s for one answer. A question without an
     answer is scored as one. Returns why the node ended, "" where it did not; all questions that were left have no
     answer then.
     """

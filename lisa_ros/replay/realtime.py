@@ -57,13 +57,13 @@ def run_realtime(client, scan: Scan, scorer: Scorer, timeout: float) -> Realtime
     """
     facts, asked = RealtimeFacts(), []
     try:
-        client.go_to_start()
-        before = client.report()
+        client.rewind()
+        before = client.diagnostics()
         with _BagPlayback(client.player, scan) as playback:
             for query in _in_turn(scan, playback):
                 asked.append(_ask(client, query, playback, timeout))
         facts.frames_played, facts.worst_delay = playback.report.frames, playback.report.worst_delay
-        after = client.report()
+        after = client.diagnostics()
         facts.memory = {name.removeprefix(_MEMORY): v for name, v in after.items() if name.startswith(_MEMORY)}
         counts = [report.get("image received") for report in (before, after)]
         if None not in counts:

@@ -84,7 +84,7 @@ def differences(first: Sequence[ReplayRow], second: Sequence[ReplayRow], directo
 
 
 def _same(row: ReplayRow, other: ReplayRow) -> bool:
-    """A question that both refuse is treated alike; two silences show nothing."""
+    """Whether both rejected the question, or gave equal answers; two missing answers are no agreement."""
     if row.status == other.status == REFUSED:
         return True
     return row.answered and (row.digest, row.answer) == (other.digest, other.answer)

@@ -44,7 +44,7 @@ class TruthEngine:
             if known != frame.index:
                 raise ConfigurationError(
                     f"frames {known} and {frame.index} of {self._scan.scene} have the same pixels, so that they cannot "
-                    "be told apart; ask about one of them"
+                    "be distinguished; ask about one of them"
                 )
 
     def memory(self) -> dict[str, int]:

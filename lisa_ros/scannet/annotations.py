@@ -10,6 +10,7 @@ import cv2
 import numpy as np
 
 from lisa_ros.errors import ConfigurationError, RecordingError
+from lisa_ros.git_lfs import explain_pointer
 from lisa_ros.scannet.image_archive import ImageArchive
 from lisa_ros.scannet.scene_files import SceneFiles
 
@@ -48,6 +49,9 @@ class Annotation:
 
     def __init__(self, files: SceneFiles):
         self.scene = files.scene
+        for path in (files.aggregation, files.label_table):
+            if pointer := explain_pointer(path):
+                raise RecordingError(pointer)
         self.objects = read_aggregation(files.aggregation)
         self.categories = read_label_table(files.label_table)
         unknown = sorted({item.label for item in self.objects.values()} - set(self.categories))

@@ -9,6 +9,7 @@ import cv2
 import numpy as np
 
 from lisa_ros.errors import InvalidImageError, RecordingError
+from lisa_ros.git_lfs import explain_pointer
 from lisa_ros.images import decompress
 
 _LARGEST_PNG = 64 << 20
@@ -24,7 +25,7 @@ class ImageArchive:
             if not path.is_dir():
                 self._zip = zipfile.ZipFile(path)
         except (OSError, zipfile.BadZipFile) as error:
-            raise RecordingError(f"{path} is not a whole zip file: {error}") from error
+            raise RecordingError(explain_pointer(path) or f"{path} is not a whole zip file: {error}") from error
         names = [str(file.relative_to(path)) for file in path.rglob("*")] if self._zip is None else self._zip.namelist()
         self._names: dict[int, str] = {}
         for name in names:
@@ -64,7 +65,8 @@ class ImageArchive:
         try:
             pixels = decompress(data, cv2.IMREAD_UNCHANGED, name)
         except InvalidImageError as error:
-            raise RecordingError(f"{self.path}: {name} is damaged: {error}") from error
+            pointer = explain_pointer(self.path / name) if self._zip is None else ""
+            raise RecordingError(pointer or f"{self.path}: {name} is damaged: {error}") from error
         if pixels.ndim != 2 or pixels.dtype != self._dtype:
             raise RecordingError(
                 f"{self.path}: {name} is {pixels.dtype} {pixels.shape}; it must have one channel of {self._dtype}"

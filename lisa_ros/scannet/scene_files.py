@@ -10,7 +10,7 @@ LABELS = "scannetv2-labels.combined.tsv"
 
 @dataclass(frozen=True)
 class SceneFiles:
-    """Files of a scan. Those of the annotation need not exist; whoever opens them says so."""
+    """Files of a scan. Those of the annotation need not exist; opening them raises an error."""
 
     scene: str
     sens: Path

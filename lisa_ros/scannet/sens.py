@@ -14,6 +14,7 @@ import numpy as np
 
 from lisa_ros.errors import InvalidImageError, RecordingError
 from lisa_ros.geometry.poses import is_rotation
+from lisa_ros.git_lfs import explain_pointer
 from lisa_ros.images import decompress_rgb
 
 VERSION = 4
@@ -23,7 +24,7 @@ DEPTH_COMPRESSIONS = {0: "raw", 1: "zlib", 2: "occi"}
 FARTHEST = 1000.0  # m from the origin; a scan is of a room
 _LONGEST_NAME = 4096
 _LARGEST_SIDE = 1 << 15
-_DEPTH_SHIFTS = (1.0, 1e6)  # beyond, 16 bits reach no room, or tell no two of its points apart
+_DEPTH_SHIFTS = (1.0, 1e6)  # beyond this, 16 bits do not cover a room, or cannot resolve it
 FRAME_HEADER = struct.Struct("<16f4Q")  # pose, colour stamp, depth stamp, colour bytes, depth bytes
 IMU_FRAME = struct.Struct("<15dQ")
 
@@ -225,7 +226,10 @@ class SensReader:
     def _read_header(self) -> SensHeader:
         version, name_length = struct.unpack("<IQ", self._take(12, "the header"))
         if version != VERSION:
-            raise RecordingError(f"{self.path} has version {version}; a .sens file of ScanNet has version {VERSION}")
+            raise RecordingError(
+                explain_pointer(self.path)
+                or f"{self.path} has version {version}; a .sens file of ScanNet has version {VERSION}"
+            )
         if name_length > _LONGEST_NAME:
             raise RecordingError(f"{self.path}: a sensor name of {name_length} bytes is more than {_LONGEST_NAME}")
         sensor = self._take(name_length, "the sensor's name").decode("utf-8", errors="replace")

@@ -14,7 +14,7 @@ from lisa_ros.errors import ConfigurationError, InvalidImageError
 _STEEPEST = 6.0  # slope of depth over the lateral size of a pixel (80 degrees) up to which neighbours are one surface
 _CONTINUED = 0.5  # and beyond it where the next difference on either side is alike within this share
 _NEAREST = 1e-3  # m, nearer than any sensor sees
-_NOISE_STREAM = 1  # tells the depth noise of a frame from the image noise, which is drawn from (seed, frame)
+_NOISE_STREAM = 1  # separates the depth noise of a frame from its image noise, which is drawn from (seed, frame)
 _NORMAL_BITS = 12  # of 32 random bits; the others decide what is lost
 _NORMAL_MASK, _PER_REST = 2**_NORMAL_BITS - 1, 2.0 ** (_NORMAL_BITS - 32)
 _JIT = {"cache": True, "nogil": True, "error_model": "numpy"}

@@ -16,7 +16,7 @@ _DRAWS = 100
 
 
 def sample_layout(seed: int, options: SceneOptions, aspect: float = 0.75) -> Layout:
-    """Draws a layout, and draws it anew where the objects that found a place are too few.
+    """Draws a layout; it is drawn again if too few objects found a place.
 
     Args:
         seed: Whole number of at least 0.

@@ -39,7 +39,7 @@ class SpatialRelations:
             return _top(items, lambda o: self.distance[o.id], difference=0.06)
         if order == "tall":
             return _top(items, lambda o: float(o.extents[2]), ratio=1.2)
-        # Real size and size in the image must agree, so that nobody has to ask which of them is meant.
+        # Real size and size in the image must agree, so that the question is not ambiguous.
         measures = (
             lambda o: float(o.extents.max()),
             lambda o: float(np.prod(o.extents)),

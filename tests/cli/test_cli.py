@@ -160,6 +160,27 @@ def test_an_empty_mask_is_not_called_absence(capsys, tmp_path, checkpoint, monke
     assert mug.endswith("named, but its mask is empty") and cup.endswith("not in the image")
 
 
+def test_what_an_answer_offers_is_written_beside_what_is_absent(capsys, tmp_path, checkpoint, monkeypatch):
+    from lisa_ros import Lisa
+    from lisa_ros.types import SegmentationResult, Target
+
+    mask = np.zeros((97, 160), bool)
+    phone = Target("the phone", "segmented", mask | (np.arange(160) < 9))
+    laptop = Target("laptop", "absent", mask, correction="the phone", alternative=phone)
+    result = SegmentationResult("x", "No laptop; did you mean the phone?", (laptop,))
+    monkeypatch.setattr(Lisa, "segment", lambda *_, **__: result)
+    model, picture = checkpoint
+    assert run("ask", picture, "x", "--mask-only", "--out", tmp_path, *model) == 0
+    printed = capsys.readouterr().out
+    assert "not in the image; the answer offers the phone" in printed
+    (target,) = json.loads((tmp_path / "answer.json").read_text())["targets"]
+    assert (target["correction"], target["alternative"]) == ("the phone", "mask_1_alternative.png")
+    assert (tmp_path / "mask_1_alternative.png").is_file() and "mask" not in target
+    monkeypatch.setattr(Lisa, "segment", lambda *_, **__: SegmentationResult("x", "", ()))
+    assert run("ask", picture, "x", "--mask-only", "--out", tmp_path, *model) == 0
+    assert not list(tmp_path.glob("mask_1*"))
+
+
 @pytest.mark.parametrize("name", ["answer.txt", "answer.json", "mask_1.png", "overlay.png"])
 def test_a_result_that_cannot_be_written_is_named(capsys, tmp_path, checkpoint, name):
     model, picture = checkpoint

@@ -55,7 +55,7 @@ def _until_answered(client, process):
 @pytest.fixture(scope="module")
 def node(start_node):
     """(process, namespace, camera) of a node that a module's tests share."""
-    return start_node()
+    return start_node(queue_size=32)
 
 
 @pytest.fixture(scope="module")

@@ -237,7 +237,7 @@ def test_cancel_before_anything_is_sent(lisa, node):
 def test_many_queries_of_many_threads_and_two_clients(lisa, node):
     texts = [f"red number {number}" if number % 2 else f"blue number {number}" for number in range(12)]
     results = {}
-    with PerceptionClient(node[1], clouds="none") as other:
+    with PerceptionClient(node[1], clouds="none", discovery_timeout=60) as other:
 
         def ask(client, text):
             results[text] = client.ask(text, timeout=60)
@@ -261,7 +261,7 @@ def test_many_queries_of_many_threads_and_two_clients(lisa, node):
 
 def test_a_full_queue_rejects_the_goal(start_node):
     _, namespace, _ = start_node(queue_size=1)
-    with PerceptionClient(namespace) as client:
+    with PerceptionClient(namespace, discovery_timeout=60) as client:
         running = client.ask_async("sleep 2 red", timeout=30)
         next(feedback for feedback in running if feedback.stage is QueryStage.GENERATING)
         waiting = client.ask_async("red", timeout=30)
@@ -289,7 +289,7 @@ def test_names_that_are_none(name):
 
 
 def test_closing_ends_what_is_pending(node, published):
-    client = PerceptionClient(node[1])
+    client = PerceptionClient(node[1], discovery_timeout=60)
     handle = client.ask_async("sleep 9 red, closed", timeout=30)
     next(feedback for feedback in handle if feedback.stage is QueryStage.GENERATING)
     threads = threading.active_count()

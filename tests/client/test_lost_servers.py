@@ -89,3 +89,18 @@ def test_a_query_waits_for_a_node_that_comes_late(start_node):
             assert handle.result().query == "red"
         except GoalRejectedError:
             assert lisa.ask("red", timeout=60).query == "red"  # it was there before it was active
+
+
+def test_a_goal_that_a_node_takes_after_the_timeout_is_cancelled(start_node):
+    process, namespace, robot = start_node()
+    with PerceptionClient(namespace, discovery_timeout=20) as lisa:
+        assert lisa.ask("red", timeout=30).status is QueryStatus.OK
+        process.process.send_signal(signal.SIGSTOP)
+        try:
+            with pytest.raises(QueryTimeoutError):
+                lisa.ask("sleep 60 blue", timeout=0.2)
+        finally:
+            process.process.send_signal(signal.SIGCONT)
+        assert lisa.ask("red", timeout=20).status is QueryStatus.OK, "the node is free again"
+        assert robot.until(lambda: robot.results_of("sleep 60 blue"))
+        assert [result.status for result in robot.results_of("sleep 60 blue")] == [QueryStatus.CANCELLED]

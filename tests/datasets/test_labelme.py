@@ -126,7 +126,7 @@ def test_what_cannot_be_drawn_is_named(kind, points, more, reason):
 
 
 def test_shapes_without_an_area_are_told_once(caplog, monkeypatch):
-    monkeypatch.setattr(labelme, "_told", set())
+    monkeypatch.setattr(labelme, "_warned", set())
     for _ in range(2):
         drawn("line", [[1, 1], [50, 50]])
         drawn("point", [[20, 20]])

@@ -114,6 +114,8 @@ def test_parity_of_validation_prompts(gsva):
         else:
             sample = ReferDataset(gsva.directory / "datasets", parts[0], parts[2])[case["dataset_index"]]
             truths = [union_truth(turn) for turn in sample.turns]
+            areas = [0 if truth is None else int(truth.sum()) for truth in truths]
+            assert areas == case["gt_areas"], case["name"]
             present = [truth is not None and bool(truth.any()) for truth in truths]
             phrases = [turn.question for turn in sample.turns]
             (script,) = style.scripts(phrases, wordings, present=present)

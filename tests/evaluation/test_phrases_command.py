@@ -69,3 +69,24 @@ def test_unmerged_weights_that_lack_their_base(merged, capsys):
     model = "--model", GSVA / "gsva_pytorch_model.bin", "--device", "cpu"
     assert run("--data", GSVA / "datasets", *model) == 2
     assert "un-merged weights" in capsys.readouterr().err
+
+
+def test_unmerged_weights_are_converted(tmp_path, capsys):
+    """What the authors publish becomes a folder that says itself what it is."""
+    sam = json.loads((GSVA / "oracle_meta.json").read_text())["sam"]
+    base = "--base", GSVA / "llava_base", "--style", "gsva", "--vision-tower", GSVA / "clip_tiny", "--device", "cpu"
+    command = ["convert", tmp_path / "gsva", "--model", GSVA / "gsva_pytorch_model.bin", *base]
+    # The tiny network has fewer heads than the published ones, which shapes do not tell.
+    with pytest.MonkeyPatch.context() as patch:
+        from lisa_ros import Lisa
+
+        original = Lisa.from_pretrained
+        patch.setattr(Lisa, "from_pretrained", lambda source, **options: original(source, sam=sam, **options))
+        assert main([str(word) for word in command]) == 0
+    assert "style gsva" in capsys.readouterr().out
+    assert json.loads((tmp_path / "gsva" / "config.json").read_text())["style"] == "gsva"
+    assert run(*asked(tmp_path / "gsva", "--limit", "1")) == 0
+    with pytest.raises(SystemExit) as end:
+        main(["convert", str(tmp_path / "x")])
+    assert end.value.code == 2
+    assert main(["convert", str(tmp_path / "x"), "--model", "tabletop", "--precision", "int8"]) == 2

@@ -53,10 +53,20 @@ def test_pieces_never_show_half_a_character(words):
         ("A list:\n1. one\n2. two", "A list: 1. one 2. two"),
         ("a  b", "a b"),
         ("one, two,", "one, two,"),
+        ("Sure, the mug:[SEG], the fork:[SEG].", "Sure, the mug, the fork."),
+        ("Here it is: [SEG]", "Here it is"),
+        ("Two things: [SEG] and [SEG].", "Two things: and."),
     ],
 )
 def test_text(answer, text):
     assert collect(TOKENIZER.encode(answer, bos=False))[1] == text
+
+
+def test_words_in_the_place_of_a_token():
+    answer = AnswerText(TOKENIZER, words={TOKENIZER.seg_id: "(gone)"})
+    pieces = [answer.push(id) for id in TOKENIZER.encode("Sure, a mug:[SEG], two forks [SEG].", bos=False)]
+    assert "".join([*pieces, answer.finish()]) == answer.text == "Sure, a mug (gone), two forks (gone)."
+    assert answer.phrase == "two forks"
 
 
 def test_phrase_is_there_when_its_mask_is():

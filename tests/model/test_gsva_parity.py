@@ -12,6 +12,7 @@ from lisa_ros import Lisa
 from lisa_ros.inference.generation import next_logits
 from lisa_ros.inference.scripted import answer_states, teacher_forced
 from lisa_ros.model.preprocess import sam_preprocess, sam_resized_size
+from lisa_ros.model.tokenizer import IMAGE_TOKEN_ID
 from lisa_ros.types import ABSENT, REJ, SEG, SEGMENTED
 
 pytestmark = pytest.mark.unit
@@ -37,7 +38,8 @@ def test_parity_of_prompts(gsva):
         assert model.tokenizer.encode_prompt(case["conversation"]) == case["input_ids"], case["name"]
         turns = turns_of(case["conversation"])
         if turns:
-            turns[0] = (model.first_question(turns[0][0]), turns[0][1])
+            if IMAGE_TOKEN_ID in case["input_ids"]:
+                turns[0] = (model.first_question(turns[0][0]), turns[0][1])
             assert model.template.render(turns) == case["conversation"], case["name"]
 
 
@@ -75,6 +77,8 @@ def test_parity_of_the_first_pass(gsva):
         at, positions, logits, hidden, decided = [], arrays[f"{name}/token_positions"], [], [], []
         for row, question, answer in rows_of(gsva, case):
             found = answer_states(model, frame, question, answer)
+            fed = arrays[f"{name}/input_ids"][row][arrays[f"{name}/attention_masks"][row]].tolist()
+            assert found.ids == model.tokenizer.expand_image(fed, gsva.meta["num_image_tokens"]), name
             at += [[row, position + model.style.state_offset] for position in found.positions]
             hidden.append(found.states)
             logits.append(next_logits(model.network, found.states) if len(found.states) else found.states[:, :0])
@@ -105,6 +109,11 @@ def test_parity_of_the_second_pass(gsva):
             assert [target.expected for target in targets] == re.findall(r"\[(SEG|REJ)\]", answer)
             found = answer_states(model, frame, question, answer.replace("[REJ]", "[SEG]"))
             states.append(found.states)
+            fed = arrays[f"{name}/input_ids_after"][row][arrays[f"{name}/attention_masks"][row]].tolist()
+            assert found.ids == model.tokenizer.expand_image(fed, gsva.meta["num_image_tokens"]), name
+            if (key := f"{name}/last_hidden") in arrays:
+                hidden = full_pass(model, frame, found.ids)
+                np.testing.assert_allclose(hidden, arrays[key][row][: len(hidden)], **CLOSE, err_msg=name)
             if (key := f"{name}/low_res_masks_{row}") in arrays and len(targets):
                 with torch.inference_mode():
                     low_res = head.decode_targets(frame.features, head.embed(found.states), found.kinds).logits
@@ -124,6 +133,13 @@ def test_parity_of_the_second_pass(gsva):
         np.testing.assert_allclose(embeddings.numpy(), arrays[f"{name}/seg_embeddings"], **CLOSE, err_msg=name)
 
 
+def full_pass(model, frame, ids):
+    """Last hidden states (L, hidden_size) of the whole sequence at once, without any cache."""
+    with torch.inference_mode():
+        embeddings = model.network.splice(torch.tensor([ids]), frame.visual)
+        return model.network.hidden_states(embeddings)[0].numpy()
+
+
 def test_parity_of_generation(gsva):
     """Greedy ids, the masks of the [SEG]s among them, and no mask for a [REJ]."""
     lisa, arrays = gsva.lisa, gsva.arrays("generate")
@@ -138,6 +154,16 @@ def test_parity_of_generation(gsva):
         result = list(events)[-1].result
         fed = talk._prefix.ids[len(asked) :]
         assert list(fed) == case["new_ids"][: len(fed)] and len(case["new_ids"]) - len(fed) <= 1, name
+        assert lisa.tokenizer.decode(case["new_ids"]) == case["text"], name
+        positions, kinds = lisa.model.events([*asked, *fed])
+        states = full_pass(lisa.model, frame, [*asked, *fed])
+        seg = [position - 1 for position, kind in zip(positions, kinds, strict=True) if kind == SEG]
+        assert seg == arrays[f"{name}/seg_positions"].tolist(), name
+        with torch.inference_mode():
+            embeddings = lisa.network.head.embed(torch.from_numpy(states[seg]))
+            low_res = lisa.network.head.decode_targets(frame.features, embeddings, [SEG] * len(seg)).logits
+        np.testing.assert_allclose(embeddings[:, 0], arrays[f"{name}/seg_embeddings"], **CLOSE, err_msg=name)
+        np.testing.assert_allclose(low_res[:, 0], arrays[f"{name}/low_res_masks"], **MASKS, err_msg=name)
         kinds = [target.kind for target in result.targets]
         assert (kinds.count(SEGMENTED), kinds.count(ABSENT)) == (case["n_seg"], case["n_rej"]), name
         masks = [target for target in result.targets if target.kind == SEGMENTED]

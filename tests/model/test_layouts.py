@@ -211,6 +211,18 @@ def test_a_proxy_that_cannot_be_used_is_told(monkeypatch, proxy, words):
         assert "secret" not in str(caught.value)
 
 
+@pytest.mark.parametrize("source", ["/no/such/folder", "./models/lisa", "models/lisa/7b", "models\\lisa"])
+def test_a_path_that_is_not_there_is_told_as_one(source):
+    with pytest.raises(CheckpointError, match="it is a path, and no folder of that name is there"):
+        find(source)
+
+
+def test_an_address_of_the_hub_that_is_none_is_told(monkeypatch):
+    monkeypatch.setattr("huggingface_hub.constants.ENDPOINT", "mirror.example")
+    with pytest.raises(CheckpointError, match=r"HF_ENDPOINT is .mirror\.example.; it must begin with https://"):
+        find("nobody/nothing")
+
+
 def test_a_user_without_a_home_is_told(monkeypatch):
     """Else a folder of the name ~ is made where the program was started."""
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", "~/.cache/huggingface/hub")

@@ -245,3 +245,32 @@ def test_the_rank_is_told_by_the_shapes():
     merged = merge_adapters(weights, 16, "here")
     assert merged.keys() == {"q.weight"}
     torch.testing.assert_close(merged["q.weight"], torch.eye(4) + 2 * 16 / 2)
+
+
+@given(st.lists(st.sampled_from(["the red mug", "a tree", "man in blue", "all boxes", "a"]), min_size=1, max_size=4),
+       st.integers(0, 99))  # fmt: skip
+def test_gsva_reads_its_phrases_back(phrases, seed):
+    """Of its own answers, in all their forms, and of what evaluation expects."""
+    style = get_style("gsva")
+    turns = [Turn(text, (TruthTarget(text, np.ones((2, 2), bool)),), "") for text in phrases]
+    ((turn,),) = style.render(turns, RenderOptions(), np.random.default_rng(seed))
+    (script,) = style.scripts(phrases, style.mask_query)
+    for answer in (turn.answer, script.answer):
+        *items, _ = answer.split("[SEG]")
+        assert [style.phrase(item) for item in items] == phrases
+
+
+@pytest.mark.parametrize(
+    ("text", "phrase"),
+    [
+        ("Sure, they are Red box:", "Red box"),
+        ("Sure, the segmentation of all boxes is ", "all boxes"),
+        (", the segmentation of a tree is", "a tree"),
+        ("The segmentation results are lamp", "lamp"),
+        ("Sure,", ""),
+        ("", ""),
+        ("Sure, it is", ""),
+    ],
+)
+def test_gsva_reads_published_answers(text, phrase):
+    assert get_style("gsva").phrase(text) == phrase

@@ -5,6 +5,7 @@ from hypothesis import strategies as st
 from sensor_msgs.msg import RegionOfInterest
 
 from lisa_ros.errors import InvalidRegionError
+from lisa_ros.nodes.perception.inference.inference_session import nothing_found
 from lisa_ros.nodes.perception.queries.region import Region
 from lisa_ros.types import ABSENT, SEGMENTED, SegmentationResult, Target
 
@@ -35,6 +36,26 @@ def test_an_absent_target_stays_absent():
     result = Region(1, 1, 3, 2).enlarge(SegmentationResult("?", "", (absent,)), (10, 12))
     assert result.targets[0].mask.shape == (10, 12) and not result.targets[0].mask.any()
     assert result.targets[0].logits is None and result.targets[0].kind == ABSENT
+
+
+def test_what_belongs_to_a_target_comes_back_with_it():
+    """The coarse mask of a two-step answer, and what an answer offers in the place of an absent thing."""
+    mask, logits = np.ones((2, 3), bool), np.ones((2, 3), np.float32)
+    offered = Target("phone", SEGMENTED, mask, logits, coarse=logits)
+    absent = Target("laptop", ABSENT, ~mask, correction="the phone", alternative=offered)
+    (target,) = Region(1, 4, 3, 2).enlarge(SegmentationResult("?", "", (absent,)), (10, 12)).targets
+    alternative = target.alternative
+    assert target.correction == "the phone" and target.mask.shape == alternative.mask.shape == (10, 12)
+    assert alternative.mask[4:6, 1:4].all() and alternative.mask.sum() == 6
+    assert (alternative.coarse[4:6, 1:4] == 1).all() and np.isneginf(alternative.coarse).sum() == 120 - 6
+
+
+def test_what_is_absent_is_named_with_what_is_offered():
+    empty = np.zeros((2, 3), bool)
+    laptop, fork = Target("laptop", ABSENT, empty, correction="the phone"), Target("fork", ABSENT, empty)
+    result = SegmentationResult("?", "", (laptop, Target("cup", SEGMENTED, empty), fork))
+    assert nothing_found(result) == "not in the image: laptop (perhaps the phone), fork"
+    assert nothing_found(SegmentationResult("?", "", ())) == "the model segmented nothing for this query"
 
 
 def test_a_picture_is_cropped_with_its_channels():

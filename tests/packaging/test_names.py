@@ -15,8 +15,9 @@ TOP = ("lisa_ros", "training")
 # From the ground up: a room imports its own floor's rooms and those below. `lisa_ros/__init__.py` offers `Lisa` lazily.
 FLOORS = (
     ("errors", "types", "progress", "resources", "cpu_threads", "writable_folders", "numba_cache", "middleware"),
+    ("git_lfs", "standard_streams", "image_encodings"),
     ("images", "geometry", "simulator", "model", "visualization", "graph"),
-    ("camera_info", "compressed_depth", "compressed_images", "image_encodings", "image_messages", "launcher"),
+    ("camera_info", "compressed_depth", "compressed_images", "image_messages", "launcher"),
     ("depth_registration", "datasets", "recordings", "inference"),
     ("scannet",),
     ("evaluation", "training"),

@@ -74,7 +74,7 @@ def test_a_gradient_that_is_not_finite_names_all_items_of_the_step(tmp_path, mon
 
 
 def test_a_full_disk_keeps_the_old_checkpoint(tmp_path, monkeypatch):
-    from lisa_ros.model import checkpoint
+    from lisa_ros.model import saving
 
     run = RunDirectory(tmp_path)
     run.prepare()
@@ -83,7 +83,7 @@ def test_a_full_disk_keeps_the_old_checkpoint(tmp_path, monkeypatch):
     def full(handle):
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr(checkpoint.os, "fsync", full)
+    monkeypatch.setattr(saving.os, "fsync", full)
     with pytest.raises(TrainingError, match="step 2: the disk is full; the last good state is still in"):
         run.save(run.last, TrainingCheckpoint(TrainerState(step=2), {"w": torch.zeros(3)}))
     assert read_checkpoint(run.last).state.step == 1
@@ -195,7 +195,7 @@ def test_a_saved_state_that_gives_no_finite_loss_is_told_apart(tmp_path, monkeyp
     train(train_config(tmp_path, steps=3))
     reset_accelerate()
     monkeypatch.setattr(objective, "answer_loss", lambda *a: torch.tensor(float("nan")))
-    with pytest.raises(TrainingError, match=r"at step 3 .*the first after \S+last\.pt.*spoilt already.*best\.pt"):
+    with pytest.raises(TrainingError, match=r"at step 3 .*the first after \S+last\.pt.*already damaged.*best\.pt"):
         train(train_config(tmp_path))
 
 

@@ -15,6 +15,7 @@ from training.config.sections import LoraConfig
 from training.data.collate import IGNORE_INDEX, Collator
 from training.data.items import TrainingItem
 from training.model.lora import load_unmerged, official_key, prepare
+from training.model.losses import bce_loss, dice_loss
 from training.model.objective import LisaObjective
 
 pytestmark = pytest.mark.unit
@@ -94,9 +95,15 @@ def test_parity_of_batches(gsva):
             hidden, features = objective.read(batch)
             states = hidden[batch.states[seg][:, 0], batch.states[seg][:, 1]]
             embeddings = objective.network.head.embed(states)[:, 0]
-            logits = objective.mask_logits(batch, hidden, features)
+            logits = [one for one, _ in objective.masks(batch, hidden, features)]
         np.testing.assert_allclose(states.numpy(), gsva.stored[f"{case}/hidden"], atol=1e-4, rtol=0)
         np.testing.assert_allclose(embeddings.numpy(), gsva.stored[f"{case}/seg_embeddings"], atol=1e-4, rtol=0)
+        terms = iter(gsva.train[case]["per_image_loss_terms"])
+        for mine, masks in zip(logits, batch.masks, strict=True):
+            for name, loss in (("bce", bce_loss), ("dice", dice_loss)):
+                mean = loss(mine, masks.float()).mean().item() if len(mine) else 0.0
+                term, expected = next(terms)
+                assert term == name and mean == pytest.approx(expected, rel=1e-5, abs=1e-7), case
         for number, mine in enumerate(logits):
             np.testing.assert_allclose(mine, gsva.stored[f"{case}/pred_masks_{number}"], atol=2e-4, rtol=0)
             assert all(not mask.any() for mask, kind in zip(mine, batch.kinds[number], strict=True) if kind == REJ)
@@ -142,7 +149,7 @@ def test_parity_of_training_labels(gsva):
         turns = turns_of(case["conversation"])
         if case.get("labels") is None or not turns:
             continue
-        mine = collator.tokenize(turns, has_image=True)
+        mine = collator.tokenize(turns, has_image=IMAGE_TOKEN_ID in case["input_ids"])
         wide = [visual if id == IMAGE_TOKEN_ID else 1 for id in case["input_ids"]]
         assert mine.ids == np.repeat(case["input_ids"], wide).tolist(), case["name"]
         assert mine.labels == np.repeat(case["labels"], wide).tolist(), case["name"]

@@ -149,7 +149,7 @@ def test_a_checkpoint_of_an_earlier_version_says_that_it_cannot_be_known(trained
     place = shutil.copytree(trained, tmp_path / "run")
     state = read_checkpoint(place / "last.pt")
     RunDirectory(place).save(place / "last.pt", TrainingCheckpoint(state.state, state.weights, state.optimizer))
-    with pytest.raises(TrainingError, match="does not tell which base"):
+    with pytest.raises(TrainingError, match="does not name its base"):
         run.merge(train_config(place), place / "last.pt", tmp_path / "out")
     run.merge(train_config(place), place / "last.pt", tmp_path / "out", ["base"])
 

@@ -5,12 +5,15 @@ import json
 import numpy as np
 import pytest
 import torch
+import yaml
 from golden_variants import ROOT
 
+from lisa_ros import Lisa
 from lisa_ros.errors import ConfigurationError
 from lisa_ros.model.checkpoint import load
 from lisa_ros.model.styles import get_style
 from lisa_ros.types import Sample, TruthTarget, Turn
+from training.__main__ import main
 from training.config.sections import DataConfig, DatasetGroupConfig, LoraConfig, ModelConfig
 from training.data.collate import Collator
 from training.data.hybrid import DatasetGroup, HybridStream, swapped_phrase
@@ -183,3 +186,25 @@ def test_items_are_rendered_in_the_style(gsva):
     check = collator(gsva)
     for number in range(30):
         check.check(items[number])
+
+
+def test_the_recipe_trains_a_model_that_can_be_asked(tmp_path):
+    """From LLaVA and Segment Anything, on small data: two steps, validation, merge, a query for several phrases."""
+    values = yaml.safe_load((ROOT / "config" / "training" / "gsva.yaml").read_text())
+    values["run_dir"] = str(tmp_path / "run")
+    values["model"] |= {"source": str(GSVA / "llava_base"), "sam_checkpoint": str(GSVA / "sam_tiny.pth"), **OPTIONS}
+    values["data"] |= {"root": str(GSVA / "datasets")}
+    values["data"]["groups"] = {"refer_seg": {"weight": 3, "sets": ["grefcoco", "refcoco"]}}
+    values["batch"] |= {"steps": 2, "batch_size": 1, "accumulation": 2, "workers": 0}
+    values["optimizer"] |= {"warmup_steps": 1}
+    values["devices"] |= {"precision": "fp32"}
+    values["validation"] |= {"data": ["grefcoco|unc|val"], "every": 2, "pictures": 0}
+    path = tmp_path / "gsva.yaml"
+    path.write_text(yaml.safe_dump(values))
+    assert main(["train", "--config", str(path)]) == 0
+    assert main(["merge", "--config", str(path), "--out", str(tmp_path / "merged")]) == 0
+    assert json.loads((tmp_path / "merged" / "config.json").read_text())["style"] == "gsva"
+    lisa = Lisa.from_pretrained(tmp_path / "merged", vision_tower=OPTIONS["vision_tower"], device="cpu")
+    found = lisa.segment_phrases(lisa.encode(np.zeros((48, 64, 3), np.uint8)), ["a mug", "a fork"])
+    assert [target.phrase for target in found.targets] == ["a mug", "a fork"]
+    assert all(0 < target.probability < 1 for target in found.targets)

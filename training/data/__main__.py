@@ -21,7 +21,7 @@ def main(arguments: list[str] | None = None) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m training.data", description=__doc__.split(":")[0] + ".")
     commands = parser.add_subparsers(dest="command", required=True)
-    text = "counts files, reads a few samples of each data set, tells where the missing ones come from"
+    text = "counts files, reads a few samples of each data set, shows where to get the missing ones"
     one = commands.add_parser("check", help=text, description=text)
     one.add_argument("root", type=Path, metavar="DIR", help="folder of the data sets, `data.root` of a run's YAML")
     one.add_argument(

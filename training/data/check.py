@@ -98,7 +98,7 @@ def _status(root: Path, name: str, read: int) -> Status:
     for index in range(len(reader)):
         try:
             paths = [path for path in _files_of(reader, index) if not exists(path)]
-        except LisaError as error:  # an annotation that does not even tell its files
+        except LisaError as error:  # an annotation that does not name its files
             broken.append(str(error))
             continue
         lacking.update(paths)
@@ -116,12 +116,12 @@ def _status(root: Path, name: str, read: int) -> Status:
 
 
 def _files_of(reader: DatasetReader, index: int) -> Sequence[Path]:
-    """What a sample is read from; a data set that was registered need not tell it."""
+    """Files of a sample; a registered data set need not list them."""
     return reader.files(index) if hasattr(reader, "files") else ()
 
 
 def table(statuses: Sequence[Status]) -> str:
-    """The states as text, then what lacks, with the page that it comes from."""
+    """The states as text, then what is missing, with its source."""
     width = max(len(status.name) for status in statuses)
     lines = [f"{'data set':{width}}  {'state':8}  {'samples':>9}"]
     for status in statuses:

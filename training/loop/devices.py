@@ -1,4 +1,4 @@
-"""What `accelerate` is told, and where the state of a run is gathered from and scattered to."""
+"""Set-up of `accelerate`, and gathering and scattering the state of a distributed run."""
 
 import shutil
 from collections.abc import Mapping, Sequence

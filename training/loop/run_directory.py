@@ -122,7 +122,7 @@ class RunDirectory:
             with open(self.log, "a", encoding="utf-8") as file:
                 file.write(json.dumps(record) + "\n")
         except OSError as error:
-            raise TrainingError(f"cannot write {self.log}: {error.strerror}; what was saved before is good") from error
+            raise TrainingError(f"cannot write {self.log}: {error.strerror}; what was saved before is valid") from error
 
     def append_skipped(self, rank: int, reason: str) -> None:
         """Notes an item that was left out, in skipped_<rank>.log. Raises TrainingError if it cannot be written."""
@@ -201,4 +201,4 @@ def read_checkpoint(path: Path) -> TrainingCheckpoint:
     except FileNotFoundError:
         raise TrainingError(f"there is no checkpoint {path}; train first") from None
     except (pickle.UnpicklingError, OSError, RuntimeError, KeyError, TypeError, ValueError, EOFError) as error:
-        raise TrainingError(f"{path} is damaged ({type(error).__name__}: {error}); remove it to begin anew") from error
+        raise TrainingError(f"{path} is damaged ({type(error).__name__}: {error}); remove it to start again") from error

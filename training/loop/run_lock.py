@@ -22,7 +22,7 @@ class RunLock:
     def acquire(self) -> None:
         """Takes the lock. Raises TrainingError naming the process that has it; OSError if the file cannot be made.
 
-        A file system that knows no locks is told of on stderr, once.
+        On a file system without locks, a warning is printed on stderr.
         """
         file = open(self._path, "a+", encoding="utf-8")  # noqa: SIM115 - held as long as the lock
         try:

@@ -75,7 +75,7 @@ class Trainer:
         if self.is_main:  # not before the checkpoint fits: they are a record of how it came about
             changed = self.run.save_config(dump_config(config))
             if changed and self.state.step:
-                print(f"goes on from step {self.state.step} with other settings: {', '.join(changed)}")
+                print(f"resumes from step {self.state.step} with other settings: {', '.join(changed)}")
 
     def _print(self, *lines: str) -> None:
         for line in lines if self.is_main else ():
@@ -118,7 +118,7 @@ class Trainer:
         elif checkpoint.optimizer is None:
             raise TrainingError(
                 f"{self.run.last} has no state of the optimizer: it is a copy of {self.run.best.name}, or was saved "
-                "under DeepSpeed. Go on under DeepSpeed, or merge it and begin anew from that in another run_dir"
+                "under DeepSpeed. Resume with DeepSpeed, or merge it and start a new run_dir from the result"
             )
         else:
             scatter(self.accelerator, self.objective, self.optimizer, checkpoint.weights, checkpoint.optimizer)
@@ -139,7 +139,7 @@ class Trainer:
         first_items = list(self.sampler.first_items(state.items, steps - state.step))
         self.objective.train()
         try:
-            # Before the workers start: they inherit the patience with Ctrl-C.
+            # Before the workers start: they inherit the handling of Ctrl-C.
             with raise_on_dead_worker(), stop_requests() as stop:
                 batches = zip(
                     first_items, load_micro_batches(self.data, first_items, config.batch.workers), strict=True
@@ -157,7 +157,7 @@ class Trainer:
                         self._validate(log)
                         self._save()
                     if stopping:
-                        log.print(f"stopped at step {state.step}; the same command goes on from there")
+                        log.print(f"stopped at step {state.step}; the same command resumes from there")
                         break
         finally:
             log.close()
@@ -218,7 +218,7 @@ class Trainer:
         if self.state.step == self._began_at:
             raise TrainingError(
                 f"{where}, the first after {self.run.last}: look at these items; if there is nothing wrong with them "
-                f"that state is spoilt already, and {self.run.best.name}, merged, can begin another run_dir"
+                f"that state is already damaged, and {self.run.best.name}, merged, can start another run_dir"
             )
         raise TrainingError(f"{where}; what was saved last is in {self.run.last}. {advice}")
 
@@ -256,7 +256,7 @@ class Trainer:
                 )
 
     def _restart_best_on_new_data(self, measure: str, log: TrainingLog) -> None:
-        """A score is the best of its kind only: other validation data begin anew."""
+        """Scores of different validation data are not comparable: the best score starts again."""
         state = self.state
         if state.best_of != measure and state.best_giou is not None:
             log.print(f"best.pt was the best on {state.best_of}; from now on it is that on {measure}")

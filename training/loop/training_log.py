@@ -61,7 +61,7 @@ class TrainingLog:
         """Ends bar and board."""
         self.bar.close()
         if self.board is not None:
-            with suppress(OSError):  # a full disk has been told already; log.jsonl has the same numbers
+            with suppress(OSError):  # a full disk was reported already; log.jsonl has the same values
                 self.board.close()
 
 

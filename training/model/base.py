@@ -65,7 +65,7 @@ def load_base(config: ModelConfig, tokenizer_dir: Path, dtype: torch.dtype, seed
 
 
 def style_of(config: ModelConfig) -> Style:
-    """The style of the network that `load_base` gives, told without its weights. Raises LisaError."""
+    """The style of the network that `load_base` returns, read without its weights. Raises LisaError."""
     if config.style:
         return get_style(config.style)
     directory = find(config.source)

@@ -54,12 +54,12 @@ def check_identity(
     """Raises TrainingError where a checkpoint belongs to another base or another configuration than the run's.
 
     saved: of the checkpoint `source`; {} in files of earlier versions, which is an error too, unless the base is
-    accepted: nobody can know what they belong to. accepted: names of differences that are wanted.
+    accepted: what they belong to is unknown. accepted: names of differences that are wanted.
     """
     check_accepted(accepted)
     if not saved and BASE not in accepted:
         raise TrainingError(
-            f"{source} does not tell which base it belongs to: it was saved by an earlier version. If model and lora "
+            f"{source} does not name its base: it was saved by an earlier version. If model and lora "
             "are as they were in its run, add --accept base"
         )
     differing = [
@@ -114,7 +114,7 @@ def _take(digest, name: str, found: Future):
 
 
 def _bytes_of(value: Tensor, dtype: torch.dtype) -> tuple[np.ndarray, bytes]:
-    """Bytes (N,) uint8 of a weight in a floating-point format, and what tells its shape."""
+    """Bytes (N,) uint8 of a weight in a floating-point format, and a description of its shape."""
     value = value.detach().to(dtype) if value.is_floating_point() else value.detach()
     return value.contiguous().view(-1).view(torch.uint8).numpy(), repr(tuple(value.shape)).encode()[:64]
 

@@ -32,8 +32,8 @@ FIRST_SCENE = 5_000_000  # scenes that the other stages do not see
 PROMPT_WEIGHT = 1.0
 EMBEDDING_STD = 0.05
 POSITION_STD = 0.01  # position must not drown the words at the start
-WORD_DROPOUT = 0.04  # cells that tell nothing, as an encoder that misses an object
-NOISE = 0.05  # with three times as much nothing small can be told from nothing at all, and nothing is ever refused
+WORD_DROPOUT = 0.04  # share of cells without words, as if the encoder missed an object
+NOISE = 0.05  # three times as much hides small objects in the noise, and the model never learns to refuse
 ATTENTION_STD = 0.04
 COPY_SHARE = 0.3
 

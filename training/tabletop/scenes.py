@@ -114,7 +114,7 @@ def _centres(scene: Scene) -> tuple[np.ndarray, list[int]]:
 
 
 def one_hot_words(classes: Tensor, colours: Tensor) -> Tensor:
-    """Class and colour of each stride-4 pixel as (B, classes + colours, 64, 64) of 0 and 1; nothing where not told."""
+    """Class and colour of each stride-4 pixel as (B, classes + colours, 64, 64) of 0 and 1; 0 where not known."""
     hot = []
     for values, count in ((classes - 1, CATEGORY_COUNT), (colours, COLOUR_COUNT)):
         known = (values >= 0) & (values < count)

@@ -65,6 +65,6 @@ def _train(texts: Iterable[str], vocab_size: int) -> bytes:
             num_threads=1,
             minloglevel=1,
         )
-    except RuntimeError as error:  # sentencepiece's own: its last sentence tells the limit
+    except RuntimeError as error:  # raised by sentencepiece; its last sentence names the limit
         raise ConfigurationError(f"model.vocab_size is {vocab_size}: {error}") from error
     return model.getvalue()

@@ -2,7 +2,7 @@
 
 The encoder is supervised densely (class, colour, offset to the object's centre) and the mask decoder is prompted with
 true descriptions (class, colour, position) in place of a language model's embedding. Both heads of this stage are
-thrown away; the encoder and decoder go on into the LISA model.
+discarded; encoder and decoder become part of the LISA model.
 """
 
 from collections.abc import Iterator
@@ -81,7 +81,7 @@ class DescriptionPrompt(nn.Module):
         )
 
     def forward(self, classes: Tensor, colours: Tensor, centres: Tensor) -> Tensor:
-        """Classes and colours (n,), -1 if not told; centres (n, 2) in 0..1, NaN if not told -> prompts (n, 1, dim)."""
+        """Classes and colours (n,), -1 if not given; centres (n, 2) in 0..1, NaN if not given -> (n, 1, dim)."""
         angle = centres.nan_to_num()[..., None] * self.frequencies
         place = torch.cat([angle.sin(), angle.cos()], -1).flatten(1) * (~centres.isnan()).all(-1, keepdim=True)
         told = [F.one_hot(v + 1, n + 1)[:, 1:].float() for v, n in ((classes, CATEGORY_COUNT), (colours, COLOUR_COUNT))]

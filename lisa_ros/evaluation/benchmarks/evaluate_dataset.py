@@ -23,9 +23,12 @@ BAD_SAMPLE = (DatasetError, InvalidImageError, MemoryBudgetError)  # what one sa
 
 
 class EvaluationDataset(Protocol):
-    """Samples by number; `key(index)` names one for good, `source` the set and split.
+    """A data set with random access.
 
     It may have a method `digest(index)`, see `SampleDigests`.
+
+    Attributes:
+        source: Data set and split.
     """
 
     source: str
@@ -89,7 +92,15 @@ def _add(total, pixels: np.ndarray | None) -> None:
 
 @dataclass(frozen=True)
 class Shard:
-    """Part `index` of `count` of a data set: every count-th sample, so that the parts together are the whole."""
+    """One of several parts of a data set: every `count`-th sample, starting with `index`.
+
+    Attributes:
+        index: Number of the part, from 0.
+        count: Number of parts.
+
+    Raises:
+        ConfigurationError: If the index is not within 0..count - 1.
+    """
 
     index: int = 0
     count: int = 1
@@ -116,13 +127,29 @@ def evaluate(
     progress: bool = False,
     digests: SampleDigests | None = None,
 ) -> RowLog:
-    """Scores the samples of a shard that `directory` has no rows of yet, and returns all that is there then.
+    """Scores the samples of a shard that `directory` has no valid rows of.
 
-    Rows of a sample whose picture or annotation has changed since it was scored are left out, and it is asked again. A
-    sample that cannot be read, or does not fit the device's memory, is noted as bad, and tried again by the next run.
-    first_wording: ask the first turn of each sample only, as LISA's validation of ReasonSeg does, and the first one of
-    a false premise, as SESAME's does. limit: number of samples of the whole set. Raises ConfigurationError where the
-    directory belongs to another evaluation, DatasetError for a data set in which two samples have the same key.
+    Rows of a sample whose picture or annotation has changed since it was scored are discarded, and the sample is scored
+    again. A sample that cannot be read, or does not fit the device's memory, is recorded as bad and tried again by the
+    next run.
+
+    Args:
+        dataset: The samples.
+        predictor: How the model is asked.
+        benchmark: Name of the benchmark, part of the rows' identity.
+        directory: Where the rows are; it is created.
+        shard: The part to score; None for the whole data set.
+        first_wording: Ask only the first turn of each sample, as LISA's validation of ReasonSeg does.
+        limit: Number of samples of the whole data set; None for all.
+        progress: Show a progress bar on stderr.
+        digests: Digests of the samples, if they are known already.
+
+    Returns:
+        All rows that the directory has then.
+
+    Raises:
+        ConfigurationError: If the directory belongs to another evaluation.
+        DatasetError: If two samples have the same key.
     """
     shard, lisa = shard or Shard(), predictor.lisa
     identity = EvaluationIdentity(

@@ -17,12 +17,17 @@ _WRONG = Overlap(0, 1, False, True)
 
 @dataclass(frozen=True)
 class EvaluationIdentity:
-    """What a set of rows is about; rows of different identities are never put into one score.
+    """What a set of rows was measured with; rows of different identities are never combined in one score.
 
-    source, samples: the data set with its split, and its number of images. model, weights: name of the model, and a
-    digest of what it has learnt. mode: "teacher_forced" (the paper's validation: the mask of an answer that is given)
-    or "generative" (what a robot gets: the masks of the answer that the model writes). max_new_tokens: limit of an
-    answer, None where none is written.
+    Attributes:
+        benchmark: Name of the benchmark.
+        source: Data set and split.
+        samples: Number of images of the data set.
+        model: Name of the model.
+        weights: Digest of its weights and configuration.
+        mode: "teacher_forced" (the paper's validation: the mask of a given answer) or "generative" (what a robot gets:
+            the masks of the answer that the model generates).
+        max_new_tokens: Token limit of an answer; None if none is generated.
     """
 
     benchmark: str
@@ -91,9 +96,14 @@ class QueryRow:
 
 @dataclass
 class RowLog:
-    """Content of a file of rows. bad: samples that could not be read, key -> reason. end: bytes that are whole.
+    """Content of one or more files of rows.
 
-    changed: samples that the data set holds otherwise now than when they were scored; they are in no rows.
+    Attributes:
+        identity: What the rows were measured with.
+        rows: The rows of finished images.
+        bad: Samples that could not be read: key -> reason.
+        end: Size of the complete part of the file in bytes.
+        changed: Samples whose content has changed since they were scored; they are not in `rows`.
     """
 
     identity: EvaluationIdentity
@@ -114,7 +124,7 @@ class RowLog:
 class RowFile:
     """A file that one process appends rows to, image by image; a context manager.
 
-    Opening a file that exists goes on with it; what a killed run left unfinished is cut off. Raises ConfigurationError
+    An existing file is continued; unfinished lines of a killed run are removed. Raises ConfigurationError
     if the file belongs to another evaluation or to a process that is still writing, or cannot be written.
     """
 
@@ -145,13 +155,22 @@ class RowFile:
         self._file.close()
 
     def append(self, rows: list[QueryRow]) -> None:
-        """Adds all rows of one image at once."""
+        """Adds all rows of one image at once.
+
+        Args:
+            rows: The rows; at least one.
+        """
         key = rows[0].key
         self._write(*(asdict(row) | {"iou": round(row.iou, 6)} for row in rows), {"end": key})
         self.done.add(key)
 
     def append_bad(self, key: str, reason: str) -> None:
-        """Notes a sample that could not be read. The next run tries it again."""
+        """Records a sample that could not be read. The next run tries it again.
+
+        Args:
+            key: Name of the sample.
+            reason: Why it could not be read.
+        """
         self._write({"bad": key, "reason": reason})
 
     def _write(self, *items: dict) -> None:
@@ -234,7 +253,7 @@ def _parsed(path: Path, number: int, line: bytes) -> QueryRow | dict:
     if keys < _ROW_KEYS and {"key", "turn", "text"} <= keys:
         raise DatasetError(
             f"{path} is of an earlier version of lisa_ros: its rows lack {', '.join(sorted(_ROW_KEYS - keys))}, so "
-            "that it cannot be gone on with; choose another --out or remove it"
+            "that it cannot be continued; choose another --out or remove it"
         )
     if keys != _ROW_KEYS:
         raise DatasetError(f"{path}, line {number}: not a row of this version of lisa_ros")

@@ -60,7 +60,7 @@ def evaluate_geometry(
     """Rows of the held-out scenes of these numbers.
 
     size: (width, height) in pixels. noise: model of `noisy_depth`. lisa: asked for masks; None: true masks only.
-    Gravity is not told: the support has to be found.
+    The direction of gravity is not given: the support has to be found.
     """
     for number in track(numbers, description="scenes", unit="scene", active=progress):
         seed = TabletopDataset(SPLIT, number + 1).scene(number).seed

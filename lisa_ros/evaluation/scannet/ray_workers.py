@@ -9,11 +9,11 @@ from lisa_ros.errors import ConfigurationError
 from lisa_ros.evaluation.scannet.scene import GenerationOptions, SceneJob, SceneResult, evaluate_scene
 
 LOCAL = "local"  # the address of a cluster on this machine alone
-ATTEMPTS = 3  # at a scene, and at loading the model without one success, before it is given up
+ATTEMPTS = 3  # at a scene, and at loading the model without one success, before it counts as failed
 # Ray's own switch, read when it is imported. Without it the servers of a cluster on one machine, too, listen to the
 # whole network.
 _CLUSTERS = "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"
-_PATIENCE = 30.0  # s without news after which people are told what is being waited for
+_PATIENCE = 30.0  # s without a result after which a line says what is being waited for
 
 
 class SceneWorker:
@@ -52,7 +52,7 @@ def evaluate_with_ray(
         raise ConfigurationError("--ray needs Ray: pip install 'lisa_ros[ray]', or requirements/ray.txt")
     if address == LOCAL:
         os.environ[_CLUSTERS] = "0"
-        os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # what is evaluated here is nobody else's business
+        os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # no usage data leave the machine
     import ray
 
     _connect(address, workers)

@@ -153,7 +153,7 @@ def evaluate_scene(lisa, weights: str, scene: SceneJob, asking: GenerationOption
             )  # fmt: skip
     except LisaError as error:
         return SceneResult(scene.name, error=str(error))
-    except Exception as error:  # noqa: BLE001  a defect shows in the report and in the exit status; the other scenes go on
+    except Exception as error:  # noqa: BLE001  a defect shows in the report and in the exit status; the other scenes continue
         return SceneResult(scene.name, error=f"{type(error).__name__}: {error}", details=traceback.format_exc())
 
 

@@ -15,7 +15,7 @@ TRUTH, LOCKSTEP, OFFLINE, REALTIME = "truth", "lockstep", "offline", "realtime"
 def score_figures(rows: Sequence[ReplayRow]) -> dict:
     """The `scores` of a benchmark with `candidates` (see `candidate_figures`), and both by_kind.
 
-    Intervals are over questions: a recording shows one scene again and again, and frames tell little that is new. With
+    Intervals are over questions: a recording shows one scene again and again, and frames add little information. With
     rows of several scenes they are over scenes: what is asked about one room is not independent either.
     """
     kinds = sorted({row.kind for row in rows})

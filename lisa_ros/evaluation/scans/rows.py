@@ -21,11 +21,15 @@ _SILENCE = Overlap(0, 1, False, True)
 
 @dataclass(frozen=True)
 class ReplayAnswer:
-    """What came of one question.
+    """The result of one question.
 
-    status: name of a constant of SegmentationResult.msg, or NO_RESULT. result: None without one. points: (N, 3) float32
-    m in the camera's optical frame, None without a cloud. seconds: from asking to the result's arrival, s. age: of the
-    image at the result's arrival, s, where time runs.
+    Attributes:
+        status: Name of a constant of SegmentationResult.msg, or NO_RESULT.
+        message: What the node says about it.
+        result: The answer; None without one.
+        points: (N, 3) float32 m in the camera's optical frame; None without a cloud.
+        seconds: Time from the question to the result's arrival, s.
+        age: Age of the image at the result's arrival, s; None in lockstep and offline.
     """
 
     status: str
@@ -49,14 +53,41 @@ class ReplayAnswer:
 
 @dataclass(frozen=True)
 class ReplayRow:
-    """One question about one frame, scored. Lengths in m, times in s; None where there is no such thing.
+    """One scored question about one frame; None for values that do not exist.
 
-    protocol: "truth", "lockstep", "offline", "realtime" or the name of a baseline. number: of the query in its file.
-    masks: how many. digest: of all masks. seconds, age: as of `Answer`. stages: of the node, or of the model offline.
-    centroid_error, precision_*, recall_*: of the cloud against the true points, at 2 and 5 cm. stability: IoU with the
-    answer to the same query before, about the frame `step` frames ago, over the surface that both see; stability_truth:
-    the same of the truth. objects_*: how many objects of the scene the mask chooses, how many are right, how many are
-    both (see `objects.py`).
+    Attributes:
+        protocol: "truth", "lockstep", "offline", "realtime" or the name of a baseline.
+        scene: Name of the scan.
+        query_id: Of the query.
+        number: Of the query in its file.
+        kind: Category of the query.
+        text: The question.
+        frame: Index of the frame.
+        stamp: Of the frame, ns.
+        status: As in `ReplayAnswer`.
+        message: As in `ReplayAnswer`.
+        answer: Text of the answer.
+        masks: Number of masks.
+        truncated: Whether the answer reached the token limit.
+        digest: Of all masks.
+        intersection: Pixels in prediction and truth.
+        union: Pixels in either.
+        present: Whether the truth has any pixel.
+        found: Whether the prediction has any pixel.
+        seconds: As in `ReplayAnswer`.
+        age: As in `ReplayAnswer`.
+        centroid_error: Distance of the cloud's centroid from that of the true points, m.
+        precision_2cm: Share of the cloud's points within 2 cm of a true point.
+        recall_2cm: Share of the true points within 2 cm of the cloud.
+        precision_5cm: The same at 5 cm.
+        recall_5cm: The same at 5 cm.
+        step: Frames since the previous answer to the same query.
+        stability: IoU with that answer, over the surface that both frames see.
+        stability_truth: The same of the true masks.
+        objects_hits: Objects that the mask chooses and that are right.
+        objects_chosen: Objects that the mask chooses.
+        objects_right: Objects that are right.
+        stages: Seconds per stage of the node, or of the model offline.
     """
 
     protocol: str

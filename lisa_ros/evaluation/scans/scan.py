@@ -136,7 +136,7 @@ class Scan:
         source = self.bag.manifest.get("source")
         if not source:
             raise RecordingError(
-                f"{paths.bag} has no manifest.json that names its .sens file, so that its frames cannot be told; "
+                f"{paths.bag} has no manifest.json that names its .sens file, so its frames cannot be identified; "
                 "make the bag with `lisa-ros scannet convert`"
             )
         places = [beside_bag, queries.absolute().parent]
@@ -162,7 +162,7 @@ class Scan:
         if first is not None and index_of_stamp(first.stamp) is None:
             raise RecordingError(
                 f"{self.paths.bag}: the image at {first.stamp} ns is stamped otherwise than its manifest.json says, so "
-                "that its frame cannot be told; convert the .sens file again"
+                "that its frame cannot be identified; convert the .sens file again"
             )
         try:
             poses = manifest["poses"]
@@ -174,7 +174,7 @@ class Scan:
             ) from error
 
     def _check_sens(self) -> set[int]:
-        """Frames that cannot be used, as far as can be told without reading images. Raises RecordingError."""
+        """Frames that cannot be used, as far as known without reading images. Raises RecordingError."""
         require_convertible(self._sens)
         return {index for index, pose in enumerate(self._sens.poses()) if pose_problem(pose)}
 

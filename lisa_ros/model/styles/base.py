@@ -45,6 +45,7 @@ class Style(ABC):
         tokens: Grounding tokens and the kind of their events, in the order in which a new checkpoint adds them.
         architectures: Names in config.json's `architectures` that tell the style.
         strips_added_tokens: Tokenizer mode, see `LisaTokenizer`: True as transformers 4.31, False as 4.44.
+        words: What is read in the place of a token of that kind in an answer; nothing for others.
         state_offset: Position of the hidden state of an event, counted from its token.
         head: Class that turns hidden states into masks.
         conv_type: The prompt template of checkpoints that do not say theirs.
@@ -57,6 +58,7 @@ class Style(ABC):
     tokens: ClassVar[Mapping[str, EventKind]]
     architectures: ClassVar[tuple[str, ...]] = ()
     strips_added_tokens: ClassVar[bool] = True
+    words: ClassVar[Mapping[EventKind, str]] = {}
     state_offset: ClassVar[int] = -1
     head: ClassVar[type[SamPromptHead]] = SamPromptHead
     conv_type: ClassVar[str] = "llava_v1"

@@ -1,12 +1,12 @@
 """GSVA (arXiv 2312.10103): one question for many phrases, each answered with its own [SEG] or, if absent, [REJ]."""
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import ClassVar
 
 import numpy as np
 
-from lisa_ros.model.grounding import phrase_before
 from lisa_ros.model.styles.base import Script, Style
 from lisa_ros.model.styles.lisa import ANSWERS, LisaStyle, question_for
 from lisa_ros.model.styles.rendering import RenderedTurn, RenderOptions, explanation, joined, pick, pick_wording
@@ -27,6 +27,13 @@ _ANSWERS = (
     ("", "the mask of {text} is {token}"),
     ("In this image, ", "{text} is {token}"),
 )
+# What may stand around an item: openings of the published answers and of these, and what an item is called.
+_AROUND_ITEM = re.compile(
+    r"(?:sure\b,?\s*)?(?:(?:here )?they are\b:?|these are the masks\b:?|in this image\b,?|it is\b|"
+    r"the segmentation results? (?:are|is)\b)?\s*(?:and )?(?:the (?:mask|segmentation)s? of )?"
+    r"(.*?)(?:\s*\b(?:is|are))?",
+    re.IGNORECASE | re.DOTALL,
+)
 
 
 class GsvaStyle(Style):
@@ -36,6 +43,7 @@ class GsvaStyle(Style):
     tokens: ClassVar[Mapping[str, EventKind]] = {"[SEG]": SEG, "[REJ]": REJ}
     architectures = ("LisaGSVAForCausalLM",)
     strips_added_tokens = False
+    words: ClassVar[Mapping[EventKind, str]] = {REJ: "(not in the image)"}
     # The questions of the official evaluation, blanks as they are there.
     mask_query: ClassVar[Mapping[str, str]] = {
         "phrase": " What are {text}in this image? Please output segmentation masks.",
@@ -72,9 +80,8 @@ class GsvaStyle(Style):
         return REJ if expected == SEG else SEG
 
     def phrase(self, text: str) -> str:
-        """See Style: without the opening, which ends in a comma."""
-        opening, comma, rest = text.partition(",")
-        return phrase_before(rest if comma and opening.strip().lower() == "sure" else text)
+        """See Style: an item of the list, as it was asked for."""
+        return _AROUND_ITEM.fullmatch(text.strip(" \t\n,.;:"))[1].strip()
 
     def render(
         self, turns: Sequence[Turn], options: RenderOptions, rng: np.random.Generator

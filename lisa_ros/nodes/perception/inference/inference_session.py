@@ -21,7 +21,7 @@ from lisa_ros.nodes.perception.clouds.cloud_process import CloudProcess
 from lisa_ros.nodes.perception.parameters import PerceptionParameters
 from lisa_ros.nodes.perception.queries.query import Query
 from lisa_ros.nodes.perception.queries.region import Region
-from lisa_ros.types import Finished, MaskReady, SegmentationResult, TextDelta
+from lisa_ros.types import ABSENT, Finished, MaskReady, SegmentationResult, TextDelta
 
 # (stage, answer so far, masks so far)
 Progress = Callable[[int, str, int], None]
@@ -114,7 +114,7 @@ class InferenceSession:
         remarks = tuple(text for text in (remark, query.frame.clock_remark) if text)
         output = InferenceOutput(Result.OK, "", image, result, seconds=seconds, remarks=remarks)
         if not any(target.mask.any() for target in result.targets):
-            output.status, output.message = Result.NO_TARGET, "the model segmented nothing for this query"
+            output.status, output.message = Result.NO_TARGET, nothing_found(result)
         elif query.request.with_cloud:
             stop_if_cancelled(query)
             progress(Segment.Feedback.CLOUD, result.answer, len(result.targets))
@@ -182,6 +182,16 @@ def _follow(events, progress: Progress) -> SegmentationResult:
         elif isinstance(event, Finished):
             return event.result
     raise RuntimeError("the engine's stream ended without a result")
+
+
+def nothing_found(result: SegmentationResult) -> str:
+    """The message of a result without a single mask pixel: what the answer says is absent, and what it offers."""
+    absent = [
+        f"{target.phrase} (perhaps {target.correction})" if target.correction else target.phrase
+        for target in result.targets
+        if target.kind == ABSENT
+    ]
+    return f"not in the image: {', '.join(absent)}" if absent else "the model segmented nothing for this query"
 
 
 def _timed(seconds: dict[str, float], stage: str, call: Callable):

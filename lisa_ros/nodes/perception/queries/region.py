@@ -52,11 +52,20 @@ class Region:
     def _enlarge(self, target: Target, shape: tuple[int, int]) -> Target:
         mask = np.zeros(shape, bool)
         mask[self._slices] = target.mask
-        if target.logits is None:
-            return replace(target, mask=mask)
-        logits = np.full(shape, -np.inf, np.float32)
-        logits[self._slices] = target.logits
-        return replace(target, mask=mask, logits=logits)
+        return replace(
+            target,
+            mask=mask,
+            logits=self._enlarge_logits(target.logits, shape),
+            coarse=self._enlarge_logits(target.coarse, shape),
+            alternative=target.alternative and self._enlarge(target.alternative, shape),
+        )
+
+    def _enlarge_logits(self, logits: np.ndarray | None, shape: tuple[int, int]) -> np.ndarray | None:
+        if logits is None:
+            return None
+        enlarged = np.full(shape, -np.inf, np.float32)
+        enlarged[self._slices] = logits
+        return enlarged
 
     @property
     def _slices(self) -> tuple[slice, slice]:
