@@ -6,9 +6,9 @@ from golden_variants import GsvaVariant, find_golden, turns_of
 
 from lisa_ros.datasets.reasonseg import ReasonSegDataset
 from lisa_ros.datasets.refer import ReferDataset
+from lisa_ros.evaluation.benchmarks.phrase_metrics import PhraseMetrics
+from lisa_ros.evaluation.benchmarks.phrases import ask_phrases, evaluate_phrases
 from lisa_ros.evaluation.metrics import SegmentationMetrics, union_truth
-from lisa_ros.evaluation.phrase_metrics import PhraseMetrics
-from lisa_ros.evaluation.phrases import ask_phrases, evaluate_phrases
 from lisa_ros.evaluation.predictors import TeacherForced
 
 VARIANTS = [GsvaVariant(directory) for directory in find_golden("gsva")]

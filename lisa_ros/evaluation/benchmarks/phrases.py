@@ -13,8 +13,8 @@ from lisa_ros.errors import (
     MemoryBudgetError,
 )
 from lisa_ros.evaluation.benchmarks.evaluate_dataset import EvaluationDataset
+from lisa_ros.evaluation.benchmarks.phrase_metrics import PhraseMetrics
 from lisa_ros.evaluation.metrics import union_truth
-from lisa_ros.evaluation.phrase_metrics import PhraseMetrics
 from lisa_ros.inference.conversation import MAX_NEW_TOKENS
 from lisa_ros.inference.engine import Lisa
 from lisa_ros.inference.frame import EncodedFrame
