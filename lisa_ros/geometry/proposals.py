@@ -83,7 +83,7 @@ class Proposals:
 
 
 def _corner_index(size: int, source: int) -> np.ndarray:
-    """(size,) int: which pixel of an axis of `source` each of `size` shows, as torch's "nearest" in single precision."""
+    """(size,) int: which pixel of an axis of `source` each of `size` shows, as torch's "nearest" in float32."""
     scale = np.float32(source) / np.float32(size)
     return np.minimum(np.floor(np.arange(size, dtype=np.float32) * scale).astype(np.intp), source - 1)
 
