@@ -24,8 +24,9 @@ ARGUMENTS = (
         Argument(name, f"Topic of the bag: {about}; empty: as lisa-ros writes it")
         for name, about in TOPIC_WORDS.items()
     ),
-    Argument("depth_registration", f"Depth of another frame or lens than the image's: {', '.join(RULES)}; empty: "
-             f"{REFUSE}"),
+    Argument(
+        "depth_registration", f"Depth of another frame or lens than the image's: {', '.join(RULES)}; empty: {REFUSE}"
+    ),
     *(argument for argument in graph.ARGUMENTS if argument.name in _NODE),
     Argument("grounding_dino", "Grounding DINO for the Grounded-SAM baseline: directory or hub id; sam is needed too"),
     Argument("sam", "Segment Anything for that baseline, in transformers' layout: directory or hub id"),

@@ -1,6 +1,5 @@
 """Arrays to ROS messages and back. Functions only, no rclpy."""
 
-
 import numpy as np
 from geometry_msgs.msg import Point, Pose, Quaternion, Vector3
 from sensor_msgs.msg import Image, PointCloud2, PointField

@@ -59,7 +59,7 @@ class PerceptionParameters:
     threads: int = _parameter(
         0,
         "Threads of the CPU for one operation of the model; 0: torch's own choice, one for each core or "
-        "OMP_NUM_THREADS. See \"On a busy computer\"",
+        'OMP_NUM_THREADS. See "On a busy computer"',
         low=0,
         high=MOST_THREADS,
         at_configure=True,
