@@ -21,7 +21,7 @@ from lisa_ros.nodes.perception.parameters import PerceptionParameters
 from lisa_ros.nodes.perception.queries.query import Query
 from lisa_ros.nodes.perception.queries.region import Region
 from lisa_ros.sensor_messages.image_messages import decode_color
-from lisa_ros.types import ABSENT, Finished, MaskReady, SegmentationResult, TextDelta
+from lisa_ros.types import Finished, MaskReady, SegmentationResult, TextDelta
 
 # (stage, answer so far, masks so far)
 Progress = Callable[[int, str, int], None]
@@ -185,13 +185,10 @@ def _follow(events, progress: Progress) -> SegmentationResult:
 
 
 def nothing_found(result: SegmentationResult) -> str:
-    """The message of a result without a single mask pixel: what the answer says is absent, and what it offers."""
-    absent = [
-        f"{target.phrase} (perhaps {target.correction})" if target.correction else target.phrase
-        for target in result.targets
-        if target.kind == ABSENT
-    ]
-    return f"not in the image: {', '.join(absent)}" if absent else "the model segmented nothing for this query"
+    """The message of a result without a single mask pixel."""
+    if result.absences:
+        return f"not in the image: {', '.join(result.absences)}"
+    return "the model segmented nothing for this query"
 
 
 def _timed(seconds: dict[str, float], stage: str, call: Callable):
