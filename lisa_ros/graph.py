@@ -71,26 +71,36 @@ _TOPIC = "empty: the camera's, or else `{}` in the namespace"
 ARGUMENTS = (
     Argument("namespace", "Namespace of all nodes and topics", default="lisa"),
     Argument("use_sim_time", "Take time from /clock (true, false)", kind=bool, parameter_of=("perception", "camera")),
-    Argument("params_file", "Node parameters: a YAML file, or the name of one in the package's config folder",
-             default="perception"),
+    Argument(
+        "params_file",
+        "Node parameters: a YAML file, or the name of one in the package's config folder",
+        default="perception",
+    ),
     Argument("autostart", "Configure and activate at start (true, false)", kind=bool, parameter_of=_PERCEPTION),
     Argument("log_level", "debug, info, warn, error or fatal", default="info"),
     Argument("camera", "Topic set: realsense, zed, scannet, simulator (starts one), or a YAML file like those"),
     Argument("image_topic", f"Colour images; {_TOPIC.format('image')}"),
     Argument("depth_topic", f"Depth registered to the colour image; {_TOPIC.format('depth')}"),
     Argument("camera_info_topic", f"Calibration of the colour image; {_TOPIC.format('camera_info')}"),
-    Argument("depth_camera_info_topic", "Calibration of the depth camera, for depth_registration register; "
-             f"{_TOPIC.format('depth_camera_info')}"),
+    Argument(
+        "depth_camera_info_topic",
+        f"Calibration of the depth camera, for depth_registration register; {_TOPIC.format('depth_camera_info')}",
+    ),
     Argument("image_transport", "raw or compressed", parameter_of=_PERCEPTION),
     Argument("depth_transport", "raw or compressedDepth", parameter_of=_PERCEPTION),
-    Argument("depth_registration", "Depth of another frame or lens: refuse, register or trust",
-             parameter_of=_PERCEPTION),
+    Argument(
+        "depth_registration", "Depth of another frame or lens: refuse, register or trust", parameter_of=_PERCEPTION
+    ),
     Argument("model", "Checkpoint: directory, hub id or packaged name", parameter_of=_PERCEPTION),
     Argument("vision_tower", "CLIP tower: directory or hub id", parameter_of=_PERCEPTION),
     Argument("precision", "fp32, bf16, fp16, int8 or nf4", parameter_of=_PERCEPTION),
     Argument("device", "auto, cpu, cuda or cuda:N", parameter_of=_PERCEPTION),
-    Argument("threads", "Threads of the CPU for one operation of the model; 0: torch's own choice", kind=int,
-             parameter_of=_PERCEPTION),
+    Argument(
+        "threads",
+        "Threads of the CPU for one operation of the model; 0: torch's own choice",
+        kind=int,
+        parameter_of=_PERCEPTION,
+    ),
     Argument("target_frame", "Frame of clouds and boxes", parameter_of=_PERCEPTION),
 )
 _BY_NAME = {argument.name: argument for argument in ARGUMENTS}
@@ -110,10 +120,21 @@ def processes(values: Mapping[str, str] | None = None) -> list[Process]:
     files = (find_config(values["params_file"]),) if values["params_file"] else ()
 
     def process(name: str) -> Process:
-        parameters = {argument.name: _parse(argument, camera[argument.name]) for argument in ARGUMENTS
-                      if name in argument.parameter_of and camera.get(argument.name)}
-        return Process(name, _MODULES[name], f"{name}_node", values["namespace"], remappings, files,
-                       parameters, values["log_level"])
+        parameters = {
+            argument.name: _parse(argument, camera[argument.name])
+            for argument in ARGUMENTS
+            if name in argument.parameter_of and camera.get(argument.name)
+        }
+        return Process(
+            name,
+            _MODULES[name],
+            f"{name}_node",
+            values["namespace"],
+            remappings,
+            files,
+            parameters,
+            values["log_level"],
+        )
 
     return [process(name) for name in (("perception", "camera") if values["camera"] == "simulator" else _PERCEPTION)]
 

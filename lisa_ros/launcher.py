@@ -28,7 +28,8 @@ def add_arguments(parser: argparse.ArgumentParser):
     """Arguments of `lisa-ros up`: those of `ros2 launch lisa_ros perception.launch.py`."""
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
     parser.epilog = "arguments, an empty one is left to the node:\n" + "\n".join(
-        f"  {argument.name + ':=' + argument.default:<24} {argument.about}" for argument in graph.ARGUMENTS)
+        f"  {argument.name + ':=' + argument.default:<24} {argument.about}" for argument in graph.ARGUMENTS
+    )
     parser.add_argument("arguments", nargs="*", metavar="name:=value", help="launch arguments, see below")
 
 

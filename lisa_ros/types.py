@@ -33,6 +33,19 @@ class GroundingEvent:
 
 
 @dataclass(frozen=True)
+class Candidate:
+    """A proposed mask that a system chose.
+
+    Attributes:
+        index: Its place among the proposals of the image.
+        score: What it was chosen by, the higher the better.
+    """
+
+    index: int
+    score: float
+
+
+@dataclass(frozen=True)
 class Target:
     """One thing that a query asked for or an answer named: found, or absent.
 
@@ -46,6 +59,7 @@ class Target:
         coarse: (H, W) float32 logits of the coarse mask that a two-step answer began with; None without one.
         correction: What the answer names in the place of an absent target ("did you mean the phone?"), "" for nothing.
         alternative: The target of the correction, where the answer has its mask; None for words alone.
+        candidate: The best of the proposals that the mask was chosen from; None where it was drawn.
     """
 
     phrase: str
@@ -57,6 +71,7 @@ class Target:
     coarse: np.ndarray | None = None
     correction: str = ""
     alternative: "Target | None" = None
+    candidate: Candidate | None = None
 
 
 @dataclass(frozen=True)

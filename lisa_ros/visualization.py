@@ -13,7 +13,13 @@ from lisa_ros.types import ABSENT, SegmentationResult, Target
 
 # Told apart by people with any kind of colour vision, and all bright enough to be seen on dark images.
 PALETTE = (
-    (255, 149, 0), (64, 178, 255), (52, 211, 120), (244, 114, 208), (250, 220, 60), (178, 132, 255), (255, 92, 76),
+    (255, 149, 0),
+    (64, 178, 255),
+    (52, 211, 120),
+    (244, 114, 208),
+    (250, 220, 60),
+    (178, 132, 255),
+    (255, 92, 76),
     (120, 225, 225),
 )
 _FILL = 0.45

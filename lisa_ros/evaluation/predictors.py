@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Protocol
 from lisa_ros.inference.conversation import MAX_NEW_TOKENS
 from lisa_ros.inference.engine import Lisa
 from lisa_ros.inference.frame import EncodedFrame
-from lisa_ros.inference.scripted import teacher_forced
+from lisa_ros.inference.teacher_forcing import teacher_forced
 from lisa_ros.model.styles import MASK_ANSWER
 from lisa_ros.types import SegmentationResult, Turn
 
@@ -44,10 +44,10 @@ class TeacherForced:
     def __call__(self, frame: EncodedFrame, turn: Turn) -> SegmentationResult:
         """The result of a turn whose expected answer stands in the prompt."""
         model = self.lisa.model
-        script = model.style.turn_script(turn.question, model.network.config.mask_query, sentence=turn.is_sentence)
-        if script.answer and not model.style.rejects:
+        prompt = model.style.turn_prompt(turn.question, model.network.config.mask_query, sentence=turn.is_sentence)
+        if prompt.answer and not model.style.rejects:
             return self.lisa.segment(frame, turn.question, sentence=turn.is_sentence)
-        (forced,) = teacher_forced(model, frame, script.question, script.answer or MASK_ANSWER)
+        (forced,) = teacher_forced(model, frame, prompt.question, prompt.answer or MASK_ANSWER)
         target = model.target(turn.question, forced.logits, forced.coarse, forced.probability)
         return SegmentationResult(turn.question, "", (target,), seg_probability=forced.probability)
 
@@ -63,8 +63,8 @@ class Generative:
     def __call__(self, frame: EncodedFrame, turn: Turn) -> SegmentationResult:
         """The answer to a turn's question, which is generated."""
         model = self.lisa.model
-        script = model.style.turn_script(turn.question, model.network.config.mask_query, sentence=turn.is_sentence)
-        return self.lisa.chat(frame, script.question, max_new_tokens=self.max_new_tokens)
+        prompt = model.style.turn_prompt(turn.question, model.network.config.mask_query, sentence=turn.is_sentence)
+        return self.lisa.chat(frame, prompt.question, max_new_tokens=self.max_new_tokens)
 
 
 def model_digest(lisa: Lisa) -> str:

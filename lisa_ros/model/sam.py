@@ -154,16 +154,40 @@ class SegmentAnything(nn.Module):
         prior: optional mask logits (n, 1, 4g, 4g) given to SAM as its mask prompt.
         Only SAM's first mask token is decoded; LISA trains no other and no IoU head.
         """
-        decoder, count = self.mask_decoder, embeddings.shape[0]
-        tokens = torch.cat([decoder.iou_token.weight, decoder.mask_tokens.weight]).to(embeddings.dtype)
-        tokens = torch.cat([tokens.expand(count, -1, -1), embeddings], dim=1)
+        hidden, upscaled = self._decode(features, embeddings, prior)
+        weights = self.mask_decoder.output_hypernetworks_mlps[0](hidden[:, 1])
+        return torch.einsum("nc,nchw->nhw", weights, upscaled).unsqueeze(1)
+
+    def decode_points(self, features: SamFeatures, points: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+        """What SAM makes of points, each prompt by itself, as its automatic mask generator asks for it.
+
+        Args:
+            features: Of a single image.
+            points: (n, p, 2) x, y in pixels of the square input.
+            labels: (n, p) 1 for what belongs to the thing, 0 for what does not.
+
+        Returns:
+            Low-resolution logits (n, 3, 4g, 4g) of three masks a prompt, and the IoU (n, 3) that SAM expects of each.
+        """
+        decoder, dtype = self.mask_decoder, self.mask_decoder.iou_token.weight.dtype
+        prompts, _ = self.prompt_encoder(points=(points.float(), labels), boxes=None, masks=None)
+        features = SamFeatures(features.embedding.to(dtype), tuple(x.to(dtype) for x in features.high_res))
+        hidden, upscaled = self._decode(features, prompts.to(dtype), None)
+        count = decoder.num_mask_tokens
+        masks = [mlp(hidden[:, 1 + i]) for i, mlp in enumerate(decoder.output_hypernetworks_mlps) if i]
+        logits = torch.einsum("nkc,nchw->nkhw", torch.stack(masks, dim=1), upscaled)
+        return logits, decoder.iou_prediction_head(hidden[:, 0])[:, 1:count]
+
+    def _decode(self, features: SamFeatures, prompts: Tensor, prior: Tensor | None) -> tuple[Tensor, Tensor]:
+        """The decoder's tokens (n, 1 + masks + p, C) and upscaled image (n, C/8, 4g, 4g) for prompts (n, p, C)."""
+        decoder, count = self.mask_decoder, prompts.shape[0]
+        tokens = torch.cat([decoder.iou_token.weight, decoder.mask_tokens.weight]).to(prompts.dtype)
+        tokens = torch.cat([tokens.expand(count, -1, -1), prompts], dim=1)
         source = features.embedding.expand(count, -1, -1, -1) + self._dense_prompt(prior)
         position = self.dense_position().to(source.dtype).expand(count, -1, -1, -1)
         hidden, source = decoder.transformer(source, position, tokens)
         grid = self.config.grid_size
-        upscaled = self._upscale(source.transpose(1, 2).reshape(count, -1, grid, grid), features.high_res)
-        weights = decoder.output_hypernetworks_mlps[0](hidden[:, 1])
-        return torch.einsum("nc,nchw->nhw", weights, upscaled).unsqueeze(1)
+        return hidden, self._upscale(source.transpose(1, 2).reshape(count, -1, grid, grid), features.high_res)
 
     def dense_position(self) -> Tensor:
         """Position encoding (1, C, g, g) of the image's cells: sines, then cosines of random projections.

@@ -113,9 +113,7 @@ def merge_adapters(weights: Mapping[str, Tensor], alpha: float, source: object) 
     return merged
 
 
-def _check_own(
-    found: Mapping[str, Tensor], vocabulary: int, path: Path, base: Path, tokens: tuple[str, ...]
-) -> None:
+def _check_own(found: Mapping[str, Tensor], vocabulary: int, path: Path, base: Path, tokens: tuple[str, ...]) -> None:
     """The parts that only the file can give. Raises CheckpointError."""
     for part in (*_OWN_PARTS, *_OWN_MATRICES):
         if not any(key.startswith(part) for key in found):
@@ -128,9 +126,7 @@ def _check_own(
             )
 
 
-def _below(
-    found: Mapping[str, Tensor], base: Path, sam_checkpoint: str | Path | None, path: Path
-) -> dict[str, Tensor]:
+def _below(found: Mapping[str, Tensor], base: Path, sam_checkpoint: str | Path | None, path: Path) -> dict[str, Tensor]:
     """What the file lacks, from the models it began with."""
     weights: dict[str, Tensor] = {}
     if "model.norm.weight" not in found:  # the frozen language model was not saved

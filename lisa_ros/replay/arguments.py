@@ -4,10 +4,10 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from lisa_ros import graph
-from lisa_ros.depth_registration import REFUSE, RULES
 from lisa_ros.errors import ConfigurationError
 from lisa_ros.graph import Argument
 from lisa_ros.recordings.topics import TOPIC_WORDS, RgbdTopics
+from lisa_ros.sensor_messages.depth_registration import REFUSE, RULES
 
 _NODE = ("params_file", "model", "vision_tower", "precision", "device", "threads")
 _TIMEOUT = 120.0
@@ -24,8 +24,9 @@ ARGUMENTS = (
         Argument(name, f"Topic of the bag: {about}; empty: as lisa-ros writes it")
         for name, about in TOPIC_WORDS.items()
     ),
-    Argument("depth_registration", f"Depth of another frame or lens than the image's: {', '.join(RULES)}; empty: "
-             f"{REFUSE}"),
+    Argument(
+        "depth_registration", f"Depth of another frame or lens than the image's: {', '.join(RULES)}; empty: {REFUSE}"
+    ),
     *(argument for argument in graph.ARGUMENTS if argument.name in _NODE),
     Argument("grounding_dino", "Grounding DINO for the Grounded-SAM baseline: directory or hub id; sam is needed too"),
     Argument("sam", "Segment Anything for that baseline, in transformers' layout: directory or hub id"),

@@ -108,7 +108,6 @@ def _node(process: graph.Process, bag: RgbdBag, log: Log) -> Iterator:
     """The node, active and subscribed to the bag's topics, as a `BagEvaluator` of it."""
     from lisa_ros.replay.bag_evaluator import BagEvaluator
 
-
     with (
         RunningGraph([process], log.write) as running,
         BagEvaluator(process.namespace, bag, lambda: check_running([running], log)) as client,

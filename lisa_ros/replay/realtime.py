@@ -137,7 +137,6 @@ def _frame_at(playback: _BagPlayback, moment: float) -> int:
 def _ask(client, query: SceneQuery, playback: _BagPlayback, timeout: float) -> _AskedQuestion:
     from lisa_ros.client.graph_client import ACTION
 
-
     started = time.perf_counter()
     newest = _frame_at(playback, started)
     try:

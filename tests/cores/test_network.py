@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from lisa_ros.inference.generation import decode_step, greedy_token, prefill
-from lisa_ros.inference.scripted import answer_states, teacher_forced
+from lisa_ros.inference.teacher_forcing import answer_states, teacher_forced
 from lisa_ros.model.preprocess import sam_preprocess
 from lisa_ros.model.prompts import question_about_image
 from lisa_ros.model.tokenizer import IMAGE_TOKEN_ID

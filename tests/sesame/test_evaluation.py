@@ -4,12 +4,12 @@ import hashlib
 
 import numpy as np
 import pytest
+from sesame_golden import masks_of
 
 from lisa_ros.datasets.reasonseg import ReasonSegDataset
 from lisa_ros.datasets.refer import OTHER_SPLITS, ReferDataset
 from lisa_ros.evaluation.benchmarks.premises import PremiseMetrics
 from lisa_ros.evaluation.metrics import overlap_of
-from lisa_ros.types import SEGMENTED
 
 pytestmark = pytest.mark.unit
 BATCH = 5  # queries about one picture that the original asks at once
@@ -57,7 +57,7 @@ def test_parity_of_the_evaluation(variant, data_root):
             results = lisa.chat_batch(frame, asked, max_new_tokens=case["max_new_tokens_used"], unmasked_padding=True)
             masks = []
             for position, (turn, result) in enumerate(zip(turns, results, strict=True)):
-                segmented = [target for target in result.targets if target.kind == SEGMENTED]
+                segmented = masks_of(result)
                 mask = segmented[0].mask if segmented else np.zeros(sample.image.shape[:2], bool)
                 masks.append(mask)
                 exists = turn.targets[0].mask is not None

@@ -120,9 +120,7 @@ class LisaObjective(nn.Module):
             return MaskLosses(torch.zeros(()), torch.zeros(()))
         return image_mask_losses(*map(list, zip(*found, strict=True)))
 
-    def masks(
-        self, batch: Batch, hidden: Tensor, features: SamFeatures | None
-    ) -> list[tuple[Tensor, Tensor | None]]:
+    def masks(self, batch: Batch, hidden: Tensor, features: SamFeatures | None) -> list[tuple[Tensor, Tensor | None]]:
         """Mask logits of the targets of each image at its own size, and those of their coarse masks.
 
         Returns:
@@ -136,9 +134,7 @@ class LisaObjective(nn.Module):
                 height, width = batch.masks[index].shape[1:]
                 one = features.select(slice(index, index + 1))
                 low_res = head.decode_targets(one, part, batch.kinds[index])
-                fine, coarse = (
-                    None if each is None else upscale_logits(each, size, height, width) for each in low_res
-                )
+                fine, coarse = (None if each is None else upscale_logits(each, size, height, width) for each in low_res)
                 out.append((fine, coarse))
         return out
 

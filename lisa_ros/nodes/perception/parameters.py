@@ -10,9 +10,9 @@ from dataclasses import dataclass, field, fields
 from typing import Any
 
 from lisa_ros.cpu_threads import MOST as MOST_THREADS
-from lisa_ros.depth_registration import REFUSE, RULES
 from lisa_ros.errors import ConfigurationError
 from lisa_ros.geometry import CloudOptions
+from lisa_ros.sensor_messages.depth_registration import REFUSE, RULES
 
 CLOUD_PREFIX = "cloud."
 _POSE = "x y z qx qy qz qw"
@@ -59,7 +59,7 @@ class PerceptionParameters:
     threads: int = _parameter(
         0,
         "Threads of the CPU for one operation of the model; 0: torch's own choice, one for each core or "
-        "OMP_NUM_THREADS. See \"On a busy computer\"",
+        'OMP_NUM_THREADS. See "On a busy computer"',
         low=0,
         high=MOST_THREADS,
         at_configure=True,

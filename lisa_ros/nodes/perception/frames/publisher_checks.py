@@ -40,9 +40,7 @@ def suffix_hint(name: str, base: str) -> str:
     if not base.endswith(f"/{transport}"):
         return ""
     stem = base.removesuffix(f"/{transport}")
-    return (
-        f"`{name}` is remapped to {base}: set {name}_transport to {transport} and remap it to {stem} (no suffix)"
-    )
+    return f"`{name}` is remapped to {base}: set {name}_transport to {transport} and remap it to {stem} (no suffix)"
 
 
 def _remedy(name: str, topic: str, stem: str, near: dict[str, list[TopicEndpointInfo]]) -> str:

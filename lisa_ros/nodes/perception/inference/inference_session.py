@@ -14,13 +14,13 @@ import numpy as np
 
 from lisa_ros.action import Segment
 from lisa_ros.errors import InvalidImageError, InvalidRegionError, NoDepthError, NoTransformError, QueryCancelled
-from lisa_ros.image_messages import decode_color
 from lisa_ros.msg import SegmentationResult as Result
 from lisa_ros.nodes.perception.clouds.cloud_job import CloudResult, cloud_job
 from lisa_ros.nodes.perception.clouds.cloud_process import CloudProcess
 from lisa_ros.nodes.perception.parameters import PerceptionParameters
 from lisa_ros.nodes.perception.queries.query import Query
 from lisa_ros.nodes.perception.queries.region import Region
+from lisa_ros.sensor_messages.image_messages import decode_color
 from lisa_ros.types import ABSENT, Finished, MaskReady, SegmentationResult, TextDelta
 
 # (stage, answer so far, masks so far)

@@ -23,9 +23,7 @@ _MAX_ID_LENGTH = 128
 class QueryInterfaces:
     """Turns messages and requests into queries, and creates the services on the node."""
 
-    def __init__(
-        self, node: Node, query_server: QueryServer, parameters: ParameterListener, qos_monitor: QosMonitor
-    ):
+    def __init__(self, node: Node, query_server: QueryServer, parameters: ParameterListener, qos_monitor: QosMonitor):
         self._query_server, self._parameters = query_server, parameters
         self._log = ThrottledLog(lambda text: node.get_logger().info(text))
         events = qos_monitor.events(node.resolve_topic_name("query"), _QOS)
