@@ -48,6 +48,13 @@ class ElisaGolden:
 
         return load_alphaclip(self.directory / "alphaclip")
 
+    @cached_property
+    def checkpoint(self):
+        """Loaded as the official code computes: padding rows can be said."""
+        from lisa_ros.model.elisa.checkpoint import find_elisa, load_elisa
+
+        return load_elisa(find_elisa(self.directory), closed=False)
+
 
 _VARIANTS = [ElisaGolden(path) for path in find_golden("elisa")]
 
