@@ -51,9 +51,31 @@ class ElisaGolden:
     @cached_property
     def checkpoint(self):
         """Loaded as the official code computes: padding rows can be said."""
-        from lisa_ros.model.elisa.checkpoint import find_elisa, load_elisa
+        from lisa_ros.model.elisa.checkpoint import load_elisa
+        from lisa_ros.model.elisa.files import find_elisa
 
         return load_elisa(find_elisa(self.directory), closed=False)
+
+    @cached_property
+    def lisa(self):
+        """The engine as the official code computes."""
+        from lisa_ros import Lisa
+
+        return Lisa.from_pretrained(self.directory, device="cpu", style="elisa_paper")
+
+    @cached_property
+    def corrected(self):
+        """The engine with the project's own choices."""
+        from lisa_ros import Lisa
+
+        return Lisa.from_pretrained(self.directory, device="cpu")
+
+    def proposals(self, name: str, count: int):
+        """The first `count` candidate masks of an image."""
+        from lisa_ros.geometry.proposals import Proposals
+
+        masks = self.masks(self.number(name))[:count]
+        return Proposals.from_masks([mask == 255 for mask in masks], *masks[0].shape)
 
 
 _VARIANTS = [ElisaGolden(path) for path in find_golden("elisa")]

@@ -7,7 +7,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-from torchvision.transforms.v2.functional import resize
+from torchvision.transforms.functional import resize
 
 from lisa_ros.errors import CheckpointError, InvalidImageError
 from lisa_ros.model.files import expand_home

@@ -6,26 +6,25 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-import yaml
 from huggingface_hub.errors import HFValidationError
 from torch import Tensor
 from transformers import AutoConfig, LlavaConfig, LlavaForConditionalGeneration
 
-from lisa_ros.errors import CheckpointError
+from lisa_ros.errors import CheckpointError, ConfigurationError
 from lisa_ros.model.elisa.adapter import make_adapter
 from lisa_ros.model.elisa.alphaclip import ALPHACLIP_FILE, AlphaClipTower, load_alphaclip
+from lisa_ros.model.elisa.files import EMBEDDING_SIZE, MEAN_FILE, SETTINGS_FILE, ElisaFiles, read_settings
 from lisa_ros.model.elisa.network import ElisaNetwork
 from lisa_ros.model.elisa.tokenizer import ElisaTokenizer
 from lisa_ros.model.files import expand_home, read_json
 from lisa_ros.model.hub import HubError, download
 from lisa_ros.model.preprocess import ClipPreprocessor
+from lisa_ros.model.proposals import ProposalOptions
 from lisa_ros.model.vision import quiet
 from lisa_ros.model.weights import check_finite, check_weights, read_weight_file
 
-MODELS_DIR = "models"
-MEAN_FILE = "train_embs_mean.pt"
 ALPHA_PER_RANK = 2  # LoRA's alpha is twice its rank
-_MARK = "seg_emb_size"  # of the JSON file beside the weights
+_CANDIDATES, _POINTS_PER_SIDE = 20, 50
 _LLAVA = "llava_model.llava_model.base_model.model."
 _ADAPTERS = ("adapter.", "head_adapter.")
 _QUANTIZED = re.compile(r"\.weight\.(absmax|quant_map|nested_absmax|nested_quant_map|quant_state\..+)$")
@@ -37,21 +36,6 @@ _RENAMED = (
     ("vision_tower.vision_model.", ("model.vision_tower.", "model.vision_tower.vision_model.")),
     ("multi_modal_projector.", ("model.multi_modal_projector.",)),
 )
-
-
-@dataclass(frozen=True)
-class ElisaFiles:
-    """The files of one trained ELISA.
-
-    Attributes:
-        root: Directory that the official code runs in; names of the base and of AlphaCLIP are relative to it.
-        weights: The .pth file.
-        values: Constructor arguments, of the JSON file beside it.
-    """
-
-    root: Path
-    weights: Path
-    values: Mapping[str, object]
 
 
 @dataclass(frozen=True)
@@ -73,33 +57,6 @@ class ElisaCheckpoint:
     tower: AlphaClipTower
     directory: Path
     values: Mapping[str, object]
-
-
-def find_elisa(source: str | Path) -> ElisaFiles | None:
-    """The ELISA that a path leads to: its .pth file, or the folder with `models/NAME.pth` and `models/NAME.json`.
-
-    None where the path leads to something else. Raises CheckpointError where a folder holds several.
-    """
-    path = Path(expand_home(source))
-    if path.is_file() and path.suffix == ".pth":
-        values = _arguments(path)
-        if values is None:
-            return None
-        root = path.parent.parent if path.parent.name == MODELS_DIR else path.parent
-        return ElisaFiles(root, path, values)
-    if not (path / MODELS_DIR).is_dir():
-        return None
-    found = [(one, values) for one in sorted((path / MODELS_DIR).glob("*.pth")) if (values := _arguments(one))]
-    if len(found) > 1:
-        names = ", ".join(str(one) for one, _ in found)
-        raise CheckpointError(f"{path} holds {len(found)} trained ELISAs; give the file of one: {names}")
-    return ElisaFiles(path, *found[0]) if found else None
-
-
-def _arguments(weights: Path) -> Mapping[str, object] | None:
-    path = weights.with_suffix(".json")
-    values = read_json(path) if path.is_file() else {}
-    return values if _MARK in values else None
 
 
 def load_elisa(
@@ -156,7 +113,7 @@ def build_network(
         plain = {_today(key, expected): value for key, value in _base_weights(weights).items()}
         check_weights(plain, expected, [], files.weights)
         llava.load_state_dict(plain)
-    width, size = config.text_config.hidden_size, int(files.values[_MARK])
+    width, size = config.text_config.hidden_size, int(files.values[EMBEDDING_SIZE])
     parts = {}
     for prefix in _ADAPTERS:
         own = {key.removeprefix(prefix): value for key, value in weights.items() if key.startswith(prefix)}
@@ -279,13 +236,14 @@ def _mean(files: ElisaFiles, size: int) -> Tensor:
 
 
 def _alphaclip_place(root: Path) -> str:
-    path = root / "config.yaml"
-    if path.is_file():
-        try:
-            values = yaml.safe_load(path.read_text(encoding="utf-8"))
-        except (yaml.YAMLError, UnicodeDecodeError) as error:
-            raise CheckpointError(f"{path} is not valid YAML: {error}") from error
-        named = values.get("alphaclip") if isinstance(values, dict) else None
-        if isinstance(named, dict) and isinstance(named.get("checkpoint_dir"), str):
-            return f"{named['checkpoint_dir']}/{ALPHACLIP_FILE}"
-    return f"alphaclip/{ALPHACLIP_FILE}"
+    place = read_settings(root, "alphaclip").get("checkpoint_dir")
+    return f"{place}/{ALPHACLIP_FILE}" if isinstance(place, str) else f"alphaclip/{ALPHACLIP_FILE}"
+
+
+def proposal_options(root: Path, *, square: bool) -> ProposalOptions:
+    """How the candidates of an ELISA are made. square: squashed images, as official. Raises CheckpointError."""
+    limit = read_settings(root, "sam").get("n_masks", _CANDIDATES)
+    try:
+        return ProposalOptions(points_per_side=_POINTS_PER_SIDE, square=square, limit=limit)
+    except ConfigurationError as error:
+        raise CheckpointError(f"{root / SETTINGS_FILE}: sam.n_masks: {error}") from error

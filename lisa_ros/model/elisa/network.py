@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-from transformers import LlavaForConditionalGeneration
+from transformers import LlavaConfig, LlavaForConditionalGeneration
 from transformers.cache_utils import DynamicCache
 
 from lisa_ros.errors import CheckpointError
@@ -83,6 +83,16 @@ class ElisaNetwork(nn.Module):
         """Rows of the vocabulary without candidates."""
         return len(self.llava.get_input_embeddings().weight)
 
+    @property
+    def model(self) -> nn.Module:
+        """The language model without its head."""
+        return self.llava.model.language_model
+
+    @property
+    def config(self) -> LlavaConfig:
+        """Of the LLaVA."""
+        return self.llava.config
+
     def set_attention(self, implementation: str) -> None:
         """Chooses transformers' attention: "sdpa" (fused kernels) or "eager"."""
         self.llava.set_attn_implementation(implementation)
@@ -133,7 +143,7 @@ class ElisaNetwork(nn.Module):
         """Last hidden states (B, L, hidden_size) after the final norm; arguments as of LisaNetwork.hidden_states."""
         # Gemma scales what it is fed. Since transformers 5 its embedding does so with words, and nothing with the rest.
         scale = getattr(self.llava.get_input_embeddings(), "embed_scale", None)
-        return self.llava.model.language_model(
+        return self.model(
             inputs_embeds=embeddings if scale is None else embeddings * scale.to(embeddings.dtype),
             attention_mask=attention_mask,
             position_ids=position_ids,

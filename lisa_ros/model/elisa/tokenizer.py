@@ -9,6 +9,7 @@ from transformers import AutoTokenizer, PreTrainedTokenizerBase
 
 from lisa_ros.errors import CheckpointError
 from lisa_ros.model.files import read_json
+from lisa_ros.model.vision import quiet
 
 MASK_WORD = " <SEG_MASK_{number}>"  # numbers begin at 1; the blank is part of the token
 MASK_WORDS = 999
@@ -47,20 +48,21 @@ class ElisaTokenizer:
         self.first_candidate = len(base)
         words = [MASK_WORD.format(number=number) for number in range(1, MASK_WORDS + 1)]
         if set(words) & known.keys() or base.add_tokens(words) != MASK_WORDS:
-            raise CheckpointError(f"{source}: its tokenizer has words for masks already; give the LLaVA ELISA began with")
+            raise CheckpointError(f"{source}: its tokenizer has words for masks; give the LLaVA that ELISA began with")
         self.image_id = known[IMAGE_WORD]
         self.eos_id = self.encode(end_of_turn)[0]
         self.unk_id, self.pad_id, self.bos_id = base.unk_token_id, base.pad_token_id, base.bos_token_id
         if not base.chat_template:
             raise CheckpointError(f"{source}: its tokenizer has no chat template, {_CHAT_TEMPLATE_FILE} is missing")
-        special = {word for word in known if len(word) > 1 and word in base.chat_template}
+        special = {word for word in known if word[:1] == "<" and word[-1:] == ">" and word in base.chat_template}
         self.added = frozenset({*base.all_special_tokens, *special, IMAGE_WORD, MASK_WORD.split("{")[0].strip()})
 
     @classmethod
     def from_directory(cls, directory: Path, end_of_turn: str = _END_OF_TURN) -> "ElisaTokenizer":
         """The tokenizer of a LLaVA's directory. Raises CheckpointError."""
         try:
-            base = AutoTokenizer.from_pretrained(str(directory), trust_remote_code=False)
+            with quiet():
+                base = AutoTokenizer.from_pretrained(str(directory), trust_remote_code=False)
         except (OSError, ValueError, KeyError, ImportError) as error:
             raise CheckpointError(f"{directory} has no tokenizer that can be read: {error}") from error
         if not base.chat_template:
@@ -85,24 +87,24 @@ class ElisaTokenizer:
         """Ids of a rendered prompt, which holds its special tokens."""
         return self.encode(prompt)
 
-    def render(self, turns: Sequence[tuple[str, str | None]]) -> str:
-        """A conversation as the chat template words it; it ends where the model has to go on if the last answer is None.
+    def render(self, turns: Sequence[tuple[str, str | None]], *, exact: bool = False) -> str:
+        """A conversation as the chat template words it, up to where the model has to go on if the last answer is None.
 
-        The template takes blanks off both ends of every turn, so that an answer that begins with a mask loses its word
-        for it: its own official training reads the same.
+        The template takes blanks off both ends of every turn. An answer that begins with a mask loses its word for it
+        that way, as in the official training; exact: answers stay as they are.
         """
-        messages = []
+        messages, answers = [], []
         for question, answer in turns:
             messages.append({"role": "user", "content": question})
             if answer is not None:
-                messages.append({"role": "assistant", "content": answer})
+                stands_in = f"\ue000{len(answers)}\ue001" if exact else answer  # no text that was checked holds these
+                messages.append({"role": "assistant", "content": stands_in})
+                answers.append(answer)
         open_ended = bool(turns) and turns[-1][1] is None
-        return self._base.apply_chat_template(messages, tokenize=False, add_generation_prompt=open_ended)
-
-    def candidate(self, id: int, count: int) -> int | None:
-        """Index of the candidate mask, of `count`, that an id stands for; None for another token."""
-        index = id - self.first_candidate
-        return index if 0 <= index < count else None
+        text = self._base.apply_chat_template(messages, tokenize=False, add_generation_prompt=open_ended)
+        for number, answer in enumerate(answers if exact else ()):
+            text = text.replace(f"\ue000{number}\ue001", answer, 1)
+        return text
 
     def is_text(self, id: int) -> bool:
         """Whether the token is part of words, not a mask, a mark of the template or padding behind the vocabulary."""
