@@ -16,6 +16,7 @@ from lisa_ros.inference.loaded_model import Cancelled, LoadedModel
 from lisa_ros.inference.precision import float_type, quantize, resolve_device
 from lisa_ros.inference.teacher_forcing import segment_phrases
 from lisa_ros.model.checkpoint import load
+from lisa_ros.model.elisa.files import find_elisa
 from lisa_ros.model.memory import memory_guard, memory_report, weight_bytes
 from lisa_ros.model.network import LisaNetwork
 from lisa_ros.model.prompts import get_template
@@ -63,6 +64,7 @@ class Lisa:
         base: str | Path | None = None,
         sam_checkpoint: str | Path | None = None,
         lora_alpha: float = 16,
+        alphaclip: str | Path | None = None,
         threads: int = 0,
     ) -> "Lisa":
         """Loads a checkpoint.
@@ -79,8 +81,9 @@ class Lisa:
                 do not tell it; see `lisa_ros.model.styles`.
             base: For a file of un-merged weights (`gsva-7b-ft-gres.bin`), which needs `style` too: directory of the
                 LLaVA that its training began with.
-            sam_checkpoint: For un-merged weights that lack it: Segment Anything's file.
+            sam_checkpoint: For un-merged weights that lack it, and for an ELISA: Segment Anything's file.
             lora_alpha: Of un-merged weights' adapters.
+            alphaclip: Of an ELISA: AlphaCLIP's file, or its folder, if it is not where its configuration says.
             threads: Torch's threads on the CPU, see `cpu_threads.set_threads`; 0 for torch's own choice.
 
         Returns:
@@ -95,6 +98,13 @@ class Lisa:
         set_threads(threads)
         if where.type == "cpu":
             check_wait_policy()
+        if elisa := find_elisa(source):
+            from lisa_ros.inference.elisa.engine import ElisaEngine  # above this module
+
+            return ElisaEngine.load(
+                elisa, device=where, precision=precision, style=style, base=base, alphaclip=alphaclip,
+                sam_checkpoint=sam_checkpoint,
+            )  # fmt: skip
         dtype = float_type(precision, where)
         if conv_type:
             get_template(conv_type)
