@@ -191,6 +191,8 @@ def nothing_found(result: SegmentationResult) -> str:
         for target in result.targets
         if target.kind == ABSENT
     ]
+    if result.reason:
+        return result.reason
     return f"not in the image: {', '.join(absent)}" if absent else "the model segmented nothing for this query"
 
 
