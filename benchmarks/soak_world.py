@@ -14,7 +14,7 @@ from rclpy.qos import QoSProfile, ReliabilityPolicy
 from rosgraph_msgs.msg import Clock
 from sensor_msgs.msg import CameraInfo, Image
 
-from lisa_ros.image_messages import to_data
+from lisa_ros.sensor_messages.image_messages import to_data
 from lisa_ros.simulator import generate_scene
 
 SIZES = ((480, 640), (720, 1280), (360, 640))

@@ -98,6 +98,17 @@ class SegmentationResult:
     reason: str = ""
 
     @property
+    def absences(self) -> tuple[str, ...]:
+        """The absent targets in words, each with what the answer offers in its place: "laptop (perhaps the phone)"."""
+        return tuple(
+            f"{target.phrase or 'the object'} (perhaps {target.correction})"
+            if target.correction
+            else target.phrase or "the object"
+            for target in self.targets
+            if target.kind == ABSENT
+        )
+
+    @property
     def union_mask(self) -> np.ndarray | None:
         """(H, W) bool union of the targets' masks; None when there are no targets."""
         if not self.targets:

@@ -142,6 +142,8 @@ hash_of() { cat "$@" | sha256sum | cut -d' ' -f1; }
 
 make_environment() {
     local version there stamp=$STAMPS/environment
+    [[ ! -L $VENV || -d $VENV ]] && [[ ! -e $VENV || -d $VENV ]] ||
+        fail "$PWD/$VENV is no folder, or a link to nothing: remove it and run make again."
     version=$(version_of "$PYTHON")
     there=$(version_of "$VENV/bin/python" || true)
     if [[ -n $there && ! -f $stamp && -f $STAMPS/wheels ]]; then

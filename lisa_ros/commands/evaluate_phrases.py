@@ -33,8 +33,8 @@ def add_parser(benchmarks) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Evaluates, prints a table and writes the scores; exit status 1 where a sample could not be asked about."""
+    from lisa_ros.evaluation.benchmarks.phrases import evaluate_phrases
     from lisa_ros.evaluation.files import write_json
-    from lisa_ros.evaluation.phrases import evaluate_phrases
     from lisa_ros.inference.batch import MAX_NEW_TOKENS
 
     if args.max_new_tokens and args.mode != "generative":

@@ -6,10 +6,10 @@ from dataclasses import fields
 from pathlib import Path
 
 from lisa_ros import graph
-from lisa_ros.depth_registration import REFUSE, RULES
 from lisa_ros.errors import ConfigurationError, RecordingError
 from lisa_ros.middleware import check_middleware
 from lisa_ros.recordings.topics import TOPIC_WORDS, RgbdTopics
+from lisa_ros.sensor_messages.depth_registration import REFUSE, RULES
 
 
 def add_arguments(parser: argparse.ArgumentParser):

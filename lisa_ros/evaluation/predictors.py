@@ -7,7 +7,7 @@ from lisa_ros.inference.conversation import MAX_NEW_TOKENS
 from lisa_ros.inference.engine import Lisa
 from lisa_ros.inference.frame import EncodedFrame
 from lisa_ros.inference.regions import MaskLogits
-from lisa_ros.inference.scripted import teacher_forced
+from lisa_ros.inference.teacher_forcing import teacher_forced
 from lisa_ros.model.styles import MASK_ANSWER
 from lisa_ros.types import SegmentationResult, Turn
 
@@ -45,13 +45,12 @@ class TeacherForced:
     def __call__(self, frame: EncodedFrame, turn: Turn) -> SegmentationResult:
         """The result of a turn whose expected answer stands in the prompt."""
         model = self.lisa.model
-        script = model.style.turn_script(turn.question, model.network.config.mask_query, sentence=turn.is_sentence)
-        if script.answer and not model.style.rejects and not model.style.chooses:
+        prompt = model.style.turn_prompt(turn.question, model.network.config.mask_query, sentence=turn.is_sentence)
+        if prompt.answer and not model.style.rejects and not model.style.chooses:
             return self.lisa.segment(frame, turn.question, sentence=turn.is_sentence)
-        (forced,) = teacher_forced(model, frame, script.question, script.answer or MASK_ANSWER)
-        target = model.target(
-            frame, turn.question, MaskLogits(forced.logits, forced.coarse, forced.candidate), forced.probability
-        )
+        (forced,) = teacher_forced(model, frame, prompt.question, prompt.answer or MASK_ANSWER)
+        found = MaskLogits(forced.logits, forced.coarse, forced.candidate)
+        target = model.target(frame, turn.question, found, forced.probability)
         return SegmentationResult(turn.question, "", (target,), seg_probability=forced.probability)
 
 
@@ -66,8 +65,8 @@ class Generative:
     def __call__(self, frame: EncodedFrame, turn: Turn) -> SegmentationResult:
         """The answer to a turn's question, which is generated."""
         model = self.lisa.model
-        script = model.style.turn_script(turn.question, model.network.config.mask_query, sentence=turn.is_sentence)
-        return self.lisa.chat(frame, script.question, max_new_tokens=self.max_new_tokens)
+        prompt = model.style.turn_prompt(turn.question, model.network.config.mask_query, sentence=turn.is_sentence)
+        return self.lisa.chat(frame, prompt.question, max_new_tokens=self.max_new_tokens)
 
 
 def model_digest(lisa: Lisa) -> str:

@@ -93,7 +93,7 @@ class Conversation:
         model, frame = self._model, self._frame
         seconds = {"encode": frame.seconds}
         text, said, grounding = model.answer_text(), [], GroundingStream(model, frame)
-        truncated, offered = True, None
+        truncated, offered = True, False
         model.stop_if(cancelled)
         with model.timed(seconds, "prefill"):
             cache, hidden = prefill(model.network, ids, frame.visual, self._prefix)
@@ -109,7 +109,7 @@ class Conversation:
             if token in model.kinds:
                 chance = model.style.presence(logits, model.kinds)
                 grounding.push(model.kinds[token], hidden, text.phrase, chance)
-                offered = grounding.offered(model.tokenizer.decode(said))
+                offered = grounding.offers_first(model.tokenizer.decode(said))
                 yield from self._masks(grounding, grounding.ready(), offered, seconds)
                 model.stop_if(cancelled)
             if len(said) == limit or len(grounding) == MAX_TARGETS:
@@ -130,14 +130,14 @@ class Conversation:
         yield Finished(SegmentationResult(query, text.text, targets, seconds, truncated, score, frame.reason))
 
     def _masks(
-        self, grounding: GroundingStream, ranks: Sequence[int], offered: int | None, seconds: dict[str, float]
+        self, grounding: GroundingStream, ranks: Sequence[int], offered: bool, seconds: dict[str, float]
     ) -> Iterator[MaskReady]:
-        """offered: rank of a target that is none of the result's, see GroundingStream.result."""
+        """offered: the first target is none of the result's, see GroundingStream.result."""
         for rank in ranks:
             with self._model.timed(seconds, "decode_masks"):
                 target = grounding.decode(rank)
-            if rank != offered:
-                yield MaskReady(rank - (offered is not None and offered < rank), target)
+            if rank or not offered:
+                yield MaskReady(rank - offered, target)
 
 
 def check_limit(max_new_tokens: int | None) -> int:

@@ -15,7 +15,7 @@ from lisa_ros.inference.conversation import Conversation, check_limit
 from lisa_ros.inference.frame import EncodedFrame
 from lisa_ros.inference.loaded_model import Cancelled, LoadedModel
 from lisa_ros.inference.precision import float_type, quantize, resolve_device
-from lisa_ros.inference.scripted import segment_phrases
+from lisa_ros.inference.teacher_forcing import segment_phrases
 from lisa_ros.model.checkpoint import load
 from lisa_ros.model.memory import memory_guard, memory_report, weight_bytes
 from lisa_ros.model.network import LisaNetwork

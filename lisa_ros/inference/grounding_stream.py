@@ -55,10 +55,10 @@ class GroundingStream:
         self.targets[rank] = self._target(index, parents_of(self._kinds)[index])
         return self.targets[rank]
 
-    def offered(self, answer: str) -> int | None:
-        """Rank of the target that an answer, as far as it goes, offers in the place of what it denies; None of none."""
+    def offers_first(self, answer: str) -> bool:
+        """Whether an answer, as far as it goes, offers its first target in the place of what it denies."""
         denial = self._model.style.denial(answer)
-        return denial.token if denial else None
+        return denial is not None and denial.has_mask
 
     def result(self, answer: str, query: str) -> tuple[Target, ...]:
         """The targets of a whole answer: those of its tokens, then what its words say is absent.
@@ -73,10 +73,10 @@ class GroundingStream:
         if denial is None:
             return self.in_order()
         absent = absent_target(self._frame, denial.phrase or query, float("nan"))
-        alternative = self.targets.get(denial.token) if denial.token is not None else None
+        alternative = self.targets.get(0) if denial.has_mask else None
         if alternative:
             alternative = replace(alternative, phrase=denial.correction)
-        found = tuple(self.targets[rank] for rank in sorted(self.targets) if rank != denial.token)
+        found = tuple(self.targets[rank] for rank in sorted(self.targets) if rank or not denial.has_mask)
         return (*found, replace(absent, correction=denial.correction, alternative=alternative))
 
     def _events(self) -> list[int]:

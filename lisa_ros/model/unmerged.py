@@ -69,7 +69,7 @@ def load_unmerged(
     if not lora_alpha > 0:
         raise ConfigurationError(f"lora_alpha is {lora_alpha!r}; it must be above 0")
     path, base = Path(expand_home(source)), Path(expand_home(base))
-    path, found = _read(path)
+    path, found = read_unmerged(path)
     strangers = [key for key in found if not key.startswith(PREFIX)]
     if strangers or not found:
         raise CheckpointError(
@@ -94,8 +94,8 @@ def load_unmerged(
     )  # fmt: skip
 
 
-def _read(path: Path) -> tuple[Path, dict[str, Tensor]]:
-    """The file of the weights, and what it holds."""
+def read_unmerged(path: Path) -> tuple[Path, dict[str, Tensor]]:
+    """The file of un-merged weights, given by itself or by DeepSpeed's directory, and what it holds."""
     if not path.is_dir():
         return path, read_weight_file(path)
     latest = path / "latest"

@@ -11,7 +11,6 @@ from pathlib import Path
 
 from rosbags.rosbag2 import Reader
 
-from lisa_ros.depth_registration import REFUSE, RULES
 from lisa_ros.errors import ConfigurationError, InvalidImageError, RecordingError
 from lisa_ros.recordings import messages
 from lisa_ros.recordings.bag_files import check_path
@@ -19,6 +18,7 @@ from lisa_ros.recordings.frames import BagMessage, RgbdFrame
 from lisa_ros.recordings.poses import PoseFinder
 from lisa_ros.recordings.synchronizer import DEPTH_TOLERANCE, PATIENCE, SECOND, Synchronizer
 from lisa_ros.recordings.topics import MANIFEST, RgbdTopics, index_of_stamp
+from lisa_ros.sensor_messages.depth_registration import REFUSE, RULES
 
 _log = logging.getLogger(__name__)
 _SUFFIXES = {"image": ("", "/compressed"), "depth": ("", "/compressedDepth", "/compressed")}

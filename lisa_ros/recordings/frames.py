@@ -7,12 +7,12 @@ from typing import Any
 
 import numpy as np
 
-from lisa_ros.depth_registration import REFUSE, TRUST, difference, frame_of, is_of_other_frame
 from lisa_ros.errors import InvalidImageError, RecordingError
 from lisa_ros.geometry import CameraModel
 from lisa_ros.geometry.registration import is_registered
-from lisa_ros.image_messages import camera_model, decode_color, image_size, to_depth
 from lisa_ros.recordings import messages
+from lisa_ros.sensor_messages.depth_registration import REFUSE, TRUST, difference, frame_of, is_of_other_frame
+from lisa_ros.sensor_messages.image_messages import camera_model, decode_color, image_size, to_depth
 
 _log = logging.getLogger(__name__)
 

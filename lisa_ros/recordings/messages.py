@@ -8,10 +8,10 @@ import numpy as np
 from rosbags.serde import SerdeError
 from rosbags.typesys import Stores, get_typestore
 
-from lisa_ros.depth_registration import plain_frame
 from lisa_ros.errors import NoTransformError, RecordingError
 from lisa_ros.geometry import CameraModel
 from lisa_ros.geometry.poses import pose_matrix, quaternion_of
+from lisa_ros.sensor_messages.depth_registration import plain_frame
 
 COMPRESSED_IMAGE = "sensor_msgs/msg/CompressedImage"
 CAMERA_INFO = "sensor_msgs/msg/CameraInfo"

@@ -6,12 +6,12 @@ from dataclasses import replace
 
 import numpy as np
 
-from lisa_ros.depth_registration import REFUSE, REGISTER, frame_of
 from lisa_ros.errors import InvalidImageError
 from lisa_ros.geometry import CameraModel
 from lisa_ros.recordings import messages
 from lisa_ros.recordings.bag_reader import RgbdBag
 from lisa_ros.recordings.frames import BagMessage, RgbdFrame
+from lisa_ros.sensor_messages.depth_registration import REFUSE, REGISTER, frame_of
 
 _ROLES = ("tf", "camera_info", "depth_info", "depth", "image")  # in this order: who has the image, has all of it
 _AHEAD = 500_000_000  # ns of the bag's time that are read ahead for the transforms around a depth image

@@ -9,9 +9,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from lisa_ros.depth_registration import plain_frame
 from lisa_ros.geometry.poses import pose_matrix, quaternion_of
 from lisa_ros.recordings.messages import transforms_of
+from lisa_ros.sensor_messages.depth_registration import plain_frame
 
 TOLERANCE = 1_000_000  # ns by which a transform's stamp may differ from the image's
 LONGEST_GAP = 250_000_000  # ns between two transforms that are interpolated

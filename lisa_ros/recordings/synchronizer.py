@@ -8,9 +8,9 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from lisa_ros.depth_registration import frame_of
 from lisa_ros.recordings import messages
 from lisa_ros.recordings.poses import CameraPose, PoseFinder
+from lisa_ros.sensor_messages.depth_registration import frame_of
 
 SECOND = 1_000_000_000
 DEPTH_TOLERANCE = 20_000_000  # ns, as the perception node's sync_tolerance

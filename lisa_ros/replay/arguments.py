@@ -4,10 +4,10 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from lisa_ros import graph
-from lisa_ros.depth_registration import REFUSE, RULES
 from lisa_ros.errors import ConfigurationError
 from lisa_ros.graph import Argument
 from lisa_ros.recordings.topics import TOPIC_WORDS, RgbdTopics
+from lisa_ros.sensor_messages.depth_registration import REFUSE, RULES
 
 _NODE = ("params_file", "model", "vision_tower", "precision", "device", "threads")
 _TIMEOUT = 120.0

@@ -1,14 +1,13 @@
 """CoReS' pictures, prompts, teacher-forced and generated masks, equal to the official code within rounding."""
 
 import hashlib
-import re
 
 import numpy as np
 import pytest
 import torch
 
 from lisa_ros.inference.generation import decode_step, greedy_token, prefill
-from lisa_ros.inference.scripted import answer_states, teacher_forced
+from lisa_ros.inference.teacher_forcing import answer_states, teacher_forced
 from lisa_ros.model.preprocess import sam_preprocess
 from lisa_ros.model.prompts import question_about_image
 from lisa_ros.model.tokenizer import IMAGE_TOKEN_ID
@@ -30,13 +29,6 @@ def assert_logits(computed, expected, name):
 
 def digest(array):
     return hashlib.sha256(np.ascontiguousarray(array).tobytes()).hexdigest()
-
-
-def turns_of(variant, conversation):
-    """The turns of a rendered conversation without the example in front of it and what stands for the image."""
-    assert conversation.startswith(variant.prefix)
-    turns = re.findall(r"USER: (.*?) ASSISTANT: (.*?)</s>", conversation.removeprefix(variant.prefix), re.DOTALL)
-    return [(question.removeprefix("<im_start><image><im_end>\n"), answer) for question, answer in turns]
 
 
 def test_the_style_is_told_by_the_files(variant):
@@ -84,7 +76,7 @@ def test_parity_of_teacher_forced_masks(variant):
     for case in variant.json("teacher_forced"):
         name, frame, states, kinds = case["case"], variant.frame(case["image"]), [], []
         for conversation, expected in zip(case["conversation_list"], case["input_ids"], strict=True):
-            ((question, answer),) = turns_of(variant, conversation)
+            ((question, answer),) = variant.turns(conversation)
             found = answer_states(model, frame, question, answer)
             unpadded = expected[: len(expected) - expected[::-1].index(model.tokenizer.eos_id)]
             assert model.tokenizer.expand_image(unpadded, variant.meta["num_image_tokens"]) == found.ids, name

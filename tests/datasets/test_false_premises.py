@@ -17,6 +17,7 @@ from lisa_ros.datasets.reasonseg import ReasonSegDataset
 from lisa_ros.datasets.refer import OTHER_SPLITS, ReferDataset
 from lisa_ros.errors import DatasetError
 from lisa_ros.model.preprocess import ClipPreprocessor, sam_preprocess, sam_resized_size
+from training.data.sources import TRAINING as SETS
 
 pytestmark = pytest.mark.unit
 
@@ -300,3 +301,29 @@ def test_a_digest_changes_with_the_premise(copy_of_root):
     rows[0]["sentences"][1]["gt_sent"] = "the dog"
     path.write_bytes(pickle.dumps(rows))
     assert refer(copy_of_root, "fprefcoco", "train").digest(0) != before
+
+
+@pytest.mark.parametrize("name", ["cocostuff", "paco_lvis"])
+def test_parity_of_classes_that_are_there_or_not(official, name):
+    """On the miniature of LISA: what SESAME asks for, denies and offers is in the picture, or not, by these readers."""
+    root = ROOT / "tests" / "golden" / "datasets"
+    data, modes = SETS[name](root), set()
+    for item in items(official, f"train/sem_seg_{name}_"):
+        sample = sample_of(data, root, item["image_path"].removeprefix("../../datasets/"))
+        shown = {}
+        for turn in sample.turns:
+            for wording in (turn.question, *turn.alternatives):
+                shown.setdefault(wording, []).append(turn.targets[0].mask)
+        modes.add(item["forced_mode"])
+        digests = iter(item["masks_sha256"])
+        for exists, (question, answer) in zip(item["exists"], map(asked, item["conversations"]), strict=True):
+            phrase = question.removesuffix("?")
+            if exists:
+                digest = next(digests)
+                masks = shown[phrase]
+                assert digest in {hashlib.sha256(mask.astype(np.uint8).tobytes()).hexdigest() for mask in masks}
+            else:
+                assert phrase not in shown
+                assert "->" not in answer or answer.split("-> ")[1] in shown
+        check_picture(sample, item, official["image_size"])
+    assert len(modes) == 3

@@ -6,9 +6,9 @@ from golden_variants import GsvaVariant, find_golden, turns_of
 
 from lisa_ros.datasets.reasonseg import ReasonSegDataset
 from lisa_ros.datasets.refer import ReferDataset
+from lisa_ros.evaluation.benchmarks.phrase_metrics import PhraseMetrics
+from lisa_ros.evaluation.benchmarks.phrases import ask_phrases, evaluate_phrases
 from lisa_ros.evaluation.metrics import SegmentationMetrics, union_truth
-from lisa_ros.evaluation.phrase_metrics import PhraseMetrics
-from lisa_ros.evaluation.phrases import ask_phrases, evaluate_phrases
 from lisa_ros.evaluation.predictors import TeacherForced
 
 VARIANTS = [GsvaVariant(directory) for directory in find_golden("gsva")]
@@ -72,11 +72,14 @@ def test_parity_of_the_evaluation_of_grefcoco(gsva):
 
 def test_parity_of_the_validation_of_refcoco(gsva):
     """One pass, the decision ignored, LISA's rule."""
-    expected = gsva.json("validate")["refcoco|unc|val"]
-    metrics, bad = evaluate_phrases(gsva.lisa, ReferDataset(gsva.directory / "datasets", "refcoco", "val"))
-    assert not bad
-    assert metrics.masks.giou == pytest.approx(expected["giou"], **CLOSE)
-    assert metrics.masks.ciou == pytest.approx(expected["ciou"], **CLOSE)
+    official = {name: scores for name, scores in gsva.json("validate").items() if name.startswith("refcoco")}
+    assert official
+    for name, expected in official.items():
+        dataset, _, split = name.split("|")
+        metrics, bad = evaluate_phrases(gsva.lisa, ReferDataset(gsva.directory / "datasets", dataset, split))
+        assert not bad
+        assert metrics.masks.giou == pytest.approx(expected["giou"], **CLOSE), name
+        assert metrics.masks.ciou == pytest.approx(expected["ciou"], **CLOSE), name
 
 
 def test_parity_of_the_validation_of_reasonseg(gsva):
@@ -89,14 +92,37 @@ def test_parity_of_the_validation_of_reasonseg(gsva):
         turn = sample.turns[0]
         mask = TeacherForced(gsva.lisa)(gsva.lisa.encode(sample.image), turn).targets[0].mask
         truth = union_truth(turn)
-        assert truth.sum() + (0 if sample.ignore is None else (sample.ignore & ~truth).sum()) == (
-            expected["gt_areas"][index][0]
+        assert (
+            truth.sum() + (0 if sample.ignore is None else (sample.ignore & ~truth).sum())
+            == (expected["gt_areas"][index][0])
         )
         official.add(mask, truth if sample.ignore is None else truth | sample.ignore)
         ours.add(mask, union_truth(turn, sample.ignore))
     assert official.giou == pytest.approx(expected["giou"], **CLOSE)
     assert official.ciou == pytest.approx(expected["ciou"], **CLOSE)
     assert ours.queries == official.queries
+
+
+def test_parity_of_true_masks(gsva):
+    """The masks that the official loaders made of the same files, and the sizes beside them."""
+    compared, arrays = 0, gsva.arrays("forward")
+    for case in gsva.json("forward"):
+        if case.get("dataset") is None:  # made by hand
+            continue
+        name, split, index = case["dataset"].split("|")[0], case["dataset"].split("|")[-1], case["dataset_index"]
+        if name == "ReasonSeg":
+            sample = ReasonSegDataset(gsva.directory / "datasets", split)[index]
+            truths = [union_truth(sample.turns[0])]
+            truths = [truth if sample.ignore is None else truth | sample.ignore for truth in truths]
+        else:
+            sample = ReferDataset(gsva.directory / "datasets", name, split)[index]
+            truths = [union_truth(turn) for turn in sample.turns]
+        empty = np.zeros(sample.image.shape[:2], bool)
+        masks = [empty if truth is None else truth for truth in truths]
+        np.testing.assert_array_equal(masks, arrays[f"{case['case']}/gt_masks"] > 0, err_msg=case["case"])
+        assert arrays[f"{case['case']}/original"].tolist() == [*sample.image.shape[:2]]
+        compared += 1
+    assert compared >= 5
 
 
 def test_parity_of_validation_prompts(gsva):
@@ -110,7 +136,7 @@ def test_parity_of_validation_prompts(gsva):
         parts = case["source"].removeprefix("ValDataset ").split("|")
         if parts[0] == "ReasonSeg":
             turn = ReasonSegDataset(gsva.directory / "datasets", parts[1])[case["dataset_index"]].turns[0]
-            script = style.turn_script(turn.question, wordings, sentence=turn.is_sentence)
+            prompt = style.turn_prompt(turn.question, wordings, sentence=turn.is_sentence)
         else:
             sample = ReferDataset(gsva.directory / "datasets", parts[0], parts[2])[case["dataset_index"]]
             truths = [union_truth(turn) for turn in sample.turns]
@@ -118,8 +144,8 @@ def test_parity_of_validation_prompts(gsva):
             assert areas == case["gt_areas"], case["name"]
             present = [truth is not None and bool(truth.any()) for truth in truths]
             phrases = [turn.question for turn in sample.turns]
-            (script,) = style.scripts(phrases, wordings, present=present)
-        assert (script.question, script.answer) == (question, answer), case["name"]
+            (prompt,) = style.query_prompts(phrases, wordings, present=present)
+        assert (prompt.question, prompt.answer) == (question, answer), case["name"]
         compared += 1
     assert compared >= 5
 

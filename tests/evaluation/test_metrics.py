@@ -3,6 +3,7 @@ import json
 
 import numpy as np
 import pytest
+from golden_variants import find_golden
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
@@ -31,10 +32,11 @@ def case(request, golden_variants):
 
 
 @pytest.fixture(scope="module")
-def golden_variants(golden):
-    found = [path for path in (golden, *sorted(golden.glob("*"))) if (path / "golden" / "validate.json").exists()]
+def golden_variants():
+    """LISA's alone: other systems' scores have rules of their own."""
+    found = [path for path in find_golden(None) if (path / "golden" / "validate.json").exists()]
     if not found:
-        pytest.skip(f"no golden data in {golden}")
+        pytest.skip("no golden data of LISA's validation")
     return found
 
 

@@ -12,7 +12,7 @@ from lisa_ros import Lisa
 from lisa_ros.errors import InvalidImageError, InvalidQueryError, QueryCancelled
 from lisa_ros.inference.generation import decode_step, prefill
 from lisa_ros.inference.grounding_stream import GroundingStream
-from lisa_ros.inference.scripted import answer_states, teacher_forced
+from lisa_ros.inference.teacher_forcing import answer_states, teacher_forced
 from lisa_ros.types import ABSENT, LOC, REJ, SEG, SEGMENTED, MaskReady
 
 pytestmark = pytest.mark.unit
@@ -71,10 +71,10 @@ def test_gsva_follows_its_own_decisions(gsva, gsva_frame):
     kinds = [SEG if target.kind == SEGMENTED else REJ for target in found.targets]
     assert {SEG, REJ} == set(kinds)
     present = [kind == SEG for kind in kinds]
-    (script,) = model.style.scripts(
+    (prompt,) = model.style.query_prompts(
         [target.phrase for target in found.targets], gsva.network.config.mask_query, present=present
     )
-    read = answer_states(model, gsva_frame, script.question, script.answer)
+    read = answer_states(model, gsva_frame, prompt.question, prompt.answer)
     assert read.kinds == kinds
     masks = model.decode_masks(gsva_frame, read.states, read.kinds)
     for target, mask, state in zip(found.targets, masks, read.states, strict=True):

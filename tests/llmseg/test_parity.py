@@ -15,7 +15,7 @@ from lisa_ros.geometry.proposals import Proposals
 from lisa_ros.geometry.run_lengths import run_length_mask
 from lisa_ros.inference.batch import generate_batch
 from lisa_ros.inference.regions import choose_masks
-from lisa_ros.inference.scripted import answer_states, teacher_forced
+from lisa_ros.inference.teacher_forcing import answer_states, teacher_forced
 from lisa_ros.model.heads import SamPromptHead
 from lisa_ros.model.preprocess import sam_preprocess, sam_resized_size, upscale_logits
 from lisa_ros.model.proposal_head import choose, weight_maps
@@ -107,7 +107,7 @@ def test_parity_of_inputs(llmseg):
         np.testing.assert_array_equal(labels, arrays[f"{name}/gt_mask"][0])
         assert sorted(np.unique(labels)) == case["gt_values"]
         ((question, answer),) = turns_of(case["conversation"])
-        script = model.style.turn_script(texts[0], model.network.config.mask_query, sentence=sentence)
+        script = model.style.turn_prompt(texts[0], model.network.config.mask_query, sentence=sentence)
         assert (script.question, script.answer) == (question, answer)
         frame = llmseg.frame(case["image"])
         found = model.tokenizer.expand_image(case["input_ids"], llmseg.meta["num_image_tokens"])

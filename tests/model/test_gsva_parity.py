@@ -10,7 +10,7 @@ from golden_variants import turns_of
 
 from lisa_ros import Lisa
 from lisa_ros.inference.generation import next_logits
-from lisa_ros.inference.scripted import answer_states, teacher_forced
+from lisa_ros.inference.teacher_forcing import answer_states, teacher_forced
 from lisa_ros.model.preprocess import sam_preprocess, sam_resized_size
 from lisa_ros.model.tokenizer import IMAGE_TOKEN_ID
 from lisa_ros.types import ABSENT, REJ, SEG, SEGMENTED

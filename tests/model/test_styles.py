@@ -67,15 +67,15 @@ def test_equal_draws_render_equal_samples(style):
 
 
 @pytest.mark.parametrize("style", STYLES.values(), ids=STYLES)
-def test_scripts_have_a_target_token_for_each_phrase(style):
+def test_prompts_have_a_target_token_for_each_phrase(style):
     asked = ["the mug", "a fork", "Bowl."]
-    scripts = style.scripts(asked, style.mask_query)
-    assert [phrase for script in scripts for phrase in script.phrases] == asked
-    for script in scripts:
-        if script.answer is not None:
-            assert target_tokens(style, script.answer) == [SEG] * len(script.phrases)
+    prompts = style.query_prompts(asked, style.mask_query)
+    assert [phrase for prompt in prompts for phrase in prompt.phrases] == asked
+    for prompt in prompts:
+        if prompt.answer is not None:
+            assert target_tokens(style, prompt.answer) == [SEG] * len(prompt.phrases)
     for sentence in (False, True):
-        assert style.turn_script("the mug", style.mask_query, sentence=sentence).phrases == ("the mug",)
+        assert style.turn_prompt("the mug", style.mask_query, sentence=sentence).phrases == ("the mug",)
 
 
 def test_gsva_learns_samples_of_which_everything_is_absent():
@@ -254,8 +254,8 @@ def test_gsva_reads_its_phrases_back(phrases, seed):
     style = get_style("gsva")
     turns = [Turn(text, (TruthTarget(text, np.ones((2, 2), bool)),), "") for text in phrases]
     ((turn,),) = style.render(turns, RenderOptions(), np.random.default_rng(seed))
-    (script,) = style.scripts(phrases, style.mask_query)
-    for answer in (turn.answer, script.answer):
+    (prompt,) = style.query_prompts(phrases, style.mask_query)
+    for answer in (turn.answer, prompt.answer):
         *items, _ = answer.split("[SEG]")
         assert [style.phrase(item) for item in items] == phrases
 

@@ -33,7 +33,7 @@ def start(shared_context, tmp_path_factory):
     yield start
     for process, robot in started:
         robot.close()
-        process.stop()
+        process.stop(timeout=60)  # reached on a machine that is busy with other things
 
 
 @pytest.fixture(scope="module")

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from sensor_msgs.msg import CompressedImage, Image
 
 from lisa_ros.errors import InvalidImageError
-from lisa_ros.image_messages import decode_color, to_data, to_depth, to_rgb
+from lisa_ros.sensor_messages.image_messages import decode_color, to_data, to_depth, to_rgb
 
 pytestmark = pytest.mark.unit
 

@@ -1,5 +1,7 @@
 """CameraInfo's other fields: the ray through a pixel of the image is that of the lens, whatever a driver fills."""
 
+import re
+
 import cv2
 import numpy as np
 import pytest
@@ -7,9 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sensor_msgs.msg import CameraInfo, RegionOfInterest
 
-from lisa_ros.camera_info import calibration, camera_model, doubtful_distortion
 from lisa_ros.errors import InvalidImageError
 from lisa_ros.geometry.distortion import rectify
+from lisa_ros.sensor_messages.camera_info import calibration, camera_model, doubts
 
 pytestmark = pytest.mark.unit
 
@@ -112,6 +114,29 @@ def test_a_distortion_that_is_not_known_is_refused_by_name(model, d):
 
 
 def test_distortion_beside_a_filled_p_is_doubtful():
-    assert doubtful_distortion(info(distortion_model="plumb_bob", d=BENT["plumb_bob"], p=projection(FULL))) > 10
-    assert doubtful_distortion(info(distortion_model="plumb_bob", d=BENT["plumb_bob"])) == 0  # it is handled
-    assert doubtful_distortion(info(p=projection(FULL))) == 0
+    (text,) = doubts(info(distortion_model="plumb_bob", d=BENT["plumb_bob"], p=projection(FULL)))
+    assert re.match(r"distortion of up to \d\d+ pixels, and the image is taken for rectified because P is filled", text)
+    (text,) = doubts(info(distortion_model="omni", d=[0.1] * 4, p=projection(FULL)))
+    assert text.startswith("distortion of an unknown kind (omni [0.1")
+    assert doubts(info(distortion_model="plumb_bob", d=BENT["plumb_bob"])) == []  # it is handled
+    assert doubts(info(p=projection(FULL))) == []
+
+
+def test_what_is_left_out_of_the_matrices_is_told():
+    k, p = list(FULL), projection(FULL)
+    k[1], p[3] = 7.0, -54.0
+    for message in (info(k=k, p=p), info(k=k, p=p, distortion_model="plumb_bob", d=BENT["plumb_bob"])):
+        told = [text.split(" in ")[0] for text in doubts(message, is_rectified=True)]
+        assert told == ["a skew of 7 pixels", "an offset"]
+
+
+def test_focal_lengths_that_are_no_pixels_are_refused():
+    with pytest.raises(InvalidImageError, match="shares of the image"):
+        camera_model(info(k=[0.7, 0.0, 0.5, 0.0, 1.2, 0.5, 0.0, 0.0, 1.0]))
+
+
+@pytest.mark.parametrize("field", ["k", "p"])
+def test_a_principal_point_in_the_corner_is_told(field):
+    k = [900.0, 0.0, 0.0, 0.0, 905.0, 0.0, 640.5, 360.5, 1.0]
+    (text,) = doubts(info(k=k) if field == "k" else info(p=projection(k)))
+    assert "principal point 0, 0: the matrix may be transposed" in text

@@ -9,13 +9,13 @@ from sensor_msgs.msg import CameraInfo, Image
 
 from lisa_ros.errors import NoDepthError, NoTransformError
 from lisa_ros.geometry import CameraModel
-from lisa_ros.image_messages import to_data
 from lisa_ros.nodes.perception.clouds.depth_registration import image_calibration, image_depth
 from lisa_ros.nodes.perception.frames.camera_transforms import CameraTransforms
 from lisa_ros.nodes.perception.frames.frame_buffer import CameraFrame
 from lisa_ros.nodes.perception.frames.frame_poses import FramePoses
 from lisa_ros.nodes.perception.parameters import PerceptionParameters
 from lisa_ros.nodes.perception.queries.query import ACTION, Query, QueryRequest
+from lisa_ros.sensor_messages.image_messages import to_data
 
 pytestmark = pytest.mark.ros
 

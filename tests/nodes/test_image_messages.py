@@ -10,9 +10,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 
-from lisa_ros import image_messages
 from lisa_ros.errors import InvalidImageError
-from lisa_ros.image_messages import ENCODINGS, camera_model, check_image, decode_image, to_data, to_depth, to_rgb
+from lisa_ros.sensor_messages import image_messages
+from lisa_ros.sensor_messages.image_messages import (
+    ENCODINGS,
+    camera_model,
+    check_image,
+    decode_image,
+    to_data,
+    to_depth,
+    to_rgb,
+)
 
 pytestmark = pytest.mark.unit
 

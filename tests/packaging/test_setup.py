@@ -158,6 +158,18 @@ def test_an_interrupted_environment_is_made_anew(checkout, number):
     assert [call.split()[0] for call in checkout.calls] == ["venv", "pip", "pip"]
 
 
+@pytest.mark.parametrize("is_link", [True, False])
+def test_what_stands_in_the_environments_place_is_told(checkout, is_link):
+    place = checkout.folder / ".venv"
+    if is_link:
+        place.symlink_to("/nonexistent")
+    else:
+        place.write_text("")
+    result = checkout.run(PYTHON=checkout.python("3.12"))
+    assert result.returncode == 1 and ".venv is no folder, or a link to nothing: remove it" in result.stderr
+    assert checkout.calls == []
+
+
 def test_an_interrupted_installation_goes_on_in_the_same_environment(checkout):
     python = checkout.python("3.12")
     assert checkout.run(PYTHON=python, PIP_FAILS="error: killed").returncode == 1

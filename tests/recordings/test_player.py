@@ -18,12 +18,12 @@ from sensor_msgs.msg import CameraInfo, CompressedImage
 
 from lisa_ros.cli import main
 from lisa_ros.errors import ConfigurationError
-from lisa_ros.image_messages import to_depth, to_rgb
 from lisa_ros.nodes.simulation.bag_player import BagPlayer
 from lisa_ros.recordings import messages
 from lisa_ros.recordings.bag_reader import RgbdBag
 from lisa_ros.recordings.topics import STEP, stamp_of_index
 from lisa_ros.scannet.convert import convert
+from lisa_ros.sensor_messages.image_messages import to_depth, to_rgb
 
 pytestmark = pytest.mark.ros
 

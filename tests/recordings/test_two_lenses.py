@@ -9,10 +9,10 @@ from lisa_ros.cli import main
 from lisa_ros.errors import ConfigurationError, InvalidImageError
 from lisa_ros.geometry import CameraModel
 from lisa_ros.geometry.clouds import target_cloud
-from lisa_ros.image_messages import camera_model, to_depth
 from lisa_ros.recordings import messages
 from lisa_ros.recordings.bag_reader import RgbdBag
 from lisa_ros.recordings.played_messages import PlayedMessages
+from lisa_ros.sensor_messages.image_messages import camera_model, to_depth
 
 pytestmark = pytest.mark.unit
 

@@ -5,6 +5,7 @@ import hashlib
 import numpy as np
 import pytest
 import torch
+from sesame_golden import masks_of
 
 from lisa_ros.inference.batch import generate_batch
 from lisa_ros.inference.generation import decode_step, greedy_token, prefill
@@ -59,7 +60,7 @@ def full_pass(variant, case):
     return network.hidden_states(network.splice(torch.tensor(rows), visual))
 
 
-def masks_of(variant, case, states):
+def decoded(variant, case, states):
     frame = variant.frame(case["image"])
     head = variant.lisa.network.head
     embeddings = head.embed(states)
@@ -78,7 +79,7 @@ def assert_masks(variant, case, states):
     np.testing.assert_allclose(states.numpy(), arrays[f"{name}/seg_hidden"], **CLOSE, err_msg=name)
     if not len(states):
         return
-    embeddings, low_res, full = masks_of(variant, case, states)
+    embeddings, low_res, full = decoded(variant, case, states)
     np.testing.assert_allclose(embeddings.numpy(), expected, **CLOSE, err_msg=name)
     assert_logits(low_res[:, 0].numpy(), arrays[f"{name}/low_res_masks"], name)
     if f"{name}/mask_logits" in arrays:
@@ -182,8 +183,8 @@ def official_masks(variant, case):
 
 def first_mask(result, shape):
     """The first mask of an answer, as the official code counts it; empty without any."""
-    masks = [target.mask for target in result.targets if target.kind == SEGMENTED]
-    return masks[0] if masks else np.zeros(shape, bool)
+    masks = masks_of(result)
+    return masks[0].mask if masks else np.zeros(shape, bool)
 
 
 def assert_near(mask, expected, logits, name):
@@ -204,7 +205,7 @@ def test_parity_of_answers(variant):
         result = lisa.chat(frame, words[key], max_new_tokens=case["max_new_tokens"])
         assert result.truncated == (ids[-1] != lisa.tokenizer.eos_id) == row.truncated
         assert lisa.tokenizer.decode(ids, skip_special_tokens=True).strip() == case["text"][0], case["case"]
-        masks = [target for target in result.targets if target.kind == SEGMENTED]
+        masks = masks_of(result)
         assert len(masks) == case["n_seg"][0]
         (expected,) = official_masks(variant, case)
         if masks:
@@ -230,11 +231,11 @@ def test_parity_of_batches(variant):
         for row, result, ids, mask, present in expected:
             end = ids.index(lisa.tokenizer.eos_id) if lisa.tokenizer.eos_id in ids else len(ids)
             assert row.ids == ids[:end], case["case"]
-            masks = [target for target in result.targets if target.kind == SEGMENTED]
+            masks = masks_of(result)
             assert bool(masks and masks[0].mask.any()) == present
             assert_near(first_mask(result, mask.shape), mask, masks[0].logits if masks else None, case["case"])
         if f"{case['case']}/mask_logits" in variant.arrays("generate"):
-            computed = [target.logits for result in results for target in result.targets if target.kind == SEGMENTED]
+            computed = [target.logits for result in results for target in masks_of(result)]
             assert_logits(np.stack(computed), variant.arrays("generate")[f"{case['case']}/mask_logits"], case["case"])
 
 
@@ -297,9 +298,9 @@ def test_parity_of_greedy_margin(variant):
         assert min(margins) == pytest.approx(case["min_top2_margin"], abs=1e-3), case["case"]
 
 
-def test_refusals_and_corrections_are_targets(variant):
-    lisa, words = variant.lisa, questions(variant)
+def test_refusals_and_corrections_are_targets(tiny):
+    lisa, words = tiny.lisa, questions(tiny)
     for key, absent in (("refusal", True), ("correction", True), ("present", False)):
-        (case,) = [case for case in cases(variant, f"nat_{key}") if case["keys"] == [key]]
-        result = lisa.chat(variant.frame(case["image"]), words[key], max_new_tokens=case["max_new_tokens"])
+        (case,) = [case for case in cases(tiny, f"nat_{key}") if case["keys"] == [key]]
+        result = lisa.chat(tiny.frame(case["image"]), words[key], max_new_tokens=case["max_new_tokens"])
         assert [target.kind for target in result.targets] == [ABSENT if absent else SEGMENTED]

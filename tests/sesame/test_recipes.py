@@ -5,10 +5,12 @@ from dataclasses import replace
 
 import pytest
 import yaml
+from accelerate.state import AcceleratorState, GradientState, PartialState
 from golden_variants import ROOT
 
 from lisa_ros import Lisa
 from lisa_ros.model.styles import get_style
+from training.commands import merge, train
 from training.config.train_config import load_config
 from training.data.sources import TRAINING, VALIDATION, open_items
 
@@ -26,14 +28,14 @@ def root(tmp_path_factory):
     return place
 
 
-def small(path, root, variant, place):
+def small(path, root, tiny, place):
     """The recipe with a tiny model, two steps and this data folder; everything else as it is."""
     values = yaml.safe_load(path.read_text())
     values["run_dir"] = str(place / "run")
     values["model"] |= {
-        "source": str(variant.checkpoint),
-        "vision_tower": str(variant.directory / "clip_tiny"),
-        "sam": variant.meta["sam"],
+        "source": str(tiny.checkpoint),
+        "vision_tower": str(tiny.directory / "clip_tiny"),
+        "sam": tiny.meta["sam"],
     }
     values["model"].pop("sam_checkpoint", None)
     values["data"]["root"] = str(root)
@@ -59,14 +61,24 @@ def test_every_set_of_a_recipe_gives_items(path, root):
         assert said.count("[SEG]") == len(item.masks), item.source
 
 
+@pytest.fixture
+def fresh_accelerator():
+    """Accelerate's state belongs to the process: neither an earlier run's is met nor is this one's left."""
+    states = AcceleratorState, GradientState, PartialState
+    for state in states:
+        state._reset_state()
+    yield
+    for state in states:
+        state._reset_state()
+
+
 @pytest.mark.parametrize("path", RECIPES, ids=lambda path: path.stem)
-def test_two_steps_and_a_merge(path, root, variant, tmp_path, start_python):
-    config = small(path, root, variant, tmp_path)
-    training = start_python("training", "train", "--config", config)
-    assert training.wait(120) == 0, training.output
-    merging = start_python("training", "merge", "--config", config, "--out", tmp_path / "merged")
-    assert merging.wait(60) == 0, merging.output
-    lisa = Lisa.from_pretrained(tmp_path / "merged", vision_tower=variant.directory / "clip_tiny", device="cpu")
+def test_two_steps_and_a_merge(path, root, tiny, tmp_path, fresh_accelerator, monkeypatch):
+    monkeypatch.setenv("ACCELERATE_USE_CPU", "1")
+    config = load_config(small(path, root, tiny, tmp_path))
+    train(config)
+    merge(config, None, tmp_path / "merged")
+    lisa = Lisa.from_pretrained(tmp_path / "merged", vision_tower=tiny.directory / "clip_tiny", device="cpu")
     assert lisa.network.style.name == "sesame" and lisa.network.config.conv_type == "llava_v1"
-    result = lisa.segment(lisa.encode(variant.image(0)), "the red box")
+    result = lisa.segment(lisa.encode(tiny.image(0)), "the red box")
     assert len(result.targets) == 1

@@ -1,5 +1,8 @@
 """Questions about scenes become the right tokens, masks and checkpoint."""
 
+import json
+import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -11,11 +14,13 @@ from lisa_ros.model.checkpoint import load
 from lisa_ros.simulator import generate_scene, scene_queries
 from lisa_ros.simulator.palette import COLOURS
 from lisa_ros.simulator.shapes import CATEGORIES
+from training.errors import TrainingError
+from training.tabletop import joint, language, vision
 from training.tabletop.config import load_config
 from training.tabletop.joint import TabletopStage, export
+from training.tabletop.language_losses import attention_loss
 from training.tabletop.packing import IGNORE_INDEX
 from training.tabletop.questions import NOWHERE, QuestionCollator, tokenizer_of, word_ids
-from training.tabletop.reading import looking_loss
 from training.tabletop.scenes import CATEGORY_COUNT, HEIGHT, IGNORE, STRIDE, WIDTH, collate, soft_masks
 from training.tabletop.tokenizer import write_tokenizer
 
@@ -87,10 +92,10 @@ def test_every_seg_state_meets_its_own_target(collator, scenes):
     for (image, position), mask in zip(packed.states.tolist(), packed.masks.tolist(), strict=True):
         assert packed.labels[image, position] == collator.tokenizer.seg_id
         assert batch.targets[mask].max() > 0
-    told = packed.labels[packed.labels != IGNORE_INDEX].tolist()
-    assert told.count(collator.tokenizer.seg_id) == len(packed.states)
-    assert told.count(collator.tokenizer.eos_id) == 24
-    text = collator.tokenizer.decode(told)
+    labelled = packed.labels[packed.labels != IGNORE_INDEX].tolist()
+    assert labelled.count(collator.tokenizer.seg_id) == len(packed.states)
+    assert labelled.count(collator.tokenizer.eos_id) == 24
+    text = collator.tokenizer.decode(labelled)
     assert " not here" in text or " nothing like that" in text
 
 
@@ -106,35 +111,36 @@ def test_names_are_the_class_words_that_come_next(collator, scenes):
 def test_answering_states_look_at_the_target_that_comes_next_or_nowhere(collator, scenes):
     batch = collator(scenes, 12, np.random.default_rng(5), 256)
     packed, seg = batch.packed, collator.tokenizer.seg_id
-    looks = dict(zip(map(tuple, batch.looks.tolist()), batch.look_targets.tolist(), strict=True))
+    attended = dict(zip(map(tuple, batch.attention_positions.tolist()), batch.attention_targets.tolist(), strict=True))
     masks = dict(zip(map(tuple, packed.states.tolist()), packed.masks.tolist(), strict=True))
     for image, labels in enumerate(packed.labels.tolist()):
         for i, label in enumerate(labels):
             if label == IGNORE_INDEX:
-                assert (image, i) not in looks
+                assert (image, i) not in attended
                 continue
             end = labels.index(IGNORE_INDEX, i)
             start = next(k for k in range(i, -1, -1) if labels[k - 1] == IGNORE_INDEX)
             following = next((k for k in range(i, end) if labels[k] == seg), None)
             if following is not None:
-                assert looks[image, i] == masks[image, following]
+                assert attended[image, i] == masks[image, following]
             elif seg in labels[start:end]:
-                assert (image, i) not in looks
+                assert (image, i) not in attended
             else:
-                assert looks[image, i] == NOWHERE
+                assert attended[image, i] == NOWHERE
 
 
 def test_attention_to_the_target_costs_nothing(collator, scenes):
     batch = collator(scenes, 12, np.random.default_rng(5), 256)
     first, last = batch.packed.visual
-    looking = torch.zeros(*batch.packed.ids.shape, batch.packed.ids.shape[1])
-    assert looking_loss(looking, batch) > 10
+    attention = torch.zeros(*batch.packed.ids.shape, batch.packed.ids.shape[1])
+    assert attention_loss(attention, batch) > 10
     covered = torch.nn.functional.avg_pool2d(batch.targets[:, None], 16 // STRIDE).flatten(1)
-    for (image, position), target in zip(batch.looks.tolist(), batch.look_targets.tolist(), strict=True):
+    positions, targets = batch.attention_positions.tolist(), batch.attention_targets.tolist()
+    for (image, position), target in zip(positions, targets, strict=True):
         column = 0 if target == NOWHERE else first + int(covered[target].argmax())
         assert column < last
-        looking[image, position, column] = 1.0
-    assert looking_loss(looking, batch).abs() < 1e-5
+        attention[image, position, column] = 1.0
+    assert attention_loss(attention, batch).abs() < 1e-5
 
 
 def test_losses_train_every_part_and_the_export_loads(small_config, collator, scenes, tmp_path):
@@ -152,6 +158,25 @@ def test_losses_train_every_part_and_the_export_loads(small_config, collator, sc
     loaded = load(tmp_path / "model").network.state_dict()
     for key, value in stage.network.state_dict().items():
         torch.testing.assert_close(loaded[key], value, atol=1e-3, rtol=1e-3)
+
+
+def test_the_stages_build_on_each_other(small_config, tmp_path, monkeypatch):
+    """One step of each: what a stage leaves, the next one takes; the last one exports."""
+    monkeypatch.setattr("training.tabletop.stage_transition.BATCHES", 1)
+    stages = {
+        name: replace(getattr(small_config, name), batch_size=2, steps=1) for name in ("vision", "language", "tabletop")
+    }
+    config = replace(small_config, run_dir=tmp_path, **stages)
+    shutil.copytree(small_config.run_dir / "tokenizer", tmp_path / "tokenizer")
+    with pytest.raises(TrainingError, match="training vision"):
+        language.train(config)
+    for module in (vision, language, joint):
+        module.train(config)
+    records = [json.loads((tmp_path / name / "log.jsonl").read_text()) for name in stages]
+    assert all(np.isfinite(record["loss"]) for record in records)
+    assert {"looking", "naming", "pointing"} < records[1].keys() & records[2].keys()
+    export(config, tmp_path / "model")
+    assert load(tmp_path / "model").network.config.hidden_size == config.model.hidden_size
 
 
 @pytest.mark.parametrize(

@@ -65,9 +65,7 @@ class Renderer:
                 f"correction_masks is true, but style {self.style.name} never names an alternative; set it to false"
             )
 
-    def __call__(
-        self, sample: Sample, key: str, rng: np.random.Generator, absent: Sequence[Turn] = ()
-    ) -> TrainingItem:
+    def __call__(self, sample: Sample, key: str, rng: np.random.Generator, absent: Sequence[Turn] = ()) -> TrainingItem:
         """The item of a sample with at least one turn; equal draws of `rng` give equal items.
 
         A dialogue (turns without targets) is one conversation as it stands; of other samples the style makes its

@@ -39,8 +39,8 @@ def validation_item(sample: Sample, turns: Sequence[Turn], config: LisaConfig, k
     """
     style, talks = get_style(config.style), []
     for turn in turns:
-        script = style.turn_script(turn.question, config.mask_query, sentence=turn.is_sentence)
-        talks.append(((script.question, script.answer or MASK_ANSWER),))
+        prompt = style.turn_prompt(turn.question, config.mask_query, sentence=turn.is_sentence)
+        talks.append(((prompt.question, prompt.answer or MASK_ANSWER),))
     size = sample.image.shape[:2]
     masks = [np.zeros(size, bool) if (truth := union_truth(turn)) is None else truth for turn in turns]
     return TrainingItem(

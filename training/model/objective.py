@@ -41,7 +41,12 @@ class LisaObjective(nn.Module):
         network: The network.
         cache: Stores SAM's features of batches with image keys; None for no cache.
         coarse_weight: Weight of the loss of coarse masks, see TrainConfig.
+
+    Attributes:
+        loss_names: Of the losses in the log.
     """
+
+    loss_names = ("loss", "ce", "mask_bce", "mask_dice")
 
     def __init__(self, network: LisaNetwork, cache: FeatureCache | None = None, coarse_weight: float = 0.0) -> None:
         super().__init__()
@@ -120,9 +125,7 @@ class LisaObjective(nn.Module):
             return MaskLosses(torch.zeros(()), torch.zeros(()))
         return image_mask_losses(*map(list, zip(*found, strict=True)))
 
-    def masks(
-        self, batch: Batch, hidden: Tensor, features: SamFeatures | None
-    ) -> list[tuple[Tensor, Tensor | None]]:
+    def masks(self, batch: Batch, hidden: Tensor, features: SamFeatures | None) -> list[tuple[Tensor, Tensor | None]]:
         """Mask logits of the targets of each image at its own size, and those of their coarse masks.
 
         Returns:
@@ -136,9 +139,7 @@ class LisaObjective(nn.Module):
                 height, width = batch.masks[index].shape[1:]
                 one = features.select(slice(index, index + 1))
                 low_res = head.decode_targets(one, part, batch.kinds[index])
-                fine, coarse = (
-                    None if each is None else upscale_logits(each, size, height, width) for each in low_res
-                )
+                fine, coarse = (None if each is None else upscale_logits(each, size, height, width) for each in low_res)
                 out.append((fine, coarse))
         return out
 

@@ -16,7 +16,7 @@ from training.errors import TrainingError
 from training.model.losses import mask_losses, soft_iou
 from training.tabletop.config import TabletopTrainConfig
 from training.tabletop.distributed import start_stage
-from training.tabletop.joining import join
+from training.tabletop.language_losses import PointingHead, language_losses
 from training.tabletop.loop import LoopOptions, fit
 from training.tabletop.questions import (
     QuestionBatch,
@@ -26,7 +26,7 @@ from training.tabletop.questions import (
     tokenizer_of,
     word_ids,
 )
-from training.tabletop.reading import PointingHead, reading_losses
+from training.tabletop.stage_transition import initialise_from_stages
 from training.tabletop.vision import DenseHead
 
 MASKS_PER_SCENE = 5  # decoded a step; every answer trains the language model all the same
@@ -52,12 +52,12 @@ class TabletopStage(nn.Module):
         embedding, maps = network.sam.image_encoder(batch.scenes.images)
         features = network.sam.features_of(embedding, maps)
         visual = network.visual_tokens(features, None)
-        hidden, read = reading_losses(network, self.words, self.pointing, batch, visual)
+        hidden, losses = language_losses(network, self.words, self.pointing, batch, visual)
         masked, iou = self._mask_losses(features, hidden, batch, rng)
         dense, miou = self.dense.loss(embedding, maps, batch.scenes)
         return {
-            **read,
-            "loss": read["loss"] + masked + DENSE_WEIGHT * dense,
+            **losses,
+            "loss": losses["loss"] + masked + DENSE_WEIGHT * dense,
             "mask": masked.detach(),
             "iou": iou,
             "dense": dense.detach(),
@@ -85,8 +85,10 @@ def train(config: TabletopTrainConfig) -> None:
     collator = QuestionCollator(tokenizer)
     stage = TabletopStage(config, word_ids(tokenizer))
     if not (config.run_dir / "tabletop" / "last.pt").exists():
-        join(stage.network, {"dense": stage.dense, "pointing": stage.pointing}, tokenizer, config.run_dir)
-    cells = stage.network.network_config.sam.grid_size**2
+        initialise_from_stages(
+            stage.network, {"dense": stage.dense, "pointing": stage.pointing}, tokenizer, config.run_dir
+        )
+    cells = stage.network.config.sam.grid_size**2
     fit(
         stage,
         question_stream(collator, options, cells, 23, FIRST_SCENE),

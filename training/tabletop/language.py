@@ -15,6 +15,7 @@ from lisa_ros.model.network import LisaNetwork
 from training.errors import TrainingError
 from training.tabletop.config import TabletopTrainConfig
 from training.tabletop.distributed import start_stage
+from training.tabletop.language_losses import PointingHead, coverage, language_losses, uncovered
 from training.tabletop.loop import LoopOptions, fit
 from training.tabletop.questions import (
     QuestionBatch,
@@ -24,7 +25,6 @@ from training.tabletop.questions import (
     tokenizer_of,
     word_ids,
 )
-from training.tabletop.reading import PointingHead, coverage, reading_losses, uncovered
 from training.tabletop.scenes import SceneBatch
 from training.tabletop.vision import VisionStage
 
@@ -84,9 +84,9 @@ class LanguageStage(nn.Module):
     def losses(self, batch: QuestionBatch, vision: VisionStage, rng: np.random.Generator) -> dict[str, Tensor]:
         """Answers, pointing, and the mask prompts of stage 1 for single objects."""
         visual = self.true_tokens(batch.scenes, rng)
-        hidden, read = reading_losses(self.network, self.words, self.pointing, batch, visual)
+        hidden, losses = language_losses(self.network, self.words, self.pointing, batch, visual)
         prompt = self._prompt_loss(hidden, vision, batch)
-        return {**read, "loss": read["loss"] + PROMPT_WEIGHT * prompt, "prompt": prompt.detach()}
+        return {**losses, "loss": losses["loss"] + PROMPT_WEIGHT * prompt, "prompt": prompt.detach()}
 
     def _prompt_loss(self, hidden: Tensor, vision: VisionStage, batch: QuestionBatch) -> Tensor:
         rows, described = [], []
@@ -122,7 +122,7 @@ def train(config: TabletopTrainConfig) -> None:
     vision.load_state_dict(torch.load(checkpoint, map_location="cpu", weights_only=True)["model"])
     # Positions are encoded as the mask decoder of stage 1 encodes them.
     stage.network.sam.prompt_encoder.load_state_dict(vision.sam.prompt_encoder.state_dict())
-    cells = stage.network.network_config.sam.grid_size**2
+    cells = stage.network.config.sam.grid_size**2
     fit(
         stage,
         question_stream(collator, options, cells, 19, FIRST_SCENE),

@@ -55,8 +55,8 @@ class QuestionBatch:
     target_ids: list[tuple[int, ...]]
     names: Tensor
     decisions: Tensor
-    looks: Tensor
-    look_targets: Tensor
+    attention_positions: Tensor
+    attention_targets: Tensor
 
 
 class QuestionCollator:
@@ -108,7 +108,7 @@ class QuestionCollator:
                 start_of_block = int((packed.blocks[b] == k).nonzero()[0])
                 begins.append((b, start_of_block + first[b, k] - 1, union))
         begins = torch.tensor(begins, dtype=torch.long).reshape(-1, 3)
-        looks, look_targets = _looks(packed)
+        attention_positions, attention_targets = _attention_positions(packed)
         return QuestionBatch(
             scenes=batch,
             packed=packed,
@@ -118,8 +118,8 @@ class QuestionCollator:
             target_ids=ids,
             names=_next_names(packed.labels, self._classes),
             decisions=torch.isin(packed.labels, self._decisions),
-            looks=looks,
-            look_targets=look_targets,
+            attention_positions=attention_positions,
+            attention_targets=attention_targets,
         )
 
     def _render(
@@ -198,10 +198,10 @@ def word_ids(tokenizer: LisaTokenizer) -> list[int]:
     return ids
 
 
-def _looks(packed: PackedBatch) -> tuple[Tensor, Tensor]:
+def _attention_positions(packed: PackedBatch) -> tuple[Tensor, Tensor]:
     """`looks` and `look_targets` of a QuestionBatch; what follows an answer's last mask is left out."""
     targets = dict(zip(map(tuple, packed.states.tolist()), packed.masks.tolist(), strict=True))
-    looks, found = [], []
+    attention_positions, found = [], []
     for image, (labels, blocks) in enumerate(zip(packed.labels.tolist(), packed.blocks.tolist(), strict=True)):
         shown = {blocks[position] for row, position in targets if row == image}
         following: int | None = None
@@ -212,9 +212,9 @@ def _looks(packed: PackedBatch) -> tuple[Tensor, Tensor]:
             following = targets.get((image, position), following)
             target = following if blocks[position] in shown else NOWHERE
             if target is not None:
-                looks.append((image, position))
+                attention_positions.append((image, position))
                 found.append(target)
-    return torch.tensor(looks).reshape(-1, 2), torch.tensor(found, dtype=torch.long)
+    return torch.tensor(attention_positions).reshape(-1, 2), torch.tensor(found, dtype=torch.long)
 
 
 def _next_names(labels: Tensor, classes: set[int]) -> Tensor:

@@ -84,8 +84,10 @@ class DescriptionPrompt(nn.Module):
         """Classes and colours (n,), -1 if not given; centres (n, 2) in 0..1, NaN if not given -> (n, 1, dim)."""
         angle = centres.nan_to_num()[..., None] * self.frequencies
         place = torch.cat([angle.sin(), angle.cos()], -1).flatten(1) * (~centres.isnan()).all(-1, keepdim=True)
-        told = [F.one_hot(v + 1, n + 1)[:, 1:].float() for v, n in ((classes, CATEGORY_COUNT), (colours, COLOUR_COUNT))]
-        return self.mlp(torch.cat([*told, place], -1)).unsqueeze(1)
+        given = [
+            F.one_hot(v + 1, n + 1)[:, 1:].float() for v, n in ((classes, CATEGORY_COUNT), (colours, COLOUR_COUNT))
+        ]
+        return self.mlp(torch.cat([*given, place], -1)).unsqueeze(1)
 
 
 @dataclass(frozen=True)

@@ -232,7 +232,8 @@ def score_sample(
         seconds = time.perf_counter() - started
         overlap = overlap_of(result.union_mask, truth)
         masks = [target.mask for target in result.targets if target.kind == SEGMENTED]
-        first = overlap_of(masks[0] if masks else None, truth)
+        offered = [target.alternative.mask for target in result.targets if target.alternative]
+        first = overlap_of(next(iter((*offered, *masks)), None), truth)
         yield QueryRow(
             key=key,
             turn=number,

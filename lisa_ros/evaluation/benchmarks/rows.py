@@ -48,6 +48,9 @@ class QueryRow:
     whether target and prediction have any. masks: how many the model gave. truncated: the answer reached the token
     limit. error: why the model could not be asked, "" if it could; such a query counts as wrongly answered. seconds: of
     the answer; encoding: of the image, shared by all queries about it. digest: of what the data set held then.
+    exists: whether the data set says that the target is there; one without pixels can be. alternatives: what the data
+    set says is there in the place of an absent target. first_intersection, first_union, first_found: as the names
+    without "first", of the first mask of the answer alone, whatever the words around it say.
     """
 
     key: str

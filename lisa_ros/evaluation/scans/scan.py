@@ -8,7 +8,6 @@ from pathlib import Path
 
 import numpy as np
 
-from lisa_ros.depth_registration import REFUSE
 from lisa_ros.errors import RecordingError
 from lisa_ros.model.query_text import normalise
 from lisa_ros.progress import ProgressBar
@@ -20,6 +19,7 @@ from lisa_ros.scannet.scene_files import SceneFiles
 from lisa_ros.scannet.scene_queries import SceneQuery, read_queries
 from lisa_ros.scannet.sens import SensFrame, SensReader, pose_problem
 from lisa_ros.scannet.truth import BOUNDARY, FrameTruth, frame_truth
+from lisa_ros.sensor_messages.depth_registration import REFUSE
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,7 @@ import logging
 from collections.abc import Collection, Iterable, Mapping
 
 from lisa_ros.errors import ConfigurationError
-from lisa_ros.model.styles.base import Script, Style
+from lisa_ros.model.styles.base import QueryPrompt, Style
 from lisa_ros.model.styles.cores import CoresStyle
 from lisa_ros.model.styles.gsva import GsvaStyle
 from lisa_ros.model.styles.lisa import LisaStyle
@@ -16,9 +16,9 @@ __all__ = [
     "DEFAULT_STYLE",
     "MASK_ANSWER",
     "STYLES",
+    "QueryPrompt",
     "RenderOptions",
     "RenderedTurn",
-    "Script",
     "Style",
     "get_style",
     "recognise",

@@ -19,7 +19,7 @@ from lisa_ros.types import REJ, SEG, EventKind, Turn
 
 
 @dataclass(frozen=True)
-class Script:
+class QueryPrompt:
     """A question with the answer that is expected, whose grounding tokens are read without generating it.
 
     Attributes:
@@ -95,14 +95,14 @@ class Style(ABC):
     # Evaluation and serving.
 
     @abstractmethod
-    def scripts(
+    def query_prompts(
         self,
         phrases: Sequence[str],
         mask_query: Mapping[str, str],
         *,
         sentence: bool = False,
         present: Sequence[bool] | None = None,
-    ) -> list[Script]:
+    ) -> list[QueryPrompt]:
         """The questions that the style asks to segment `phrases`, with the answers it expects.
 
         Args:
@@ -113,13 +113,13 @@ class Style(ABC):
                 rejects words this otherwise.
 
         Returns:
-            Scripts whose phrases, one after the other, are `phrases`.
+            Prompts whose phrases, one after the other, are `phrases`.
         """
 
-    def turn_script(self, text: str, mask_query: Mapping[str, str], *, sentence: bool) -> Script:
-        """How evaluations of single questions (ReasonSeg) ask a phrase or sentence by itself; see `scripts`."""
-        (script,) = self.scripts([text], mask_query, sentence=sentence)
-        return script
+    def turn_prompt(self, text: str, mask_query: Mapping[str, str], *, sentence: bool) -> QueryPrompt:
+        """How evaluations of single questions (ReasonSeg) ask a phrase or sentence by itself; see `query_prompts`."""
+        (prompt,) = self.query_prompts([text], mask_query, sentence=sentence)
+        return prompt
 
     def presence(self, logits: Tensor, kinds: Mapping[int, EventKind]) -> float:
         """Probability that the target is there, where its token comes next.

@@ -57,13 +57,12 @@ class Denial:
     Attributes:
         phrase: What is not there, without its article; "" where the answer does not name it.
         correction: What the answer offers in its place, "" for nothing.
-        token: Rank, among the grounding tokens of the answer, of the one that belongs to the correction; None where it
-            is words alone.
+        has_mask: Whether the first grounding token of the answer belongs to the correction; else it is words alone.
     """
 
     phrase: str
     correction: str = ""
-    token: int | None = None
+    has_mask: bool = False
 
 
 def words_of(text: str) -> list[str]:
@@ -113,12 +112,12 @@ def find_denial(answer: str, token: str) -> Denial | None:
         return Denial("") if _NOTHING.search(before) and not found else None
     denied = min(matches, key=lambda match: (_is_pronoun(match["what"]), match.start("what"), -match.end()))
     offer = _OFFER.search(text, denied.end("what"))
-    if found and not (offer and offer["token"]):
-        return None  # a mask that the answer does not offer in the place of what it denies
+    offered = bool(offer and offer["token"]) and text[: offer.end()].count("[SEG]") == 1
+    if found and not offered:
+        return None  # the first mask is not offered in the place of what the answer denies
     correction = _cut(offer["what"]) if offer else ""
-    rank = text[: offer.end()].count("[SEG]") - 1 if offer and offer["token"] else None
     phrase = bare(_cut(denied["what"]))
-    return Denial("" if _is_pronoun(phrase) else phrase, correction, rank)
+    return Denial("" if _is_pronoun(phrase) else phrase, correction, offered)
 
 
 def _is_pronoun(words: str) -> bool:

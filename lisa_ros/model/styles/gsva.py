@@ -7,7 +7,7 @@ from typing import ClassVar
 
 import numpy as np
 
-from lisa_ros.model.styles.base import Script, Style
+from lisa_ros.model.styles.base import QueryPrompt, Style
 from lisa_ros.model.styles.lisa import ANSWERS, LisaStyle, question_for
 from lisa_ros.model.styles.rendering import RenderedTurn, RenderOptions, explanation, joined, pick, pick_wording
 from lisa_ros.types import REJ, SEG, EventKind, TruthTarget, Turn
@@ -50,28 +50,28 @@ class GsvaStyle(Style):
         "sentence": LisaStyle.mask_query["sentence"],
     }
 
-    def scripts(
+    def query_prompts(
         self,
         phrases: Sequence[str],
         mask_query: Mapping[str, str],
         *,
         sentence: bool = False,
         present: Sequence[bool] | None = None,
-    ) -> list[Script]:
+    ) -> list[QueryPrompt]:
         """See Style: one question for all phrases."""
         present = [True] * len(phrases) if present is None else present
         if sentence:
             question = mask_query["sentence"].replace("{text}", phrases[0])
-            return [Script(question, tuple(phrases), _token(present[0]))]
+            return [QueryPrompt(question, tuple(phrases), _token(present[0]))]
         words = [_plain(phrase) for phrase in phrases]
         question = mask_query["phrase"].replace("{text}", ", ".join(words))
-        return [Script(question, tuple(phrases), _answer(_ANSWERS[0], list(zip(words, present, strict=True))))]
+        return [QueryPrompt(question, tuple(phrases), _answer(_ANSWERS[0], list(zip(words, present, strict=True))))]
 
-    def turn_script(self, text: str, mask_query: Mapping[str, str], *, sentence: bool) -> Script:
+    def turn_prompt(self, text: str, mask_query: Mapping[str, str], *, sentence: bool) -> QueryPrompt:
         """See Style: a phrase by itself is asked as LISA asks it."""
         asked = text if sentence else f"What is {text} in this image?"
-        (script,) = self.scripts([asked], mask_query, sentence=True)
-        return replace(script, phrases=(text,))
+        (prompt,) = self.query_prompts([asked], mask_query, sentence=True)
+        return replace(prompt, phrases=(text,))
 
     def forced_kind(self, expected: EventKind, argmax: EventKind | None) -> EventKind:
         """See Style: any other token than the expected one counts as the other decision, whatever it is."""

@@ -5,7 +5,7 @@ from typing import ClassVar
 
 import numpy as np
 
-from lisa_ros.model.styles.base import Script, Style
+from lisa_ros.model.styles.base import QueryPrompt, Style
 from lisa_ros.model.styles.rendering import (
     MASK_ANSWER,
     RenderedTurn,
@@ -65,18 +65,18 @@ class LisaStyle(Style):
         "sentence": " {text} Please output segmentation mask.",
     }
 
-    def scripts(
+    def query_prompts(
         self,
         phrases: Sequence[str],
         mask_query: Mapping[str, str],
         *,
         sentence: bool = False,
         present: Sequence[bool] | None = None,
-    ) -> list[Script]:
+    ) -> list[QueryPrompt]:
         """See Style: one question for each phrase."""
         wording = mask_query["sentence" if sentence else "phrase"]
         answer = mask_query.get("answer", self.expected_answer)
-        return [Script(wording.replace("{text}", phrase), (phrase,), answer) for phrase in phrases]
+        return [QueryPrompt(wording.replace("{text}", phrase), (phrase,), answer) for phrase in phrases]
 
     def render(
         self, turns: Sequence[Turn], options: RenderOptions, rng: np.random.Generator

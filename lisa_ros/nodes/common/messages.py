@@ -6,7 +6,7 @@ from sensor_msgs.msg import Image, PointCloud2, PointField
 from std_msgs.msg import Header
 
 from lisa_ros.geometry.poses import quaternion_of
-from lisa_ros.image_messages import to_data
+from lisa_ros.sensor_messages.image_messages import to_data
 
 _CLOUD_POINT = np.dtype([("x", "<f4"), ("y", "<f4"), ("z", "<f4"), ("rgb", "<u4")])
 _TARGET_POINT = np.dtype([*_CLOUD_POINT.descr, ("target", "<u4")])

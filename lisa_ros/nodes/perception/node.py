@@ -230,7 +230,7 @@ class PerceptionNode(LifecycleNode):
     def _enter(self, state: str) -> TransitionCallbackReturn:
         self.state = state
         topics = ", ".join(self._subscribers.topics.values())
-        self.get_logger().info(f"{state}, listening to {topics}" if topics else state)
+        self.get_logger().info(f"{state}, subscribed to {topics}" if topics else state)
         return _SUCCESS
 
     def _deactivate(self):

@@ -10,9 +10,9 @@ from dataclasses import dataclass, field, fields
 from typing import Any
 
 from lisa_ros.cpu_threads import MOST as MOST_THREADS
-from lisa_ros.depth_registration import REFUSE, RULES
 from lisa_ros.errors import ConfigurationError
 from lisa_ros.geometry import CloudOptions
+from lisa_ros.sensor_messages.depth_registration import REFUSE, RULES
 
 CLOUD_PREFIX = "cloud."
 _POSE = "x y z qx qy qz qw"

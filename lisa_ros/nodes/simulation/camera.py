@@ -19,9 +19,9 @@ from sensor_msgs.msg import CameraInfo, Image, TimeReference
 from std_msgs.msg import Header
 
 from lisa_ros.errors import ConfigurationError
-from lisa_ros.image_messages import to_data
 from lisa_ros.nodes.common.messages import quaternion
 from lisa_ros.nodes.common.node_runner import run_node
+from lisa_ros.sensor_messages.image_messages import to_data
 from lisa_ros.simulator import SceneStream, StreamFrame, frame_rng, noisy_depth
 from lisa_ros.simulator.depth_noise import MODELS
 from lisa_ros.simulator.scene import MOTIONS

@@ -4,14 +4,14 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from lisa_ros.camera_info import Calibration, calibration, camera_model
-from lisa_ros.depth_registration import REFUSE, TRUST, difference, frame_of, is_of_other_frame
 from lisa_ros.errors import InvalidImageError, NoDepthError, NoTransformError
 from lisa_ros.geometry import CameraModel
-from lisa_ros.image_messages import image_size, to_depth
 from lisa_ros.nodes.common.stamps import SECOND, stamp_of
 from lisa_ros.nodes.perception.frames.frame_buffer import CameraFrame
 from lisa_ros.nodes.perception.queries.query import Query
+from lisa_ros.sensor_messages.camera_info import Calibration, calibration, camera_model
+from lisa_ros.sensor_messages.depth_registration import REFUSE, TRUST, difference, frame_of, is_of_other_frame
+from lisa_ros.sensor_messages.image_messages import image_size, to_depth
 
 
 @dataclass(frozen=True)

@@ -6,14 +6,14 @@ from rclpy.node import Node
 from rclpy.qos import HistoryPolicy, QoSProfile, ReliabilityPolicy
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 
-from lisa_ros.camera_info import doubtful_distortion
 from lisa_ros.errors import InvalidImageError
-from lisa_ros.image_messages import check_image
 from lisa_ros.nodes.common.stamps import arrival_time, stamp_of
 from lisa_ros.nodes.common.throttled_log import ThrottledLog
 from lisa_ros.nodes.perception.frames.frame_buffer import FrameBuffer
 from lisa_ros.nodes.perception.frames.publisher_checks import QosMonitor, matching_publishers, suffix_hint, topic_hint
 from lisa_ros.nodes.perception.parameters import PerceptionParameters
+from lisa_ros.sensor_messages.camera_info import doubts
+from lisa_ros.sensor_messages.image_messages import check_image
 
 SENSOR = QoSProfile(history=HistoryPolicy.KEEP_LAST, depth=5, reliability=ReliabilityPolicy.BEST_EFFORT)
 # stream -> the name under which it is remapped
@@ -122,15 +122,11 @@ class CameraSubscribers:
     def _check_distortion(self, info):
         """Once for each calibration: a message does not say whether its image is the rectified one."""
         content = (info.width, info.height, tuple(info.k), tuple(info.d), tuple(info.p))
-        if content == self._checked_info or "rect" in self.topics["image"]:
+        if content == self._checked_info:
             return
         self._checked_info = content
-        if moved := doubtful_distortion(info):
-            self._warn(
-                "distortion",
-                f"{self.topics['info']} has distortion of up to {moved:.0f} pixels, and {self.topics['image']} is "
-                "taken for rectified because P is filled: if it is the raw image, take image_proc's image_rect instead",
-            )
+        if found := doubts(info, is_rectified="rect" in self.topics["image"]):
+            self._warn("calibration", f"{self.topics['info']} of {self.topics['image']} has {'; '.join(found)}")
 
 
 def _transport_topic(node: Node, name: str, transport: str) -> str:

@@ -14,14 +14,14 @@ import numpy as np
 
 from lisa_ros.action import Segment
 from lisa_ros.errors import InvalidImageError, InvalidRegionError, NoDepthError, NoTransformError, QueryCancelled
-from lisa_ros.image_messages import decode_color
 from lisa_ros.msg import SegmentationResult as Result
 from lisa_ros.nodes.perception.clouds.cloud_job import CloudResult, cloud_job
 from lisa_ros.nodes.perception.clouds.cloud_process import CloudProcess
 from lisa_ros.nodes.perception.parameters import PerceptionParameters
 from lisa_ros.nodes.perception.queries.query import Query
 from lisa_ros.nodes.perception.queries.region import Region
-from lisa_ros.types import ABSENT, Finished, MaskReady, SegmentationResult, TextDelta
+from lisa_ros.sensor_messages.image_messages import decode_color
+from lisa_ros.types import Finished, MaskReady, SegmentationResult, TextDelta
 
 # (stage, answer so far, masks so far)
 Progress = Callable[[int, str, int], None]
@@ -185,15 +185,12 @@ def _follow(events, progress: Progress) -> SegmentationResult:
 
 
 def nothing_found(result: SegmentationResult) -> str:
-    """The message of a result without a single mask pixel: what the answer says is absent, and what it offers."""
-    absent = [
-        f"{target.phrase} (perhaps {target.correction})" if target.correction else target.phrase
-        for target in result.targets
-        if target.kind == ABSENT
-    ]
+    """The message of a result without a single mask pixel."""
     if result.reason:
         return result.reason
-    return f"not in the image: {', '.join(absent)}" if absent else "the model segmented nothing for this query"
+    if result.absences:
+        return f"not in the image: {', '.join(result.absences)}"
+    return "the model segmented nothing for this query"
 
 
 def _timed(seconds: dict[str, float], stage: str, call: Callable):

@@ -10,13 +10,13 @@ from array import array
 
 import numpy as np
 
-from lisa_ros.camera_info import camera_model
-from lisa_ros.compressed_depth import decode_compressed_depth
-from lisa_ros.compressed_images import decode_compressed
 from lisa_ros.errors import InvalidImageError
 from lisa_ros.geometry.depth import depth_to_metres
 from lisa_ros.image_encodings import DEPTH_ENCODINGS, ENCODINGS, PLANAR, as_rgb, sizes_fit
 from lisa_ros.images import compressed_size
+from lisa_ros.sensor_messages.camera_info import camera_model
+from lisa_ros.sensor_messages.compressed_depth import decode_compressed_depth
+from lisa_ros.sensor_messages.compressed_images import decode_compressed
 
 __all__ = [
     "ENCODINGS",

@@ -11,6 +11,7 @@ from lisa_ros.geometry.distortion import Distortion
 # A lens that moves nothing by more than this may as well be none.
 _NEGLIGIBLE = 1.0  # pixels
 _ROUNDING = 1  # pixels by which a size may differ from what binning and region of interest give
+_SHORTEST = 0.05  # focal length in image sizes; a rectified image of 168 degrees
 # One reading of the principal point has to be that much nearer to the image's centre than the other one.
 _DECISIVE = 2.0
 
@@ -49,6 +50,7 @@ def calibration(info, size: tuple[int, int] | None = None) -> Calibration:
     k, p = np.asarray(info.k, np.float64).reshape(3, 3), np.asarray(info.p, np.float64).reshape(3, 4)
     has_projection = p[0, 0] > 0 and p[1, 1] > 0
     camera = CameraModel.from_matrix(p[:, :3] if has_projection else k, info.width, info.height)
+    _check_plausible(camera)
     camera = _of_image(camera, info, size or (info.width, info.height))
     if has_projection or not any(info.d):
         return Calibration(camera)
@@ -57,20 +59,50 @@ def calibration(info, size: tuple[int, int] | None = None) -> Calibration:
     return Calibration(camera, None if is_negligible else distortion)
 
 
-def doubtful_distortion(info) -> float:
-    """Pixels by which the image would be off if it were not rectified, though P is filled; 0 where that cannot matter.
+def _check_plausible(camera: CameraModel) -> None:
+    """Raises InvalidImageError for focal lengths that are no pixels."""
+    if camera.fx < _SHORTEST * camera.width or camera.fy < _SHORTEST * camera.height:
+        raise InvalidImageError(
+            f"camera intrinsics fx={camera.fx:g}, fy={camera.fy:g} of {camera.width}x{camera.height} pixels are not "
+            "usable: focal lengths are given in pixels, not as shares of the image"
+        )
 
-    A message does not say which of the two images it belongs to. Where rectification changes K, or R turns the view,
-    somebody has calibrated for a rectified topic, and the remark is the same.
+
+def doubts(info, is_rectified: bool = False) -> list[str]:
+    """What of a camera_info is not, or may not be, taken account of, each in some words; [] for nothing.
+
+    A message does not say which of two images it belongs to. Where rectification changes K, or R turns the view,
+    somebody has calibrated for a rectified topic, and the remark about distortion is the same. is_rectified: the
+    topic's name says that its images are.
     """
+    distortion = "" if is_rectified else _doubtful_distortion(info)
+    found = [distortion] if distortion else []
+    matrix = info.p if info.p[0] else info.k
+    if matrix[0] and not matrix[2] and not matrix[5 if matrix is info.k else 6]:
+        found.append("the principal point 0, 0: the matrix may be transposed, or not filled")
+    if abs(info.k[1]) > _NEGLIGIBLE:
+        found.append(f"a skew of {info.k[1]:g} pixels in K, which is left out")
+    if info.p[3] or info.p[7]:
+        found.append(
+            f"an offset in P ({info.p[3]:g}, {info.p[7]:g}), as of a stereo pair's second camera, which is left out: "
+            "points are given as seen from this camera"
+        )
+    return found
+
+
+def _doubtful_distortion(info) -> str:
     try:
         if not any(info.d) or calibration(info).distortion is not None:
-            return 0.0
+            return ""
         camera = CameraModel.from_matrix(info.k, info.width, info.height)
-        moved = Distortion(info.distortion_model or "plumb_bob", tuple(map(float, info.d))).displacement(camera)
     except InvalidImageError:  # it is told where the calibration is used
-        return 0.0
-    return moved if moved > _NEGLIGIBLE else 0.0
+        return ""
+    taken = "and the image is taken for rectified because P is filled: if it is the raw one, take image_proc's instead"
+    try:
+        moved = Distortion(info.distortion_model or "plumb_bob", tuple(map(float, info.d))).displacement(camera)
+    except InvalidImageError:
+        return f"distortion of an unknown kind ({info.distortion_model} {list(info.d)}), {taken}"
+    return f"distortion of up to {moved:.0f} pixels, {taken}" if moved > _NEGLIGIBLE else ""
 
 
 def _of_image(camera: CameraModel, info, size: tuple[int, int]) -> CameraModel:

@@ -13,12 +13,12 @@ from lisa_ros.errors import (
     MemoryBudgetError,
 )
 from lisa_ros.evaluation.benchmarks.evaluate_dataset import EvaluationDataset
+from lisa_ros.evaluation.benchmarks.phrase_metrics import PhraseMetrics
 from lisa_ros.evaluation.metrics import union_truth
-from lisa_ros.evaluation.phrase_metrics import PhraseMetrics
 from lisa_ros.inference.conversation import MAX_NEW_TOKENS
 from lisa_ros.inference.engine import Lisa
 from lisa_ros.inference.frame import EncodedFrame
-from lisa_ros.inference.scripted import segment_phrases, teacher_forced
+from lisa_ros.inference.teacher_forcing import segment_phrases, teacher_forced
 from lisa_ros.progress import track
 from lisa_ros.types import REJ, SEGMENTED, Sample, Target
 
@@ -99,19 +99,19 @@ def ask_phrases(
         targets = segment_phrases(lisa.model, frame, phrases).targets
         return [PhraseAnswer(p, t.logits, t.kind != SEGMENTED) for p, t in zip(phrases, targets, strict=True)]
     present = [truth is not None and bool((truth == 1).any()) for truth in truths]
-    scripts = lisa.model.style.scripts(phrases, lisa.network.config.mask_query, present=present)
+    prompts = lisa.model.style.query_prompts(phrases, lisa.network.config.mask_query, present=present)
     if mode == "generative":
         return [
             answer
-            for script in scripts
-            for answer in _generated(lisa, frame, script.question, script.phrases, max_new_tokens)
+            for prompt in prompts
+            for answer in _generated(lisa, frame, prompt.question, prompt.phrases, max_new_tokens)
         ]
     answers = []
-    for script in scripts:
-        if script.answer is None:
+    for prompt in prompts:
+        if prompt.answer is None:
             raise ConfigurationError(f"style {lisa.network.config.style} answers in words; its mode is generative")
         for phrase, target in zip(
-            script.phrases, teacher_forced(lisa.model, frame, script.question, script.answer), strict=True
+            prompt.phrases, teacher_forced(lisa.model, frame, prompt.question, prompt.answer), strict=True
         ):
             answers.append(PhraseAnswer(phrase, target.logits, target.decided == REJ))
     return answers

@@ -8,8 +8,8 @@ from torch import Tensor, nn
 from lisa_ros.model.network import LisaNetwork
 from lisa_ros.model.tokenizer import LisaTokenizer
 from training.errors import TrainingError
+from training.tabletop.language_losses import coverage, uncovered
 from training.tabletop.questions import word_ids
-from training.tabletop.reading import coverage, uncovered
 from training.tabletop.scenes import scene_batches
 
 FIRST_SCENE = 8_000_000
@@ -17,7 +17,9 @@ BATCHES, BATCH_SIZE = 20, 8
 RIDGE = 1.0
 
 
-def join(network: LisaNetwork, helpers: dict[str, nn.Module], tokenizer: LisaTokenizer, run_dir: Path) -> None:
+def initialise_from_stages(
+    network: LisaNetwork, helpers: dict[str, nn.Module], tokenizer: LisaTokenizer, run_dir: Path
+) -> None:
     """Loads what stages 1 and 2 left into a network, and its projector's image half by linear regression.
 
     helpers: the training heads "dense" (of stage 1) and "pointing" (of stage 2). The projector maps the image embedding

@@ -15,8 +15,8 @@ POINTING_WEIGHT = 0.3
 NAMING_WEIGHT = 0.5
 NAMING_LAYER = 4  # the layers above look up what was named
 DECISION_WEIGHT = 0.5
-LOOKING_WEIGHT = 0.5
-LOOKING_LAYER, LOOKING_HEAD = 4, 0  # the layer above says what was seen
+ATTENTION_WEIGHT = 0.5
+ATTENTION_LAYER, ATTENTION_HEAD = 4, 0  # the layer above says what was seen
 COVERED = 0.04  # share of a cell that an object must cover to be looked at there
 
 
@@ -49,15 +49,15 @@ class LanguageModelOutput:
     """What the language model made of a packed batch of B sequences of L positions.
 
     hidden, middle (B, L, H): the states of the last layer and of NAMING_LAYER, both after the final norm.
-    looking (B, L, L): the attention of LOOKING_HEAD in LOOKING_LAYER.
+    attention (B, L, L): of ATTENTION_HEAD in ATTENTION_LAYER.
     """
 
     hidden: Tensor
     middle: Tensor
-    looking: Tensor
+    attention: Tensor
 
 
-def read(network: LisaNetwork, packed: PackedBatch, visual: Tensor) -> LanguageModelOutput:
+def run_language_model(network: LisaNetwork, packed: PackedBatch, visual: Tensor) -> LanguageModelOutput:
     """Reads packed conversations about images with the visual tokens (B, N, H); needs the "eager" attention."""
     first, last = packed.visual
     inputs = network.embed(packed.ids)
@@ -73,33 +73,33 @@ def read(network: LisaNetwork, packed: PackedBatch, visual: Tensor) -> LanguageM
     return LanguageModelOutput(
         hidden=output.last_hidden_state,
         middle=network.model.norm(output.hidden_states[NAMING_LAYER]),
-        looking=output.attentions[LOOKING_LAYER][:, LOOKING_HEAD],
+        attention=output.attentions[ATTENTION_LAYER][:, ATTENTION_HEAD],
     )
 
 
-def reading_losses(
+def language_losses(
     network: LisaNetwork, words: Tensor, pointing: PointingHead, batch: QuestionBatch, visual: Tensor
 ) -> tuple[Tensor, dict[str, Tensor]]:
     """The last states of a batch read with the visual tokens (B, N, H), and the losses of what was read.
 
     words: token ids of all classes and colours. "loss" is the weighted sum of the others.
     """
-    reading = read(network, batch.packed, visual)
-    answer, accuracy = answer_losses(network, reading.hidden, batch.packed)
-    decision = decision_loss(network, reading.hidden, batch)
-    looking = looking_loss(reading.looking, batch)
-    pointed = pointing_loss(pointing, reading.hidden, visual, batch)
-    naming = naming_loss(network, words, reading.middle, batch)
-    return reading.hidden, {
+    output = run_language_model(network, batch.packed, visual)
+    answer, accuracy = answer_losses(network, output.hidden, batch.packed)
+    decision = decision_loss(network, output.hidden, batch)
+    attended = attention_loss(output.attention, batch)
+    pointed = pointing_loss(pointing, output.hidden, visual, batch)
+    naming = naming_loss(network, words, output.middle, batch)
+    return output.hidden, {
         "loss": answer
         + DECISION_WEIGHT * decision
-        + LOOKING_WEIGHT * looking
+        + ATTENTION_WEIGHT * attended
         + POINTING_WEIGHT * pointed
         + NAMING_WEIGHT * naming,
         "answer": answer.detach(),
         "token_accuracy": accuracy,
         "decision": decision.detach(),
-        "looking": looking.detach(),
+        "looking": attended.detach(),
         "pointing": pointed.detach(),
         "naming": naming.detach(),
     }
@@ -107,9 +107,9 @@ def reading_losses(
 
 def answer_losses(network: LisaNetwork, hidden: Tensor, packed: PackedBatch) -> tuple[Tensor, Tensor]:
     """Cross-entropy of the answers, and the share of their tokens that are right."""
-    told = packed.labels != IGNORE_INDEX
-    logits = network.logits(hidden[told])
-    return answer_loss(logits, packed.labels[told]), (logits.argmax(-1) == packed.labels[told]).float().mean()
+    labelled = packed.labels != IGNORE_INDEX
+    logits = network.logits(hidden[labelled])
+    return answer_loss(logits, packed.labels[labelled]), (logits.argmax(-1) == packed.labels[labelled]).float().mean()
 
 
 def decision_loss(network: LisaNetwork, hidden: Tensor, batch: QuestionBatch) -> Tensor:
@@ -132,19 +132,19 @@ def naming_loss(network: LisaNetwork, words: Tensor, middle: Tensor, batch: Ques
     return answer + cells
 
 
-def looking_loss(looking: Tensor, batch: QuestionBatch) -> Tensor:
+def attention_loss(attention: Tensor, batch: QuestionBatch) -> Tensor:
     """Minus the logarithm of the attention that an answering state pays to the cells of what it speaks of.
 
-    looking (B, L, L). Where nothing is there to be shown, the attention shall rest on the first token. Without this the
-    small model says for a long time that everything is there.
+    attention (B, L, L). For an absent target the attention is to rest on the first token. Without this loss the small
+    model answers for a long time that everything is there.
     """
     covered = nn.functional.avg_pool2d(batch.targets[:, None], 16 // STRIDE).flatten(1)
     cells = (covered > COVERED) | (covered == covered.amax(1, keepdim=True))
-    image, position = batch.looks.unbind(1)
-    attention = looking[image, position]
+    image, position = batch.attention_positions.unbind(1)
+    attention = attention[image, position]
     first, last = batch.packed.visual
-    seen = (attention[:, first:last] * cells[batch.look_targets.clamp(min=0)]).sum(1)
-    seen = torch.where(batch.look_targets == NOWHERE, attention[:, 0], seen)
+    seen = (attention[:, first:last] * cells[batch.attention_targets.clamp(min=0)]).sum(1)
+    seen = torch.where(batch.attention_targets == NOWHERE, attention[:, 0], seen)
     return -(seen + 1e-6).log().mean()
 
 

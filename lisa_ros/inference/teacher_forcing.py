@@ -1,4 +1,4 @@
-"""Targets read from expected answers without generating them: mask-only queries, many phrases, teacher forcing."""
+"""Targets read from expected answers without generating them: teacher forcing, mask-only queries, many phrases."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -13,7 +13,7 @@ from lisa_ros.inference.frame import EncodedFrame
 from lisa_ros.inference.generation import extend, next_logits, prefill, prefill_rows
 from lisa_ros.inference.loaded_model import Cancelled, LoadedModel, absent_target, total
 from lisa_ros.model.grounding import TARGET_KINDS
-from lisa_ros.model.styles import Script
+from lisa_ros.model.styles import QueryPrompt
 from lisa_ros.types import ABSENT, REJ, SEG, Candidate, EventKind, SegmentationResult, Target
 
 MAX_PHRASES = 64
@@ -71,18 +71,18 @@ def segment_phrases(
     """See Lisa.segment_phrases; `phrases` are checked words. sentence: whether they are one sentence."""
     if not 0 < len(phrases) <= MAX_PHRASES:
         raise InvalidQueryError(f"{len(phrases)} phrases in one query; it takes 1 to {MAX_PHRASES}")
-    scripts = model.style.scripts(phrases, model.network.config.mask_query, sentence=sentence)
+    prompts = model.style.query_prompts(phrases, model.network.config.mask_query, sentence=sentence)
     seconds = {"encode": frame.seconds}
     model.stop_if(cancelled)
     targets: list[Target] = []
-    if any(script.answer is None for script in scripts):
-        return _generated(model, frame, scripts, ", ".join(phrases), cancelled)
+    if any(prompt.answer is None for prompt in prompts):
+        return _generated(model, frame, prompts, ", ".join(phrases), cancelled)
     if model.style.rejects:
-        for script in scripts:
-            targets += _decided(model, frame, script, seconds, cancelled)
+        for prompt in prompts:
+            targets += _decided(model, frame, prompt, seconds, cancelled)
     else:
-        for first in range(0, len(scripts), _ROWS_AT_ONCE):
-            targets += _expected(model, frame, scripts[first : first + _ROWS_AT_ONCE], seconds, cancelled)
+        for first in range(0, len(prompts), _ROWS_AT_ONCE):
+            targets += _expected(model, frame, prompts[first : first + _ROWS_AT_ONCE], seconds, cancelled)
     score = targets[0].probability
     return SegmentationResult(
         ", ".join(phrases), "", tuple(targets), total(seconds), seg_probability=score, reason=frame.reason
@@ -132,14 +132,14 @@ def _states(model: LoadedModel, frame: EncodedFrame, ids: list[int]) -> AnswerSt
 def _expected(
     model: LoadedModel,
     frame: EncodedFrame,
-    scripts: Sequence[Script],
+    prompts: Sequence[QueryPrompt],
     seconds: dict[str, float],
     cancelled: Cancelled | None,
 ) -> list[Target]:
     """Targets of a style without alternatives: the answers stand in the prompts, all of them in one pass."""
     rows, events = [], []
-    for script in scripts:
-        ids = model.prompt_ids(frame, [(model.first_question(script.question), script.answer)])
+    for prompt in prompts:
+        ids = model.prompt_ids(frame, [(model.first_question(prompt.question), prompt.answer)])
         positions, kinds = model.events(ids)
         at = [position + model.style.state_offset for position in positions]
         rows.append(ids[: max(at) + 1])  # nothing behind the last state is needed
@@ -152,22 +152,22 @@ def _expected(
         ]
         logits = [next_logits(model.network, part) for part in states]
     targets: list[Target] = []
-    for script, (_, kinds), part, rowed in zip(scripts, events, states, logits, strict=True):
+    for prompt, (_, kinds), part, rowed in zip(prompts, events, states, logits, strict=True):
         model.stop_if(cancelled)
         places = [row for row, kind in zip(rowed, kinds, strict=True) if kind == SEG]
         chances = [model.style.presence(row, model.kinds) for row in places]
-        targets += _decoded(model, frame, script.phrases, part, kinds, chances, seconds)
+        targets += _decoded(model, frame, prompt.phrases, part, kinds, chances, seconds)
     return targets
 
 
 def _decided(
-    model: LoadedModel, frame: EncodedFrame, script: Script, seconds: dict[str, float], cancelled: Cancelled | None
+    model: LoadedModel, frame: EncodedFrame, prompt: QueryPrompt, seconds: dict[str, float], cancelled: Cancelled | None
 ) -> list[Target]:
     """Targets of a style that rejects: at each target's place the model chooses the token that the rest then follows.
 
     One pass over the prompt and the answer, in pieces.
     """
-    ids = model.prompt_ids(frame, [(model.first_question(script.question), script.answer)])
+    ids = model.prompt_ids(frame, [(model.first_question(prompt.question), prompt.answer)])
     positions, _ = model.events(ids)
     ids_of = {kind: id for id, kind in model.kinds.items()}
     least = model.style.threshold(model.network.config.seg_threshold)
@@ -185,7 +185,7 @@ def _decided(
         states.append(hidden)
         chances.append(chance)
     model.stop_if(cancelled)
-    return _decoded(model, frame, script.phrases, torch.cat(states), kinds, chances, seconds)
+    return _decoded(model, frame, prompt.phrases, torch.cat(states), kinds, chances, seconds)
 
 
 def _decoded(
@@ -212,18 +212,18 @@ def _decoded(
 
 
 def _generated(
-    model: LoadedModel, frame: EncodedFrame, scripts: Sequence[Script], query: str, cancelled: Cancelled | None
+    model: LoadedModel, frame: EncodedFrame, prompts: Sequence[QueryPrompt], query: str, cancelled: Cancelled | None
 ) -> SegmentationResult:
     """Targets of a style that tells in words: there, if the generated answer holds a mask that is not empty.
 
     What is not there has what the answer offers in its place. The answers follow one another in the result's.
     """
-    results = answer_batch(model, frame, [script.question for script in scripts], MAX_NEW_TOKENS, cancelled=cancelled)
+    results = answer_batch(model, frame, [prompt.question for prompt in prompts], MAX_NEW_TOKENS, cancelled=cancelled)
     targets = []
-    for script, result in zip(scripts, results, strict=True):
+    for prompt, result in zip(prompts, results, strict=True):
         found = [one for one in result.targets if one.kind == ABSENT or one.mask.any()]
         found.sort(key=lambda one: one.kind == ABSENT)
-        (phrase,) = script.phrases
+        (phrase,) = prompt.phrases
         targets.append(replace(found[0], phrase=phrase) if found else absent_target(frame, phrase, float("nan")))
     seconds = {stage: sum(result.seconds.get(stage, 0.0) for result in results) for stage in results[0].seconds}
     answer = " ".join(result.answer for result in results if result.answer)
