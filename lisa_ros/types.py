@@ -86,6 +86,7 @@ class SegmentationResult:
         truncated: Whether the answer reached the token limit before its end.
         seg_probability: Probability of the [SEG] token at the position from which the first mask was read (in mask-only
             mode the score of a refusal); NaN when no mask token was considered.
+        reason: Why the image cannot have a target, whatever is asked; "" where it can.
     """
 
     query: str
@@ -94,6 +95,7 @@ class SegmentationResult:
     seconds: dict[str, float] = field(default_factory=dict)
     truncated: bool = False
     seg_probability: float = float("nan")
+    reason: str = ""
 
     @property
     def absences(self) -> tuple[str, ...]:

@@ -17,8 +17,9 @@ if __name__ == "__main__":
     perception, camera = graph.processes({"camera": "simulator"})
     processes = [replace(perception, module="oracle_perception"), camera]
     try:
-        _, content = run_demo(folder, {"model": manner}, lambda line: print(line, flush=True), processes,
-                              islice(choose_scenes(), 1))
+        _, content = run_demo(
+            folder, {"model": manner}, lambda line: print(line, flush=True), processes, islice(choose_scenes(), 1)
+        )
     except LisaError as error:
         sys.exit(f"{type(error).__name__}: {error}")
     sys.exit(0 if content["passed"] else 1)

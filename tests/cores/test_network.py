@@ -98,8 +98,8 @@ def test_parity_of_teacher_forced_masks(variant):
             assert_logits(masks.logits[:, 0].numpy(), arrays[f"{name}/low_res_masks"], name)
             dense = model.network.sam.prompt_encoder.mask_downscaling(masks.coarse)
             np.testing.assert_allclose(dense[0].numpy(), arrays[f"{name}/dense_prompt_0"], **CLOSE, err_msg=name)
-            assert_logits(np.stack([fine for fine, _ in full]), arrays[f"{name}/mask_logits"], name)
-            assert_logits(np.stack([coarse for _, coarse in full]), arrays[f"{name}/coarse_mask_logits"], name)
+            assert_logits(np.stack([one.logits for one in full]), arrays[f"{name}/mask_logits"], name)
+            assert_logits(np.stack([one.coarse for one in full]), arrays[f"{name}/coarse_mask_logits"], name)
             compared += len(full)
     assert compared
 

@@ -186,6 +186,8 @@ def _follow(events, progress: Progress) -> SegmentationResult:
 
 def nothing_found(result: SegmentationResult) -> str:
     """The message of a result without a single mask pixel."""
+    if result.reason:
+        return result.reason
     if result.absences:
         return f"not in the image: {', '.join(result.absences)}"
     return "the model segmented nothing for this query"
