@@ -16,7 +16,7 @@ TOP = ("lisa_ros", "training")
 FLOORS = (
     ("errors", "types", "progress", "resources", "cpu_threads", "writable_folders", "numba_cache", "middleware"),
     ("git_lfs", "standard_streams", "image_encodings"),
-    ("images", "geometry", "simulator", "model", "visualization", "graph"),
+    ("images", "geometry", "simulator", "model", "visualization", "graph", "tracking"),
     ("sensor_messages", "launcher"),
     ("datasets", "recordings", "inference"),
     ("scannet",),
