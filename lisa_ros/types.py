@@ -102,6 +102,16 @@ class SegmentationResult:
             return None
         return np.logical_or.reduce([target.mask for target in self.targets])
 
+    @property
+    def absence(self) -> str:
+        """What is not in the image, in words, with what the answer offers in its place; "" where all is there."""
+        absent = [target for target in self.targets if target.kind == ABSENT]
+        named = [
+            (target.phrase or "the object") + (f" (perhaps {target.correction})" if target.correction else "")
+            for target in absent
+        ]
+        return f"not in the image: {', '.join(named)}" if named else ""
+
 
 @dataclass(frozen=True)
 class TextDelta:
