@@ -83,6 +83,7 @@ def _answered(lisa, frame, question: str, args: argparse.Namespace):
 def _write(folder: Path, image, result, model: str) -> dict:
     """Writes the files; returns what answer.json holds."""
     from lisa_ros.images import write_image, write_mask
+    from lisa_ros.types import SEGMENTED
     from lisa_ros.visualization import draw_overlay
 
     _remove_masks(folder)
@@ -101,7 +102,8 @@ def _write(folder: Path, image, result, model: str) -> dict:
             write_mask(folder / f"mask_{number}_alternative.png", target.alternative.mask)
             facts["alternative"] = f"mask_{number}_alternative.png"
         targets.append(facts)
-    if result.targets:
+    is_any_there = any(target.kind == SEGMENTED for target in result.targets)
+    if is_any_there:
         write_mask(folder / "mask.png", result.union_mask)
     stages = {stage: value for stage, value in result.seconds.items() if stage != "total"}
     seconds = stages | {"total": sum(stages.values())}  # of the one image and its one question
@@ -109,7 +111,7 @@ def _write(folder: Path, image, result, model: str) -> dict:
         "query": result.query,
         "answer": result.answer,
         "targets": targets,
-        "union": "mask.png" if result.targets else None,
+        "union": "mask.png" if is_any_there else None,
         "truncated": result.truncated,
         "seconds": {stage: round(value, 4) for stage, value in seconds.items()},
         "model": model,

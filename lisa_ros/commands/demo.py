@@ -32,7 +32,8 @@ def run(args: argparse.Namespace) -> int:
     _write(
         f"\nmean IoU of present targets {content['mean_iou_present']:.2f}, "
         f"absent refused {content['absent_refused']} of {content['absent']}, "
-        f"phrases told rightly {content['phrases_right']} of {content['phrases_asked']}, {content['seconds']:.0f} s in all"
+        f"phrases told rightly {content['phrases_right']} of {content['phrases_asked']}, "
+        f"{content['seconds']:.0f} s in all"
     )
     _write(f"report: {(folder / 'index.html').resolve().as_uri()}")
     for problem in content["problems"]:
