@@ -102,22 +102,21 @@ class SegmentationResult:
     reason: str = ""
 
     @property
-    def absences(self) -> tuple[str, ...]:
-        """The absent targets in words, each with what the answer offers in its place: "laptop (perhaps the phone)"."""
-        return tuple(
-            f"{target.phrase or 'the object'} (perhaps {target.correction})"
-            if target.correction
-            else target.phrase or "the object"
-            for target in self.targets
-            if target.kind == ABSENT
-        )
-
-    @property
     def union_mask(self) -> np.ndarray | None:
         """(H, W) bool union of the targets' masks; None when there are no targets."""
         if not self.targets:
             return None
         return np.logical_or.reduce([target.mask for target in self.targets])
+
+    @property
+    def absence(self) -> str:
+        """What is not in the image, in words, with what the answer offers in its place; "" where all is there."""
+        absent = [target for target in self.targets if target.kind == ABSENT]
+        named = [
+            (target.phrase or "the object") + (f" (perhaps {target.correction})" if target.correction else "")
+            for target in absent
+        ]
+        return f"not in the image: {', '.join(named)}" if named else ""
 
 
 @dataclass(frozen=True)

@@ -204,7 +204,12 @@ class Lisa:
         return replace(result, targets=tuple(target for target in result.targets if target.kind == SEGMENTED))
 
     def segment_phrases(
-        self, frame: EncodedFrame, phrases: Sequence[str], *, cancelled: Cancelled | None = None
+        self,
+        frame: EncodedFrame,
+        phrases: Sequence[str],
+        *,
+        max_new_tokens: int | None = None,
+        cancelled: Cancelled | None = None,
     ) -> SegmentationResult:
         """Which of several things are in the image, and where: one query for all of them.
 
@@ -214,15 +219,17 @@ class Lisa:
         Args:
             frame: What `encode` returned.
             phrases: Names of things ("the mug", "the fork"), at most 64.
+            max_new_tokens: Longest answer to each phrase in tokens, where the style generates one; None for 512.
             cancelled: Called before each stage; True stops the query.
 
         Returns:
-            A result with an empty answer and a target for each phrase, in their order: "segmented" with its mask or
-            "absent", each with the probability that it is there.
+            A result with a target for each phrase, in their order: "segmented" with its mask or "absent", each with the
+            probability that it is there. Its answer is empty where the style generates none.
 
         Raises:
             InvalidQueryError: There is no phrase, or too many; one is empty, too long, or holds tokens of the prompt.
             InvalidImageError: The frame is another engine's.
+            ConfigurationError: `max_new_tokens` is not a whole number of at least 1.
             QueryCancelled: `cancelled` returned True.
             MemoryBudgetError: The device's memory does not suffice.
 
@@ -235,7 +242,8 @@ class Lisa:
         if isinstance(phrases, str):
             raise InvalidQueryError(f"phrases must be a list of names, not the text {phrases!r:.80}")
         checked = [check_query(phrase, self.model.tokenizer) for phrase in phrases]
-        return segment_phrases(self.model, frame, checked, cancelled=cancelled)
+        limit = check_limit(max_new_tokens)
+        return segment_phrases(self.model, frame, checked, limit=limit, cancelled=cancelled)
 
     def chat(
         self, frame: EncodedFrame, text: str, *, max_new_tokens: int | None = None, cancelled: Cancelled | None = None
