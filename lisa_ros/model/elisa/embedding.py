@@ -27,14 +27,18 @@ def embed_masks(tower: AlphaClipTower, image: np.ndarray, masks: np.ndarray, *, 
     if letterbox:
         seen = [_framed(_resized(mask.astype(np.uint8), *image.shape[:2]), np.uint8(0)) == 1 for mask in masks]
         return tower.embed(_framed(image, _GREY), seen)
-    squashed = cv2.resize(image, (SQUARE, SQUARE))
-    return tower.embed(squashed, [_squashed(mask) for mask in masks])
+    return tower.embed(squash_image(image), [squash_mask(mask) for mask in masks])
 
 
-def _squashed(mask: np.ndarray) -> np.ndarray:
-    if mask.shape == (SQUARE, SQUARE):
-        return mask
-    return cv2.resize(mask.astype(np.uint8) * 255, (SQUARE, SQUARE))
+def squash_image(image: np.ndarray) -> np.ndarray:
+    """An image (H, W, 3) uint8 at (SQUARE, SQUARE, 3)."""
+    return cv2.resize(image, (SQUARE, SQUARE))
+
+
+def squash_mask(mask: np.ndarray) -> np.ndarray:
+    """A mask (h, w) bool at (SQUARE, SQUARE) uint8, between 0 and 255 at its edge."""
+    values = mask.astype(np.uint8) * 255
+    return values if mask.shape == (SQUARE, SQUARE) else cv2.resize(values, (SQUARE, SQUARE))
 
 
 def resized_mask(mask: np.ndarray, height: int, width: int) -> np.ndarray:

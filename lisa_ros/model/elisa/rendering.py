@@ -79,7 +79,7 @@ def render_turn(
 
     Args:
         query: What is asked.
-        explanation: Why the answer is right.
+        explanation: Why the answer is right; "" for none.
         numbers: Of the words for masks; before the explanation the last one stands first, as in the official code.
         wording: See ElisaWording.
         uniform: Draws a number from [0, 1).
@@ -90,13 +90,14 @@ def render_turn(
     """
     words = [MASK_WORD.format(number=number) for number in numbers]
     if _comes_first(wording, uniform):
-        answer = f". {explanation}" if wording.text else explanation
+        answer = f". {explanation}".rstrip() if wording.text else explanation
         answer = "".join(reversed(words)) + answer
         if wording.text:
             answer = wording.lead_ins[choose(len(wording.lead_ins))] + answer
     else:
         lead_in = f" {wording.lead_ins[choose(len(wording.lead_ins))]}" if wording.text else ""
-        answer = explanation + lead_in + "".join(words) + ("." if wording.text else "")
+        answer = (explanation + lead_in).removeprefix("" if explanation else " ") + "".join(words)
+        answer += "." if wording.text else ""
     if _comes_first(wording, uniform):
         return f"{wording.requests[choose(len(wording.requests))]}. {query}", answer
     return f"{query} {wording.requests[choose(len(wording.requests))]}.", answer
