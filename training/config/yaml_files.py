@@ -11,7 +11,7 @@ import yaml
 
 from lisa_ros.errors import ConfigurationError
 
-RECIPES = ("lora", "tabletop")
+RECIPES = ("lora", "tabletop", "elisa")
 _SPOKEN = {tuple: "list", Mapping: "mapping", Path: "path"}
 
 
