@@ -29,7 +29,15 @@ FLOORS = (
     ("__main__",),
 )
 GENERATED = ("msg", "srv", "action")  # by rosidl, when the package is built
-TRAINING_FLOORS = (("errors",), ("config",), ("data",), ("model",), ("loop",), ("commands", "tabletop"), ("__main__",))
+TRAINING_FLOORS = (
+    ("errors",),
+    ("config",),
+    ("data",),
+    ("model",),
+    ("loop",),
+    ("commands", "tabletop", "proposals"),
+    ("__main__",),
+)
 
 
 @cache
