@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from lisa_ros.errors import ConfigurationError
+from lisa_ros.geometry.proposals import Proposals
 from lisa_ros.model.styles import DEFAULT_STYLE, RenderOptions, Style, get_style
 from lisa_ros.types import Sample, Turn
 
@@ -22,6 +23,7 @@ class TrainingItem:
         ignore: (H, W) bool, pixels that the loss may leave out; None for none.
         source: Name of the data set, for messages ("reason_seg/train").
         key: Name of the sample, for messages.
+        proposals: Masks of the image that a system may choose among; None without any.
     """
 
     image: np.ndarray | None
@@ -30,6 +32,7 @@ class TrainingItem:
     ignore: np.ndarray | None
     source: str
     key: str
+    proposals: Proposals | None = None
 
 
 @dataclass(frozen=True)
@@ -90,5 +93,11 @@ def _item(
 ) -> TrainingItem:
     empty = np.zeros((0, *(sample.image.shape[:2] if sample.image is not None else (0, 0))), bool)
     return TrainingItem(
-        sample.image, conversations, np.stack(masks) if masks else empty, sample.ignore, sample.source, key
+        sample.image,
+        conversations,
+        np.stack(masks) if masks else empty,
+        sample.ignore,
+        sample.source,
+        key,
+        sample.proposals,
     )
