@@ -7,6 +7,7 @@ from lisa_ros.errors import ConfigurationError
 from lisa_ros.model.styles.base import QueryPrompt, Style
 from lisa_ros.model.styles.cores import CoresStyle
 from lisa_ros.model.styles.gsva import GsvaStyle
+from lisa_ros.model.styles.instances import InstanceStyle
 from lisa_ros.model.styles.lisa import LisaStyle
 from lisa_ros.model.styles.rendering import MASK_ANSWER, RenderedTurn, RenderOptions
 from lisa_ros.model.styles.sesame import SesameStyle
@@ -24,7 +25,9 @@ __all__ = [
 ]
 
 _LOG = logging.getLogger(__name__)
-STYLES: Mapping[str, Style] = {style.name: style for style in (LisaStyle(), GsvaStyle(), SesameStyle(), CoresStyle())}
+STYLES: Mapping[str, Style] = {
+    style.name: style for style in (LisaStyle(), GsvaStyle(), SesameStyle(), CoresStyle(), InstanceStyle())
+}
 DEFAULT_STYLE = LisaStyle.name
 
 
