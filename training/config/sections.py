@@ -80,6 +80,7 @@ class DataConfig:
             set.
         correction_masks: In a style that corrects questions (sesame), answers show what they name in the place of an
             absent thing.
+        multi_turn: Share of the items with several questions that ask them one after the other in one conversation.
     """
 
     groups: Mapping[str, DatasetGroupConfig]
@@ -90,6 +91,7 @@ class DataConfig:
     paraphrases: Path | None = None
     skip_limit: int = 100
     correction_masks: bool = False
+    multi_turn: float = 0.0
 
 
 @dataclass(frozen=True)

@@ -115,7 +115,7 @@ def open_items(data: DataConfig, seed: int, style: Style | None = None) -> Hybri
     }
     paraphrases = read_paraphrases(data.paraphrases) if data.paraphrases else {}
     style = style or get_style(DEFAULT_STYLE)
-    renderer = Renderer(data.max_turns, data.text_answers, paraphrases, style, data.correction_masks)
+    renderer = Renderer(data.max_turns, data.text_answers, paraphrases, style, data.correction_masks, data.multi_turn)
     return HybridStream(groups, renderer, seed, data.skip_limit, data.swapped_phrases)
 
 
