@@ -30,9 +30,8 @@ def add_model_arguments(
         help="directory in LISA's published layout, hub id, or name of a packaged model"
         + (" (default: %(default)s)" if default else ""),
     )
-    group.add_argument(
-        "--style", metavar="S", help="lisa, gsva, sesame, cores, llmseg, elisa, ...: if the checkpoint does not tell it"
-    )
+    styles = "lisa, gsva, sesame, cores, instances, llmseg, elisa, ...: where the checkpoint does not tell it"
+    group.add_argument("--style", metavar="S", help=styles)
     if unmerged:
         group.add_argument("--base", metavar="DIR", help="for a file of un-merged weights: the LLaVA it began with")
         group.add_argument("--sam-checkpoint", metavar="FILE", help="for ELISA, and un-merged weights without it")
