@@ -6,8 +6,9 @@ from torch import nn
 from lisa_ros.errors import ConfigurationError
 from lisa_ros.model.network import LisaNetwork
 
-PRECISIONS = ("fp32", "bf16", "fp16", "int8", "nf4")
 _FLOATS = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
+PACKED = ("int8", "nf4")  # of the language model's linear layers alone
+PRECISIONS = (*_FLOATS, *PACKED)
 
 
 def resolve_device(name: str) -> torch.device:
