@@ -13,7 +13,7 @@ from lisa_ros.tracking.mask_tracker import MaskTracker
 from lisa_ros.types import ABSENT, LOST, SEGMENTED, SegmentationResult, Target
 
 _UNSURE = 0.7  # confidence below which the model is asked before its time, and above which a lost target is found again
-_LOST = 0.25  # confidence below which a target is lost
+_LOST = 0.4  # confidence below which a target is lost
 _EARLIEST = 0.25  # of the interval: how soon after an answer an unsure tracker may ask for the next
 _SOUGHT = 5.0  # s for which the model is asked as early for a lost target, which may come out from behind something
 _FORGOTTEN = 30.0  # s after which a lost target is not reported any more
