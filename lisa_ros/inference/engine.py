@@ -103,7 +103,7 @@ class Lisa:
 
             return ElisaEngine.load(
                 elisa, device=where, precision=precision, style=style, base=base, alphaclip=alphaclip,
-                sam_checkpoint=sam_checkpoint,
+                sam_checkpoint=sam_checkpoint, sam=sam,
             )  # fmt: skip
         dtype = float_type(precision, where)
         if conv_type:
