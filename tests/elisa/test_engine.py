@@ -1,6 +1,7 @@
 """An ELISA behind the interface of `Lisa`: loading, asking, talking, choosing; what is wrong with files and calls."""
 
 import shutil
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -10,6 +11,8 @@ from lisa_ros import Lisa
 from lisa_ros.errors import CheckpointError, ConfigurationError, InvalidImageError, InvalidQueryError
 from lisa_ros.geometry.proposals import Proposals
 from lisa_ros.inference.elisa.engine import ElisaEngine
+from lisa_ros.model.sam import SegmentAnything
+from lisa_ros.model.sam_config import SamConfig
 from lisa_ros.types import Finished, MaskReady, TextDelta
 
 pytestmark = pytest.mark.unit
@@ -144,6 +147,27 @@ def test_words_of_the_prompt_are_refused(golden, words):
 def test_without_proposals_the_remedy_is_named(golden):
     with pytest.raises(ConfigurationError, match=r"sam_checkpoint=PATH.*encode\(image, proposals\)"):
         golden.lisa.encode(golden.image("images/img0.png"))
+
+
+def test_segment_anything_in_the_folder_proposes_the_candidates(golden, tmp_path):
+    """A node gives no more than the folder."""
+    folder = copied(golden, tmp_path)
+    sizes = {
+        "image_size": 64, "embed_dim": 16, "depth": 1, "num_heads": 2, "global_attn_indexes": (0,), "window_size": 0,
+        "prompt_embed_dim": 32, "decoder_mlp_dim": 32, "iou_head_hidden_dim": 32, "decoder_heads": 4,
+    }  # fmt: skip
+    torch.manual_seed(0)
+    (folder / "sam").mkdir()
+    torch.save(SegmentAnything(SamConfig(**sizes)).state_dict(), folder / "sam" / "sam_vit_b_01ec64.pth")
+    lisa = Lisa.from_pretrained(folder, device="cpu", sam={"decoder_heads": 4})
+    options = {"points_per_side": 3, "pred_iou_thresh": -10.0, "stability_score_thresh": -1.0}
+    lisa.model.provider.options = replace(lisa.model.provider.options, **options)
+    frame = lisa.encode(golden.image("images/img0.png"))
+    limit = lisa.model.provider.options.limit
+    assert 0 < len(frame.proposals) <= limit and len(frame.rows) == len(frame.proposals)
+    areas = [item.area for item in frame.proposals.items]
+    assert areas == sorted(areas, reverse=True)
+    assert lisa.chat(frame, "Which box?", max_new_tokens=5).seconds["total"] > 0
 
 
 def test_more_candidates_than_words_are_refused(golden):

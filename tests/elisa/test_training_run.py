@@ -94,11 +94,11 @@ def test_a_run_learns(golden, tmp_path):
     """The loss of three questions falls by far, wordings and order drawn anew all the time."""
     config = small(golden, tmp_path)
     optimizer = dataclasses.replace(
-        config.optimizer, epochs=40, unknown=0.0, lora=RateConfig(3e-3, 1e-4), adapter=RateConfig(3e-3, 1e-4)
+        config.optimizer, epochs=20, unknown=0.0, lora=RateConfig(3e-3, 1e-4), adapter=RateConfig(3e-3, 1e-4)
     )
-    train_elisa(dataclasses.replace(config, optimizer=optimizer, validate_every=40, gradient_checkpointing=False), CPU)
+    train_elisa(dataclasses.replace(config, optimizer=optimizer, validate_every=20, gradient_checkpointing=False), CPU)
     lines = [json.loads(line) for line in (config.run_dir / "log.jsonl").read_text().splitlines()]
-    assert lines[-1]["loss"] < 0.6 * lines[0]["loss"]
+    assert lines[-1]["loss"] < 0.7 * lines[0]["loss"]
 
 
 def test_a_resumed_run_ends_as_an_unbroken_one(golden, tmp_path, monkeypatch):

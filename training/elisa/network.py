@@ -61,7 +61,7 @@ def new_network(
         quantize(network, "nf4", dtype)
     prepare_elisa(network, config.lora_rank)
     if config.gradient_checkpointing:
-        llava.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
+        llava.activation_checkpointing_enable({"use_reentrant": False})
     preprocess = ClipPreprocessor.from_directory(directory, llava.config.vision_config.image_size)
     return network.to(device), tokenizer, preprocess
 
@@ -96,6 +96,9 @@ def save_elisa(network: ElisaNetwork, config: ElisaTrainConfig) -> None:
     write_atomically(files.weights.with_suffix(".json"), lambda path: path.write_text(text, encoding="utf-8"))
     alphaclip = Path(config.model.alphaclip).expanduser().resolve()
     settings = {"alphaclip": {"checkpoint_dir": str(alphaclip if alphaclip.is_dir() else alphaclip.parent)}}
+    if config.model.sam_checkpoint is not None:
+        sam = Path(config.model.sam_checkpoint).expanduser().resolve()
+        settings["sam"] = {"checkpoint_dir": str(sam.parent), "file": sam.name}
     write_atomically(
         config.run_dir / SETTINGS_FILE, lambda path: path.write_text(yaml.safe_dump(settings), encoding="utf-8")
     )

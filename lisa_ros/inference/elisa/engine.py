@@ -1,6 +1,6 @@
 """`ElisaEngine`: loads an ELISA, encodes images with their candidate masks, answers queries about them."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -17,7 +17,7 @@ from lisa_ros.inference.loaded_model import Cancelled, absent_target
 from lisa_ros.inference.precision import float_type, quantize
 from lisa_ros.inference.teacher_forcing import MAX_PHRASES
 from lisa_ros.model.elisa.checkpoint import load_elisa, proposal_options
-from lisa_ros.model.elisa.files import ElisaFiles
+from lisa_ros.model.elisa.files import ElisaFiles, sam_file
 from lisa_ros.model.elisa.style import STYLE_NAMES, elisa_style
 from lisa_ros.model.files import expand_home
 from lisa_ros.model.memory import memory_guard
@@ -54,6 +54,7 @@ class ElisaEngine(Lisa):
         base: str | Path | None,
         alphaclip: str | Path | None,
         sam_checkpoint: str | Path | None,
+        sam: Mapping[str, object] | None,
     ) -> "ElisaEngine":
         """Loads an ELISA; `Lisa.from_pretrained` says what the arguments mean and what is raised."""
         preset, dtype = elisa_style(style), float_type(precision, device)
@@ -67,10 +68,10 @@ class ElisaEngine(Lisa):
             network.to(device)
             network.set_attention("eager" if device.type == "cpu" else "sdpa")
             checkpoint.tower.requires_grad_(False).to(device)
-            provider = None
+            provider, sam_checkpoint = None, sam_checkpoint or sam_file(files.root)
             if sam_checkpoint is not None:
-                sam = load_sam(sam_checkpoint).to(device)
-                provider = CandidateProvider(sam, proposal_options(files.root, square=not preset.letterbox))
+                network_of_sam = load_sam(sam_checkpoint, sam).to(device)
+                provider = CandidateProvider(network_of_sam, proposal_options(files.root, square=not preset.letterbox))
         model = ElisaModel(
             checkpoint, style=preset, device=device, precision=precision, name=files.weights.stem, provider=provider
         )
@@ -167,11 +168,14 @@ def joined_target(frame: CandidateFrame, phrase: str, targets: Sequence[Target])
     return replace(best, phrase=phrase, mask=mask, logits=logits, probability=found[0].probability)
 
 
-def load_sam(path: str | Path) -> SegmentAnything:
-    """Segment Anything from its published file, in eval mode on the CPU. Raises CheckpointError."""
+def load_sam(path: str | Path, sizes: Mapping[str, object] | None = None) -> SegmentAnything:
+    """Segment Anything from its published file, in eval mode on the CPU.
+
+    sizes: what shapes do not tell, as `sam` of `Lisa.from_pretrained`. Raises CheckpointError.
+    """
     path = Path(expand_home(path))
     weights = read_weight_file(path)
-    sam = SegmentAnything(infer_sam_config(weights))
+    sam = SegmentAnything(infer_sam_config(weights, sizes))
     expected = sam.state_dict()
     check_weights(weights, expected, [key for key in weights if key.startswith("pixel_")], path)
     check_finite(weights, path)

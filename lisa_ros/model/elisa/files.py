@@ -13,6 +13,7 @@ MODELS_DIR = "models"
 MEAN_FILE = "train_embs_mean.pt"
 EMBEDDING_SIZE = "seg_emb_size"  # of the JSON file beside the weights, which tells an ELISA
 SETTINGS_FILE = "config.yaml"
+SAM_FILES = {"vit_b": "sam_vit_b_01ec64.pth", "vit_l": "sam_vit_l_0b3195.pth", "vit_h": "sam_vit_h_4b8939.pth"}
 
 
 @dataclass(frozen=True)
@@ -68,3 +69,11 @@ def read_settings(root: Path, section: str) -> Mapping[str, object]:
         raise CheckpointError(f"{path} is not valid YAML: {error}") from error
     found = values.get(section) if isinstance(values, dict) else None
     return found if isinstance(found, dict) else {}
+
+
+def sam_file(root: Path) -> Path | None:
+    """Segment Anything's file where config.yaml says it is, or in `sam`; None where there is none."""
+    settings = read_settings(root, "sam")
+    name = settings.get("file") or SAM_FILES.get(settings.get("model"), SAM_FILES["vit_b"])
+    path = root / str(settings.get("checkpoint_dir", "sam")) / str(name)
+    return path if path.is_file() else None
