@@ -151,12 +151,7 @@ class Lisa:
         return self.model.encode(image, proposals)
 
     def segment(
-        self,
-        frame: EncodedFrame,
-        text: str,
-        *,
-        sentence: bool | None = None,
-        cancelled: Cancelled | None = None,
+        self, frame: EncodedFrame, text: str, *, sentence: bool | None = None, cancelled: Cancelled | None = None
     ) -> SegmentationResult:
         """Mask of what `text` means, without generating an answer: one pass over the question.
 
@@ -288,10 +283,7 @@ class Lisa:
     def stream(
         self, frame: EncodedFrame, text: str, *, max_new_tokens: int | None = None, cancelled: Cancelled | None = None
     ) -> Iterator[Event]:
-        """What `chat` returns, as it comes: text, each mask the moment it is known, and `Finished` last.
-
-        See `Conversation.stream`.
-        """
+        """What `chat` returns, as it comes: text, each mask once known, `Finished` last; see `Conversation.stream`."""
         return self.conversation(frame).stream(text, max_new_tokens=max_new_tokens, cancelled=cancelled)
 
     def conversation(self, frame: EncodedFrame, history: Sequence[tuple[str, str]] = ()) -> Conversation:
