@@ -53,7 +53,8 @@ class PerceptionParameters:
     )
     style: str = _parameter(
         "",
-        "How prompts and answers are worded: lisa, gsva, sesame or cores; empty: as the checkpoint's files tell",
+        "How prompts and answers are worded: lisa, gsva, sesame, cores or llmseg; empty: as the checkpoint's files "
+        "tell",
         at_configure=True,
     )
     threads: int = _parameter(
