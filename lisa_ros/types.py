@@ -11,8 +11,9 @@ if TYPE_CHECKING:
 
 SEGMENTED = "segmented"
 ABSENT = "absent"
+LOST = "lost"
 FALSE_PREMISE = "false_premise"
-TargetKind = Literal["segmented", "absent"]
+TargetKind = Literal["segmented", "absent", "lost"]
 SEG, REJ, LOC = "SEG", "REJ", "LOC"
 EventKind = Literal["SEG", "REJ", "LOC"]
 
@@ -54,15 +55,17 @@ class Target:
 
     Attributes:
         phrase: What it is called.
-        kind: "segmented", or "absent" for what is not in the image.
-        mask: (H, W) bool at the size of the asked image; all False when kind is "absent".
-        logits: (H, W) float32 mask logits before the threshold at 0; None when kind is "absent".
+        kind: "segmented", "absent" for what is not in the image, "lost" for what was followed and is not seen any more.
+        mask: (H, W) bool at the size of the asked image; all False unless kind is "segmented".
+        logits: (H, W) float32 mask logits before the threshold at 0; None without them: kind is not "segmented", or the
+            mask was moved from an earlier image.
         mean_probability: Mean of sigmoid(logits) inside the mask, uncalibrated; NaN for an empty mask.
         probability: That it is there, as the model's token for it tells; NaN where nothing tells.
         coarse: (H, W) float32 logits of the coarse mask that a two-step answer began with; None without one.
         correction: What the answer names in the place of an absent target ("did you mean the phone?"), "" for nothing.
         alternative: The target of the correction, where the answer has its mask; None for words alone.
         candidate: The best of the proposals that the mask was chosen from; None where it was drawn.
+        id: Number of a followed target, the same in every result about it; 0 for one that is not followed.
     """
 
     phrase: str
@@ -75,6 +78,7 @@ class Target:
     correction: str = ""
     alternative: "Target | None" = None
     candidate: Candidate | None = None
+    id: int = 0
 
 
 @dataclass(frozen=True)
@@ -101,22 +105,21 @@ class SegmentationResult:
     reason: str = ""
 
     @property
-    def absences(self) -> tuple[str, ...]:
-        """The absent targets in words, each with what the answer offers in its place: "laptop (perhaps the phone)"."""
-        return tuple(
-            f"{target.phrase or 'the object'} (perhaps {target.correction})"
-            if target.correction
-            else target.phrase or "the object"
-            for target in self.targets
-            if target.kind == ABSENT
-        )
-
-    @property
     def union_mask(self) -> np.ndarray | None:
         """(H, W) bool union of the targets' masks; None when there are no targets."""
         if not self.targets:
             return None
         return np.logical_or.reduce([target.mask for target in self.targets])
+
+    @property
+    def absence(self) -> str:
+        """What is not in the image, in words, with what the answer offers in its place; "" where all is there."""
+        absent = [target for target in self.targets if target.kind == ABSENT]
+        named = [
+            (target.phrase or "the object") + (f" (perhaps {target.correction})" if target.correction else "")
+            for target in absent
+        ]
+        return f"not in the image: {', '.join(named)}" if named else ""
 
 
 @dataclass(frozen=True)

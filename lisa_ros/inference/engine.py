@@ -17,6 +17,7 @@ from lisa_ros.inference.loaded_model import Cancelled, LoadedModel
 from lisa_ros.inference.precision import float_type, quantize, resolve_device
 from lisa_ros.inference.teacher_forcing import segment_phrases
 from lisa_ros.model.checkpoint import load
+from lisa_ros.model.elisa.files import find_elisa
 from lisa_ros.model.memory import memory_guard, memory_report, weight_bytes
 from lisa_ros.model.network import LisaNetwork
 from lisa_ros.model.prompts import get_template
@@ -64,6 +65,7 @@ class Lisa:
         base: str | Path | None = None,
         sam_checkpoint: str | Path | None = None,
         lora_alpha: float = 16,
+        alphaclip: str | Path | None = None,
         proposal_head: Mapping[str, object] | None = None,
         dinov2: str | Path | None = None,
         threads: int = 0,
@@ -82,8 +84,9 @@ class Lisa:
                 do not tell it; see `lisa_ros.model.styles`.
             base: For un-merged weights (`gsva-7b-ft-gres.bin`, which needs `style` too, or LLM-Seg's directories):
                 directory of the LLaVA that their training began with.
-            sam_checkpoint: For un-merged weights that lack it: Segment Anything's file.
+            sam_checkpoint: For un-merged weights that lack it, and for an ELISA: Segment Anything's file.
             lora_alpha: Of un-merged weights' adapters.
+            alphaclip: Of an ELISA: AlphaCLIP's file, or its folder, if it is not where its configuration says.
             proposal_head: Of LLM-Seg: sizes, and the rule by which proposals are chosen, that neither weights nor
                 config.json tell; see `ProposalHeadConfig`.
             dinov2: Of LLM-Seg: file of DINOv2's weights where the checkpoint does not hold them.
@@ -101,6 +104,11 @@ class Lisa:
         set_threads(threads)
         if where.type == "cpu":
             check_wait_policy()
+        if elisa := find_elisa(source):
+            from lisa_ros.inference.elisa.engine import ElisaEngine  # above this module
+
+            files = {"base": base, "alphaclip": alphaclip, "sam_checkpoint": sam_checkpoint}
+            return ElisaEngine.load(elisa, device=where, precision=precision, style=style, **files)
         dtype = float_type(precision, where)
         if conv_type:
             get_template(conv_type)
@@ -196,7 +204,12 @@ class Lisa:
         return replace(result, targets=tuple(target for target in result.targets if target.kind == SEGMENTED))
 
     def segment_phrases(
-        self, frame: EncodedFrame, phrases: Sequence[str], *, cancelled: Cancelled | None = None
+        self,
+        frame: EncodedFrame,
+        phrases: Sequence[str],
+        *,
+        max_new_tokens: int | None = None,
+        cancelled: Cancelled | None = None,
     ) -> SegmentationResult:
         """Which of several things are in the image, and where: one query for all of them.
 
@@ -206,15 +219,17 @@ class Lisa:
         Args:
             frame: What `encode` returned.
             phrases: Names of things ("the mug", "the fork"), at most 64.
+            max_new_tokens: Longest answer to each phrase in tokens, where the style generates one; None for 512.
             cancelled: Called before each stage; True stops the query.
 
         Returns:
-            A result with an empty answer and a target for each phrase, in their order: "segmented" with its mask or
-            "absent", each with the probability that it is there.
+            A result with a target for each phrase, in their order: "segmented" with its mask or "absent", each with the
+            probability that it is there. Its answer is empty where the style generates none.
 
         Raises:
             InvalidQueryError: There is no phrase, or too many; one is empty, too long, or holds tokens of the prompt.
             InvalidImageError: The frame is another engine's.
+            ConfigurationError: `max_new_tokens` is not a whole number of at least 1.
             QueryCancelled: `cancelled` returned True.
             MemoryBudgetError: The device's memory does not suffice.
 
@@ -227,7 +242,8 @@ class Lisa:
         if isinstance(phrases, str):
             raise InvalidQueryError(f"phrases must be a list of names, not the text {phrases!r:.80}")
         checked = [check_query(phrase, self.model.tokenizer) for phrase in phrases]
-        return segment_phrases(self.model, frame, checked, cancelled=cancelled)
+        limit = check_limit(max_new_tokens)
+        return segment_phrases(self.model, frame, checked, limit=limit, cancelled=cancelled)
 
     def chat(
         self, frame: EncodedFrame, text: str, *, max_new_tokens: int | None = None, cancelled: Cancelled | None = None

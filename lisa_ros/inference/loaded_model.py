@@ -96,8 +96,11 @@ class LoadedModel:
 
     def prompt_ids(self, frame: EncodedFrame, turns: Sequence[tuple[str, str | None]]) -> list[int]:
         """Expanded ids of a prompt; raises InvalidQueryError if it does not fit the model's context."""
-        ids = self.tokenizer.encode_prompt(self.template.render(turns))
-        ids = self.tokenizer.expand_image(ids, frame.visual.shape[1])
+        return self.expanded_ids(self.template.render(turns), frame)
+
+    def expanded_ids(self, prompt: str, frame: EncodedFrame) -> list[int]:
+        """Expanded ids of a rendered prompt; see `prompt_ids`."""
+        ids = self.tokenizer.expand_image(self.tokenizer.encode_prompt(prompt), frame.visual.shape[1])
         if len(ids) >= self.context_length:
             raise InvalidQueryError(
                 f"with its image and history the query has {len(ids)} tokens, the model takes {self.context_length}; "

@@ -13,10 +13,10 @@ from lisa_ros.inference.frame import EncodedFrame
 from lisa_ros.inference.generation import extend, next_logits, prefill, prefill_rows
 from lisa_ros.inference.loaded_model import Cancelled, LoadedModel, absent_target, total
 from lisa_ros.model.grounding import TARGET_KINDS
+from lisa_ros.model.query_text import MAX_PHRASES
 from lisa_ros.model.styles import QueryPrompt
 from lisa_ros.types import ABSENT, REJ, SEG, Candidate, EventKind, SegmentationResult, Target
 
-MAX_PHRASES = 64
 _ROWS_AT_ONCE = 8  # each holds keys and values of the whole prompt
 
 
@@ -66,9 +66,13 @@ def segment_phrases(
     phrases: Sequence[str],
     *,
     sentence: bool = False,
+    limit: int = MAX_NEW_TOKENS,
     cancelled: Cancelled | None = None,
 ) -> SegmentationResult:
-    """See Lisa.segment_phrases; `phrases` are checked words. sentence: whether they are one sentence."""
+    """See Lisa.segment_phrases; `phrases` are checked words. sentence: whether they are one sentence.
+
+    limit: most tokens of an answer, where the style generates one.
+    """
     if not 0 < len(phrases) <= MAX_PHRASES:
         raise InvalidQueryError(f"{len(phrases)} phrases in one query; it takes 1 to {MAX_PHRASES}")
     prompts = model.style.query_prompts(phrases, model.network.config.mask_query, sentence=sentence)
@@ -76,7 +80,7 @@ def segment_phrases(
     model.stop_if(cancelled)
     targets: list[Target] = []
     if any(prompt.answer is None for prompt in prompts):
-        return _generated(model, frame, prompts, ", ".join(phrases), cancelled)
+        return _generated(model, frame, prompts, ", ".join(phrases), limit, cancelled)
     if model.style.rejects:
         for prompt in prompts:
             targets += _decided(model, frame, prompt, seconds, cancelled)
@@ -212,13 +216,18 @@ def _decoded(
 
 
 def _generated(
-    model: LoadedModel, frame: EncodedFrame, prompts: Sequence[QueryPrompt], query: str, cancelled: Cancelled | None
+    model: LoadedModel,
+    frame: EncodedFrame,
+    prompts: Sequence[QueryPrompt],
+    query: str,
+    limit: int,
+    cancelled: Cancelled | None,
 ) -> SegmentationResult:
     """Targets of a style that tells in words: there, if the generated answer holds a mask that is not empty.
 
     What is not there has what the answer offers in its place. The answers follow one another in the result's.
     """
-    results = answer_batch(model, frame, [prompt.question for prompt in prompts], MAX_NEW_TOKENS, cancelled=cancelled)
+    results = answer_batch(model, frame, [prompt.question for prompt in prompts], limit, cancelled=cancelled)
     targets = []
     for prompt, result in zip(prompts, results, strict=True):
         found = [one for one in result.targets if one.kind == ABSENT or one.mask.any()]

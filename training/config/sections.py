@@ -86,6 +86,7 @@ class DataConfig:
             absent thing.
         proposals: Files with the pictures' proposals (masks.json) for a style that chooses among them, below `root`
             unless they are whole paths; "truth" takes the masks of each sample's own targets. Also of validation sets.
+        multi_turn: Share of the items with several questions that ask them one after the other in one conversation.
     """
 
     groups: Mapping[str, DatasetGroupConfig]
@@ -97,6 +98,7 @@ class DataConfig:
     skip_limit: int = 100
     correction_masks: bool = False
     proposals: tuple[str, ...] = ()
+    multi_turn: float = 0.0
 
 
 @dataclass(frozen=True)

@@ -130,7 +130,7 @@ def open_items(data: DataConfig, seed: int, style: Style | None = None) -> Hybri
         raise ConfigurationError(
             f"style {style.name} {'needs' if style.chooses else 'draws its masks and has no use for'} data.proposals"
         )
-    renderer = Renderer(data.max_turns, data.text_answers, paraphrases, style, data.correction_masks)
+    renderer = Renderer(data.max_turns, data.text_answers, paraphrases, style, data.correction_masks, data.multi_turn)
     return HybridStream(groups, renderer, seed, data.skip_limit, data.swapped_phrases)
 
 
