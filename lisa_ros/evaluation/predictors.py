@@ -3,6 +3,7 @@
 import hashlib
 from typing import TYPE_CHECKING, Protocol
 
+from lisa_ros.geometry.proposals import Proposals
 from lisa_ros.inference.conversation import MAX_NEW_TOKENS
 from lisa_ros.inference.engine import Lisa
 from lisa_ros.inference.frame import EncodedFrame
@@ -72,6 +73,12 @@ class Generative:
 def encode_sample(lisa: Lisa, sample: Sample) -> EncodedFrame:
     """The frame of a sample's image, with the sample's own proposals where it has some."""
     return lisa.encode(sample.image) if sample.proposals is None else lisa.encode(sample.image, sample.proposals)
+
+
+def proposals_of(frame: EncodedFrame) -> Proposals | None:
+    """The proposals that answers about a frame choose among; None for a system that draws its masks."""
+    regions = getattr(frame, "regions", None)
+    return getattr(frame, "proposals", None) if regions is None else regions.proposals
 
 
 def model_digest(lisa: Lisa) -> str:
