@@ -60,6 +60,9 @@ def _parser() -> argparse.ArgumentParser:
     _add_accept(train)
     for stage in STAGES:
         command(stage, f"recipe tabletop: the same as train --stage {stage}")
+    about = "recipe compare_styles: trains and scores styles with equal data, and writes a table"
+    compare = command("compare-styles", about)
+    compare.add_argument("--style", help="this style alone, without the table")
     for name, description in (
         ("validate", "scores a checkpoint (gIoU, cIoU) on the sets of the configuration"),
         ("merge", "adds the adapters to their base: a checkpoint that Lisa.from_pretrained loads"),
@@ -86,6 +89,11 @@ def _add_accept(parser: argparse.ArgumentParser) -> None:
 def _run(args: argparse.Namespace) -> None:
     from training.config.yaml_files import read_recipe
 
+    if (args.command == "compare-styles") != (read_recipe(args.config) == "compare_styles"):
+        raise ConfigurationError(f"{args.config}: recipe compare_styles and the command compare-styles belong together")
+    if args.command == "compare-styles":
+        _compare_styles(args)
+        return
     stage = args.command if args.command in STAGES else getattr(args, "stage", None)
     command = "train" if args.command in STAGES else args.command
     if args.command in STAGES or read_recipe(args.config) == "tabletop":
@@ -124,6 +132,19 @@ def _run_tabletop(args: argparse.Namespace, command: str, stage: str | None) -> 
         raise ConfigurationError(
             f"recipe tabletop has no command {command}; use train or export, and score with `lisa-ros eval tabletop`"
         )
+
+
+def _compare_styles(args: argparse.Namespace) -> None:
+    from training.comparison.compare import compare_styles, run_style
+    from training.comparison.config import load_config
+
+    config = load_config(args.config)
+    if args.style is None:
+        compare_styles(config, args.config)
+    elif args.style in config.styles:
+        run_style(config, args.style)
+    else:
+        raise ConfigurationError(f"--style {args.style}: {args.config} has {', '.join(config.styles)}")
 
 
 if __name__ == "__main__":

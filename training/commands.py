@@ -11,6 +11,7 @@ from torch import Tensor
 from lisa_ros.errors import ConfigurationError
 from lisa_ros.model.checkpoint import find
 from lisa_ros.model.saving import SAVED_WEIGHTS, write_checkpoint
+from lisa_ros.model.unmerged import PREFIX
 from lisa_ros.model.weights import differences, read_weight_file, weight_files
 from lisa_ros.resources import provenance
 from training.config.train_config import TrainConfig
@@ -22,7 +23,7 @@ from training.loop.trainer import Trainer
 from training.loop.validation import scores, validate
 from training.model.base import style_of
 from training.model.identity import check_accepted, check_identity
-from training.model.lora import PREFIX, load_unmerged, merged_weights
+from training.model.lora import load_unmerged, merged_weights
 from training.model.network import BaseCheckpoint, build, collator_of, trained_weights
 from training.model.objective import LisaObjective
 

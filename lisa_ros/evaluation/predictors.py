@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Protocol
 from lisa_ros.inference.conversation import MAX_NEW_TOKENS
 from lisa_ros.inference.engine import Lisa
 from lisa_ros.inference.frame import EncodedFrame
+from lisa_ros.inference.regions import MaskLogits
 from lisa_ros.inference.teacher_forcing import teacher_forced
 from lisa_ros.model.styles import MASK_ANSWER
 from lisa_ros.types import SegmentationResult, Turn
@@ -45,10 +46,11 @@ class TeacherForced:
         """The result of a turn whose expected answer stands in the prompt."""
         model = self.lisa.model
         prompt = model.style.turn_prompt(turn.question, model.network.config.mask_query, sentence=turn.is_sentence)
-        if prompt.answer and not model.style.rejects:
+        if prompt.answer and not model.style.rejects and not model.style.chooses:
             return self.lisa.segment(frame, turn.question, sentence=turn.is_sentence)
         (forced,) = teacher_forced(model, frame, prompt.question, prompt.answer or MASK_ANSWER)
-        target = model.target(turn.question, forced.logits, forced.coarse, forced.probability)
+        found = MaskLogits(forced.logits, forced.coarse, forced.candidate)
+        target = model.target(frame, turn.question, found, forced.probability)
         return SegmentationResult(turn.question, "", (target,), seg_probability=forced.probability)
 
 

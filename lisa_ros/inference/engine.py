@@ -8,7 +8,8 @@ import numpy as np
 import torch
 
 from lisa_ros.cpu_threads import check_wait_policy, set_threads
-from lisa_ros.errors import ConfigurationError, InvalidQueryError
+from lisa_ros.errors import InvalidQueryError
+from lisa_ros.geometry.proposals import Proposals
 from lisa_ros.inference.batch import answer_batch
 from lisa_ros.inference.conversation import Conversation, check_limit
 from lisa_ros.inference.frame import EncodedFrame
@@ -16,11 +17,12 @@ from lisa_ros.inference.loaded_model import Cancelled, LoadedModel
 from lisa_ros.inference.precision import float_type, quantize, resolve_device
 from lisa_ros.inference.teacher_forcing import segment_phrases
 from lisa_ros.model.checkpoint import load
+from lisa_ros.model.elisa.files import find_elisa
 from lisa_ros.model.memory import memory_guard, memory_report, weight_bytes
 from lisa_ros.model.network import LisaNetwork
 from lisa_ros.model.prompts import get_template
 from lisa_ros.model.query_text import check_query, is_sentence
-from lisa_ros.model.styles import STYLES, get_style
+from lisa_ros.model.styles import get_style
 from lisa_ros.model.tokenizer import LisaTokenizer
 from lisa_ros.model.unmerged import load_unmerged
 from lisa_ros.types import SEGMENTED, Finished, MaskReady, SegmentationResult, TextDelta
@@ -63,13 +65,16 @@ class Lisa:
         base: str | Path | None = None,
         sam_checkpoint: str | Path | None = None,
         lora_alpha: float = 16,
+        alphaclip: str | Path | None = None,
+        proposal_head: Mapping[str, object] | None = None,
+        dinov2: str | Path | None = None,
         threads: int = 0,
     ) -> "Lisa":
         """Loads a checkpoint.
 
         Args:
             source: A directory in the published layout, a hub id, the name of a packaged model, or, with `base`, a
-                file of un-merged weights.
+                file of un-merged weights or DeepSpeed's directory of a run.
             vision_tower: Path or hub name of the CLIP tower if it is not the one that the checkpoint names.
             device: "auto" (GPU if there is one), "cpu", "cuda", "cuda:N".
             precision: "fp32", "bf16", "fp16"; "int8" or "nf4" for the language model's linear layers alone.
@@ -77,10 +82,14 @@ class Lisa:
             conv_type: The prompt template, in place of the checkpoint's.
             style: How prompts and answers are worded and grounded ("lisa", "gsva", ...), where the checkpoint's files
                 do not tell it; see `lisa_ros.model.styles`.
-            base: For a file of un-merged weights (`gsva-7b-ft-gres.bin`), which needs `style` too: directory of the
-                LLaVA that its training began with.
-            sam_checkpoint: For un-merged weights that lack it: Segment Anything's file.
+            base: For un-merged weights (`gsva-7b-ft-gres.bin`, which needs `style` too, or LLM-Seg's directories):
+                directory of the LLaVA that their training began with.
+            sam_checkpoint: For un-merged weights that lack it, and for an ELISA: Segment Anything's file.
             lora_alpha: Of un-merged weights' adapters.
+            alphaclip: Of an ELISA: AlphaCLIP's file, or its folder, if it is not where its configuration says.
+            proposal_head: Of LLM-Seg: sizes, and the rule by which proposals are chosen, that neither weights nor
+                config.json tell; see `ProposalHeadConfig`.
+            dinov2: Of LLM-Seg: file of DINOv2's weights where the checkpoint does not hold them.
             threads: Torch's threads on the CPU, see `cpu_threads.set_threads`; 0 for torch's own choice.
 
         Returns:
@@ -95,6 +104,11 @@ class Lisa:
         set_threads(threads)
         if where.type == "cpu":
             check_wait_policy()
+        if elisa := find_elisa(source):
+            from lisa_ros.inference.elisa.engine import ElisaEngine  # above this module
+
+            files = {"base": base, "alphaclip": alphaclip, "sam_checkpoint": sam_checkpoint}
+            return ElisaEngine.load(elisa, device=where, precision=precision, style=style, **files)
         dtype = float_type(precision, where)
         if conv_type:
             get_template(conv_type)
@@ -102,12 +116,9 @@ class Lisa:
             get_style(style)
         with memory_guard(where, "model"):
             options = {"vision_tower": vision_tower, "sam": sam, "conv_type": conv_type, "dtype": dtype}
+            options |= {"proposal_head": proposal_head, "dinov2": dinov2}
             if base is None:
                 checkpoint = load(source, style=style, **options)
-            elif style is None:
-                raise ConfigurationError(
-                    f"{source}: un-merged weights do not tell their style; give style=NAME, one of {', '.join(STYLES)}"
-                )
             else:
                 checkpoint = load_unmerged(
                     source, base=base, style=style, sam_checkpoint=sam_checkpoint, lora_alpha=lora_alpha, **options
@@ -141,20 +152,23 @@ class Lisa:
         """What answers come from, in words: checkpoint, precision, prompt template."""
         return self.model.provenance
 
-    def encode(self, image: np.ndarray) -> EncodedFrame:
+    def encode(self, image: np.ndarray, proposals: Proposals | None = None) -> EncodedFrame:
         """Computes everything about an image that no query changes.
 
         Args:
             image: (H, W, 3) uint8, RGB.
+            proposals: For a style that chooses among proposals: those of the image, where there are some already, of
+                which the largest are taken; None has Segment Anything make them.
 
         Returns:
             The frame, for any number of queries to this engine.
 
         Raises:
             InvalidImageError: The image is of another shape or dtype.
+            ConfigurationError: There are proposals, and the style draws its masks.
             MemoryBudgetError: The device's memory does not suffice.
         """
-        return self.model.encode(image)
+        return self.model.encode(image, proposals)
 
     def segment(
         self,

@@ -15,7 +15,7 @@ from lisa_ros.inference.loaded_model import Cancelled, LoadedModel, absent_targe
 from lisa_ros.model.grounding import TARGET_KINDS
 from lisa_ros.model.query_text import MAX_PHRASES
 from lisa_ros.model.styles import QueryPrompt
-from lisa_ros.types import ABSENT, REJ, SEG, EventKind, SegmentationResult, Target
+from lisa_ros.types import ABSENT, REJ, SEG, Candidate, EventKind, SegmentationResult, Target
 
 _ROWS_AT_ONCE = 8  # each holds keys and values of the whole prompt
 
@@ -31,6 +31,7 @@ class ForcedTarget:
         probability: That it is there, see `Style.presence`.
         logits: (H, W) float32 mask logits, also of what is rejected: with all targets expected to be there.
         coarse: (H, W) float32 logits of its coarse mask; None without one.
+        candidate: The best of the proposals that the mask was chosen from; None where it was drawn or none was chosen.
     """
 
     expected: EventKind
@@ -38,7 +39,8 @@ class ForcedTarget:
     decided: EventKind
     probability: float
     logits: np.ndarray
-    coarse: np.ndarray | None
+    coarse: np.ndarray | None = None
+    candidate: Candidate | None = None
 
 
 @dataclass(frozen=True)
@@ -85,8 +87,9 @@ def segment_phrases(
     else:
         for first in range(0, len(prompts), _ROWS_AT_ONCE):
             targets += _expected(model, frame, prompts[first : first + _ROWS_AT_ONCE], seconds, cancelled)
+    score = targets[0].probability
     return SegmentationResult(
-        ", ".join(phrases), "", tuple(targets), total(seconds), seg_probability=targets[0].probability
+        ", ".join(phrases), "", tuple(targets), total(seconds), seg_probability=score, reason=frame.reason
     )
 
 
@@ -105,7 +108,7 @@ def teacher_forced(model: LoadedModel, frame: EncodedFrame, question: str, answe
                 ids[position] = seg
         second = first if ids == first.ids else _states(model, frame, ids)
         logits = next_logits(model.network, first.states)
-        masks = model.decode_masks(frame, second.states, second.kinds)
+        masks = model.decode_masks(frame, second.states, second.kinds, strict=True)
     found, number = [], 0
     for kind, row in zip(first.kinds, logits, strict=True):
         if kind in TARGET_KINDS:
@@ -206,7 +209,7 @@ def _decoded(
     targets = []
     for number, (phrase, chance) in enumerate(zip(phrases, chances, strict=True)):
         if chance >= least:
-            targets.append(model.target(phrase, *masks[number], chance))
+            targets.append(model.target(frame, phrase, masks[number], chance))
         else:
             targets.append(absent_target(frame, phrase, chance))
     return targets
@@ -234,4 +237,4 @@ def _generated(
     seconds = {stage: sum(result.seconds.get(stage, 0.0) for result in results) for stage in results[0].seconds}
     answer = " ".join(result.answer for result in results if result.answer)
     truncated = any(result.truncated for result in results)
-    return SegmentationResult(query, answer, tuple(targets), seconds, truncated, targets[0].probability)
+    return SegmentationResult(query, answer, tuple(targets), seconds, truncated, targets[0].probability, frame.reason)

@@ -11,11 +11,12 @@ from golden_variants import find_golden
 from PIL import Image
 
 from lisa_ros.model.checkpoint import Checkpoint, load
+from lisa_ros.model.unmerged import PREFIX
 from lisa_ros.model.weights import read_weight_file, read_weights
 from training.config.sections import LoraConfig
 from training.data.collate import Collator
 from training.data.items import TrainingItem
-from training.model.lora import PREFIX, load_unmerged, prepare
+from training.model.lora import load_unmerged, prepare
 
 ROOT = Path(__file__).resolve().parents[2]
 TRAINABLE = ("lm_head", "embed_tokens", "mask_decoder", "text_hidden_fcs")

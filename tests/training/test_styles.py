@@ -158,9 +158,7 @@ def test_swapped_phrases_are_names_of_what_is_there():
 
 
 def test_new_networks_of_a_style_get_its_tokens(tmp_path):
-    config = ModelConfig(
-        str(GSVA / "llava_base"), style="gsva", sam_checkpoint=str(GSVA / "sam_tiny.pth"), **OPTIONS
-    )
+    config = ModelConfig(str(GSVA / "llava_base"), style="gsva", sam_checkpoint=str(GSVA / "sam_tiny.pth"), **OPTIONS)
     assert style_of(config).name == "gsva"
     checkpoint = load_base(config, tmp_path, torch.float32, 0)
     assert checkpoint.tokenizer.added == {"[SEG]": 440, "[REJ]": 441, "<im_start>": 442, "<im_end>": 443}

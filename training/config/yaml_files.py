@@ -11,7 +11,7 @@ import yaml
 
 from lisa_ros.errors import ConfigurationError
 
-RECIPES = ("lora", "tabletop")
+RECIPES = ("lora", "tabletop", "compare_styles")
 _SPOKEN = {tuple: "list", Mapping: "mapping", Path: "path"}
 
 

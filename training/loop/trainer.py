@@ -194,7 +194,7 @@ class Trainer:
                     norm = self._clip(keys)
                 self.optimizer.step()
                 self.optimizer.zero_grad()
-        means = sums.mean_losses(config.batch.accumulation * self.sampler.world_size)
+        means = sums.mean_losses(config.batch.accumulation * self.sampler.world_size, self.objective.loss_names)
         state.step += 1
         state.items += self.sampler.items_per_step
         state.skipped += int(sums.skipped)

@@ -10,14 +10,14 @@ from torch import Tensor, nn
 
 from lisa_ros.errors import CheckpointError, ConfigurationError
 from lisa_ros.model.network import LisaNetwork
+from lisa_ros.model.unmerged import PREFIX
 from lisa_ros.model.weights import check_weights
 from training.config.sections import LoraConfig
 
 ADAPTER = "default"
-PREFIX = "base_model.model."  # of every key of an un-merged official checkpoint
-_NEVER_ADAPTED = ("visual_model", "vision_tower", "mm_projector", "text_hidden_fcs")
+_NEVER_ADAPTED = ("visual_model", "vision_tower", "mm_projector", "text_hidden_fcs", "lisa_")
 # What published merged checkpoints hold in float32 whatever the rest has.
-_FLOAT32 = ("model.visual_model.", "model.text_hidden_fcs.")
+_FLOAT32 = ("model.visual_model.", "model.text_hidden_fcs.", "model.lisa_")
 
 
 def target_modules(network: LisaNetwork, targets: Sequence[str]) -> list[str]:

@@ -198,6 +198,8 @@ def _follow(events, progress: Progress) -> SegmentationResult:
 
 def nothing_found(result: SegmentationResult) -> str:
     """The message of a result without a single mask pixel: what is absent, and what has a mask that is empty."""
+    if result.reason:
+        return result.reason
     empty = [target.phrase or "the object" for target in result.targets if target.kind == SEGMENTED]
     parts = (result.absence, f"the mask is empty: {', '.join(empty)}" if empty else "")
     return "; ".join(filter(None, parts)) or "the model segmented nothing for this query"
