@@ -2,9 +2,12 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
+
+if TYPE_CHECKING:
+    from lisa_ros.geometry.proposals import Proposals
 
 SEGMENTED = "segmented"
 ABSENT = "absent"
@@ -201,12 +204,14 @@ class Sample:
         turns: A tuple, or a sequence that makes each turn when it is taken.
         source: Name of the data set.
         ignore: (H, W) bool, pixels that are excluded from loss and score; None for none.
+        proposals: Masks that a system may choose among; None for one that draws masks, or makes its proposals itself.
     """
 
     image: np.ndarray | None
     turns: Sequence[Turn]
     source: str = ""
     ignore: np.ndarray | None = None
+    proposals: "Proposals | None" = None
 
 
 class LazyTurns(Sequence[Turn]):

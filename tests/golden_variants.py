@@ -139,6 +139,18 @@ class LlmSegVariant:
         (path,) = (path for path in self.directory.rglob(name) if path.is_file())
         return np.array(Image.open(path).convert("RGB"))
 
+    @cached_property
+    def sam(self):
+        """The Segment Anything that proposals were made with."""
+        from lisa_ros.model.sam import SegmentAnything
+        from lisa_ros.model.sam_config import infer_sam_config
+        from lisa_ros.model.weights import read_weight_file
+
+        weights = read_weight_file(self.directory / "sam_tiny.pth")
+        sam = SegmentAnything(infer_sam_config(weights, self.meta["sam"]))
+        sam.load_state_dict({key: value.float() for key, value in weights.items()})
+        return sam.eval()
+
     def stored(self, name: str):
         """The stored proposals of an image; None where there are none."""
         from lisa_ros.datasets.proposal_files import StoredProposals

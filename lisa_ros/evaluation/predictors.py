@@ -9,7 +9,7 @@ from lisa_ros.inference.frame import EncodedFrame
 from lisa_ros.inference.regions import MaskLogits
 from lisa_ros.inference.teacher_forcing import teacher_forced
 from lisa_ros.model.styles import MASK_ANSWER
-from lisa_ros.types import SegmentationResult, Turn
+from lisa_ros.types import Sample, SegmentationResult, Turn
 
 if TYPE_CHECKING:
     import torch
@@ -67,6 +67,11 @@ class Generative:
         model = self.lisa.model
         prompt = model.style.turn_prompt(turn.question, model.network.config.mask_query, sentence=turn.is_sentence)
         return self.lisa.chat(frame, prompt.question, max_new_tokens=self.max_new_tokens)
+
+
+def encode_sample(lisa: Lisa, sample: Sample) -> EncodedFrame:
+    """The frame of a sample's image, with the sample's own proposals where it has some."""
+    return lisa.encode(sample.image) if sample.proposals is None else lisa.encode(sample.image, sample.proposals)
 
 
 def model_digest(lisa: Lisa) -> str:

@@ -1,7 +1,7 @@
 """ELISA's records: how they are made and what its loader takes of them.
 
-The official preparation drew the truth with Pillow 11, which fills polygons by a pixel or two otherwise than today's. What
-comes of the truth is compared up to that, all else to the digit.
+The official preparation drew the truth with Pillow 11, which fills polygons by a pixel or two otherwise than today.
+What comes of the truth is compared up to that, all else to the digit.
 """
 
 import json

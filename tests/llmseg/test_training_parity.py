@@ -40,7 +40,6 @@ def ready(llmseg, weights):
         clip=network.vision_tower.preprocess,
         max_length=512,
         use_ignore=False,
-        proposals=lambda item: llmseg.stored(item.key),
     )
     return ProposalObjective(network).train(), collator
 
@@ -62,6 +61,7 @@ def items_of(llmseg, case):
             ignore=None,
             source="golden",
             key=image,
+            proposals=llmseg.stored(image),
         )
 
 

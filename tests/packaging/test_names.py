@@ -31,7 +31,7 @@ FLOORS = (
 GENERATED = ("msg", "srv", "action")  # by rosidl, when the package is built
 TRAINING_FLOORS = (
     *(("errors",), ("config",), ("data",), ("model",), ("loop",)),
-    *(("commands", "tabletop", "elisa"), ("__main__",)),
+    *(("tabletop", "elisa", "proposals"), ("comparison",), ("commands",), ("__main__",)),
 )
 
 

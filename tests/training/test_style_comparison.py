@@ -1,7 +1,7 @@
 """Styles compared on equal data: phrases are true of their scenes, every style is taught them, scores are paired."""
 
 import json
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import numpy as np
@@ -110,8 +110,8 @@ def test_command_trains_resumes_and_writes_the_table(config, tmp_path):
     text = CONFIG.read_text()
     for old, new in {
         "runs/styles ": f"{tmp_path / 'run'} ", "[lisa, gsva, sesame, cores]": "[lisa, gsva]",
-        "steps: 48 ": "steps: 2 ", "processes: 4": "processes: 1", "phrases: 12": "phrases: 3",
-        "scenes: 50 ": "scenes: 2 ",
+        "steps: 72 ": "steps: 2 ", "processes: 4": "processes: 1", "phrases: 12": "phrases: 3",
+        "scenes: 40 ": "scenes: 2 ",
         "batch_size: 2": "batch_size: 1", "max_new_tokens: 96": "max_new_tokens: 8", "pictures: 3": "pictures: 1",
     }.items():  # fmt: skip
         assert old in text, old
@@ -120,10 +120,11 @@ def test_command_trains_resumes_and_writes_the_table(config, tmp_path):
     path.write_text(text)
     assert main(["compare-styles", "--config", str(path), "--style", "lisa"]) == 0
     answers = tmp_path / "run" / "lisa" / "answers.jsonl"
-    first, trained = read_answers(answers), (tmp_path / "run" / "lisa" / "last.pt").stat().st_mtime
+    small = load_config(path)
+    first, trained = read_answers(small, "lisa"), (tmp_path / "run" / "lisa" / "last.pt").stat().st_mtime
     answers.write_text("".join(line + "\n" for line in answers.read_text().splitlines() if f"{first[0].scene}" in line))
     assert main(["compare-styles", "--config", str(path)]) == 0
-    rows = read_answers(answers)
+    rows = read_answers(small, "lisa")
     assert [(row.scene, row.phrase, row.intersection) for row in rows] == [
         (row.scene, row.phrase, row.intersection) for row in first
     ]
@@ -174,8 +175,13 @@ def _row(scene, intersection):
     return PhraseRow(scene, "mug", ONE, 3, 1000, False, True, intersection, 1000, 0.1)
 
 
-def test_damaged_answers_are_named(tmp_path):
-    path = tmp_path / "answers.jsonl"
+def test_damaged_answers_are_named_and_other_scenes_left_out(config, tmp_path):
+    config = replace(config, run_dir=tmp_path, evaluation=replace(config.evaluation, scenes=2))
+    (tmp_path / "lisa").mkdir()
+    path = tmp_path / "lisa" / "answers.jsonl"
+    rows = [_row(30_000_000 + number, 500) for number in range(4)]
+    path.write_text("".join(json.dumps(asdict(row)) + "\n" for row in rows))
+    assert read_answers(config, "lisa") == rows[:2] and read_answers(config, "gsva") == []
     path.write_text('{"scene": 1}\n')
     with pytest.raises(TrainingError, match=r"answers.jsonl, line 1 is damaged"):
-        read_answers(path)
+        read_answers(config, "lisa")

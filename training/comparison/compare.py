@@ -11,7 +11,7 @@ import torch
 from training.comparison.answer_sheet import draw_answers
 from training.comparison.config import ComparisonConfig
 from training.comparison.report import MARKDOWN, write_report
-from training.comparison.score_style import ANSWERS, read_answers, score_style
+from training.comparison.score_style import read_answers, score_style
 from training.comparison.scores import scores
 from training.comparison.train_style import core_seconds, train_style
 from training.errors import TrainingError
@@ -32,7 +32,7 @@ def compare_styles(config: ComparisonConfig, config_file: Path) -> None:
     """
     with ThreadPoolExecutor(config.processes) as pool:
         list(pool.map(lambda style: _run_process(config, config_file, style), config.styles))
-    answers = {style: read_answers(config.run_dir / style / ANSWERS) for style in config.styles}
+    answers = {style: read_answers(config, style) for style in config.styles}
     minutes = {style: core_seconds(config.run_dir / style / "log.jsonl") / 60 for style in config.styles}
     write_report(config, scores(answers, config.evaluation), minutes)
     draw_answers(config, {style: config.run_dir / style / "checkpoint" for style in config.styles})

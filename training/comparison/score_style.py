@@ -62,10 +62,9 @@ def score_style(config: ComparisonConfig, style: str, checkpoint: Path) -> None:
     A scene's rows are written together, so that an interrupted run leaves whole scenes.
     """
     path = config.run_dir / style / ANSWERS
-    seeds = range(FIRST_SCENE, FIRST_SCENE + config.evaluation.scenes)
-    done = {row.scene for row in read_answers(path)} if path.exists() else set()
+    done = {row.scene for row in read_answers(config, style)}
     lisa = Lisa.from_pretrained(checkpoint, device="cpu", threads=1)
-    for seed in seeds:
+    for seed in _seeds(config):
         if seed not in done:
             rows = "".join(json.dumps(asdict(row)) + "\n" for row in _rows(config, lisa, seed))
             with open(path, "a", encoding="utf-8") as file:
@@ -96,12 +95,18 @@ def _rows(config: ComparisonConfig, lisa: Lisa, seed: int) -> Iterator[PhraseRow
         )
 
 
-def read_answers(path: Path) -> list[PhraseRow]:
-    """The rows of a file of answers. Raises TrainingError naming a line that cannot be read."""
-    rows = []
-    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
+def read_answers(config: ComparisonConfig, style: str) -> list[PhraseRow]:
+    """The rows about the configuration's scenes that are there. Raises TrainingError naming a line that is damaged."""
+    path, rows = config.run_dir / style / ANSWERS, []
+    lines = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
+    for number, line in enumerate(lines, start=1):
         try:
             rows.append(PhraseRow(**json.loads(line)))
         except (json.JSONDecodeError, TypeError) as error:
             raise TrainingError(f"{path}, line {number} is damaged: {error}; delete the file to ask again") from None
-    return rows
+    seeds = _seeds(config)
+    return [row for row in rows if row.scene in seeds]
+
+
+def _seeds(config: ComparisonConfig) -> range:
+    return range(FIRST_SCENE, FIRST_SCENE + config.evaluation.scenes)

@@ -1,12 +1,11 @@
 """Training items -> padded batches: token ids, labels, where each grounding event is read, pixels, masks."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
 
 import torch
 from torch import Tensor
 
-from lisa_ros.geometry.proposals import Proposals
 from lisa_ros.model.config import LisaConfig
 from lisa_ros.model.grounding import TARGET_KINDS
 from lisa_ros.model.preprocess import ClipPreprocessor, check_image, sam_preprocess
@@ -100,7 +99,6 @@ class Collator:
         clip: Preprocessing of the CLIP tower; None without one.
         max_length: Maximum length of a conversation in tokens, visual tokens included.
         use_ignore: Whether ignored pixels of an item are excluded from the loss; otherwise they are background.
-        proposals: Finds an item's proposals, for a network that chooses among them.
     """
 
     def __init__(
@@ -112,13 +110,11 @@ class Collator:
         clip: ClipPreprocessor | None,
         max_length: int,
         use_ignore: bool,
-        proposals: Callable[[TrainingItem], Proposals] | None = None,
     ) -> None:
         self.tokenizer, self.config, self.clip = tokenizer, config, clip
         self.template = config.template
         self.style = get_style(config.style)
         self.kinds = self.style.kinds(tokenizer)
-        self.proposals = proposals
         self.visual_tokens, self.max_length, self.use_ignore = visual_tokens, max_length, use_ignore
 
     def tokenize(self, conversation: Sequence[tuple[str, str]], has_image: bool) -> TokenizedConversation:
@@ -164,6 +160,7 @@ class Collator:
     def check(self, item: TrainingItem) -> None:
         """Raises BadItemError or InvalidImageError unless the item can be part of a batch."""
         self.tokenize_item(item)
+        self._check_proposals(item)
         if item.image is not None:
             check_image(item.image)
 
@@ -234,11 +231,14 @@ class Collator:
         """Whether the network draws masks, or sees by SAM's features."""
         return self.config.proposal_head is None or self.config.shares_image_encoder
 
+    def _check_proposals(self, item: TrainingItem) -> None:
+        if self.config.proposal_head and item.image is not None and item.proposals is None:
+            raise BadItemError(f"{item.source} {item.key}: style {self.config.style} needs proposals (data.proposals)")
+
     def _proposals(self, item: TrainingItem) -> ProposalTargets:
         head = self.config.proposal_head
-        if self.proposals is None:
-            raise BadItemError(f"{item.source} {item.key}: style {self.config.style} needs proposals (data.proposals)")
-        return proposal_targets(self.proposals(item).largest(head.limit), item.masks, head.pooling_size)
+        self._check_proposals(item)
+        return proposal_targets(item.proposals.largest(head.limit), item.masks, head.pooling_size)
 
     def _valid(self, item: TrainingItem) -> Tensor | None:
         if not self.use_ignore or item.ignore is None:

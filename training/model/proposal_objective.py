@@ -7,8 +7,10 @@ import torch
 from torch import Tensor
 
 from lisa_ros.inference.regions import Regions, choose_masks
+from lisa_ros.model.network import LisaNetwork
 from lisa_ros.model.proposal_head import PARTS
 from training.data.collate import IGNORE_INDEX, Batch
+from training.data.feature_cache import FeatureCache
 from training.data.proposal_targets import ProposalTargets
 from training.model.losses import answer_loss
 from training.model.objective import LisaObjective, full_precision
@@ -108,3 +110,9 @@ class ProposalObjective(LisaObjective):
                 logits = [torch.from_numpy(one.logits) for one in chosen]
                 found.append(torch.stack(logits) if logits else torch.zeros((0, *size)))
         return found
+
+
+def objective_of(network: LisaNetwork, cache: FeatureCache | None = None, coarse_weight: float = 0.0) -> LisaObjective:
+    """The objective of a network's style; arguments as of LisaObjective."""
+    kind = ProposalObjective if network.style.chooses else LisaObjective
+    return kind(network, cache, coarse_weight)

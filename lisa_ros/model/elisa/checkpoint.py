@@ -104,8 +104,8 @@ def build_network(
     """The network without its LoRA, in float32. weights: of the .pth file. Raises CheckpointError."""
     check_finite(weights, files.weights)
     config = read_llava_config(directory)
-    if any(map(_QUANTIZED.search, weights)):  # saved from a 4-bit base, whose own files are the exact weights
-        llava = load_llava(directory)
+    if any(map(_QUANTIZED.search, weights)) or not _base_weights(weights):
+        llava = load_llava(directory)  # of a 4-bit base, whose own files are the exact weights
     else:
         with quiet():
             llava = LlavaForConditionalGeneration(config)

@@ -32,6 +32,8 @@ class ElisaStyle(Style):
     letterbox: ClassVar[bool] = True
     # Padding rows of the vocabulary cannot be said.
     closed: ClassVar[bool] = True
+    # In training, answers that begin with a mask keep its blank; else the chat template takes it, and the word with it.
+    exact: ClassVar[bool] = True
 
     def query_prompts(
         self,
@@ -71,6 +73,7 @@ class ElisaPaperStyle(ElisaStyle):
     name = "elisa_paper"
     letterbox = False
     closed = False
+    exact = False
 
 
 def elisa_style(name: str | None) -> ElisaStyle | None:

@@ -7,6 +7,7 @@ from lisa_ros.errors import ConfigurationError
 from lisa_ros.model.styles.base import QueryPrompt, Style
 from lisa_ros.model.styles.cores import CoresStyle
 from lisa_ros.model.styles.gsva import GsvaStyle
+from lisa_ros.model.styles.instances import InstanceStyle
 from lisa_ros.model.styles.lisa import LisaStyle
 from lisa_ros.model.styles.llmseg import LlmSegStyle
 from lisa_ros.model.styles.rendering import MASK_ANSWER, RenderedTurn, RenderOptions
@@ -25,7 +26,7 @@ __all__ = [
 ]
 
 _LOG = logging.getLogger(__name__)
-_ALL = (LisaStyle(), GsvaStyle(), SesameStyle(), CoresStyle(), LlmSegStyle())
+_ALL = (LisaStyle(), GsvaStyle(), SesameStyle(), CoresStyle(), InstanceStyle(), LlmSegStyle())
 STYLES: Mapping[str, Style] = {style.name: style for style in _ALL}
 DEFAULT_STYLE = LisaStyle.name
 
