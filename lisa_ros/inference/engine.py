@@ -14,17 +14,14 @@ from lisa_ros.inference.batch import answer_batch
 from lisa_ros.inference.conversation import Conversation, check_limit
 from lisa_ros.inference.frame import EncodedFrame
 from lisa_ros.inference.loaded_model import Cancelled, LoadedModel
-from lisa_ros.inference.precision import float_type, quantize, resolve_device
+from lisa_ros.inference.loading import load_model
+from lisa_ros.inference.precision import resolve_device
 from lisa_ros.inference.teacher_forcing import segment_phrases
-from lisa_ros.model.checkpoint import load
 from lisa_ros.model.elisa.files import find_elisa
-from lisa_ros.model.memory import memory_guard, memory_report, weight_bytes
+from lisa_ros.model.memory import memory_report, weight_bytes
 from lisa_ros.model.network import LisaNetwork
-from lisa_ros.model.prompts import get_template
 from lisa_ros.model.query_text import check_query, is_sentence
-from lisa_ros.model.styles import get_style
 from lisa_ros.model.tokenizer import LisaTokenizer
-from lisa_ros.model.unmerged import load_unmerged
 from lisa_ros.types import SEGMENTED, Finished, MaskReady, SegmentationResult, TextDelta
 
 Event = TextDelta | MaskReady | Finished
@@ -109,28 +106,12 @@ class Lisa:
 
             files = {"base": base, "alphaclip": alphaclip, "sam_checkpoint": sam_checkpoint}
             return ElisaEngine.load(elisa, device=where, precision=precision, style=style, **files)
-        dtype = float_type(precision, where)
-        if conv_type:
-            get_template(conv_type)
-        if style:
-            get_style(style)
-        with memory_guard(where, "model"):
-            options = {"vision_tower": vision_tower, "sam": sam, "conv_type": conv_type, "dtype": dtype}
-            options |= {"proposal_head": proposal_head, "dinov2": dinov2}
-            if base is None:
-                checkpoint = load(source, style=style, **options)
-            else:
-                checkpoint = load_unmerged(
-                    source, base=base, style=style, sam_checkpoint=sam_checkpoint, lora_alpha=lora_alpha, **options
-                )
-            checkpoint.network.requires_grad_(False)
-            if precision in ("int8", "nf4"):
-                quantize(checkpoint.network, precision, dtype)
-            checkpoint.network.to(where)
-            # On the CPU the plain kernels cost no more at these lengths, and round as those of the official code.
-            checkpoint.network.set_attention("eager" if where.type == "cpu" else "sdpa")
-        name = Path(source).resolve().name if Path(source).exists() else str(source)
-        return cls(LoadedModel(checkpoint, device=where, precision=precision, name=name))
+        model = load_model(
+            source, device=where, precision=precision, style=style, conv_type=conv_type, vision_tower=vision_tower,
+            sam=sam, base=base, sam_checkpoint=sam_checkpoint, lora_alpha=lora_alpha,
+            proposal_head=proposal_head, dinov2=dinov2,
+        )  # fmt: skip
+        return cls(model)
 
     @property
     def network(self) -> LisaNetwork:
