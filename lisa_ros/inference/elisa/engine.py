@@ -15,14 +15,13 @@ from lisa_ros.inference.elisa.model import CandidateFrame, CandidateStream, Elis
 from lisa_ros.inference.engine import Lisa
 from lisa_ros.inference.loaded_model import Cancelled, absent_target
 from lisa_ros.inference.precision import float_type, quantize
-from lisa_ros.inference.teacher_forcing import MAX_PHRASES
 from lisa_ros.model.elisa.checkpoint import load_elisa, proposal_options
 from lisa_ros.model.elisa.files import ElisaFiles, sam_file
 from lisa_ros.model.elisa.style import STYLE_NAMES, elisa_style
 from lisa_ros.model.files import expand_home
 from lisa_ros.model.memory import memory_guard
 from lisa_ros.model.proposals import CandidateProvider
-from lisa_ros.model.query_text import check_query, is_sentence
+from lisa_ros.model.query_text import MAX_PHRASES, check_query, is_sentence
 from lisa_ros.model.sam import SegmentAnything
 from lisa_ros.model.sam_config import infer_sam_config
 from lisa_ros.model.weights import check_finite, check_weights, read_weight_file
@@ -126,11 +125,16 @@ class ElisaEngine(Lisa):
         """Mask of what `text` means: the masks of the generated answer, all of them as one target; see Lisa.segment."""
         query = check_query(text, self.model.tokenizer)
         sentence = is_sentence(query) if sentence is None else sentence
-        result = self._segment(frame, [query], sentence, cancelled)
+        result = self._segment(frame, [query], sentence, MAX_NEW_TOKENS, cancelled)
         return replace(result, targets=tuple(one for one in result.targets if one.kind == SEGMENTED))
 
     def segment_phrases(
-        self, frame: CandidateFrame, phrases: Sequence[str], *, cancelled: Cancelled | None = None
+        self,
+        frame: CandidateFrame,
+        phrases: Sequence[str],
+        *,
+        max_new_tokens: int | None = None,
+        cancelled: Cancelled | None = None,
     ) -> SegmentationResult:
         """See Lisa: an answer is generated for each phrase, and its masks are the phrase's, as one target."""
         if isinstance(phrases, str):
@@ -138,15 +142,15 @@ class ElisaEngine(Lisa):
         if not 0 < len(phrases) <= MAX_PHRASES:
             raise InvalidQueryError(f"{len(phrases)} phrases in one query; it takes 1 to {MAX_PHRASES}")
         checked = [check_query(phrase, self.model.tokenizer) for phrase in phrases]
-        return self._segment(frame, checked, False, cancelled)
+        return self._segment(frame, checked, False, check_limit(max_new_tokens), cancelled)
 
     def _segment(
-        self, frame: CandidateFrame, queries: Sequence[str], sentence: bool, cancelled: Cancelled | None
+        self, frame: CandidateFrame, queries: Sequence[str], sentence: bool, limit: int, cancelled: Cancelled | None
     ) -> SegmentationResult:
         style = self.model.style
         prompts = style.query_prompts(queries, style.mask_query, sentence=sentence)
         results = answer_batch(
-            self.model.about(frame), frame, [prompt.question for prompt in prompts], MAX_NEW_TOKENS,
+            self.model.about(frame), frame, [prompt.question for prompt in prompts], limit,
             cancelled=cancelled, grounding=CandidateStream,
         )  # fmt: skip
         pairs = zip(queries, results, strict=True)
