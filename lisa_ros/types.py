@@ -2,14 +2,18 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
+if TYPE_CHECKING:
+    from lisa_ros.geometry.proposals import Proposals
+
 SEGMENTED = "segmented"
 ABSENT = "absent"
+LOST = "lost"
 FALSE_PREMISE = "false_premise"
-TargetKind = Literal["segmented", "absent"]
+TargetKind = Literal["segmented", "absent", "lost"]
 SEG, REJ, LOC = "SEG", "REJ", "LOC"
 EventKind = Literal["SEG", "REJ", "LOC"]
 
@@ -51,15 +55,17 @@ class Target:
 
     Attributes:
         phrase: What it is called.
-        kind: "segmented", or "absent" for what is not in the image.
-        mask: (H, W) bool at the size of the asked image; all False when kind is "absent".
-        logits: (H, W) float32 mask logits before the threshold at 0; None when kind is "absent".
+        kind: "segmented", "absent" for what is not in the image, "lost" for what was followed and is not seen any more.
+        mask: (H, W) bool at the size of the asked image; all False unless kind is "segmented".
+        logits: (H, W) float32 mask logits before the threshold at 0; None without them: kind is not "segmented", or the
+            mask was moved from an earlier image.
         mean_probability: Mean of sigmoid(logits) inside the mask, uncalibrated; NaN for an empty mask.
         probability: That it is there, as the model's token for it tells; NaN where nothing tells.
         coarse: (H, W) float32 logits of the coarse mask that a two-step answer began with; None without one.
         correction: What the answer names in the place of an absent target ("did you mean the phone?"), "" for nothing.
         alternative: The target of the correction, where the answer has its mask; None for words alone.
         candidate: The best of the proposals that the mask was chosen from; None where it was drawn.
+        id: Number of a followed target, the same in every result about it; 0 for one that is not followed.
     """
 
     phrase: str
@@ -72,6 +78,7 @@ class Target:
     correction: str = ""
     alternative: "Target | None" = None
     candidate: Candidate | None = None
+    id: int = 0
 
 
 @dataclass(frozen=True)
@@ -86,6 +93,7 @@ class SegmentationResult:
         truncated: Whether the answer reached the token limit before its end.
         seg_probability: Probability of the [SEG] token at the position from which the first mask was read (in mask-only
             mode the score of a refusal); NaN when no mask token was considered.
+        reason: Why the image cannot have a target, whatever is asked; "" where it can.
     """
 
     query: str
@@ -94,6 +102,7 @@ class SegmentationResult:
     seconds: dict[str, float] = field(default_factory=dict)
     truncated: bool = False
     seg_probability: float = float("nan")
+    reason: str = ""
 
     @property
     def union_mask(self) -> np.ndarray | None:
@@ -101,6 +110,16 @@ class SegmentationResult:
         if not self.targets:
             return None
         return np.logical_or.reduce([target.mask for target in self.targets])
+
+    @property
+    def absence(self) -> str:
+        """What is not in the image, in words, with what the answer offers in its place; "" where all is there."""
+        absent = [target for target in self.targets if target.kind == ABSENT]
+        named = [
+            (target.phrase or "the object") + (f" (perhaps {target.correction})" if target.correction else "")
+            for target in absent
+        ]
+        return f"not in the image: {', '.join(named)}" if named else ""
 
 
 @dataclass(frozen=True)
@@ -185,12 +204,14 @@ class Sample:
         turns: A tuple, or a sequence that makes each turn when it is taken.
         source: Name of the data set.
         ignore: (H, W) bool, pixels that are excluded from loss and score; None for none.
+        proposals: Masks that a system may choose among; None for one that draws masks, or makes its proposals itself.
     """
 
     image: np.ndarray | None
     turns: Sequence[Turn]
     source: str = ""
     ignore: np.ndarray | None = None
+    proposals: "Proposals | None" = None
 
 
 class LazyTurns(Sequence[Turn]):

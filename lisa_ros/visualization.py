@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from lisa_ros.types import ABSENT, SegmentationResult, Target
+from lisa_ros.types import SegmentationResult, Target
 
 # Told apart by people with any kind of colour vision, and all bright enough to be seen on dark images.
 PALETTE = (
@@ -138,11 +138,10 @@ def _outline(canvas: np.ndarray, mask: np.ndarray, colour, thickness: int):
 
 
 def _notes(result: SegmentationResult) -> list[str]:
-    absent = [target.phrase or "the object" for target in result.targets if target.kind == ABSENT]
-    notes = [f"not in the image: {', '.join(absent)}"] if absent else []
+    notes = [result.absence] if result.absence else []
     if not result.targets:
         notes.append("nothing segmented")
-    elif not absent and not result.union_mask.any():
+    elif not notes and not result.union_mask.any():
         notes.append("the mask is empty")
     if result.truncated:
         notes.append("answer cut at its token limit")

@@ -66,7 +66,7 @@ def pytest_collection_modifyitems(config, items):
 def pytest_terminal_summary(terminalreporter, config):
     file = config.getoption("--failures")
     failures = [report for kind in ("failed", "error") for report in terminalreporter.stats.get(kind, ())]
-    if file is not None and failures:
+    if file is not None and failures and not hasattr(config, "workerinput"):  # a worker's are the controller's too
         with file.open("a") as lines:
             for report in failures:
                 crash = getattr(report.longrepr, "reprcrash", None)

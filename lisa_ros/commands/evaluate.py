@@ -5,6 +5,7 @@ from pathlib import Path
 
 from lisa_ros.commands import (
     evaluate_bag,
+    evaluate_follow,
     evaluate_geometry,
     evaluate_grasp,
     evaluate_phrases,
@@ -38,6 +39,7 @@ def add_arguments(parser: argparse.ArgumentParser):
     evaluate_sets.add_run_arguments(tabletop, mode="generative")
     add_model_arguments(tabletop)
     evaluate_bag.add_parser(benchmarks)
+    evaluate_follow.add_parser(benchmarks)
     evaluate_geometry.add_parser(benchmarks)
     evaluate_grasp.add_parser(benchmarks)
     evaluate_phrases.add_parser(benchmarks)
@@ -49,6 +51,8 @@ def run(args: argparse.Namespace) -> int:
     """Evaluates, prints a table and writes the scores."""
     if args.benchmark == evaluate_bag.NAME:
         return evaluate_bag.run(args)
+    if args.benchmark == evaluate_follow.NAME:
+        return evaluate_follow.run(args)
     if args.benchmark == evaluate_geometry.NAME:
         return evaluate_geometry.run(args)
     if args.benchmark == evaluate_grasp.NAME:

@@ -140,4 +140,4 @@ def _result(
             grounding.decode(rank)
     targets = grounding.result(model.tokenizer.decode(row.ids).replace(IMAGE_PLACEHOLDER, ""), query)
     score = targets[0].probability if targets else float("nan")
-    return SegmentationResult(query, text.text, targets, total(seconds), row.truncated, score)
+    return SegmentationResult(query, text.text, targets, total(seconds), row.truncated, score, frame.reason)

@@ -135,7 +135,8 @@ class Conversation:
         self._prefix = Prefix.of((ids + said)[: cache.get_seq_length()], cache)
         targets = grounding.result(answer, query)
         score = targets[0].probability if targets else float("nan")
-        yield Finished(SegmentationResult(query, text.text, targets, total(seconds), truncated, score))
+        seconds = total(seconds)
+        yield Finished(SegmentationResult(query, text.text, targets, seconds, truncated, score, frame.reason))
 
     def _masks(
         self, grounding: GroundingStream, ranks: Sequence[int], offered: bool, seconds: dict[str, float]

@@ -13,10 +13,10 @@ from lisa_ros.inference.frame import EncodedFrame
 from lisa_ros.inference.generation import extend, next_logits, prefill, prefill_rows
 from lisa_ros.inference.loaded_model import Cancelled, LoadedModel, absent_target, total
 from lisa_ros.model.grounding import TARGET_KINDS
+from lisa_ros.model.query_text import MAX_PHRASES
 from lisa_ros.model.styles import QueryPrompt
-from lisa_ros.types import ABSENT, REJ, SEG, EventKind, SegmentationResult, Target
+from lisa_ros.types import ABSENT, REJ, SEG, Candidate, EventKind, SegmentationResult, Target
 
-MAX_PHRASES = 64
 _ROWS_AT_ONCE = 8  # each holds keys and values of the whole prompt
 
 
@@ -31,6 +31,7 @@ class ForcedTarget:
         probability: That it is there, see `Style.presence`.
         logits: (H, W) float32 mask logits, also of what is rejected: with all targets expected to be there.
         coarse: (H, W) float32 logits of its coarse mask; None without one.
+        candidate: The best of the proposals that the mask was chosen from; None where it was drawn or none was chosen.
     """
 
     expected: EventKind
@@ -38,7 +39,8 @@ class ForcedTarget:
     decided: EventKind
     probability: float
     logits: np.ndarray
-    coarse: np.ndarray | None
+    coarse: np.ndarray | None = None
+    candidate: Candidate | None = None
 
 
 @dataclass(frozen=True)
@@ -64,9 +66,13 @@ def segment_phrases(
     phrases: Sequence[str],
     *,
     sentence: bool = False,
+    limit: int = MAX_NEW_TOKENS,
     cancelled: Cancelled | None = None,
 ) -> SegmentationResult:
-    """See Lisa.segment_phrases; `phrases` are checked words. sentence: whether they are one sentence."""
+    """See Lisa.segment_phrases; `phrases` are checked words. sentence: whether they are one sentence.
+
+    limit: most tokens of an answer, where the style generates one.
+    """
     if not 0 < len(phrases) <= MAX_PHRASES:
         raise InvalidQueryError(f"{len(phrases)} phrases in one query; it takes 1 to {MAX_PHRASES}")
     prompts = model.style.query_prompts(phrases, model.network.config.mask_query, sentence=sentence)
@@ -74,15 +80,16 @@ def segment_phrases(
     model.stop_if(cancelled)
     targets: list[Target] = []
     if any(prompt.answer is None for prompt in prompts):
-        return _generated(model, frame, prompts, ", ".join(phrases), cancelled)
+        return _generated(model, frame, prompts, ", ".join(phrases), limit, cancelled)
     if model.style.rejects:
         for prompt in prompts:
             targets += _decided(model, frame, prompt, seconds, cancelled)
     else:
         for first in range(0, len(prompts), _ROWS_AT_ONCE):
             targets += _expected(model, frame, prompts[first : first + _ROWS_AT_ONCE], seconds, cancelled)
+    score = targets[0].probability
     return SegmentationResult(
-        ", ".join(phrases), "", tuple(targets), total(seconds), seg_probability=targets[0].probability
+        ", ".join(phrases), "", tuple(targets), total(seconds), seg_probability=score, reason=frame.reason
     )
 
 
@@ -101,7 +108,7 @@ def teacher_forced(model: LoadedModel, frame: EncodedFrame, question: str, answe
                 ids[position] = seg
         second = first if ids == first.ids else _states(model, frame, ids)
         logits = next_logits(model.network, first.states)
-        masks = model.decode_masks(frame, second.states, second.kinds)
+        masks = model.decode_masks(frame, second.states, second.kinds, strict=True)
     found, number = [], 0
     for kind, row in zip(first.kinds, logits, strict=True):
         if kind in TARGET_KINDS:
@@ -202,20 +209,25 @@ def _decoded(
     targets = []
     for number, (phrase, chance) in enumerate(zip(phrases, chances, strict=True)):
         if chance >= least:
-            targets.append(model.target(phrase, *masks[number], chance))
+            targets.append(model.target(frame, phrase, masks[number], chance))
         else:
             targets.append(absent_target(frame, phrase, chance))
     return targets
 
 
 def _generated(
-    model: LoadedModel, frame: EncodedFrame, prompts: Sequence[QueryPrompt], query: str, cancelled: Cancelled | None
+    model: LoadedModel,
+    frame: EncodedFrame,
+    prompts: Sequence[QueryPrompt],
+    query: str,
+    limit: int,
+    cancelled: Cancelled | None,
 ) -> SegmentationResult:
     """Targets of a style that tells in words: there, if the generated answer holds a mask that is not empty.
 
     What is not there has what the answer offers in its place. The answers follow one another in the result's.
     """
-    results = answer_batch(model, frame, [prompt.question for prompt in prompts], MAX_NEW_TOKENS, cancelled=cancelled)
+    results = answer_batch(model, frame, [prompt.question for prompt in prompts], limit, cancelled=cancelled)
     targets = []
     for prompt, result in zip(prompts, results, strict=True):
         found = [one for one in result.targets if one.kind == ABSENT or one.mask.any()]
@@ -225,4 +237,4 @@ def _generated(
     seconds = {stage: sum(result.seconds.get(stage, 0.0) for result in results) for stage in results[0].seconds}
     answer = " ".join(result.answer for result in results if result.answer)
     truncated = any(result.truncated for result in results)
-    return SegmentationResult(query, answer, tuple(targets), seconds, truncated, targets[0].probability)
+    return SegmentationResult(query, answer, tuple(targets), seconds, truncated, targets[0].probability, frame.reason)

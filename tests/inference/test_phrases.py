@@ -77,13 +77,13 @@ def test_gsva_follows_its_own_decisions(gsva, gsva_frame):
     read = answer_states(model, gsva_frame, prompt.question, prompt.answer)
     assert read.kinds == kinds
     masks = model.decode_masks(gsva_frame, read.states, read.kinds)
-    for target, (logits, _), state in zip(found.targets, masks, read.states, strict=True):
+    for target, mask, state in zip(found.targets, masks, read.states, strict=True):
         with torch.inference_mode():
             chance = model.style.presence(gsva.network.logits(state), model.kinds)
         assert target.probability == pytest.approx(chance, abs=1e-5)
         assert (target.probability >= 0.5) == (target.kind == SEGMENTED)
         if target.kind == SEGMENTED:
-            np.testing.assert_allclose(target.logits, logits, atol=2e-4)
+            np.testing.assert_allclose(target.logits, mask.logits, atol=2e-4)
         else:
             assert target.logits is None and not target.mask.any()
 

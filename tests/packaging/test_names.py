@@ -16,7 +16,7 @@ TOP = ("lisa_ros", "training")
 FLOORS = (
     ("errors", "types", "progress", "resources", "cpu_threads", "writable_folders", "numba_cache", "middleware"),
     ("git_lfs", "standard_streams", "image_encodings"),
-    ("images", "geometry", "simulator", "model", "visualization", "graph"),
+    ("images", "geometry", "simulator", "model", "visualization", "graph", "tracking"),
     ("sensor_messages", "launcher"),
     ("datasets", "recordings", "inference"),
     ("scannet",),
@@ -31,7 +31,7 @@ FLOORS = (
 GENERATED = ("msg", "srv", "action")  # by rosidl, when the package is built
 TRAINING_FLOORS = (
     *(("errors",), ("config",), ("data",), ("model",), ("loop",)),
-    *(("commands", "tabletop", "elisa"), ("__main__",)),
+    *(("tabletop", "elisa", "proposals"), ("comparison",), ("commands",), ("__main__",)),
 )
 
 

@@ -89,15 +89,16 @@ def test_a_phase_has_its_tests_and_writes_down_its_failures(tmp_path, phase, nam
     (tmp_path / "tests/test_suite.py").write_text(SUITE)
     failures = tmp_path / "failures"
     command = [sys.executable, "-m", "pytest", "-v", f"--phase={phase}", f"--failures={failures}"]
+    if phase == "parallel":
+        command += ["-n", "2"]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False, timeout=100)
     ran = {
         line.split("::")[1].split()[0] for line in done.stdout.splitlines() if " PASSED" in line or " FAILED" in line
     }
     assert ran == names, done.stdout
     if phase == "parallel":
-        assert failures.read_text().startswith(
-            "FAILED tests/test_suite.py::test_shared (call) - AssertionError: numbers"
-        )
+        (line,) = failures.read_text().splitlines()
+        assert line.startswith("FAILED tests/test_suite.py::test_shared (call) - AssertionError: numbers")
     else:
         assert not failures.exists()
     assert done.returncode == (phase == "parallel")

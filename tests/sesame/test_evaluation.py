@@ -1,14 +1,18 @@
 """SESAME's whole evaluation on the miniature data sets: answers, masks, see accuracy and cIoU."""
 
 import hashlib
+import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
 from sesame_golden import masks_of
 
+from lisa_ros.cli import main
 from lisa_ros.datasets.reasonseg import ReasonSegDataset
 from lisa_ros.datasets.refer import OTHER_SPLITS, ReferDataset
-from lisa_ros.evaluation.benchmarks.premises import PremiseMetrics
+from lisa_ros.evaluation.benchmarks.premises import PremiseMetrics, premise_scores
+from lisa_ros.evaluation.benchmarks.rows import read_all
 from lisa_ros.evaluation.metrics import overlap_of
 
 pytestmark = pytest.mark.unit
@@ -79,3 +83,22 @@ def test_parity_of_the_evaluation(variant, data_root):
         assert metrics.ciou == pytest.approx(case["cIoU"], abs=1e-6 if exact else 1e-2), name
         if exact:
             assert (metrics.intersection, metrics.union) == (case["intersection"][1], case["union"][1]), name
+
+
+def test_the_command_scores_premises_and_can_be_repeated(tiny, data_root, tmp_path):
+    """Twice the same rows; the scores are those of the answers that the engine gives."""
+    rows = []
+    for name in ("first", "second"):
+        out = tmp_path / name
+        assert main([
+            "eval", "fprefcoco", "--data", str(data_root), "--split", "val", "--mode", "generative", "--out", str(out),
+            "--model", str(tiny.checkpoint), "--vision-tower", str(tiny.directory / "clip_tiny"), "--style", "sesame",
+            "--max-new-tokens", "8", "--device", "cpu", "--limit", "1",
+        ]) == 0  # fmt: skip
+        found = read_all(out).rows
+        assert found and {row.exists for row in found} == {True, False}
+        rows.append([replace(row, seconds=0.0, encoding=0.0) for row in found])
+    assert rows[0] == rows[1]
+    summary = json.loads((tmp_path / "first" / "summary.json").read_text())
+    expected = {name: value for name, value in premise_scores(rows[0]).items() if value == value}
+    assert {name: summary["premises"][name] for name in expected} == pytest.approx(expected)

@@ -17,6 +17,7 @@ from lisa_ros.errors import (
     QueryCancelled,
 )
 from lisa_ros.msg import SegmentationResult as Result
+from lisa_ros.msg import SegmentationTarget
 from lisa_ros.nodes.common.executor_queue import ExecutorQueue
 from lisa_ros.nodes.common.stamps import SECOND
 from lisa_ros.nodes.common.throttled_log import ThrottledLog
@@ -27,7 +28,7 @@ from lisa_ros.nodes.perception.inference.model_manager import ModelManager
 from lisa_ros.nodes.perception.parameter_listener import ParameterListener
 from lisa_ros.nodes.perception.queries.conversations import Conversations
 from lisa_ros.nodes.perception.queries.frame_selector import FrameSelector
-from lisa_ros.nodes.perception.queries.query import STANDING, Query, QueryRequest, QueryState, check_text
+from lisa_ros.nodes.perception.queries.query import STANDING, Query, QueryRequest, QueryState, check_words
 from lisa_ros.nodes.perception.queries.query_queue import QueryQueue
 from lisa_ros.nodes.perception.queries.query_statistics import QueryStatistics
 from lisa_ros.nodes.perception.queries.standing_query import StandingQuery
@@ -112,7 +113,7 @@ class QueryServer:
 
     def _rejection(self, request: QueryRequest) -> str:
         try:
-            check_text(request.text, request.parameters.max_query_length)
+            check_words(request)
         except InvalidQueryError as error:
             return str(error)
         return request.invalid or ("" if self.active else "the node is not active; activate it")
@@ -287,5 +288,6 @@ class QueryServer:
 def _summary(request: QueryRequest, result: Result) -> str:
     outcome = f"query {request.query_id} ({request.source}) {request.text[:80]!r}: status {result.status}"
     if result.status == Result.OK:
-        outcome += f", {len(result.targets)} targets, {result.answer[:120]!r}"
+        found = sum(target.kind == SegmentationTarget.SEGMENTED for target in result.targets)
+        outcome += f", {found} of {len(result.targets)} targets in the image, {result.answer[:120]!r}"
     return outcome + (f", {result.message[:300]}" if result.message else "")

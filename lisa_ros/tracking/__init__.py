@@ -1,0 +1,7 @@
+"""Targets of an answer followed from image to image, with an id each, until the model is asked again."""
+
+from lisa_ros.tracking.flow_tracker import FlowTracker
+from lisa_ros.tracking.mask_tracker import MaskTracker, TrackedMask
+from lisa_ros.tracking.target_follower import TargetFollower
+
+__all__ = ["FlowTracker", "MaskTracker", "TargetFollower", "TrackedMask"]
