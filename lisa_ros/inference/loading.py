@@ -5,7 +5,7 @@ from pathlib import Path
 import torch
 
 from lisa_ros.inference.loaded_model import LoadedModel
-from lisa_ros.inference.precision import PACKED, float_type, quantize
+from lisa_ros.inference.precision import float_type, place
 from lisa_ros.model.checkpoint import load
 from lisa_ros.model.memory import memory_guard
 from lisa_ros.model.prompts import get_template
@@ -54,11 +54,6 @@ def load_model(
             checkpoint = load_unmerged(
                 source, base=base, sam_checkpoint=sam_checkpoint, lora_alpha=lora_alpha, **options
             )
-        network = checkpoint.network.requires_grad_(False)
-        if precision in PACKED:
-            quantize(network, precision, dtype)
-        network.to(device)
-        # On the CPU the plain kernels cost no more at these lengths, and round as those of the official code.
-        network.set_attention("eager" if device.type == "cpu" else "sdpa")
+        place(checkpoint.network, precision, dtype, device)
     name = Path(source).resolve().name if Path(source).exists() else str(source)
     return LoadedModel(checkpoint, device=device, precision=precision, name=name)

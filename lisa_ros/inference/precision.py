@@ -62,3 +62,13 @@ def quantize(network: LisaNetwork, precision: str, dtype: torch.dtype) -> None:
                     packed.weight = bnb.nn.Int8Params(linear.weight.data, requires_grad=False, has_fp16_weights=False)
                 packed.bias = linear.bias
                 setattr(parent, name, packed)
+
+
+def place(network: LisaNetwork, precision: str, dtype: torch.dtype, device: torch.device) -> None:
+    """Readies a network on the CPU, whose weights are of `dtype`, for inference on a device. See `quantize`."""
+    network.requires_grad_(False)
+    if precision in PACKED:
+        quantize(network, precision, dtype)
+    network.to(device)
+    # On the CPU the plain kernels cost no more at these lengths, and round as those of the official code.
+    network.set_attention("eager" if device.type == "cpu" else "sdpa")

@@ -130,6 +130,7 @@ def test_an_image_without_candidates_is_answered_in_words(golden):
     frame = golden.lisa.encode(image, Proposals(*image.shape[:2]))
     result = golden.lisa.chat(frame, "Which box can hold the water?", max_new_tokens=20)
     assert result.targets == () and golden.lisa.segment(frame, "the box").targets == ()
+    assert result.reason and result.reason == golden.lisa.segment(frame, "the box").reason
 
 
 def test_a_frame_is_accepted_by_its_engine_alone(golden):

@@ -14,7 +14,7 @@ from lisa_ros.inference.conversation import Conversation, check_limit
 from lisa_ros.inference.elisa.model import CandidateFrame, CandidateStream, ElisaModel
 from lisa_ros.inference.engine import Lisa
 from lisa_ros.inference.loaded_model import Cancelled, absent_target
-from lisa_ros.inference.precision import float_type, quantize
+from lisa_ros.inference.precision import float_type, place
 from lisa_ros.model.elisa.checkpoint import load_elisa, proposal_options
 from lisa_ros.model.elisa.files import ElisaFiles, sam_file
 from lisa_ros.model.elisa.style import STYLE_NAMES, elisa_style
@@ -61,16 +61,12 @@ class ElisaEngine(Lisa):
             raise ConfigurationError(f"{files.weights} is an ELISA; style {style!r} must be {' or '.join(STYLE_NAMES)}")
         with memory_guard(device, "model"):
             checkpoint = load_elisa(files, base=base, alphaclip=alphaclip, closed=preset.closed, dtype=dtype)
-            network = checkpoint.network.requires_grad_(False)
-            if precision in ("int8", "nf4"):
-                quantize(network, precision, dtype)
-            network.to(device)
-            network.set_attention("eager" if device.type == "cpu" else "sdpa")
+            place(checkpoint.network, precision, dtype, device)
             checkpoint.tower.requires_grad_(False).to(device)
             provider, sam_checkpoint = None, sam_checkpoint or sam_file(files.root)
             if sam_checkpoint is not None:
-                network_of_sam = load_sam(sam_checkpoint, sam).to(device)
-                provider = CandidateProvider(network_of_sam, proposal_options(files.root, square=not preset.letterbox))
+                segmenter = load_sam(sam_checkpoint, sam).to(device)
+                provider = CandidateProvider(segmenter, proposal_options(files.root, square=not preset.letterbox))
         model = ElisaModel(
             checkpoint, style=preset, device=device, precision=precision, name=files.weights.stem, provider=provider
         )
@@ -158,7 +154,8 @@ class ElisaEngine(Lisa):
         seconds = {stage: sum(one.seconds.get(stage, 0.0) for one in results) for stage in results[0].seconds}
         seconds["encode"] = frame.seconds
         truncated = any(result.truncated for result in results)
-        return SegmentationResult(", ".join(queries), "", targets, seconds, truncated, targets[0].probability)
+        score = targets[0].probability
+        return SegmentationResult(", ".join(queries), "", targets, seconds, truncated, score, frame.reason)
 
 
 def joined_target(frame: CandidateFrame, phrase: str, targets: Sequence[Target]) -> Target:

@@ -15,6 +15,7 @@ from lisa_ros.inference.frame import EncodedFrame
 from lisa_ros.inference.generation import Prefix, prefill
 from lisa_ros.inference.grounding_stream import GroundingStream
 from lisa_ros.inference.loaded_model import LoadedModel
+from lisa_ros.inference.regions import NO_PROPOSALS
 from lisa_ros.model.elisa.checkpoint import ElisaCheckpoint
 from lisa_ros.model.elisa.embedding import embed_masks, resized_mask
 from lisa_ros.model.elisa.network import AskedNetwork, CandidateRows
@@ -44,6 +45,11 @@ class CandidateFrame(EncodedFrame):
     proposals: Proposals
     embeddings: Tensor
     rows: CandidateRows = field(repr=False)
+
+    @property
+    def reason(self) -> str:
+        """See EncodedFrame."""
+        return "" if len(self.proposals) else NO_PROPOSALS
 
 
 class ElisaModel(LoadedModel):
