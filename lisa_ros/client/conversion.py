@@ -15,10 +15,10 @@ from lisa_ros.errors import InvalidImageError
 from lisa_ros.geometry.poses import pose_matrix
 from lisa_ros.geometry.report import TopGrasp
 from lisa_ros.msg import SegmentationResult, SegmentationTarget
-from lisa_ros.types import ABSENT, SEGMENTED, Target
+from lisa_ros.types import ABSENT, LOST, SEGMENTED, Target
 
 SECOND = 1_000_000_000
-_KINDS = {SegmentationTarget.SEGMENTED: SEGMENTED, SegmentationTarget.ABSENT: ABSENT}
+_KINDS = {SegmentationTarget.SEGMENTED: SEGMENTED, SegmentationTarget.ABSENT: ABSENT, SegmentationTarget.LOST: LOST}
 _NUMBERS = {PointField.FLOAT32: "f4", PointField.UINT32: "u4"}
 
 
@@ -80,6 +80,7 @@ def _target(message: SegmentationTarget, shape: tuple[int, int]) -> PerceptionTa
     return PerceptionTarget(
         phrase=message.phrase,
         kind=_KINDS[message.kind],
+        id=message.id,
         mask=_mask(message.phrase, message.roi, message.mask, shape),
         mean_probability=message.mean_probability,
         probability=message.probability,

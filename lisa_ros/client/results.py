@@ -38,6 +38,7 @@ class QueryStage(IntEnum):
     GENERATING = Segment.Feedback.GENERATING
     MASK = Segment.Feedback.MASK
     CLOUD = Segment.Feedback.CLOUD
+    FOLLOWING = Segment.Feedback.FOLLOWING
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,6 @@
 """`Lisa`: loads a checkpoint, encodes images, answers queries about them."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +14,7 @@ from lisa_ros.inference.conversation import Conversation, check_limit
 from lisa_ros.inference.frame import EncodedFrame
 from lisa_ros.inference.loaded_model import Cancelled, LoadedModel
 from lisa_ros.inference.precision import float_type, place, resolve_device
-from lisa_ros.inference.teacher_forcing import segment_phrases
+from lisa_ros.inference.teacher_forcing import segment_many, segment_phrases
 from lisa_ros.model.checkpoint import load
 from lisa_ros.model.elisa.files import find_elisa
 from lisa_ros.model.memory import memory_guard, memory_report, weight_bytes
@@ -25,7 +24,7 @@ from lisa_ros.model.query_text import check_query, is_sentence
 from lisa_ros.model.styles import get_style
 from lisa_ros.model.tokenizer import LisaTokenizer
 from lisa_ros.model.unmerged import load_unmerged
-from lisa_ros.types import SEGMENTED, Finished, MaskReady, SegmentationResult, TextDelta
+from lisa_ros.types import Finished, MaskReady, SegmentationResult, TextDelta
 
 Event = TextDelta | MaskReady | Finished
 
@@ -192,11 +191,37 @@ class Lisa:
             QueryCancelled: `cancelled` returned True.
             MemoryBudgetError: The device's memory does not suffice.
         """
+        (result,) = self.segment_many(frame, [text], sentence=sentence, cancelled=cancelled)
+        return result
+
+    def segment_many(
+        self,
+        frame: EncodedFrame,
+        texts: Sequence[str],
+        *,
+        sentence: bool | None = None,
+        cancelled: Cancelled | None = None,
+    ) -> list[SegmentationResult]:
+        """What `segment` returns for each of several queries that do not know one another, all in one batch.
+
+        Args:
+            frame: What `encode` returned.
+            texts: Phrases and sentences.
+            sentence: As for `segment`, of all of them; None: of each by its last character.
+            cancelled: Called before each stage; True stops all of them.
+
+        Returns:
+            A result for each text, in their order; `seconds` of each are those of all together. Errors are `segment`'s.
+
+        Example:
+            >>> mug, seat = lisa.segment_many(frame, ["the mug", "Where can I sit?"])
+        """
         self.model.check_frame(frame)
-        query = check_query(text, self.model.tokenizer)
-        sentence = is_sentence(query) if sentence is None else sentence
-        result = segment_phrases(self.model, frame, [query], sentence=sentence, cancelled=cancelled)
-        return replace(result, targets=tuple(target for target in result.targets if target.kind == SEGMENTED))
+        if isinstance(texts, str):
+            raise InvalidQueryError(f"texts must be a list of queries, not the text {texts!r:.80}")
+        queries = [check_query(text, self.model.tokenizer) for text in texts]
+        sentences = [is_sentence(query) if sentence is None else sentence for query in queries]
+        return segment_many(self.model, frame, queries, sentences, cancelled=cancelled)
 
     def segment_phrases(
         self,
@@ -223,10 +248,7 @@ class Lisa:
 
         Raises:
             InvalidQueryError: There is no phrase, or too many; one is empty, too long, or holds tokens of the prompt.
-            InvalidImageError: The frame is another engine's.
-            ConfigurationError: `max_new_tokens` is not a whole number of at least 1.
-            QueryCancelled: `cancelled` returned True.
-            MemoryBudgetError: The device's memory does not suffice.
+            LisaError: As of `segment`; ConfigurationError for `max_new_tokens`.
 
         Example:
             >>> result = lisa.segment_phrases(frame, ["the mug", "the fork"])
@@ -270,11 +292,8 @@ class Lisa:
             What `chat` returns for each, in their order.
 
         Raises:
-            InvalidQueryError: A query is empty, too long, or holds tokens of the prompt.
-            InvalidImageError: The frame is another engine's.
             ConfigurationError: `max_new_tokens` is not a whole number of at least 1.
-            QueryCancelled: `cancelled` returned True.
-            MemoryBudgetError: The device's memory does not suffice.
+            LisaError: As of `segment`.
         """
         self.model.check_frame(frame)
         queries, limit = [check_query(text, self.model.tokenizer) for text in texts], check_limit(max_new_tokens)

@@ -13,8 +13,9 @@ from lisa_ros.tracking.mask_tracker import MaskTracker
 from lisa_ros.types import ABSENT, LOST, SEGMENTED, SegmentationResult, Target
 
 _UNSURE = 0.7  # confidence below which the model is asked before its time, and above which a lost target is found again
-_LOST = 0.25  # confidence below which a target is lost
+_LOST = 0.4  # confidence below which a target is lost
 _EARLIEST = 0.25  # of the interval: how soon after an answer an unsure tracker may ask for the next
+_SOUGHT = 5.0  # s for which the model is asked as early for a lost target, which may come out from behind something
 _FORGOTTEN = 30.0  # s after which a lost target is not reported any more
 
 
@@ -63,7 +64,7 @@ class TargetFollower:
         Returns:
             The last answer with its targets as they are seen now, "segmented" or "lost", each with its id; None where
             the model has to be asked about this image: there is no answer yet, it is older than the interval, the
-            tracker is not sure, time went back, or the image has another size.
+            tracker is not sure or has lost a target a moment ago, time went back, or the image has another size.
         """
         if self._answer is None or image.shape != self._shape:
             return None
@@ -107,7 +108,7 @@ class TargetFollower:
         return replace(answer, targets=(*targets, *self._absent()))
 
     def _move(self, image: np.ndarray, time: float) -> bool:
-        """Whether the tracker is unsure of a target."""
+        """Whether the model may be asked early: the tracker is unsure of a target, or has lost it a moment ago."""
         is_unsure = False
         for track, moved in zip(self._tracked, self._tracker.update(image), strict=True):
             is_unsure |= moved.confidence < _UNSURE
@@ -116,7 +117,8 @@ class TargetFollower:
                 track.see(moved.mask, time)
             else:
                 track.mask = None
-        return is_unsure
+        is_sought = any(track.mask is None and 0 <= time - track.seen <= _SOUGHT for track in self._tracks)
+        return is_unsure or is_sought
 
     def _track(self, target: Target, known: Track | None, image: np.ndarray, time: float) -> Track:
         number = next(self._ids) if known is None else known.target.id

@@ -159,8 +159,8 @@ class Robot(Node):
         return self.get_clock().now().nanoseconds
 
     def show(self, image=None, depth=None, stamp=None, info=True, with_depth=True, frame_id="camera"):
-        """Publishes one moment of the camera; returns its stamp in ns."""
-        image = picture() if image is None else image
+        """Publishes one moment of the camera; returns its stamp in ns. image: pixels, or what gives them."""
+        image = picture() if image is None else image() if callable(image) else image
         stamp = self.stamp() if stamp is None else stamp
         height, width = image.shape[:2]
         message = Image(height=height, width=width, encoding="rgb8", step=width * 3, data=data(image))

@@ -13,16 +13,15 @@ from lisa_ros.inference.batch import MAX_NEW_TOKENS, answer_batch
 from lisa_ros.inference.conversation import Conversation, check_limit
 from lisa_ros.inference.elisa.model import CandidateFrame, CandidateStream, ElisaModel
 from lisa_ros.inference.engine import Lisa
-from lisa_ros.inference.loaded_model import Cancelled, absent_target
+from lisa_ros.inference.loaded_model import Cancelled, absent_target, total
 from lisa_ros.inference.precision import float_type, place
-from lisa_ros.inference.teacher_forcing import MAX_PHRASES
 from lisa_ros.model.elisa.checkpoint import load_elisa, proposal_options
 from lisa_ros.model.elisa.files import ElisaFiles, sam_file
 from lisa_ros.model.elisa.style import STYLE_NAMES, elisa_style
 from lisa_ros.model.files import expand_home
 from lisa_ros.model.memory import memory_guard
 from lisa_ros.model.proposals import CandidateProvider
-from lisa_ros.model.query_text import check_query, is_sentence
+from lisa_ros.model.query_text import MAX_PHRASES, check_query, is_sentence
 from lisa_ros.model.sam import SegmentAnything
 from lisa_ros.model.sam_config import infer_sam_config
 from lisa_ros.model.weights import check_finite, check_weights, read_weight_file
@@ -111,22 +110,29 @@ class ElisaEngine(Lisa):
             unmasked_padding=unmasked_padding, cancelled=cancelled, grounding=CandidateStream,
         )  # fmt: skip
 
-    def segment(
+    def segment_many(
         self,
         frame: CandidateFrame,
-        text: str,
+        texts: Sequence[str],
         *,
         sentence: bool | None = None,
         cancelled: Cancelled | None = None,
-    ) -> SegmentationResult:
-        """Mask of what `text` means: the masks of the generated answer, all of them as one target; see Lisa.segment."""
-        query = check_query(text, self.model.tokenizer)
-        sentence = is_sentence(query) if sentence is None else sentence
-        result = self._segment(frame, [query], sentence, cancelled)
-        return replace(result, targets=tuple(one for one in result.targets if one.kind == SEGMENTED))
+    ) -> list[SegmentationResult]:
+        """See Lisa: an answer is generated to each text, and its masks are one target."""
+        if isinstance(texts, str):
+            raise InvalidQueryError(f"texts must be a list of queries, not the text {texts!r:.80}")
+        queries = [check_query(text, self.model.tokenizer) for text in texts]
+        sentences = [is_sentence(query) if sentence is None else sentence for query in queries]
+        results = self._answered(frame, queries, sentences, MAX_NEW_TOKENS, cancelled)
+        return [replace(one, targets=tuple(t for t in one.targets if t.kind == SEGMENTED)) for one in results]
 
     def segment_phrases(
-        self, frame: CandidateFrame, phrases: Sequence[str], *, cancelled: Cancelled | None = None
+        self,
+        frame: CandidateFrame,
+        phrases: Sequence[str],
+        *,
+        max_new_tokens: int | None = None,
+        cancelled: Cancelled | None = None,
     ) -> SegmentationResult:
         """See Lisa: an answer is generated for each phrase, and its masks are the phrase's, as one target."""
         if isinstance(phrases, str):
@@ -134,24 +140,35 @@ class ElisaEngine(Lisa):
         if not 0 < len(phrases) <= MAX_PHRASES:
             raise InvalidQueryError(f"{len(phrases)} phrases in one query; it takes 1 to {MAX_PHRASES}")
         checked = [check_query(phrase, self.model.tokenizer) for phrase in phrases]
-        return self._segment(frame, checked, False, cancelled)
+        results = self._answered(frame, checked, [False] * len(checked), check_limit(max_new_tokens), cancelled)
+        answer = " ".join(one.answer for one in results if one.answer)
+        targets = tuple(target for one in results for target in one.targets)
+        truncated, score = any(one.truncated for one in results), targets[0].probability
+        query = ", ".join(checked)
+        return SegmentationResult(query, answer, targets, results[0].seconds, truncated, score, frame.reason)
 
-    def _segment(
-        self, frame: CandidateFrame, queries: Sequence[str], sentence: bool, cancelled: Cancelled | None
-    ) -> SegmentationResult:
-        style = self.model.style
-        prompts = style.query_prompts(queries, style.mask_query, sentence=sentence)
-        results = answer_batch(
-            self.model.about(frame), frame, [prompt.question for prompt in prompts], MAX_NEW_TOKENS,
-            cancelled=cancelled, grounding=CandidateStream,
-        )  # fmt: skip
-        pairs = zip(queries, results, strict=True)
-        targets = tuple(joined_target(frame, phrase, result.targets) for phrase, result in pairs)
-        seconds = {stage: sum(one.seconds.get(stage, 0.0) for one in results) for stage in results[0].seconds}
-        seconds["encode"] = frame.seconds
-        truncated = any(result.truncated for result in results)
-        score = targets[0].probability
-        return SegmentationResult(", ".join(queries), "", targets, seconds, truncated, score, frame.reason)
+    def _answered(
+        self,
+        frame: CandidateFrame,
+        queries: Sequence[str],
+        sentences: Sequence[bool],
+        limit: int,
+        cancelled: Cancelled | None,
+    ) -> list[SegmentationResult]:
+        """For each query its answer, with one target; `seconds` of each are those of all together."""
+        model, style = self.model.about(frame), self.model.style
+        questions = [
+            prompt.question
+            for query, sentence in zip(queries, sentences, strict=True)
+            for prompt in style.query_prompts([query], style.mask_query, sentence=sentence)
+        ]
+        results = answer_batch(model, frame, questions, limit, cancelled=cancelled, grounding=CandidateStream)
+        seconds = {stage: sum(one.seconds.get(stage, 0.0) for one in results) for stage in ("generate", "decode_masks")}
+        seconds = total({"encode": frame.seconds} | seconds)
+        return [
+            replace(one, query=query, targets=(joined_target(frame, query, one.targets),), seconds=seconds)
+            for query, one in zip(queries, results, strict=True)
+        ]
 
 
 def joined_target(frame: CandidateFrame, phrase: str, targets: Sequence[Target]) -> Target:

@@ -167,6 +167,18 @@ class PerceptionParameters:
         high=100,
     )
     standing_query: str = _parameter("", "Asked about every newest image while nothing else is asked; empty: none")
+    follow: bool = _parameter(
+        False,
+        "Whether the standing query's targets are followed from image to image, with an id each, and the model is "
+        "asked again every follow_interval; a goal sets it itself",
+    )
+    follow_interval: float = _parameter(
+        1.0,
+        "Time, in s of the images' stamps, from one answer of the model to the next while targets are followed; a "
+        "quarter of it where the tracker is not sure",
+        low=0.01,
+        high=3600.0,
+    )
     with_cloud: bool = _parameter(
         True,
         "Whether queries from the topic and the standing query get clouds and boxes; a goal sets it itself",

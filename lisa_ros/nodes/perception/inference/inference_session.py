@@ -17,12 +17,14 @@ from lisa_ros.errors import InvalidImageError, InvalidRegionError, NoDepthError,
 from lisa_ros.msg import SegmentationResult as Result
 from lisa_ros.nodes.perception.clouds.cloud_job import CloudResult, cloud_job
 from lisa_ros.nodes.perception.clouds.cloud_process import CloudProcess
+from lisa_ros.nodes.perception.inference.followed_questions import FollowedQuestions
 from lisa_ros.nodes.perception.parameters import PerceptionParameters
 from lisa_ros.nodes.perception.queries.query import Query
 from lisa_ros.nodes.perception.queries.region import Region
 from lisa_ros.sensor_messages.image_messages import decode_color
-from lisa_ros.types import SEGMENTED, Finished, MaskReady, SegmentationResult, TextDelta
+from lisa_ros.types import LOST, SEGMENTED, Finished, MaskReady, SegmentationResult, TextDelta
 
+_EMPTY = {LOST: "not seen any more", SEGMENTED: "the mask is empty"}
 # (stage, answer so far, masks so far)
 Progress = Callable[[int, str, int], None]
 
@@ -39,6 +41,7 @@ class InferenceOutput:
         clouds: None where none were wanted or possible.
         seconds: Wall time of each stage, in their order.
         remarks: What is doubtful about the camera's messages.
+        answer_stamp: Stamp of the image that the model was asked about, ns.
     """
 
     status: int
@@ -48,6 +51,7 @@ class InferenceOutput:
     clouds: CloudResult | None = None
     seconds: dict[str, float] = field(default_factory=dict)
     remarks: tuple[str, ...] = ()
+    answer_stamp: int = 0
 
 
 class InferenceSession:
@@ -59,6 +63,7 @@ class InferenceSession:
         self._clouds = CloudProcess()
         self._conversations: dict[str, Any] = {}
         self._cached: tuple[Any, tuple, Any] | None = None  # image message, (region, bits), encoded frame
+        self._followed = FollowedQuestions()
 
     def load(self, parameters: PerceptionParameters):
         """Loads the weights. Raises CheckpointError."""
@@ -68,6 +73,7 @@ class InferenceSession:
     def unload(self):
         """Frees the model and the device's memory."""
         self._engine = self._cached = None
+        self._followed.forget()
         self._conversations.clear()
         self._clouds.stop()
         gc.collect()
@@ -103,16 +109,24 @@ class InferenceSession:
         image, remark = _timed(seconds, "convert", lambda: decode_color(message, bits))
         stop_if_cancelled(query)
         progress(Segment.Feedback.ENCODING, "", 0)
-        view = image if region is None else region.crop(image)
-        encoded = _timed(seconds, "encode", lambda: self._encode(message, region, bits, view))
-        stop_if_cancelled(query)
-        progress(Segment.Feedback.GENERATING, "", 0)
-        result = self._ask(query, encoded, progress)
-        if region is not None:
-            result = region.enlarge(result, image.shape[:2])
+
+        def ask() -> SegmentationResult:
+            view = image if region is None else region.crop(image)
+            encoded = _timed(seconds, "encode", lambda: self._encode(message, region, bits, view))
+            stop_if_cancelled(query)
+            progress(Segment.Feedback.GENERATING, "", 0)
+            result = self._ask(query, encoded, progress)
+            return result if region is None else region.enlarge(result, image.shape[:2])
+
+        if query.request.followed_as:
+            result, answer_stamp = self._followed.result(query, image, ask)
+        else:
+            result, answer_stamp = ask(), query.frame.stamp
         seconds.update({stage: value for stage, value in result.seconds.items() if stage not in ("encode", "total")})
         remarks = tuple(text for text in (remark, query.frame.clock_remark) if text)
-        output = InferenceOutput(Result.OK, "", image, result, seconds=seconds, remarks=remarks)
+        output = InferenceOutput(
+            Result.OK, "", image, result, seconds=seconds, remarks=remarks, answer_stamp=answer_stamp
+        )
         if not any(target.mask.any() for target in result.targets):
             output.status, output.message = Result.NO_TARGET, nothing_found(result)
         elif query.request.with_cloud:
@@ -197,11 +211,15 @@ def _follow(events, progress: Progress) -> SegmentationResult:
 
 
 def nothing_found(result: SegmentationResult) -> str:
-    """The message of a result without a single mask pixel: what is absent, and what has a mask that is empty."""
+    """The message of a result without a single mask pixel: what is absent or lost, and what has an empty mask."""
     if result.reason:
         return result.reason
-    empty = [target.phrase or "the object" for target in result.targets if target.kind == SEGMENTED]
-    parts = (result.absence, f"the mask is empty: {', '.join(empty)}" if empty else "")
+    named = {
+        kind: ", ".join(target.phrase or "the object" for target in result.targets if target.kind == kind)
+        for kind in (LOST, SEGMENTED)
+    }
+    parts = [result.absence]
+    parts += [f"{what}: {named[kind]}" for kind, what in _EMPTY.items() if named[kind]]
     return "; ".join(filter(None, parts)) or "the model segmented nothing for this query"
 
 

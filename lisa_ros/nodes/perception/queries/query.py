@@ -36,6 +36,8 @@ class QueryRequest:
         image_stamp: Stamp of the image to ask about, ns; 0: the newest one.
         region: The part of the image to ask about; None: all of it.
         query_id: Identifies the query on every output.
+        follow: Whether it is an action goal that lives until it is cancelled, about each newest frame.
+        followed_as: What its targets are followed as: requests of the same one continue each other; "": not followed.
         invalid: Why the options of the request cannot be met; "" where they can.
         phrases: Names of things, each of which is found or absent; empty where `text` is asked as it is.
     """
@@ -49,6 +51,8 @@ class QueryRequest:
     image_stamp: int = 0
     region: Region | None = None
     query_id: str = field(default_factory=lambda: uuid.uuid4().hex[:12])
+    follow: bool = False
+    followed_as: str = ""
     invalid: str = ""
     phrases: tuple[str, ...] = ()
 
@@ -76,6 +80,7 @@ class Query:
     Attributes:
         request: What is asked.
         on_feedback: Called with (stage, text so far, masks so far) while it runs; None: nobody wants it.
+        on_followed: Called with the SegmentationResult of each frame while its targets are followed; None: not wanted.
         on_result: Called with the SegmentationResult; None: nobody waits for it.
         state: Where it stands.
         frame: What it is asked about; None while it is WAITING.
@@ -95,6 +100,7 @@ class Query:
     request: QueryRequest
     on_feedback: Callable[[int, str, int], None] | None = None
     on_result: Callable | None = None
+    on_followed: Callable | None = None
     state: QueryState = field(default=QueryState.WAITING, init=False)
     frame: CameraFrame | None = field(default=None, init=False)
     region: Region | None = field(default=None, init=False)

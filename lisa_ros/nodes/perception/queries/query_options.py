@@ -37,6 +37,15 @@ def apply_options(request: QueryRequest, message) -> QueryRequest:
     return replace(request, **changes)
 
 
+def follow_problem(request: QueryRequest) -> str:
+    """Why a request cannot be followed; "" where it can."""
+    if request.conversation_id:
+        return "follow is about every newest image, a conversation about one; leave follow or conversation_id unset"
+    if request.image_stamp:
+        return "follow is about every newest image; leave follow or image_stamp unset"
+    return ""
+
+
 def query_parameters(parameters: PerceptionParameters, message) -> PerceptionParameters:
     """The node's parameters with those that a message sets for its query. Raises ConfigurationError."""
     changes = {"cloud": _cloud_options(parameters.cloud, message.cloud)}

@@ -4,7 +4,10 @@ from lisa_ros.nodes.perception.frames.frame_buffer import CameraFrame
 
 
 class StandingQuery:
-    """The text of the parameter `standing_query` is asked once about each newest frame, until it is rejected."""
+    """What stands is asked once about each newest frame, until it is rejected.
+
+    That is the text of the parameter `standing_query`, or the query_id of a followed goal.
+    """
 
     def __init__(self):
         self._text = ""
@@ -12,7 +15,7 @@ class StandingQuery:
         self._stamp = 0  # of the frame that it was asked about last
 
     def is_open(self, text: str) -> bool:
-        """Whether the text, as the parameter is now, may be asked at all."""
+        """Whether the text or query_id, as it is now, may be asked at all."""
         if text != self._text:
             self._text, self._is_rejected, self._stamp = text, False, 0
         return bool(text) and not self._is_rejected

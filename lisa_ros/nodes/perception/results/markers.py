@@ -27,10 +27,12 @@ def marker_array(header: Header, targets: list[SegmentationTarget], support: Pos
     """header: frame of the boxes. Starts with DELETEALL, so that a latched array never adds to an older one.
 
     Namespaces: box (orange where something speaks against grasping), label, uncertainty (two standard deviations of the
-    centre), closing (a gripper around the object, as wide as it), approach, support. Ids: indices of the targets.
+    centre), closing (a gripper around the object, as wide as it), approach, support. Ids: those of followed targets,
+    else the indices of the targets.
     """
     markers = [Marker(header=header, action=Marker.DELETEALL)]
-    for number, target in enumerate(targets):
+    for index, target in enumerate(targets):
+        number = target.id or index
         if target.has_box:
             markers += [_box(header, number, target), _label(header, number, target)]
             markers.append(_uncertainty(header, number, target))
@@ -63,7 +65,7 @@ def _label(header: Header, number: int, target: SegmentationTarget) -> Marker:
     marker = _marker(header, "label", number, Marker.TEXT_VIEW_FACING, _LABEL_COLOUR, Pose())
     marker.pose.position = target.box.pose.position
     marker.scale.z = _LABEL_HEIGHT
-    lines = [target.phrase or f"target {number}"]
+    lines = [f"{target.phrase or f'target {number}'}{f' #{target.id}' if target.id else ''}"]
     if target.has_grasp:
         lines.append(f"{1000 * target.grasp_width:.0f} mm")
     lines += [warning.split(":")[0].replace("_", " ") for warning in target.grasp_warnings]

@@ -94,6 +94,8 @@ def _removal(header: Header, name: str):
 def detection_array(header: Header, targets: list[SegmentationTarget]):
     """One detection per target with a box; the score is its mean mask probability, uncalibrated.
 
+    Its id is that of a followed target; empty for others.
+
     None without vision_msgs.
     """
     if Detection3DArray is None:
@@ -108,7 +110,7 @@ def _detection(header: Header, target: SegmentationTarget):
     hypothesis.hypothesis.class_id = target.phrase
     hypothesis.hypothesis.score = float(target.mean_probability)
     hypothesis.pose.pose = target.box.pose
-    detection = Detection3D(header=header, results=[hypothesis])
+    detection = Detection3D(header=header, results=[hypothesis], id=str(target.id) if target.id else "")
     detection.bbox.center = target.box.pose
     detection.bbox.size = target.extents
     return detection

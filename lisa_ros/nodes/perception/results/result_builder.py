@@ -72,6 +72,7 @@ def build_answered(query: Query, answer: InferenceOutput, provenance: str) -> Re
     located = Header(stamp=header.stamp, frame_id=clouds.frame_id) if clouds else header
     reports = clouds.reports if clouds else (None,) * len(answer.result.targets)
     message = _result(query, answer.status, answer.message, provenance)
+    message.answer_stamp = time_message(answer.answer_stamp)
     message.answer, message.truncated = answer.result.answer, answer.result.truncated
     message.targets = [
         target_message(header, *pair, located, query.region)

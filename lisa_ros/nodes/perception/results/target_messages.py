@@ -12,7 +12,13 @@ from lisa_ros.geometry import CloudReport, SupportPlane, count_components, touch
 from lisa_ros.msg import SegmentationTarget, StageDuration
 from lisa_ros.nodes.common.messages import image_message, point, pose_message, vector
 from lisa_ros.nodes.perception.queries.region import Region
-from lisa_ros.types import SEGMENTED, Target
+from lisa_ros.types import ABSENT, LOST, SEGMENTED, Target
+
+_KINDS = {
+    SEGMENTED: SegmentationTarget.SEGMENTED,
+    ABSENT: SegmentationTarget.ABSENT,
+    LOST: SegmentationTarget.LOST,
+}
 
 
 def target_message(
@@ -24,7 +30,8 @@ def target_message(
     """
     message = SegmentationTarget(
         phrase=target.phrase,
-        kind=SegmentationTarget.SEGMENTED if target.kind == SEGMENTED else SegmentationTarget.ABSENT,
+        kind=_KINDS[target.kind],
+        id=target.id,
         mask=Image(header=header, encoding="mono8"),
         area=int(target.mask.sum()),
         mean_probability=float(target.mean_probability),

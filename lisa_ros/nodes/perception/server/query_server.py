@@ -4,20 +4,13 @@ Used in the executor's thread and never blocks; the inference thread comes back 
 """
 
 import traceback
+from dataclasses import replace
 
 from rclpy.node import Node
 
 from lisa_ros.action import Segment
-from lisa_ros.errors import (
-    InvalidImageError,
-    InvalidQueryError,
-    InvalidRegionError,
-    LisaError,
-    MemoryBudgetError,
-    QueryCancelled,
-)
+from lisa_ros.errors import InvalidQueryError, InvalidRegionError, LisaError
 from lisa_ros.msg import SegmentationResult as Result
-from lisa_ros.msg import SegmentationTarget
 from lisa_ros.nodes.common.executor_queue import ExecutorQueue
 from lisa_ros.nodes.common.stamps import SECOND
 from lisa_ros.nodes.common.throttled_log import ThrottledLog
@@ -34,15 +27,10 @@ from lisa_ros.nodes.perception.queries.query_statistics import QueryStatistics
 from lisa_ros.nodes.perception.queries.standing_query import StandingQuery
 from lisa_ros.nodes.perception.results.result_builder import ResultMessages, build_answered, build_unanswered
 from lisa_ros.nodes.perception.results.result_publishers import ResultPublishers
+from lisa_ros.nodes.perception.server.error_status import status_of
+from lisa_ros.nodes.perception.server.followed_goal import FollowedGoal
 from lisa_ros.nodes.perception.server.query_feedback import progress_reporter, send_feedback, stall_reason
-
-_STATUS = {
-    QueryCancelled: Result.CANCELLED,
-    InvalidQueryError: Result.REJECTED,
-    InvalidImageError: Result.NO_IMAGE,
-    MemoryBudgetError: Result.OUT_OF_MEMORY,
-    MemoryError: Result.OUT_OF_MEMORY,
-}
+from lisa_ros.nodes.perception.server.result_log import ResultLog
 
 
 class QueryServer:
@@ -63,12 +51,11 @@ class QueryServer:
         self._parameters, self._frame_selector, self._transforms = parameters, frame_selector, transforms
         self._model, self._publishers, self._statistics = model, publishers, statistics
         self._executor_queue = executor_queue
-        # The standing query may end, and texts and goals come, many times a second.
-        self._log_throttled = ThrottledLog(lambda text: self._log.info(text))
+        self._result_log = ResultLog(self._log)
         self._log_trace = ThrottledLog(lambda text: self._log.error(text))
         self._queue = QueryQueue()
         self._conversations = Conversations()
-        self._standing = StandingQuery()
+        self._standing, self._followed = StandingQuery(), FollowedGoal()
         self.active = False
 
     def new_request(self, text: str, source: str, with_cloud: bool) -> QueryRequest:
@@ -94,11 +81,21 @@ class QueryServer:
             return self._end(query, Result.REJECTED, reason)
         if query.request.with_cloud:  # its own target_frame may need TF where the node's does not
             self._transforms.open(query.request.parameters)
+        if query.request.follow:
+            return self._follow(query)
         for old in self._queue.add(query):
             self._end(old, Result.CANCELLED, f"superseded by the newer query {query.request.query_id}")
         send_feedback(query, Segment.Feedback.QUEUED)
         self._bind(query)
         self._start_next()
+
+    def _follow(self, goal: Query):
+        if self._followed.query is not None:
+            newer = f"superseded by the newer followed goal {goal.request.query_id}"
+            self._end(self._followed.query, Result.CANCELLED, newer)
+        self._followed.begin(goal)
+        send_feedback(goal, Segment.Feedback.QUEUED)
+        self._ask_standing()
 
     def try_submit(self, query: Query) -> str:
         """As `submit`, but a query that is rejected gets no result: the reason is returned, "" where it is accepted."""
@@ -149,6 +146,10 @@ class QueryServer:
         self._bind_waiting()
         for query in [query for query in self._queue.pending if self._frame_selector.is_overdue(query)]:
             self._end_without_frame(query)
+        if not self._queue.is_idle:
+            self._followed.note_busy()
+        elif reason := self._followed.overdue(self._frame_selector.why_none):
+            self._end(self._followed.query, Result.NO_IMAGE, reason)
 
     def _check_model(self):
         query = self._queue.running
@@ -188,11 +189,20 @@ class QueryServer:
             self._conversations.keep(query)
 
     def _ask_standing(self):
-        parameters = self._parameters.current()
-        if self._standing.is_open(parameters.standing_query) and self.active and self._queue.is_idle:
+        goal = self._followed.query
+        what = goal.request.query_id if goal is not None else self._parameters.current().standing_query
+        if self._standing.is_open(what) and self.active and self._queue.is_idle:
             newest = self._frame_selector.newest()
             if newest is not None and self._standing.is_due(newest):
-                self.submit(Query(self.new_request(parameters.standing_query, STANDING, parameters.with_cloud)))
+                self.submit(self._standing_query() if goal is None else self._followed_query())
+
+    def _standing_query(self) -> Query:
+        parameters = self._parameters.current()
+        request = self.new_request(parameters.standing_query, STANDING, parameters.with_cloud)
+        return Query(replace(request, followed_as=f"standing query {request.text}") if parameters.follow else request)
+
+    def _followed_query(self) -> Query:
+        return self._followed.next_query(self._node.get_clock().now().nanoseconds, self._end)
 
     def _start_next(self):
         query = self._queue.start_next() if self.active else None
@@ -231,7 +241,7 @@ class QueryServer:
 
     def _end_failed(self, query: Query, error: BaseException):
         request = query.request
-        status = next((status for kind, status in _STATUS.items() if isinstance(error, kind)), Result.MODEL_ERROR)
+        status = status_of(error)
         # A conversation stays with its frame and region: one that cannot be read, or is not in it, gets no answer.
         is_lost = status in (Result.MODEL_ERROR, Result.OUT_OF_MEMORY, Result.NO_IMAGE)
         if request.conversation_id and (is_lost or isinstance(error, InvalidRegionError)):
@@ -248,6 +258,8 @@ class QueryServer:
 
     def _end_all(self, status: int, reason: str) -> int:
         queries = self._queue.unfinished()
+        if self._followed.query is not None:
+            queries.insert(0, self._followed.query)
         for query in queries:
             self._queue.drop(query)
             self._end(query, status, reason)
@@ -256,10 +268,20 @@ class QueryServer:
     def _end(self, query: Query, status: int, reason: str):
         self._publish_result(query, build_unanswered(query, status, reason))
 
+    def _end_frame(self, goal: Query):
+        """The followed goal has its result: what is asked about the newest frame is not wanted any more."""
+        self._followed.query = None
+        for query in self._queue.unfinished():
+            if query.request.followed_as == goal.request.query_id:
+                self._queue.drop(query)
+                self._end(query, Result.CANCELLED, "the followed goal has ended")
+
     def _publish_result(self, query: Query, messages: ResultMessages):
         if query.is_done:
             return
         query.finish()
+        if query is self._followed.query:
+            self._end_frame(query)
         result = messages.result
         if query.frame is not None:
             age = self._frame_selector.age(query.frame)
@@ -269,25 +291,9 @@ class QueryServer:
             self._statistics.last_rejection = result.message
             if query.request.source == STANDING:
                 self._standing.note_rejected()
-        self._log_result(query.request, result)
+        self._result_log.note(query.request, result)
         try:
             self._publishers.publish(messages)
         finally:
             if query.on_result is not None:
                 query.on_result(result)
-
-    def _log_result(self, request: QueryRequest, result: Result):
-        if request.source == STANDING:
-            self._log_throttled(STANDING, _summary(request, result))
-        elif result.status in (Result.REJECTED, Result.CANCELLED):
-            self._log_throttled(f"{request.source} {result.status}", _summary(request, result))
-        else:
-            self._log.info(_summary(request, result))
-
-
-def _summary(request: QueryRequest, result: Result) -> str:
-    outcome = f"query {request.query_id} ({request.source}) {request.text[:80]!r}: status {result.status}"
-    if result.status == Result.OK:
-        found = sum(target.kind == SegmentationTarget.SEGMENTED for target in result.targets)
-        outcome += f", {found} of {len(result.targets)} targets in the image, {result.answer[:120]!r}"
-    return outcome + (f", {result.message[:300]}" if result.message else "")

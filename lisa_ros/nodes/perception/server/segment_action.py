@@ -1,5 +1,7 @@
 """The action `segment`: a goal is a query with feedback, a way to cancel it, and a result of its own."""
 
+from dataclasses import replace
+
 from rclpy.action import ActionServer, CancelResponse, GoalResponse
 from rclpy.node import Node
 from rclpy.qos import QoSProfile
@@ -8,7 +10,7 @@ from rclpy.task import Future
 from lisa_ros.action import Segment
 from lisa_ros.msg import SegmentationResult
 from lisa_ros.nodes.perception.queries.query import ACTION, Query, QueryRequest
-from lisa_ros.nodes.perception.queries.query_options import apply_options
+from lisa_ros.nodes.perception.queries.query_options import apply_options, follow_problem
 from lisa_ros.nodes.perception.server.query_server import QueryServer
 
 # The default keeps 10 requests; of a burst, all before would get no answer at all.
@@ -45,7 +47,10 @@ class SegmentAction:
         self._action_server.destroy()
 
     def _request(self, goal: Segment.Goal) -> QueryRequest:
-        return apply_options(self._query_server.new_request(goal.query, ACTION, goal.with_cloud), goal)
+        request = apply_options(self._query_server.new_request(goal.query, ACTION, goal.with_cloud), goal)
+        if not goal.follow:
+            return request
+        return replace(request, follow=True, invalid=request.invalid or follow_problem(request))
 
     def _on_goal(self, goal: Segment.Goal) -> GoalResponse:
         # Bad options are accepted and then end with a result that says why, which a rejection cannot carry.
@@ -57,7 +62,12 @@ class SegmentAction:
         def publish_feedback(stage: int, text: str, masks: int):
             handle.publish_feedback(Segment.Feedback(stage=stage, text=text, masks=masks))
 
-        query = Query(self._request(handle.request), on_feedback=publish_feedback, on_result=future.set_result)
+        def publish_followed(result: SegmentationResult):
+            masks = sum(target.area > 0 for target in result.targets)
+            following = Segment.Feedback.FOLLOWING
+            handle.publish_feedback(Segment.Feedback(stage=following, text=result.answer, masks=masks, result=result))
+
+        query = Query(self._request(handle.request), publish_feedback, future.set_result, publish_followed)
         self._goals[_key(handle)] = query, future
         handle.execute()
         self._query_server.submit(query)
