@@ -6,27 +6,20 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from lisa_ros.cpu_threads import check_wait_policy, set_threads
 from lisa_ros.errors import InvalidQueryError
 from lisa_ros.geometry.proposals import Proposals
 from lisa_ros.inference.batch import answer_batch
 from lisa_ros.inference.conversation import Conversation, check_limit
 from lisa_ros.inference.frame import EncodedFrame
 from lisa_ros.inference.loaded_model import Cancelled, LoadedModel
-from lisa_ros.inference.precision import float_type, place, resolve_device
+from lisa_ros.inference.loading import load_model, ready_device
 from lisa_ros.inference.teacher_forcing import segment_many, segment_phrases
-from lisa_ros.model.checkpoint import load
 from lisa_ros.model.elisa.files import find_elisa
-from lisa_ros.model.memory import memory_guard, memory_report, weight_bytes
+from lisa_ros.model.memory import memory_report, weight_bytes
 from lisa_ros.model.network import LisaNetwork
-from lisa_ros.model.prompts import get_template
 from lisa_ros.model.query_text import check_query, is_sentence
-from lisa_ros.model.styles import get_style
 from lisa_ros.model.tokenizer import LisaTokenizer
-from lisa_ros.model.unmerged import load_unmerged
 from lisa_ros.types import Finished, MaskReady, SegmentationResult, TextDelta
-
-Event = TextDelta | MaskReady | Finished
 
 
 class Lisa:
@@ -99,32 +92,17 @@ class Lisa:
             ConfigurationError: An argument is out of range.
             MemoryBudgetError: The weights do not fit the device.
         """
-        where = resolve_device(device)
-        set_threads(threads)
-        if where.type == "cpu":
-            check_wait_policy()
+        where = ready_device(device, threads)
         if elisa := find_elisa(source):
             from lisa_ros.inference.elisa.engine import ElisaEngine  # above this module
 
             files = {"base": base, "alphaclip": alphaclip, "sam_checkpoint": sam_checkpoint, "sam": sam}
             return ElisaEngine.load(elisa, device=where, precision=precision, style=style, **files)
-        dtype = float_type(precision, where)
-        if conv_type:
-            get_template(conv_type)
-        if style:
-            get_style(style)
-        with memory_guard(where, "model"):
-            options = {"vision_tower": vision_tower, "sam": sam, "conv_type": conv_type, "dtype": dtype}
-            options |= {"proposal_head": proposal_head, "dinov2": dinov2}
-            if base is None:
-                checkpoint = load(source, style=style, **options)
-            else:
-                checkpoint = load_unmerged(
-                    source, base=base, style=style, sam_checkpoint=sam_checkpoint, lora_alpha=lora_alpha, **options
-                )
-            place(checkpoint.network, precision, dtype, where)
-        name = Path(source).resolve().name if Path(source).exists() else str(source)
-        return cls(LoadedModel(checkpoint, device=where, precision=precision, name=name))
+        options = {"vision_tower": vision_tower, "sam": sam, "conv_type": conv_type, "style": style}
+        options |= {"proposal_head": proposal_head, "dinov2": dinov2}
+        if base is not None:
+            options |= {"base": base, "sam_checkpoint": sam_checkpoint, "lora_alpha": lora_alpha}
+        return cls(load_model(source, device=where, precision=precision, options=options))
 
     @property
     def network(self) -> LisaNetwork:
@@ -301,7 +279,7 @@ class Lisa:
 
     def stream(
         self, frame: EncodedFrame, text: str, *, max_new_tokens: int | None = None, cancelled: Cancelled | None = None
-    ) -> Iterator[Event]:
+    ) -> Iterator[TextDelta | MaskReady | Finished]:
         """What `chat` returns, as it comes: text, each mask the moment it is known, and `Finished` last.
 
         See `Conversation.stream`.

@@ -9,7 +9,7 @@ import torch
 
 from lisa_ros.errors import ConfigurationError, InvalidQueryError
 from lisa_ros.geometry.proposals import Proposals
-from lisa_ros.inference.batch import MAX_NEW_TOKENS, answer_batch
+from lisa_ros.inference.batch import MAX_NEW_TOKENS, ROWS_AT_ONCE, answer_batch
 from lisa_ros.inference.conversation import Conversation, check_limit
 from lisa_ros.inference.elisa.model import CandidateFrame, CandidateStream, ElisaModel
 from lisa_ros.inference.engine import Lisa
@@ -163,8 +163,13 @@ class ElisaEngine(Lisa):
             for prompt in style.query_prompts([query], style.mask_query, sentence=sentence)
         ]
         results = answer_batch(model, frame, questions, limit, cancelled=cancelled, grounding=CandidateStream)
-        seconds = {stage: sum(one.seconds.get(stage, 0.0) for one in results) for stage in ("generate", "decode_masks")}
-        seconds = total({"encode": frame.seconds} | seconds)
+        seconds = total(
+            {
+                "encode": frame.seconds,
+                "generate": sum(one.seconds["generate"] for one in results[::ROWS_AT_ONCE]),  # of a batch together
+                "decode_masks": sum(one.seconds["decode_masks"] for one in results),
+            }
+        )
         return [
             replace(one, query=query, targets=(joined_target(frame, query, one.targets),), seconds=seconds)
             for query, one in zip(queries, results, strict=True)

@@ -1,0 +1,40 @@
+"""A checkpoint, merged or not, onto its device."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import torch
+
+from lisa_ros.cpu_threads import check_wait_policy, set_threads
+from lisa_ros.inference.loaded_model import LoadedModel
+from lisa_ros.inference.precision import float_type, place, resolve_device
+from lisa_ros.model.checkpoint import load
+from lisa_ros.model.memory import memory_guard
+from lisa_ros.model.prompts import get_template
+from lisa_ros.model.styles import get_style
+from lisa_ros.model.unmerged import load_unmerged
+
+
+def ready_device(name: str, threads: int) -> torch.device:
+    """The device of that name, with torch's threads set; arguments and errors as of Lisa.from_pretrained."""
+    device = resolve_device(name)
+    set_threads(threads)
+    if device.type == "cpu":
+        check_wait_policy()
+    return device
+
+
+def load_model(
+    source: str | Path, *, device: torch.device, precision: str, options: Mapping[str, object]
+) -> LoadedModel:
+    """See Lisa.from_pretrained; `options` are those of `load`, or with a `base` those of `load_unmerged`."""
+    dtype = float_type(precision, device)
+    if options["conv_type"]:
+        get_template(options["conv_type"])
+    if options["style"]:
+        get_style(options["style"])
+    with memory_guard(device, "model"):
+        checkpoint = (load_unmerged if "base" in options else load)(source, dtype=dtype, **options)
+        place(checkpoint.network, precision, dtype, device)
+    name = Path(source).resolve().name if Path(source).exists() else str(source)
+    return LoadedModel(checkpoint, device=device, precision=precision, name=name)
