@@ -6,15 +6,13 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from lisa_ros.cpu_threads import check_wait_policy, set_threads
 from lisa_ros.errors import InvalidQueryError
 from lisa_ros.geometry.proposals import Proposals
 from lisa_ros.inference.batch import answer_batch
 from lisa_ros.inference.conversation import Conversation, check_limit
 from lisa_ros.inference.frame import EncodedFrame
 from lisa_ros.inference.loaded_model import Cancelled, LoadedModel
-from lisa_ros.inference.loading import load_model
-from lisa_ros.inference.precision import resolve_device
+from lisa_ros.inference.loading import load_model, ready_device
 from lisa_ros.inference.teacher_forcing import segment_many, segment_phrases
 from lisa_ros.model.elisa.files import find_elisa
 from lisa_ros.model.memory import memory_report, weight_bytes
@@ -22,8 +20,6 @@ from lisa_ros.model.network import LisaNetwork
 from lisa_ros.model.query_text import check_query, is_sentence
 from lisa_ros.model.tokenizer import LisaTokenizer
 from lisa_ros.types import Finished, MaskReady, SegmentationResult, TextDelta
-
-Event = TextDelta | MaskReady | Finished
 
 
 class Lisa:
@@ -96,21 +92,17 @@ class Lisa:
             ConfigurationError: An argument is out of range.
             MemoryBudgetError: The weights do not fit the device.
         """
-        where = resolve_device(device)
-        set_threads(threads)
-        if where.type == "cpu":
-            check_wait_policy()
+        where = ready_device(device, threads)
         if elisa := find_elisa(source):
             from lisa_ros.inference.elisa.engine import ElisaEngine  # above this module
 
             files = {"base": base, "alphaclip": alphaclip, "sam_checkpoint": sam_checkpoint, "sam": sam}
             return ElisaEngine.load(elisa, device=where, precision=precision, style=style, **files)
-        model = load_model(
-            source, device=where, precision=precision, vision_tower=vision_tower, sam=sam, conv_type=conv_type,
-            style=style, base=base, sam_checkpoint=sam_checkpoint, lora_alpha=lora_alpha,
-            proposal_head=proposal_head, dinov2=dinov2,
-        )  # fmt: skip
-        return cls(model)
+        options = {"vision_tower": vision_tower, "sam": sam, "conv_type": conv_type, "style": style}
+        options |= {"proposal_head": proposal_head, "dinov2": dinov2}
+        if base is not None:
+            options |= {"base": base, "sam_checkpoint": sam_checkpoint, "lora_alpha": lora_alpha}
+        return cls(load_model(source, device=where, precision=precision, options=options))
 
     @property
     def network(self) -> LisaNetwork:
@@ -282,8 +274,11 @@ class Lisa:
 
     def stream(
         self, frame: EncodedFrame, text: str, *, max_new_tokens: int | None = None, cancelled: Cancelled | None = None
-    ) -> Iterator[Event]:
-        """What `chat` returns, as it comes: text, each mask once known, `Finished` last; see `Conversation.stream`."""
+    ) -> Iterator[TextDelta | MaskReady | Finished]:
+        """What `chat` returns, as it comes: text, each mask the moment it is known, and `Finished` last.
+
+        See `Conversation.stream`.
+        """
         return self.conversation(frame).stream(text, max_new_tokens=max_new_tokens, cancelled=cancelled)
 
     def conversation(self, frame: EncodedFrame, history: Sequence[tuple[str, str]] = ()) -> Conversation:

@@ -9,11 +9,11 @@ import torch
 
 from lisa_ros.errors import ConfigurationError, InvalidQueryError
 from lisa_ros.geometry.proposals import Proposals
-from lisa_ros.inference.batch import MAX_NEW_TOKENS, answer_batch
+from lisa_ros.inference.batch import MAX_NEW_TOKENS, ROWS_AT_ONCE, answer_batch
 from lisa_ros.inference.conversation import Conversation, check_limit
 from lisa_ros.inference.elisa.model import CandidateFrame, CandidateStream, ElisaModel
 from lisa_ros.inference.engine import Lisa
-from lisa_ros.inference.loaded_model import Cancelled, absent_target
+from lisa_ros.inference.loaded_model import Cancelled, absent_target, total
 from lisa_ros.inference.precision import float_type, place
 from lisa_ros.model.elisa.checkpoint import load_elisa, proposal_options
 from lisa_ros.model.elisa.files import ElisaFiles, sam_file
@@ -110,19 +110,21 @@ class ElisaEngine(Lisa):
             unmasked_padding=unmasked_padding, cancelled=cancelled, grounding=CandidateStream,
         )  # fmt: skip
 
-    def segment(
+    def segment_many(
         self,
         frame: CandidateFrame,
-        text: str,
+        texts: Sequence[str],
         *,
         sentence: bool | None = None,
         cancelled: Cancelled | None = None,
-    ) -> SegmentationResult:
-        """Mask of what `text` means: the masks of the generated answer, all of them as one target; see Lisa.segment."""
-        query = check_query(text, self.model.tokenizer)
-        sentence = is_sentence(query) if sentence is None else sentence
-        result = self._segment(frame, [query], sentence, MAX_NEW_TOKENS, cancelled)
-        return replace(result, targets=tuple(one for one in result.targets if one.kind == SEGMENTED))
+    ) -> list[SegmentationResult]:
+        """See Lisa: an answer is generated to each text, and its masks are one target."""
+        if isinstance(texts, str):
+            raise InvalidQueryError(f"texts must be a list of queries, not the text {texts!r:.80}")
+        queries = [check_query(text, self.model.tokenizer) for text in texts]
+        sentences = [is_sentence(query) if sentence is None else sentence for query in queries]
+        results = self._answered(frame, queries, sentences, MAX_NEW_TOKENS, cancelled)
+        return [replace(one, targets=tuple(t for t in one.targets if t.kind == SEGMENTED)) for one in results]
 
     def segment_phrases(
         self,
@@ -138,24 +140,40 @@ class ElisaEngine(Lisa):
         if not 0 < len(phrases) <= MAX_PHRASES:
             raise InvalidQueryError(f"{len(phrases)} phrases in one query; it takes 1 to {MAX_PHRASES}")
         checked = [check_query(phrase, self.model.tokenizer) for phrase in phrases]
-        return self._segment(frame, checked, False, check_limit(max_new_tokens), cancelled)
+        results = self._answered(frame, checked, [False] * len(checked), check_limit(max_new_tokens), cancelled)
+        answer = " ".join(one.answer for one in results if one.answer)
+        targets = tuple(target for one in results for target in one.targets)
+        truncated, score = any(one.truncated for one in results), targets[0].probability
+        query = ", ".join(checked)
+        return SegmentationResult(query, answer, targets, results[0].seconds, truncated, score, frame.reason)
 
-    def _segment(
-        self, frame: CandidateFrame, queries: Sequence[str], sentence: bool, limit: int, cancelled: Cancelled | None
-    ) -> SegmentationResult:
-        style = self.model.style
-        prompts = style.query_prompts(queries, style.mask_query, sentence=sentence)
-        results = answer_batch(
-            self.model.about(frame), frame, [prompt.question for prompt in prompts], limit,
-            cancelled=cancelled, grounding=CandidateStream,
-        )  # fmt: skip
-        pairs = zip(queries, results, strict=True)
-        targets = tuple(joined_target(frame, phrase, result.targets) for phrase, result in pairs)
-        seconds = {stage: sum(one.seconds.get(stage, 0.0) for one in results) for stage in results[0].seconds}
-        seconds["encode"] = frame.seconds
-        truncated = any(result.truncated for result in results)
-        score = targets[0].probability
-        return SegmentationResult(", ".join(queries), "", targets, seconds, truncated, score, frame.reason)
+    def _answered(
+        self,
+        frame: CandidateFrame,
+        queries: Sequence[str],
+        sentences: Sequence[bool],
+        limit: int,
+        cancelled: Cancelled | None,
+    ) -> list[SegmentationResult]:
+        """For each query its answer, with one target; `seconds` of each are those of all together."""
+        model, style = self.model.about(frame), self.model.style
+        questions = [
+            prompt.question
+            for query, sentence in zip(queries, sentences, strict=True)
+            for prompt in style.query_prompts([query], style.mask_query, sentence=sentence)
+        ]
+        results = answer_batch(model, frame, questions, limit, cancelled=cancelled, grounding=CandidateStream)
+        seconds = total(
+            {
+                "encode": frame.seconds,
+                "generate": sum(one.seconds["generate"] for one in results[::ROWS_AT_ONCE]),  # of a batch together
+                "decode_masks": sum(one.seconds["decode_masks"] for one in results),
+            }
+        )
+        return [
+            replace(one, query=query, targets=(joined_target(frame, query, one.targets),), seconds=seconds)
+            for query, one in zip(queries, results, strict=True)
+        ]
 
 
 def joined_target(frame: CandidateFrame, phrase: str, targets: Sequence[Target]) -> Target:
