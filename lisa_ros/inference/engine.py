@@ -71,7 +71,7 @@ class Lisa:
                 file of un-merged weights.
             vision_tower: Path or hub name of the CLIP tower if it is not the one that the checkpoint names.
             device: "auto" (GPU if there is one), "cpu", "cuda", "cuda:N".
-            precision: "fp32", "bf16", "fp16"; "int8" or "nf4" for the language model's linear layers alone.
+            precision: "fp32", "bf16", "fp16"; "int8", "int4" or "nf4" for the language model's linear layers alone.
             sam: Segment Anything's sizes where the weights' shapes do not tell them.
             conv_type: The prompt template, in place of the checkpoint's.
             style: How prompts and answers are worded and grounded ("lisa", "gsva", ...), where the checkpoint's files
@@ -113,7 +113,7 @@ class Lisa:
                 )
             checkpoint.network.requires_grad_(False)
             if precision in PACKED:
-                quantize(checkpoint.network, precision, dtype)
+                quantize(checkpoint.network, precision, dtype, where)
             checkpoint.network.to(where)
             # On the CPU the plain kernels cost no more at these lengths, and round as those of the official code.
             checkpoint.network.set_attention("eager" if where.type == "cpu" else "sdpa")
