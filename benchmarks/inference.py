@@ -5,10 +5,12 @@
 
 Both answer the same query in turn; their masks must agree, or nothing is reported. What the language model says is
 chosen for it, so that every answer has 16 tokens and a mask, while it computes all that it would. On a CPU figures are
-CPU time of one thread, which other work on the machine disturbs least.
+CPU time of one thread, which other work on the machine disturbs least. `sam_encoder_fp32`, where `--precision` is
+another, holds our encoder against the package's in float32.
 """
 
 import argparse
+import copy
 import json
 import sys
 from collections import defaultdict
@@ -38,10 +40,6 @@ QUESTION = "Where is the thing that one drinks from? Please output segmentation 
 MANY = [f"the thing number {number}" for number in range(10)]
 CLOSE = {"fp32": 1e-4}  # difference of mask logits by the largest of them, or by 1 if all are smaller
 CLOSE_COARSE = 0.1  # in the other formats, whose rounding depends on the order of sums
-RATIOS = (
-    *("llm_16", "query_16", "sam_encoder", "mask_only", "second_query"),
-    *("ten_queries", "first_mask_share"),
-)
 BARS = {"llm_16": 12, "query_16": 7, "second_query": 25, "mask_only": 8, "ten_queries": -2, "first_mask_share": -0.1}
 
 
@@ -75,6 +73,8 @@ class Pairs:
         self.ids = self._prompt(lisa.encode(image))
         self.ratios: dict[str, list[float]] = defaultdict(list)
         self.difference = 0.0
+        encoder = lisa.network.sam.image_encoder
+        self.exact = None if encoder.pos_embed.dtype == torch.float32 else copy.deepcopy(encoder).float()
 
     def _prompt(self, frame: EncodedFrame) -> list[int]:
         return self.lisa.model.prompt_ids(frame, [(self.lisa.model.first_question(QUESTION), None)])
@@ -108,6 +108,8 @@ class Pairs:
         self.ratios["llm_16"].append(theirs["llm"] / ours["llm"])
         self.ratios["query_16"].append(theirs["query"] / ours["query"])
         self.ratios["sam_encoder"].append(theirs["sam"] / ours["sam"])
+        if self.exact is not None:
+            self.ratios["sam_encoder_fp32"].append(theirs["sam_fp32"] / ours["sam"])
         self.ratios["mask_only"].append(theirs["query"] / ours["mask_only"])
         self.ratios["second_query"].append(theirs["query"] / ours["second"])
         self.ratios["ten_queries"].append(ours["ten"] / ours["mask_only"])
@@ -129,7 +131,10 @@ class Pairs:
         with torch.inference_mode():
             pixels = sam_preprocess(self.image, network.config.sam.image_size).to(device)
             theirs["sam"] = seconds(lambda: official.encode_image(network, pixels), device)
-            return {"sam": seconds(lambda: network.encode_image(pixels), device)}
+            ours = {"sam": seconds(lambda: network.encode_image(pixels), device)}
+            if self.exact is not None:
+                theirs["sam_fp32"] = seconds(lambda: official.forward(self.exact, pixels), device)
+            return ours
 
     def _first_mask(self, frame: EncodedFrame) -> float:
         """Share of a long answer's time, on a frame that is encoded, after which its mask is there."""
@@ -167,7 +172,7 @@ def measure(size: str, device: torch.device, precision: str, pairs: int) -> dict
         "pairs": pairs,
         "prompt_tokens": len(both.ids),
         "largest_difference_of_masks": both.difference,
-        "ratios": {key: spread(both.ratios[key]) for key in RATIOS},
+        "ratios": {key: spread(values) for key, values in both.ratios.items()},
         "stages": {key: spread(values) for key, values in stages.items()} | {"ROS transport": transport(scene.image)},
         "floors": timed.floors(dtype),
         "memory": {"here": lisa.memory(), "published": memory_table()},

@@ -55,6 +55,11 @@ def masks(lisa: Lisa, image: np.ndarray, hidden: Tensor, positions: list[int]) -
 
 
 def encode_image(network: LisaNetwork, pixels: Tensor) -> Tensor:
-    """Segment Anything's embedding by the forward pass of the package."""
+    """Segment Anything's embedding of preprocessed images (B, 3, S, S)."""
     encoder = network.sam.image_encoder
-    return ImageEncoderViT.forward(encoder, pixels.to(encoder.pos_embed.dtype))
+    return forward(encoder, pixels.to(encoder.pos_embed.dtype))
+
+
+def forward(encoder: ImageEncoderViT, pixels: Tensor) -> Tensor:
+    """The package's own forward pass on the weights of ours."""
+    return ImageEncoderViT.forward(encoder, pixels)

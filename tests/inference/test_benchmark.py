@@ -20,7 +20,8 @@ def test_the_algorithms_agree_and_all_figures_are_there(tmp_path, capsys, monkey
     assert inference.main(["--size", "tiny", "--pairs", "2", "--json", str(path)]) == 0
     result = json.loads(path.read_text())
     assert set(result) >= {"ratios", "stages", "floors", "memory"}
-    assert set(result["ratios"]) == set(inference.RATIOS)
+    keys = "llm_16", "query_16", "sam_encoder", "mask_only", "second_query", "ten_queries", "first_mask_share"
+    assert set(result["ratios"]) == set(keys)
     assert all(0 < found["min"] <= found["median"] <= found["max"] for found in result["ratios"].values())
     assert result["ratios"]["llm_16"]["median"] > 2 and result["ratios"]["first_mask_share"]["max"] < 1
     assert 0 <= result["largest_difference_of_masks"] <= 1e-4
@@ -28,6 +29,12 @@ def test_the_algorithms_agree_and_all_figures_are_there(tmp_path, capsys, monkey
         assert name == "rates" or 0 < floor["seconds"] < result["stages"][name]["max"], name
     text = capsys.readouterr().out
     assert "official / ours" in text and "13b int4" in text
+
+
+def test_another_precision_is_held_against_float32_too(capsys, monkeypatch):
+    monkeypatch.setattr(inference, "transport", lambda image: 0.001)
+    assert inference.main(["--size", "tiny", "--pairs", "1", "--precision", "bf16"]) == 0
+    assert "sam_encoder_fp32" in capsys.readouterr().out
 
 
 def test_masks_that_differ_are_refused(monkeypatch, capsys):
