@@ -9,6 +9,7 @@ from lisa_ros.inference.engine import Lisa
 from lisa_ros.inference.frame import EncodedFrame
 from lisa_ros.inference.regions import MaskLogits
 from lisa_ros.inference.teacher_forcing import teacher_forced
+from lisa_ros.model.memory import stored_tensors
 from lisa_ros.model.styles import MASK_ANSWER
 from lisa_ros.types import Sample, SegmentationResult, Turn
 
@@ -101,9 +102,10 @@ def weights_digest(network: "nn.Module") -> str:
 
     digest = hashlib.sha256(repr(_settings(network)).encode())
     for name, weight in sorted(network.named_parameters()):
-        flat = weight.detach().reshape(-1)
-        some = flat[:: max(1, len(flat) // 64)].contiguous().view(torch.uint8).cpu().numpy()
-        digest.update(name.encode() + some.tobytes() + _sum_of_bits(flat).to_bytes(8, "little", signed=True))
+        for part in stored_tensors(weight.detach()):
+            flat = part.reshape(-1)
+            some = flat[:: max(1, len(flat) // 64)].contiguous().view(torch.uint8).cpu().numpy()
+            digest.update(name.encode() + some.tobytes() + _sum_of_bits(flat).to_bytes(8, "little", signed=True))
     return digest.hexdigest()[:16]
 
 
