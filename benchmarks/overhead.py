@@ -71,7 +71,7 @@ def measure(node: NodeUnderTest, queries: int) -> dict:
         wait(lambda: any(result.query == text for result in results))
         return time.perf_counter() - started, next(result for result in results if result.query == text)
 
-    wait(lambda: "active, listening" in node.log())
+    wait(lambda: "active, subscribed" in node.log())
     wait(lambda: words.get_subscription_count() and camera.publishers["image"].get_subscription_count())
     text = f"the {max(camera.scene.objects, key=lambda seen: seen.pixels).category}"
     while ask(text)[1].status != SegmentationResult.OK:

@@ -99,7 +99,7 @@ class Soak:
     # -- the day
 
     def run(self, seconds: float) -> dict:
-        self._wait(lambda: "active, listening" in self.tested.log(), 120, "the node to become active")
+        self._wait(lambda: "active, subscribed" in self.tested.log(), 120, "the node to become active")
         self._wait(lambda: all(client.service_is_ready() for client in self.services.values()), 30, "its services")
         self._wait(lambda: self._ask_until_ok(10), 60, "a first answer")
         memory = [self.tested.memory_mb()]

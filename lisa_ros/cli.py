@@ -20,6 +20,7 @@ COMMANDS = {
     "record": ("lisa_ros.commands.record", "make a recording of the simulated tabletop to evaluate on"),
     "play": ("lisa_ros.commands.play", "play an RGB-D bag on real topics"),
     "scannet": ("lisa_ros.commands.scannet", "convert ScanNet recordings to bags, write queries about them"),
+    "inspect": ("lisa_ros.commands.inspect", "which words an ELISA's masks are near to, as a page with pictures"),
     "convert": ("lisa_ros.commands.convert", "write a checkpoint of another layout as one that everything here reads"),
     "info": ("lisa_ros.commands.info", "versions, device, models, and what of ROS is there"),
 }

@@ -2,9 +2,12 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
+
+if TYPE_CHECKING:
+    from lisa_ros.geometry.proposals import Proposals
 
 SEGMENTED = "segmented"
 ABSENT = "absent"
@@ -90,6 +93,7 @@ class SegmentationResult:
         truncated: Whether the answer reached the token limit before its end.
         seg_probability: Probability of the [SEG] token at the position from which the first mask was read (in mask-only
             mode the score of a refusal); NaN when no mask token was considered.
+        reason: Why the image cannot have a target, whatever is asked; "" where it can.
     """
 
     query: str
@@ -98,17 +102,7 @@ class SegmentationResult:
     seconds: dict[str, float] = field(default_factory=dict)
     truncated: bool = False
     seg_probability: float = float("nan")
-
-    @property
-    def absences(self) -> tuple[str, ...]:
-        """The absent targets in words, each with what the answer offers in its place: "laptop (perhaps the phone)"."""
-        return tuple(
-            f"{target.phrase or 'the object'} (perhaps {target.correction})"
-            if target.correction
-            else target.phrase or "the object"
-            for target in self.targets
-            if target.kind == ABSENT
-        )
+    reason: str = ""
 
     @property
     def union_mask(self) -> np.ndarray | None:
@@ -116,6 +110,16 @@ class SegmentationResult:
         if not self.targets:
             return None
         return np.logical_or.reduce([target.mask for target in self.targets])
+
+    @property
+    def absence(self) -> str:
+        """What is not in the image, in words, with what the answer offers in its place; "" where all is there."""
+        absent = [target for target in self.targets if target.kind == ABSENT]
+        named = [
+            (target.phrase or "the object") + (f" (perhaps {target.correction})" if target.correction else "")
+            for target in absent
+        ]
+        return f"not in the image: {', '.join(named)}" if named else ""
 
 
 @dataclass(frozen=True)
@@ -200,12 +204,14 @@ class Sample:
         turns: A tuple, or a sequence that makes each turn when it is taken.
         source: Name of the data set.
         ignore: (H, W) bool, pixels that are excluded from loss and score; None for none.
+        proposals: Masks that a system may choose among; None for one that draws masks, or makes its proposals itself.
     """
 
     image: np.ndarray | None
     turns: Sequence[Turn]
     source: str = ""
     ignore: np.ndarray | None = None
+    proposals: "Proposals | None" = None
 
 
 class LazyTurns(Sequence[Turn]):

@@ -138,10 +138,10 @@ def _outline(canvas: np.ndarray, mask: np.ndarray, colour, thickness: int):
 
 
 def _notes(result: SegmentationResult) -> list[str]:
-    notes = [f"not in the image: {', '.join(result.absences)}"] if result.absences else []
+    notes = [result.absence] if result.absence else []
     if not result.targets:
         notes.append("nothing segmented")
-    elif not result.absences and not result.union_mask.any():
+    elif not notes and not result.union_mask.any():
         notes.append("the mask is empty")
     if result.truncated:
         notes.append("answer cut at its token limit")

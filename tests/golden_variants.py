@@ -85,3 +85,83 @@ def turns_of(conversation: str) -> list[tuple[str, str]]:
         turns = re.findall(r"USER: (.*?) ASSISTANT: (.*?)</s>", conversation, re.DOTALL)
     pictured = re.compile(r"^(<im_start>)?<image>(<im_end>)?\n")
     return [(pictured.sub("", question), answer) for question, answer in turns]
+
+
+class LlmSegVariant:
+    """A tiny LLM-Seg and what the official code computed with it."""
+
+    def __init__(self, directory: Path) -> None:
+        self.directory = directory
+        self.meta = json.loads((directory / "oracle_meta.json").read_text())
+        self._frames = {}
+
+    def json(self, name: str):
+        return json.loads((self.directory / "golden" / f"{name}.json").read_text())
+
+    def arrays(self, name: str) -> np.lib.npyio.NpzFile:
+        return np.load(self.directory / "golden" / f"{name}.npz")
+
+    @property
+    def options(self) -> dict:
+        """What shapes and files do not tell, given as a user would."""
+        dino, fusion, proposals = (self.meta[key] for key in ("dino", "fusion", "proposals"))
+        head = {"dino_heads": dino["num_heads"], "input_size": dino["input_size"], "heads": fusion["num_heads"]}
+        head |= {"pooling_size": fusion["up"], "long_side": proposals["long_side"], "limit": proposals["top_k"]}
+        return {
+            "vision_tower": self.directory / "clip_tiny",
+            "sam": self.meta["sam"],
+            "conv_type": self.meta["conv_type"],
+            "proposal_head": head,
+        }
+
+    def load(self, weights: str, precision: str = "fp32", **rule):
+        """The engine of the "merged" or "unmerged" weights. rule: of the choice, in place of the published one."""
+        from lisa_ros import Lisa
+
+        options = {**self.options, "precision": precision, "proposal_head": {**self.options["proposal_head"], **rule}}
+        if weights == "merged":
+            return Lisa.from_pretrained(self.directory / "llmseg_hf", device="cpu", **options)
+        options |= {"base": self.directory / "llava_base", "lora_alpha": self.meta["lora"]["alpha"]}
+        return Lisa.from_pretrained(self.directory / "ckpt_model", device="cpu", **options)
+
+    @cached_property
+    def lisa(self):
+        """The engine with the merged weights."""
+        return self.load("merged")
+
+    @cached_property
+    def unmerged(self):
+        """The engine with the published, un-merged weights."""
+        return self.load("unmerged")
+
+    def image(self, name: str) -> np.ndarray:
+        """(H, W, 3) uint8 RGB of an image anywhere in the variant."""
+        (path,) = (path for path in self.directory.rglob(name) if path.is_file())
+        return np.array(Image.open(path).convert("RGB"))
+
+    @cached_property
+    def sam(self):
+        """The Segment Anything that proposals were made with."""
+        from lisa_ros.model.sam import SegmentAnything
+        from lisa_ros.model.sam_config import infer_sam_config
+        from lisa_ros.model.weights import read_weight_file
+
+        weights = read_weight_file(self.directory / "sam_tiny.pth")
+        sam = SegmentAnything(infer_sam_config(weights, self.meta["sam"]))
+        sam.load_state_dict({key: value.float() for key, value in weights.items()})
+        return sam.eval()
+
+    def stored(self, name: str):
+        """The stored proposals of an image; None where there are none."""
+        from lisa_ros.datasets.proposal_files import StoredProposals
+
+        files = (StoredProposals(path) for path in sorted(self.directory.rglob("masks.json")))
+        return next((stored[name] for stored in files if name in stored), None)
+
+    def frame(self, name: str, lisa=None):
+        """The encoded image with its stored proposals; of the merged engine computed once a session."""
+        if lisa is not None:
+            return lisa.encode(self.image(name), self.stored(name))
+        if name not in self._frames:
+            self._frames[name] = self.lisa.encode(self.image(name), self.stored(name))
+        return self._frames[name]

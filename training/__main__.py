@@ -1,4 +1,4 @@
-"""Training from the command line: `python -m training train|validate|merge|export --config FILE`.
+"""Training from the command line: `python -m training train|validate|merge|export --config FILE`, or `proposals`.
 
 On several devices: `accelerate launch --config_file config/training/accelerate/FILE.yaml -m training train ...`.
 """
@@ -18,7 +18,7 @@ def main(arguments: list[str] | None = None) -> int:
     """Runs one command; returns the exit code: 0, or 2 after a one-line error."""
     args = _parser().parse_args(arguments)
     try:
-        _run(args)
+        return _run(args) or 0
     except (LisaError, TrainingError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
@@ -36,7 +36,6 @@ def main(arguments: list[str] | None = None) -> int:
             file=sys.stderr,
         )
         return 2
-    return 0
 
 
 def _exchange_broke(error: RuntimeError) -> bool:
@@ -58,8 +57,13 @@ def _parser() -> argparse.ArgumentParser:
     train = command("train", "trains; resumes from the last checkpoint if there is one")
     train.add_argument("--stage", choices=STAGES, help="recipe tabletop: this stage alone")
     _add_accept(train)
+    prepare = command("prepare", "recipe elisa: writes the records of a split, candidates with their embeddings")
+    prepare.add_argument("--split", default="train", choices=("train", "val", "test"), help="of ReasonSeg")
     for stage in STAGES:
         command(stage, f"recipe tabletop: the same as train --stage {stage}")
+    about = "recipe compare_styles: trains and scores styles with equal data, and writes a table"
+    compare = command("compare-styles", about)
+    compare.add_argument("--style", help="this style alone, without the table")
     for name, description in (
         ("validate", "scores a checkpoint (gIoU, cIoU) on the sets of the configuration"),
         ("merge", "adds the adapters to their base: a checkpoint that Lisa.from_pretrained loads"),
@@ -70,7 +74,24 @@ def _parser() -> argparse.ArgumentParser:
         if name != "validate":
             one.add_argument("--out", type=Path, required=True, help="directory to write")
         _add_accept(one)
+    _add_proposals(commands)
     return parser
+
+
+def _add_proposals(commands: argparse._SubParsersAction) -> None:
+    about = "writes the proposals of a data set's pictures, for systems that choose among them; resumable"
+    parser = commands.add_parser("proposals", help=about, description=about)
+    pictures = parser.add_mutually_exclusive_group(required=True)
+    pictures.add_argument("--images", type=Path, metavar="DIR", help="a folder of pictures")
+    pictures.add_argument("--set", metavar="NAME", help="a data set by its name in a run's YAML, as ReasonSeg|train")
+    parser.add_argument("--root", type=Path, default=Path("datasets"), help="of data sets (default: %(default)s)")
+    parser.add_argument("--out", type=Path, required=True, metavar="FILE", help="masks.json to write")
+    parser.add_argument(
+        "--sam", metavar="M", help="Segment Anything's file or a LISA's checkpoint; without: the masks of the truth"
+    )
+    parser.add_argument("--system", default="llmseg", help="whose settings: llmseg or elisa (default: %(default)s)")
+    parser.add_argument("--limit", type=int, metavar="N", help="first N pictures only")
+    parser.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N (default: %(default)s)")
 
 
 def _add_accept(parser: argparse.ArgumentParser) -> None:
@@ -83,16 +104,32 @@ def _add_accept(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def _run(args: argparse.Namespace) -> None:
+def _run(args: argparse.Namespace) -> int | None:
+    """Runs a command; returns an exit code other than 0, if it is another one."""
     from training.config.yaml_files import read_recipe
 
+    if args.command == "proposals":
+        from training.proposals import run as run_proposals
+
+        return run_proposals(args)
+    if (args.command == "compare-styles") != (read_recipe(args.config) == "compare_styles"):
+        raise ConfigurationError(f"{args.config}: recipe compare_styles and the command compare-styles belong together")
+    if args.command == "compare-styles":
+        _compare_styles(args)
+        return None
     stage = args.command if args.command in STAGES else getattr(args, "stage", None)
     command = "train" if args.command in STAGES else args.command
-    if args.command in STAGES or read_recipe(args.config) == "tabletop":
+    recipe = "tabletop" if args.command in STAGES else read_recipe(args.config)
+    if recipe == "tabletop":
         _run_tabletop(args, command, stage)
-        return
+        return None
+    if recipe == "elisa":
+        _run_elisa(args, command, stage)
+        return None
     if stage:
         raise ConfigurationError(f"{args.config} is of recipe lora, which has no stage {stage}")
+    if command == "prepare":
+        raise ConfigurationError(f"{args.config} is of recipe lora, which reads data sets as they are")
     from training import commands as run
     from training.config.train_config import load_config
 
@@ -103,6 +140,7 @@ def _run(args: argparse.Namespace) -> None:
         run.validate_run(config, args.checkpoint, args.accept)
     else:
         run.merge(config, args.checkpoint, args.out, args.accept)
+    return None
 
 
 def _run_tabletop(args: argparse.Namespace, command: str, stage: str | None) -> None:
@@ -123,6 +161,37 @@ def _run_tabletop(args: argparse.Namespace, command: str, stage: str | None) -> 
     else:
         raise ConfigurationError(
             f"recipe tabletop has no command {command}; use train or export, and score with `lisa-ros eval tabletop`"
+        )
+
+
+def _compare_styles(args: argparse.Namespace) -> None:
+    from training.comparison.compare import compare_styles, run_style
+    from training.comparison.config import load_config
+
+    config = load_config(args.config)
+    if args.style is None:
+        compare_styles(config, args.config)
+    elif args.style in config.styles:
+        run_style(config, args.style)
+    else:
+        raise ConfigurationError(f"--style {args.style}: {args.config} has {', '.join(config.styles)}")
+
+
+def _run_elisa(args: argparse.Namespace, command: str, stage: str | None) -> None:
+    from training.elisa.commands import prepare
+    from training.elisa.config import load_elisa_config
+    from training.elisa.loop import train_elisa
+
+    if stage or getattr(args, "accept", None):
+        raise ConfigurationError("recipe elisa has no stages, and nothing to --accept")
+    config = load_elisa_config(args.config)
+    if command == "prepare":
+        prepare(config, args.split)
+    elif command == "train":
+        train_elisa(config)
+    else:
+        raise ConfigurationError(
+            f"recipe elisa has no command {command}; use prepare or train: its run_dir is the checkpoint"
         )
 
 

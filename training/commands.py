@@ -25,7 +25,7 @@ from training.model.base import style_of
 from training.model.identity import check_accepted, check_identity
 from training.model.lora import load_unmerged, merged_weights
 from training.model.network import BaseCheckpoint, build, collator_of, trained_weights
-from training.model.objective import LisaObjective
+from training.model.proposal_objective import objective_of
 
 _MERGED_DTYPES = {"bf16": torch.bfloat16, "fp32": torch.float32}
 
@@ -47,7 +47,7 @@ def train(config: TrainConfig, accepted: Sequence[str] = ()) -> None:
     """
     check_accepted(accepted)
     items = open_items(config.data, config.seed, style_of(config.model))
-    validations = open_validation(config.validation.data, config.data.root)
+    validations = open_validation(config.validation.data, config.data.root, config.data.proposals)
     about = [f"data: {line}" for line in samples_lines(config.data, items)]
     about += [f"validation: {name}, {len(samples)} images" for name, samples in validations.items()]
     trainer = Trainer(config, items, validations, accepted, about)
@@ -85,11 +85,11 @@ def validate_run(
     accelerator = make_accelerator(config)
     base = build(config, accelerator.device)
     source = _load(base, checkpoint, config.run_dir, accepted)
-    objective = LisaObjective(base.network).to(accelerator.device)
+    objective = objective_of(base.network).to(accelerator.device)
     objective = accelerator.prepare(objective)
     collator = collator_of(base, config, base.network.config.max_position_embeddings)
     found = {}
-    for name, samples in open_validation(config.validation.data, config.data.root).items():
+    for name, samples in open_validation(config.validation.data, config.data.root, config.data.proposals).items():
         scored = validate(
             objective,
             samples,

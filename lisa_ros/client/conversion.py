@@ -2,7 +2,7 @@
 
 import numpy as np
 from geometry_msgs.msg import Pose
-from sensor_msgs.msg import PointCloud2, PointField
+from sensor_msgs.msg import Image, PointCloud2, PointField, RegionOfInterest
 
 from lisa_ros.client.results import (
     PerceptionResult,
@@ -15,7 +15,7 @@ from lisa_ros.errors import InvalidImageError
 from lisa_ros.geometry.poses import pose_matrix
 from lisa_ros.geometry.report import TopGrasp
 from lisa_ros.msg import SegmentationResult, SegmentationTarget
-from lisa_ros.types import ABSENT, LOST, SEGMENTED
+from lisa_ros.types import ABSENT, LOST, SEGMENTED, Target
 
 SECOND = 1_000_000_000
 _KINDS = {SegmentationTarget.SEGMENTED: SEGMENTED, SegmentationTarget.ABSENT: ABSENT, SegmentationTarget.LOST: LOST}
@@ -81,24 +81,33 @@ def _target(message: SegmentationTarget, shape: tuple[int, int]) -> PerceptionTa
         phrase=message.phrase,
         kind=_KINDS[message.kind],
         id=message.id,
-        mask=_mask(message, shape),
+        mask=_mask(message.phrase, message.roi, message.mask, shape),
         mean_probability=message.mean_probability,
+        probability=message.probability,
+        correction=message.correction,
+        alternative=_alternative(message, shape),
         components=message.components,
         touches_border=message.touches_border,
         location=_location(message) if message.has_box else None,
     )
 
 
-def _mask(message: SegmentationTarget, shape: tuple[int, int]) -> np.ndarray:
+def _alternative(message: SegmentationTarget, shape: tuple[int, int]) -> Target | None:
+    if not message.alternative_mask.data:
+        return None
+    mask = _mask(message.correction, message.alternative_roi, message.alternative_mask, shape)
+    return Target(message.correction, SEGMENTED, mask)
+
+
+def _mask(phrase: str, roi: RegionOfInterest, image: Image, shape: tuple[int, int]) -> np.ndarray:
     mask = np.zeros(shape, bool)
-    if not message.area:
+    if not (image.height or image.width):
         return mask
-    roi, image = message.roi, message.mask
     part = mask[roi.y_offset : roi.y_offset + roi.height, roi.x_offset : roi.x_offset + roi.width]
     size = image.height, image.width
     if part.shape != size or image.step < image.width or len(image.data) != image.height * image.step:
         raise InvalidImageError(
-            f"the mask of {message.phrase!r} has {len(image.data)} bytes for {image.width}x{image.height} pixels (step "
+            f"the mask of {phrase!r} has {len(image.data)} bytes for {image.width}x{image.height} pixels (step "
             f"{image.step}) in a region of {roi.width}x{roi.height} of an image of {shape[1]}x{shape[0]}; node and "
             "client are of different versions"
         )

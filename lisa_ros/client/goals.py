@@ -1,6 +1,6 @@
 """The options of a query to a goal of the action `segment`. No rclpy node; values are checked here, once."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from numbers import Integral, Real
 
 from builtin_interfaces.msg import Time
@@ -18,8 +18,9 @@ _MODES = ("", "chat", "mask")
 
 
 def make_goal(
-    query: str,
+    query: str = "",
     *,
+    phrases: Sequence[str] = (),
     image_stamp: Time | int = 0,
     conversation_id: str = "",
     with_cloud: bool = True,
@@ -39,6 +40,7 @@ def make_goal(
         raise ConfigurationError(f"mode is {mode!r}; it must be 'chat', 'mask' or '' (the node's parameter)")
     goal = Segment.Goal(
         query=_text("query", query),
+        phrases=_phrases(phrases),
         image_stamp=_time(image_stamp),
         conversation_id=_text("conversation_id", conversation_id),
         with_cloud=bool(with_cloud),
@@ -63,6 +65,12 @@ def _text(name: str, value: str) -> str:
     if not isinstance(value, str):
         raise ConfigurationError(f"{name} is {value!r}; it must be a string")
     return value
+
+
+def _phrases(phrases: Sequence[str]) -> list[str]:
+    if isinstance(phrases, str) or not isinstance(phrases, Sequence):
+        raise ConfigurationError(f"phrases is {phrases!r}; it must be a sequence of strings, one for each thing")
+    return [_text(f"phrase {number} of {len(phrases)}", phrase) for number, phrase in enumerate(phrases, start=1)]
 
 
 def _count(name: str, value: int) -> int:

@@ -3,7 +3,7 @@
 import re
 import time
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import rclpy
@@ -165,6 +165,21 @@ class GraphClient:
         seconds = time.perf_counter() - started
         return TimedResult(self._with_clouds(result), seconds, self._scenes.get(result.stamp))
 
+    def ask_phrases(self, phrases: Sequence[str], timeout: float) -> TimedResult:
+        """Asks the action for several things in the newest image, with clouds, and waits for the result.
+
+        Args:
+            phrases: What is asked for.
+            timeout: s.
+
+        Raises:
+            NoResultError: There is none; as `QueryHandle.result`.
+        """
+        started = time.perf_counter()
+        result = self._ask_action("", timeout, 0, phrases=phrases)
+        seconds = time.perf_counter() - started
+        return TimedResult(self._with_clouds(result), seconds, self._scenes.get(result.stamp))
+
     def _ask_topic(self, text: str, timeout: float) -> PerceptionResult:
         self._until(lambda: self._query.get_subscription_count() > 0, timeout, "a subscriber of the topic query")
         self._query.publish(String(data=text))
@@ -180,8 +195,8 @@ class GraphClient:
     def _probe(self, timeout: float) -> PerceptionResult:
         return self._ask_action(_PROBE, timeout, next(reversed(self._scenes)), with_cloud=False)
 
-    def _ask_action(self, text: str, timeout: float, stamp: int, with_cloud: bool = True) -> PerceptionResult:
-        handle = self._client.ask_async(text, timeout=timeout, image_stamp=stamp, with_cloud=with_cloud)
+    def _ask_action(self, text: str, timeout: float, stamp: int, **options) -> PerceptionResult:
+        handle = self._client.ask_async(text, timeout=timeout, image_stamp=stamp, **options)
         try:
             while not handle.done():
                 self._check()

@@ -133,7 +133,7 @@ class PendingQuery:
     def _advance_unsent(self, now: float):
         handle = self.handle
         if handle.is_cancel_requested:
-            handle.complete(_never_sent(handle.goal))
+            handle.complete(_never_sent(handle.query, handle.goal))
         elif self._discovery.is_ready():
             self._send(now)
         elif now > min(handle.started + self._discovery_timeout, handle.deadline):
@@ -223,9 +223,9 @@ class PendingQuery:
             self.handle.complete(replace(result, message="; ".join(filter(None, (result.message, missing)))))
 
 
-def _never_sent(goal: Segment.Goal) -> PerceptionResult:
+def _never_sent(query: str, goal: Segment.Goal) -> PerceptionResult:
     return PerceptionResult(
-        query=goal.query,
+        query=query,
         answer="",
         targets=(),
         status=QueryStatus.CANCELLED,

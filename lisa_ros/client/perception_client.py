@@ -101,7 +101,7 @@ class PerceptionClient:
 
     def ask(
         self,
-        query: str,
+        query: str = "",
         *,
         timeout: float = 60.0,
         on_feedback: Callable[[QueryFeedback], None] | None = None,
@@ -110,7 +110,7 @@ class PerceptionClient:
         """Asks and waits for the result.
 
         Args:
-            query: What is asked: "the red mug", "hand me something to cut the bread with".
+            query: What is asked: "the red mug", "hand me something to cut the bread with". Empty with `phrases`.
             timeout: s, after which the query is cancelled.
             on_feedback: Called in this thread with each feedback while it waits. What it raises ends the query.
             **options: Those of `ask_async`.
@@ -128,6 +128,9 @@ class PerceptionClient:
             ...     result = lisa.ask("the red mug", timeout=5)
             ...     result.status, result.answer, result.targets[0].mask.shape
             (<QueryStatus.OK: 0>, 'The red mug.', (480, 640))
+            ...     result = lisa.ask(phrases=["the red mug", "the fork"], timeout=5)
+            ...     [(target.phrase, target.kind) for target in result.targets]
+            [('the red mug', 'segmented'), ('the fork', 'absent')]
         """
         handle = self.ask_async(query, timeout=timeout, **options)
         try:
@@ -140,7 +143,7 @@ class PerceptionClient:
 
     def ask_async(
         self,
-        query: str,
+        query: str = "",
         *,
         timeout: float = 60.0,
         on_feedback: Callable[[QueryFeedback], None] | None = None,
@@ -149,11 +152,13 @@ class PerceptionClient:
         """Asks and returns at once.
 
         Args:
-            query: What is asked.
+            query: What is asked; empty with `phrases`.
             timeout: s, after which the query is cancelled and its handle raises QueryTimeoutError.
             on_feedback: Called with each feedback in a thread of the node's executor; it must not wait for results of
                 this client. What it raises becomes the exception of the handle.
             **options: What holds for this query alone; left out, empty or zero it is the node's parameter of that name.
+                `phrases`: names of things, in place of the query; each is found or absent, and the result has a target
+                for each, in their order.
                 `image_stamp`: `header.stamp` of the image to ask about, or ns; 0: the newest one.
                 `conversation_id`: earlier queries under it are remembered.
                 `with_cloud`: boxes, grasps and clouds are made; True is the default.

@@ -24,7 +24,7 @@ class QueryHandle:
     handle` iterates over the feedback until the result is there.
 
     Attributes:
-        query: The words.
+        query: The words; of phrases all of them.
         future: rclpy Future of the `PerceptionResult`, for done callbacks and `rclpy.spin_until_future_complete`. Its
             exception is what `result` raises. To stop a query call `cancel` here: rclpy's `Future.cancel` forgets the
             result and lets the node go on.
@@ -49,7 +49,7 @@ class QueryHandle:
             group: The client's callbacks.
             wake: Makes the client look after its queries soon.
         """
-        self.query, self.goal, self.goal_id = goal.query, goal, list(uuid4().bytes)
+        self.query, self.goal, self.goal_id = goal.query or ", ".join(goal.phrases), goal, list(uuid4().bytes)
         self.future: Future = Future()
         self.timeout, self.started = timeout, time.monotonic()
         self.is_cancel_requested = False

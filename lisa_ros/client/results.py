@@ -133,7 +133,9 @@ class TargetLocation:
 
 @dataclass(frozen=True, kw_only=True)
 class PerceptionTarget(Target):
-    """One thing that the answer names. `phrase`, `kind`, `mask` and `mean_probability` are those of `Target`.
+    """One thing that was asked for or that the answer names. The fields without a line here are those of `Target`.
+
+    An alternative is a plain `Target`, the mask of the correction: for its box and cloud ask for it.
 
     Attributes:
         components: Number of connected parts of the mask.
@@ -160,7 +162,7 @@ class PerceptionResult(SegmentationResult):
         received: ns of the node's clock, when the query arrived.
         image_age: s, age of the image when the result was published.
         model: Checkpoint, precision and prompt template.
-        targets: In the order of the answer; masks have the image's size.
+        targets: In the order of the answer, or of the phrases; masks have the image's size.
         support_pose: (4, 4) float64, support_frame_id <- a point on the plane that the targets stand on, z up; None
             where no plane was found.
         support_frame_id: Frame of `support_pose`, "" without one.

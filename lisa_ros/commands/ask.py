@@ -1,7 +1,8 @@
-"""`lisa-ros ask`: one question about one image file."""
+"""`lisa-ros ask`: one question about one image file, or several things to look for."""
 
 import argparse
 import json
+import math
 import os
 import re
 from pathlib import Path
@@ -13,7 +14,15 @@ from lisa_ros.errors import ConfigurationError
 def add_arguments(parser: argparse.ArgumentParser):
     """Arguments of `lisa-ros ask`."""
     parser.add_argument("image", type=Path, metavar="IMAGE", help="image file (PNG, JPEG, ...)")
-    parser.add_argument("question", metavar="QUESTION", help='in words: "something to cut the bread with"')
+    asked = parser.add_mutually_exclusive_group(required=True)
+    asked.add_argument("question", nargs="?", metavar="QUESTION", help='in words: "something to cut the bread with"')
+    asked.add_argument(
+        "--phrase",
+        action="append",
+        dest="phrases",
+        metavar="NAME",
+        help="in place of a question, as often as there are things: tells of each whether it is there, with its mask",
+    )
     parser.add_argument("--mask-only", action="store_true", help="one mask in a single pass, without an answer")
     parser.add_argument("--max-new-tokens", type=positive, metavar="N", help="longest answer, in tokens")
     parser.add_argument(
@@ -32,10 +41,10 @@ def run(args: argparse.Namespace) -> int:
 
     image = read_image(args.image)
     folder = output_directory(args.out)
-    question = _as_utf8(args.question)
+    if args.phrases and args.mask_only:
+        raise ConfigurationError("--mask-only is for one question; phrases give masks without it, leave it out")
     lisa = load_lisa(args)
-    frame = lisa.encode(image)
-    result = lisa.segment(frame, question) if args.mask_only else _answered(lisa, frame, question, args)
+    result = _asked(lisa, lisa.encode(image), args)
     try:
         report = _write(folder, image, result, lisa.provenance)
     except OSError as error:
@@ -50,6 +59,13 @@ def _as_utf8(word: str) -> str:
         return os.fsencode(word).decode("utf-8")
     except UnicodeError:
         return word
+
+
+def _asked(lisa, frame, args: argparse.Namespace):
+    if args.phrases:
+        return lisa.segment_phrases(frame, list(map(_as_utf8, args.phrases)), max_new_tokens=args.max_new_tokens)
+    question = _as_utf8(args.question)
+    return lisa.segment(frame, question) if args.mask_only else _answered(lisa, frame, question, args)
 
 
 def _answered(lisa, frame, question: str, args: argparse.Namespace):
@@ -67,6 +83,7 @@ def _answered(lisa, frame, question: str, args: argparse.Namespace):
 def _write(folder: Path, image, result, model: str) -> dict:
     """Writes the files; returns what answer.json holds."""
     from lisa_ros.images import write_image, write_mask
+    from lisa_ros.types import SEGMENTED
     from lisa_ros.visualization import draw_overlay
 
     _remove_masks(folder)
@@ -74,6 +91,8 @@ def _write(folder: Path, image, result, model: str) -> dict:
     targets = []
     for number, target in enumerate(result.targets, start=1):
         facts = {"phrase": target.phrase, "kind": target.kind, "area": int(target.mask.sum())}
+        if not math.isnan(target.probability):
+            facts["probability"] = round(target.probability, 4)
         if target.mask.any():
             write_mask(folder / f"mask_{number}.png", target.mask)
             facts |= {"mask": f"mask_{number}.png", "mean_probability": round(target.mean_probability, 4)}
@@ -83,7 +102,8 @@ def _write(folder: Path, image, result, model: str) -> dict:
             write_mask(folder / f"mask_{number}_alternative.png", target.alternative.mask)
             facts["alternative"] = f"mask_{number}_alternative.png"
         targets.append(facts)
-    if result.targets:
+    is_any_there = any(target.kind == SEGMENTED for target in result.targets)
+    if is_any_there:
         write_mask(folder / "mask.png", result.union_mask)
     stages = {stage: value for stage, value in result.seconds.items() if stage != "total"}
     seconds = stages | {"total": sum(stages.values())}  # of the one image and its one question
@@ -91,7 +111,7 @@ def _write(folder: Path, image, result, model: str) -> dict:
         "query": result.query,
         "answer": result.answer,
         "targets": targets,
-        "union": "mask.png" if result.targets else None,
+        "union": "mask.png" if is_any_there else None,
         "truncated": result.truncated,
         "seconds": {stage: round(value, 4) for stage, value in seconds.items()},
         "model": model,

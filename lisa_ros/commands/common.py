@@ -30,10 +30,13 @@ def add_model_arguments(
         help="directory in LISA's published layout, hub id, or name of a packaged model"
         + (" (default: %(default)s)" if default else ""),
     )
-    group.add_argument("--style", metavar="S", help="lisa, gsva, sesame, cores: where the checkpoint does not tell it")
+    styles = "lisa, gsva, sesame, cores, instances, llmseg, elisa, ...: where the checkpoint does not tell it"
+    group.add_argument("--style", metavar="S", help=styles)
     if unmerged:
         group.add_argument("--base", metavar="DIR", help="for a file of un-merged weights: the LLaVA it began with")
-        group.add_argument("--sam-checkpoint", metavar="FILE", help="un-merged weights without it: Segment Anything")
+        group.add_argument("--sam-checkpoint", metavar="FILE", help="for ELISA, and un-merged weights without it")
+        group.add_argument("--dinov2", metavar="FILE", help="LLM-Seg without it: DINOv2's weights")
+        group.add_argument("--alphaclip", metavar="FILE", help="of an ELISA: AlphaCLIP, if not where its folder says")
     group.add_argument("--vision-tower", metavar="P", help="CLIP tower: directory or hub id, if not the checkpoint's")
     group.add_argument(
         "--precision",
@@ -63,7 +66,8 @@ def load_lisa(args: argparse.Namespace):
 
 def model_arguments(args: argparse.Namespace) -> dict[str, object]:
     """What `Lisa.from_pretrained` takes beside the checkpoint; nothing for what was not given."""
-    names = "vision_tower", "device", "precision", "conv_type", "style", "base", "sam_checkpoint", "threads"
+    names = ("vision_tower", "device", "precision", "conv_type", "style", "base", "sam_checkpoint")
+    names += ("dinov2", "alphaclip", "threads")
     return {name: value for name in names if (value := getattr(args, name, None)) is not None}
 
 

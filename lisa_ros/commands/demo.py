@@ -31,7 +31,9 @@ def run(args: argparse.Namespace) -> int:
     _write("\n" + table(records))
     _write(
         f"\nmean IoU of present targets {content['mean_iou_present']:.2f}, "
-        f"absent refused {content['absent_refused']} of {content['absent']}, {content['seconds']:.0f} s in all"
+        f"absent refused {content['absent_refused']} of {content['absent']}, "
+        f"phrases told rightly {content['phrases_right']} of {content['phrases_asked']}, "
+        f"{content['seconds']:.0f} s in all"
     )
     _write(f"report: {(folder / 'index.html').resolve().as_uri()}")
     for problem in content["problems"]:
@@ -41,11 +43,11 @@ def run(args: argparse.Namespace) -> int:
 
 def table(records) -> str:
     """The outcome of each question, one a line."""
-    lines = [f"{'#':>2} {'kind':<11} {'via':<6} {'status':<10} {'IoU':>4} {'s':>6}  question"]
+    lines = [f"{'#':>2} {'kind':<13} {'via':<6} {'status':<10} {'IoU':>4} {'s':>6}  question"]
     for record in records:
         seconds = f"{record.timed.seconds:6.2f}" if record.timed else f"{'-':>6}"
         lines.append(
-            f"{record.number:>2} {record.query.kind:<11} {record.via:<6} {record.status:<10} "
+            f"{record.number:>2} {record.query.kind:<13} {record.via:<6} {record.status:<10} "
             f"{record.iou:4.2f} {seconds}  {record.query.text}"
         )
     return "\n".join(lines)

@@ -19,6 +19,7 @@ SPLITS = {
     "fprefcoco": ("val", "test"),
     "fprefcoco+": ("val", "test"),
     "fprefcocog": ("val", "test"),
+    "llmseg40k": ("train", "validation", "test"),
 }
 _SHOWN = 5  # samples that are named
 
@@ -31,12 +32,21 @@ def add_parsers(benchmarks) -> None:
         parser.add_argument(
             "--data", type=Path, required=True, metavar="DIR", help="data sets in the layout of LISA's README"
         )
-        parser.add_argument("--split", default="val", choices=splits, help="default: %(default)s")
+        parser.add_argument(
+            "--split",
+            default=next(one for one in splits if one.startswith("val")),
+            choices=splits,
+            help="default: %(default)s",
+        )
         if name == "reasonseg":
             parser.add_argument(
                 "--false-premises", action="store_true", help="also the files' questions about what is not there"
             )
         parser.add_argument("--limit", type=positive, metavar="N", help="first N pictures of the set only")
+        parser.add_argument(
+            "--proposals", type=Path, nargs="+", metavar="FILE",
+            help="masks.json, for a system that chooses among proposals (default: Segment Anything makes them)",
+        )  # fmt: skip
         parser.add_argument("--out", type=Path, metavar="DIR", help="default: out/eval/SET-SPLIT-MODE-MODEL")
         add_run_arguments(parser, mode="teacher_forced")
         add_model_arguments(parser, default=None, required=True)
@@ -76,6 +86,10 @@ def run(args: argparse.Namespace) -> int:
 
     false_premises = getattr(args, "false_premises", False)
     dataset = open_dataset(args.benchmark, args.data, args.split, false_premises)
+    if args.proposals:
+        from lisa_ros.datasets.proposal_files import StoredProposals, WithProposals
+
+        dataset = WithProposals(dataset, StoredProposals(*args.proposals))
     name = re.sub(r"[^\w.-]+", "-", args.model).strip("-.")
     split = f"{args.split}-premises" if false_premises else args.split
     directory = args.out or Path("out/eval") / f"{args.benchmark}-{split}-{args.mode}-{name}"
@@ -104,6 +118,7 @@ def run_benchmark(
     """
     from lisa_ros.evaluation.benchmarks.benchmark_report import text_table, warnings, write_benchmark
     from lisa_ros.evaluation.benchmarks.evaluate_dataset import SampleDigests, evaluate, read_current
+    from lisa_ros.evaluation.benchmarks.proposal_oracle import proposal_summary
     from lisa_ros.evaluation.benchmarks.scores import already_seen, summarise
     from lisa_ros.evaluation.files import exclusive_lock
 
@@ -123,6 +138,8 @@ def run_benchmark(
     with exclusive_lock(directory):  # the last process sees all rows
         log = read_current(directory, dataset, digests)
         more, tables = extra(log.rows) if extra else ({}, ())
+        oracle, oracle_tables = proposal_summary(log.rows)
+        more, tables = more | oracle, [*tables, *oracle_tables]
         summary = summarise(log) | more
         write_benchmark(directory, summary, log.rows, dataset, predictor, tables)
     print(printable(text_table(summary)))
@@ -134,6 +151,10 @@ def run_benchmark(
 
 def open_dataset(name: str, root: Path, split: str, false_premises: bool = False):
     """The data set of a name; of ReasonSeg, with its false premises or without. Raises DatasetError."""
+    if name == "llmseg40k":
+        from lisa_ros.datasets.llmseg40k import LlmSeg40kDataset
+
+        return LlmSeg40kDataset(root, split)
     if name == "reasonseg":
         from lisa_ros.datasets.reasonseg import ReasonSegDataset
 

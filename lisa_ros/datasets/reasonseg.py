@@ -98,6 +98,13 @@ def read_annotation(path: Path, height: int, width: int) -> tuple[tuple[str, ...
     return _parsed(_read(path), path, height, width)
 
 
+def read_shapes(path: Path) -> list[dict]:
+    """The shapes of an annotation, each as labelme wrote it. Raises DatasetError naming the file."""
+    content = _read(path)
+    with format_of(path, "annotation"):
+        return list(content["shapes"])
+
+
 def _read(path: Path) -> object:
     try:
         return read_json(path)

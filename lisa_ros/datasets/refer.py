@@ -51,7 +51,7 @@ class ReferDataset:
     """One split, sorted by image id. One turn for each phrase of a picture, in the order of the references' file.
 
     Phrases are stripped and in lower case, as LISA is trained and validated with them. A reference that the data set
-    gives no pixels has an empty mask. In gRefCOCO a phrase can mean several things, and its mask is their union, or
+    gives no pixels has an empty mask. In gRefCOCO a phrase can mean several things, each a target of its own, or
     nothing in the picture, and its target has no mask. Nor has that of a false premise (R-RefCOCO's sentences whose
     `exist` is false, FP-RefCOCO's whose `is_false_premise` is true), a turn of kind "false_premise"; FP-RefCOCO names
     what is there in its place (`gt_sent`), `TruthTarget.alternative`. The masks are made when a turn is taken.
@@ -130,8 +130,9 @@ class ReferDataset:
                 whole_text(phrase.text)
                 exists, instead = _checked_premise(phrase.premise)
             if exists:
-                target = self._target(phrase.text, phrase.annotations, *image.shape[:2])
-                return Turn(phrase.text, (target,), "[SEG]." if phrase.annotations else "", "referring")
+                each = [(number,) for number in phrase.annotations] or [()]
+                targets = tuple(self._target(phrase.text, ids, *image.shape[:2]) for ids in each)
+                return Turn(phrase.text, targets, "[SEG]." if phrase.annotations else "", "referring")
             there = self._target(instead, phrase.annotations, *image.shape[:2]) if instead else None
             return Turn(phrase.text, (TruthTarget(phrase.text, None, alternative=there),), "", FALSE_PREMISE)
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from lisa_ros.demo.clouds import draw_cloud, write_ply
-from lisa_ros.demo.records import Record, summary
+from lisa_ros.demo.records import Record, summary, told
 from lisa_ros.evaluation.files import convert_write_errors, write_summary, write_text_atomically
 from lisa_ros.evaluation.scans.rows import ANSWERED
 from lisa_ros.images import write_image
@@ -39,6 +39,14 @@ th, td { text-align: left; padding: .3rem .6rem; border-bottom: 1px solid var(--
 """
 
 
+# Of the questions that are asked by phrases.
+_HOW = """The sentence above is what a person would say. The model was not asked it: this demo, in a robot its program,
+names the things in it, and asks for them as <code>phrases</code> of one goal. What is not wanted is not asked for. The
+packaged model's style is that of LISA, which tells what is there by the probability of <code>[SEG]</code> and offers
+nothing in the place of what is absent; so for a false premise the thing without the false word is asked for too. A
+model of the style of SESAME offers a correction in words."""
+
+
 def write_report(folder: Path, records: Sequence[Record], seconds: float, progress: Callable[[str], None]) -> dict:
     """Writes everything into a folder that exists; returns the content of summary.json. progress gets file names."""
     for record in records:
@@ -66,7 +74,7 @@ def picture(record: Record) -> np.ndarray:
         result = record.timed.result
         empty = np.zeros(record.scene.depth.shape, bool)
         shown = tuple(t if t.mask.size else replace(t, mask=empty) for t in result.targets)
-        result = replace(result, targets=shown)
+        result = replace(result, targets=shown, query=record.query.text, answer=told(record))
     return annotated_picture(record.scene.image, result, truth=record.truth, iou=record.iou, note=_note(record))
 
 
@@ -86,6 +94,8 @@ def page(content: dict) -> str:
         ("questions answered", f"{sum(entry['status'] in ANSWERED for entry in entries)} of {len(entries)}"),
         ("median time to the result", f"{times[len(times) // 2]:.2f} s" if times else "-"),
     ]
+    if content["phrases_asked"]:
+        numbers.append(("phrases told rightly", f"{content['phrases_right']} of {content['phrases_asked']}"))
     cards = "".join(f"<div><b>{escape(value)}</b>{escape(name)}</div>" for name, value in numbers)
     problems = "".join(f'<p class="bad">{escape(problem)}</p>' for problem in content["problems"])
     return f"""<!doctype html>
@@ -93,7 +103,8 @@ def page(content: dict) -> str:
 <title>lisa_ros demo</title><style>{_STYLE}</style></head><body>
 <h1>Asked in words, answered with masks and clouds</h1>
 <p class="muted">A simulated RGB-D camera and the perception node ran as two processes; every question went over ROS 2,
-by the topic <code>query</code> or the action <code>segment</code>. White outlines are the simulator's truth.
+by the topic <code>query</code> or the action <code>segment</code>; where a sentence names several things, they went as
+phrases of one goal. White outlines are the simulator's truth.
 Model: {escape(content["model"] or "unknown")}. The whole run took {content["seconds"]:.0f} s.</p>
 {problems}<div class="numbers">{cards}</div>
 <article><table><tr><th>#</th><th>kind</th><th>question</th><th>answer</th><th>status</th><th>IoU</th><th>s</th></tr>
@@ -108,7 +119,7 @@ def _row(number: int, entry: dict) -> str:
     seconds = "-" if entry["seconds"] is None else f"{entry['seconds']:.2f}"
     return (
         f'<tr><td><a href="#q{number}">{number}</a></td><td>{escape(entry["kind"])}</td>'
-        f"<td>{escape(entry['text'])}</td><td>{escape(entry['answer'])}</td><td>{escape(entry['status'])}</td>"
+        f"<td>{escape(entry['text'])}</td><td>{escape(entry['told'])}</td><td>{escape(entry['status'])}</td>"
         f'<td class="n {_colour(entry)}">{entry["iou"]:.2f}</td><td class="n">{seconds}</td></tr>\n'
     )
 
@@ -127,7 +138,29 @@ def _article(number: int, entry: dict) -> str:
     chips = "".join(f'<span class="chip">{escape(chip)}</span>' for chip in chips)
     chips += f'<span class="chip {_colour(entry)}">IoU {entry["iou"]:.2f}</span>'
     message = f'<p class="muted">{escape(entry["message"])}</p>' if entry["message"] else ""
-    return f'<article id="q{number}"><h2>{escape(entry["text"])}</h2><p>{chips}</p>{message}{picture}</article>\n'
+    phrases = _phrases(entry["phrases"]) if entry["phrases"] else ""
+    return (
+        f'<article id="q{number}"><h2>{escape(entry["text"])}</h2><p>{chips}</p>{message}{phrases}{picture}</article>\n'
+    )
+
+
+def _phrases(outcomes: list[dict]) -> str:
+    rows = "".join(_phrase(outcome) for outcome in outcomes)
+    return (
+        f'<p class="muted">{_HOW}</p><table><tr><th>phrase that was asked for</th><th>truth</th><th>told</th>'
+        f"<th>offered in its place</th><th>probability</th><th>IoU</th></tr>{rows}</table>\n"
+    )
+
+
+def _phrase(outcome: dict) -> str:
+    there, told_there = ("there" if value else "absent" for value in (outcome["present"], outcome["found"]))
+    probability = "-" if outcome["probability"] is None else f"{outcome['probability']:.3f}"
+    return (
+        f"<tr><td>{escape(outcome['phrase'])}</td><td>{there}</td>"
+        f'<td class="{"good" if there == told_there else "bad"}">{told_there}</td>'
+        f"<td>{escape(outcome['correction'])}</td>"
+        f'<td class="n">{probability}</td><td class="n {_colour(outcome)}">{outcome["iou"]:.2f}</td></tr>\n'
+    )
 
 
 def _colour(entry: dict) -> str:

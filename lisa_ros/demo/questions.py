@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from lisa_ros.demo.phrase_queries import phrase_queries
 from lisa_ros.simulator import Scene, TabletopQuery, generate_scene, scene_queries
 from lisa_ros.simulator.query import object_phrase, reference_answer
 
@@ -13,12 +14,13 @@ WIDTH, HEIGHT = 640, 480
 _FIRST_SEED = 3 << 40
 _OBJECTS = 5, 8
 _DRAWN = 80
-_BREAD = "bread"
+_BREAD, _PHRASES = "bread", "phrases"
 # Kinds of questions for each scene.
 _PLAN = (
     (_BREAD, "category", "relation", "absent"),
     ("attribute", "superlative", "knowledge", "absent"),
     ("group", "affordance", "category", "relation"),
+    (_PHRASES,),
 )
 
 
@@ -45,9 +47,11 @@ def choose_scenes() -> Iterator[DemoScene]:
 
 
 def _queries(scene: Scene, kinds: tuple[str, ...]) -> tuple[TabletopQuery, ...] | None:
-    """One query of each kind; None where the scene does not give them all."""
+    """One query of each kind, or those of phrases; None where the scene does not give them all."""
     if not _OBJECTS[0] <= len(scene.objects) <= _OBJECTS[1] or not all(item.queryable for item in scene.objects):
         return None
+    if kinds == (_PHRASES,):
+        return phrase_queries(scene)
     drawn = scene_queries(scene, np.random.default_rng((scene.seed, 2)), "heldout", _DRAWN)
     chosen: list[TabletopQuery] = []
     for kind in kinds:

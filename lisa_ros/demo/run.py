@@ -8,8 +8,9 @@ from pathlib import Path
 
 from lisa_ros import graph
 from lisa_ros.demo.page import write_report
+from lisa_ros.demo.phrase_queries import PhraseQuery
 from lisa_ros.demo.questions import HEIGHT, WIDTH, DemoScene, choose_scenes
-from lisa_ros.demo.records import Record, score
+from lisa_ros.demo.records import Record, score, told
 from lisa_ros.errors import NoResultError
 from lisa_ros.launcher import RunningGraph, prepare_machine
 from lisa_ros.private_graph import Log, check_running, isolate, signals_as_interrupt
@@ -85,9 +86,12 @@ def _activate(client, log: Log):
 def _ask(client, scene: DemoScene, query, number: int) -> Record:
     from lisa_ros.client.graph_client import ACTION, TOPIC
 
-    via = TOPIC if number % 2 else ACTION
+    via = TOPIC if number % 2 and not isinstance(query, PhraseQuery) else ACTION
     try:
-        timed = client.ask(query.text, via, _QUERY_TIMEOUT)
+        if isinstance(query, PhraseQuery):
+            timed = client.ask_phrases(query.asked, _QUERY_TIMEOUT)
+        else:
+            timed = client.ask(query.text, via, _QUERY_TIMEOUT)
     except NoResultError as error:
         return score(number, via, query, scene.scene, None, str(error))
     if timed.scene is None or timed.scene[0] != scene.seed:
@@ -98,10 +102,10 @@ def _ask(client, scene: DemoScene, query, number: int) -> Record:
 
 def progress_line(record: Record, total: int) -> str:
     """One question and its outcome."""
-    answer = record.timed.result.answer if record.answered else record.message
+    answer = told(record) if record.answered else record.message
     seconds = f"{record.timed.seconds:5.2f} s" if record.timed else "      - "
     return (
-        f"[{record.number:2d}/{total}] {record.query.kind:<11} by {record.via:<6} {record.status:<10} "
+        f"[{record.number:2d}/{total}] {record.query.kind:<13} by {record.via:<6} {record.status:<10} "
         f"IoU {record.iou:4.2f} {seconds}  {record.query.text}\n{'':8}-> {answer}"
     )
 

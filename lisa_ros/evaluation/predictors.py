@@ -3,12 +3,14 @@
 import hashlib
 from typing import TYPE_CHECKING, Protocol
 
+from lisa_ros.geometry.proposals import Proposals
 from lisa_ros.inference.conversation import MAX_NEW_TOKENS
 from lisa_ros.inference.engine import Lisa
 from lisa_ros.inference.frame import EncodedFrame
+from lisa_ros.inference.regions import MaskLogits
 from lisa_ros.inference.teacher_forcing import teacher_forced
 from lisa_ros.model.styles import MASK_ANSWER
-from lisa_ros.types import SegmentationResult, Turn
+from lisa_ros.types import Sample, SegmentationResult, Turn
 
 if TYPE_CHECKING:
     import torch
@@ -45,10 +47,11 @@ class TeacherForced:
         """The result of a turn whose expected answer stands in the prompt."""
         model = self.lisa.model
         prompt = model.style.turn_prompt(turn.question, model.network.config.mask_query, sentence=turn.is_sentence)
-        if prompt.answer and not model.style.rejects:
+        if prompt.answer and not model.style.rejects and not model.style.chooses:
             return self.lisa.segment(frame, turn.question, sentence=turn.is_sentence)
         (forced,) = teacher_forced(model, frame, prompt.question, prompt.answer or MASK_ANSWER)
-        target = model.target(turn.question, forced.logits, forced.coarse, forced.probability)
+        found = MaskLogits(forced.logits, forced.coarse, forced.candidate)
+        target = model.target(frame, turn.question, found, forced.probability)
         return SegmentationResult(turn.question, "", (target,), seg_probability=forced.probability)
 
 
@@ -65,6 +68,17 @@ class Generative:
         model = self.lisa.model
         prompt = model.style.turn_prompt(turn.question, model.network.config.mask_query, sentence=turn.is_sentence)
         return self.lisa.chat(frame, prompt.question, max_new_tokens=self.max_new_tokens)
+
+
+def encode_sample(lisa: Lisa, sample: Sample) -> EncodedFrame:
+    """The frame of a sample's image, with the sample's own proposals where it has some."""
+    return lisa.encode(sample.image) if sample.proposals is None else lisa.encode(sample.image, sample.proposals)
+
+
+def proposals_of(frame: EncodedFrame) -> Proposals | None:
+    """The proposals that answers about a frame choose among; None for a system that draws its masks."""
+    regions = getattr(frame, "regions", None)
+    return getattr(frame, "proposals", None) if regions is None else regions.proposals
 
 
 def model_digest(lisa: Lisa) -> str:

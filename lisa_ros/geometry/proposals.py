@@ -78,8 +78,12 @@ class Proposals:
 
     def union_at(self, indices: Sequence[int], height: int, width: int) -> np.ndarray:
         """(height, width) bool union of some of the masks, each pixel from the one at its upper left corner."""
-        union = self.masks[list(indices)].any(axis=0)
-        return union[np.ix_(_corner_index(height, self.height), _corner_index(width, self.width))]
+        return nearest_mask(self.masks[list(indices)].any(axis=0), height, width)
+
+
+def nearest_mask(mask: np.ndarray, height: int, width: int) -> np.ndarray:
+    """A mask or labels (H, W) at another size (height, width), each pixel from the one at its upper left corner."""
+    return mask[np.ix_(_corner_index(height, mask.shape[0]), _corner_index(width, mask.shape[1]))]
 
 
 def _corner_index(size: int, source: int) -> np.ndarray:

@@ -44,8 +44,12 @@ def answer_batch(
     *,
     unmasked_padding: bool = False,
     cancelled: Cancelled | None = None,
+    grounding: type[GroundingStream] = GroundingStream,
 ) -> list[SegmentationResult]:
-    """See Lisa.chat_batch; `queries` are checked words, at most `limit` tokens of an answer each."""
+    """See Lisa.chat_batch; `queries` are checked words, at most `limit` tokens of an answer each.
+
+    grounding: makes targets of the grounding tokens.
+    """
     prompts = [model.prompt_ids(frame, [(model.first_question(query), None)]) for query in queries]
     width = max(map(len, prompts), default=0) if unmasked_padding else None
     results = []
@@ -54,7 +58,7 @@ def answer_batch(
         with model.timed(seconds, "generate"):
             rows = generate_batch(model, frame, prompts[part], limit, unmasked_width=width, cancelled=cancelled)
         pairs = zip(queries[part], rows, strict=True)
-        results += [_result(model, frame, query, row, dict(seconds)) for query, row in pairs]
+        results += [_result(model, frame, query, row, dict(seconds), grounding) for query, row in pairs]
     return results
 
 
@@ -117,9 +121,14 @@ def generate_batch(
 
 
 def _result(
-    model: LoadedModel, frame: EncodedFrame, query: str, row: AnswerTokens, seconds: dict[str, float]
+    model: LoadedModel,
+    frame: EncodedFrame,
+    query: str,
+    row: AnswerTokens,
+    seconds: dict[str, float],
+    stream: type[GroundingStream],
 ) -> SegmentationResult:
-    text, grounding = model.answer_text(), GroundingStream(model, frame)
+    text, grounding = model.answer_text(), stream(model, frame)
     for index, token in enumerate(row.ids):
         text.push(token)
         if token in model.kinds and len(grounding) < MAX_TARGETS:
@@ -131,4 +140,4 @@ def _result(
             grounding.decode(rank)
     targets = grounding.result(model.tokenizer.decode(row.ids).replace(IMAGE_PLACEHOLDER, ""), query)
     score = targets[0].probability if targets else float("nan")
-    return SegmentationResult(query, text.text, targets, total(seconds), row.truncated, score)
+    return SegmentationResult(query, text.text, targets, total(seconds), row.truncated, score, frame.reason)

@@ -27,13 +27,21 @@ class Conversation:
         5120
     """
 
-    def __init__(self, model: LoadedModel, frame: EncodedFrame, history: Sequence[tuple[str, str]] = ()) -> None:
+    def __init__(
+        self,
+        model: LoadedModel,
+        frame: EncodedFrame,
+        history: Sequence[tuple[str, str]] = (),
+        *,
+        grounding: type[GroundingStream] = GroundingStream,
+    ) -> None:
         """Begins a conversation.
 
         Args:
             model: The loaded model that answers.
             frame: The image, encoded by the same model.
             history: (question, answer) pairs of earlier turns; answers may hold [SEG].
+            grounding: Makes targets of the answer's grounding tokens.
 
         Raises:
             InvalidImageError: The frame is another model's.
@@ -42,6 +50,7 @@ class Conversation:
         model.check_frame(frame)
         self._model = model
         self._frame = frame
+        self._grounding = grounding
         self._prefix = frame.prefix
         self._turns: list[tuple[str, str]] = []
         for question, answer in map(_pair, history):
@@ -92,7 +101,7 @@ class Conversation:
     ) -> Iterator[TextDelta | MaskReady | Finished]:
         model, frame = self._model, self._frame
         seconds = {"encode": frame.seconds}
-        text, said, grounding = model.answer_text(), [], GroundingStream(model, frame)
+        text, said, grounding = model.answer_text(), [], self._grounding(model, frame)
         truncated, offered = True, False
         model.stop_if(cancelled)
         with model.timed(seconds, "prefill"):
@@ -126,7 +135,8 @@ class Conversation:
         self._prefix = Prefix.of((ids + said)[: cache.get_seq_length()], cache)
         targets = grounding.result(answer, query)
         score = targets[0].probability if targets else float("nan")
-        yield Finished(SegmentationResult(query, text.text, targets, total(seconds), truncated, score))
+        seconds = total(seconds)
+        yield Finished(SegmentationResult(query, text.text, targets, seconds, truncated, score, frame.reason))
 
     def _masks(
         self, grounding: GroundingStream, ranks: Sequence[int], offered: bool, seconds: dict[str, float]

@@ -1,29 +1,27 @@
 """`Lisa`: loads a checkpoint, encodes images, answers queries about them."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import torch
 
 from lisa_ros.cpu_threads import check_wait_policy, set_threads
-from lisa_ros.errors import ConfigurationError, InvalidQueryError
+from lisa_ros.errors import InvalidQueryError
+from lisa_ros.geometry.proposals import Proposals
 from lisa_ros.inference.batch import answer_batch
 from lisa_ros.inference.conversation import Conversation, check_limit
 from lisa_ros.inference.frame import EncodedFrame
 from lisa_ros.inference.loaded_model import Cancelled, LoadedModel
-from lisa_ros.inference.precision import float_type, quantize, resolve_device
-from lisa_ros.inference.teacher_forcing import segment_phrases
-from lisa_ros.model.checkpoint import load
-from lisa_ros.model.memory import memory_guard, memory_report, weight_bytes
+from lisa_ros.inference.loading import load_model
+from lisa_ros.inference.precision import resolve_device
+from lisa_ros.inference.teacher_forcing import segment_many, segment_phrases
+from lisa_ros.model.elisa.files import find_elisa
+from lisa_ros.model.memory import memory_report, weight_bytes
 from lisa_ros.model.network import LisaNetwork
-from lisa_ros.model.prompts import get_template
 from lisa_ros.model.query_text import check_query, is_sentence
-from lisa_ros.model.styles import STYLES, get_style
 from lisa_ros.model.tokenizer import LisaTokenizer
-from lisa_ros.model.unmerged import load_unmerged
-from lisa_ros.types import SEGMENTED, Finished, MaskReady, SegmentationResult, TextDelta
+from lisa_ros.types import Finished, MaskReady, SegmentationResult, TextDelta
 
 Event = TextDelta | MaskReady | Finished
 
@@ -63,13 +61,16 @@ class Lisa:
         base: str | Path | None = None,
         sam_checkpoint: str | Path | None = None,
         lora_alpha: float = 16,
+        alphaclip: str | Path | None = None,
+        proposal_head: Mapping[str, object] | None = None,
+        dinov2: str | Path | None = None,
         threads: int = 0,
     ) -> "Lisa":
         """Loads a checkpoint.
 
         Args:
             source: A directory in the published layout, a hub id, the name of a packaged model, or, with `base`, a
-                file of un-merged weights.
+                file of un-merged weights or DeepSpeed's directory of a run.
             vision_tower: Path or hub name of the CLIP tower if it is not the one that the checkpoint names.
             device: "auto" (GPU if there is one), "cpu", "cuda", "cuda:N".
             precision: "fp32", "bf16", "fp16"; "int8" or "nf4" for the language model's linear layers alone.
@@ -77,10 +78,14 @@ class Lisa:
             conv_type: The prompt template, in place of the checkpoint's.
             style: How prompts and answers are worded and grounded ("lisa", "gsva", ...), where the checkpoint's files
                 do not tell it; see `lisa_ros.model.styles`.
-            base: For a file of un-merged weights (`gsva-7b-ft-gres.bin`), which needs `style` too: directory of the
-                LLaVA that its training began with.
-            sam_checkpoint: For un-merged weights that lack it: Segment Anything's file.
+            base: For un-merged weights (`gsva-7b-ft-gres.bin`, which needs `style` too, or LLM-Seg's directories):
+                directory of the LLaVA that their training began with.
+            sam_checkpoint: For un-merged weights that lack it, and for an ELISA: Segment Anything's file.
             lora_alpha: Of un-merged weights' adapters.
+            alphaclip: Of an ELISA: AlphaCLIP's file, or its folder, if it is not where its configuration says.
+            proposal_head: Of LLM-Seg: sizes, and the rule by which proposals are chosen, that neither weights nor
+                config.json tell; see `ProposalHeadConfig`.
+            dinov2: Of LLM-Seg: file of DINOv2's weights where the checkpoint does not hold them.
             threads: Torch's threads on the CPU, see `cpu_threads.set_threads`; 0 for torch's own choice.
 
         Returns:
@@ -95,31 +100,17 @@ class Lisa:
         set_threads(threads)
         if where.type == "cpu":
             check_wait_policy()
-        dtype = float_type(precision, where)
-        if conv_type:
-            get_template(conv_type)
-        if style:
-            get_style(style)
-        with memory_guard(where, "model"):
-            options = {"vision_tower": vision_tower, "sam": sam, "conv_type": conv_type, "dtype": dtype}
-            if base is None:
-                checkpoint = load(source, style=style, **options)
-            elif style is None:
-                raise ConfigurationError(
-                    f"{source}: un-merged weights do not tell their style; give style=NAME, one of {', '.join(STYLES)}"
-                )
-            else:
-                checkpoint = load_unmerged(
-                    source, base=base, style=style, sam_checkpoint=sam_checkpoint, lora_alpha=lora_alpha, **options
-                )
-            checkpoint.network.requires_grad_(False)
-            if precision in ("int8", "nf4"):
-                quantize(checkpoint.network, precision, dtype)
-            checkpoint.network.to(where)
-            # On the CPU the plain kernels cost no more at these lengths, and round as those of the official code.
-            checkpoint.network.set_attention("eager" if where.type == "cpu" else "sdpa")
-        name = Path(source).resolve().name if Path(source).exists() else str(source)
-        return cls(LoadedModel(checkpoint, device=where, precision=precision, name=name))
+        if elisa := find_elisa(source):
+            from lisa_ros.inference.elisa.engine import ElisaEngine  # above this module
+
+            files = {"base": base, "alphaclip": alphaclip, "sam_checkpoint": sam_checkpoint, "sam": sam}
+            return ElisaEngine.load(elisa, device=where, precision=precision, style=style, **files)
+        model = load_model(
+            source, device=where, precision=precision, vision_tower=vision_tower, sam=sam, conv_type=conv_type,
+            style=style, base=base, sam_checkpoint=sam_checkpoint, lora_alpha=lora_alpha,
+            proposal_head=proposal_head, dinov2=dinov2,
+        )  # fmt: skip
+        return cls(model)
 
     @property
     def network(self) -> LisaNetwork:
@@ -141,28 +132,26 @@ class Lisa:
         """What answers come from, in words: checkpoint, precision, prompt template."""
         return self.model.provenance
 
-    def encode(self, image: np.ndarray) -> EncodedFrame:
+    def encode(self, image: np.ndarray, proposals: Proposals | None = None) -> EncodedFrame:
         """Computes everything about an image that no query changes.
 
         Args:
             image: (H, W, 3) uint8, RGB.
+            proposals: For a style that chooses among proposals: those of the image, where there are some already, of
+                which the largest are taken; None has Segment Anything make them.
 
         Returns:
             The frame, for any number of queries to this engine.
 
         Raises:
             InvalidImageError: The image is of another shape or dtype.
+            ConfigurationError: There are proposals, and the style draws its masks.
             MemoryBudgetError: The device's memory does not suffice.
         """
-        return self.model.encode(image)
+        return self.model.encode(image, proposals)
 
     def segment(
-        self,
-        frame: EncodedFrame,
-        text: str,
-        *,
-        sentence: bool | None = None,
-        cancelled: Cancelled | None = None,
+        self, frame: EncodedFrame, text: str, *, sentence: bool | None = None, cancelled: Cancelled | None = None
     ) -> SegmentationResult:
         """Mask of what `text` means, without generating an answer: one pass over the question.
 
@@ -183,14 +172,45 @@ class Lisa:
             QueryCancelled: `cancelled` returned True.
             MemoryBudgetError: The device's memory does not suffice.
         """
+        (result,) = self.segment_many(frame, [text], sentence=sentence, cancelled=cancelled)
+        return result
+
+    def segment_many(
+        self,
+        frame: EncodedFrame,
+        texts: Sequence[str],
+        *,
+        sentence: bool | None = None,
+        cancelled: Cancelled | None = None,
+    ) -> list[SegmentationResult]:
+        """What `segment` returns for each of several queries that do not know one another, all in one batch.
+
+        Args:
+            frame: What `encode` returned.
+            texts: Phrases and sentences.
+            sentence: As for `segment`, of all of them; None: of each by its last character.
+            cancelled: Called before each stage; True stops all of them.
+
+        Returns:
+            A result for each text, in their order; `seconds` of each are those of all together. Errors are `segment`'s.
+
+        Example:
+            >>> mug, seat = lisa.segment_many(frame, ["the mug", "Where can I sit?"])
+        """
         self.model.check_frame(frame)
-        query = check_query(text, self.model.tokenizer)
-        sentence = is_sentence(query) if sentence is None else sentence
-        result = segment_phrases(self.model, frame, [query], sentence=sentence, cancelled=cancelled)
-        return replace(result, targets=tuple(target for target in result.targets if target.kind == SEGMENTED))
+        if isinstance(texts, str):
+            raise InvalidQueryError(f"texts must be a list of queries, not the text {texts!r:.80}")
+        queries = [check_query(text, self.model.tokenizer) for text in texts]
+        sentences = [is_sentence(query) if sentence is None else sentence for query in queries]
+        return segment_many(self.model, frame, queries, sentences, cancelled=cancelled)
 
     def segment_phrases(
-        self, frame: EncodedFrame, phrases: Sequence[str], *, cancelled: Cancelled | None = None
+        self,
+        frame: EncodedFrame,
+        phrases: Sequence[str],
+        *,
+        max_new_tokens: int | None = None,
+        cancelled: Cancelled | None = None,
     ) -> SegmentationResult:
         """Which of several things are in the image, and where: one query for all of them.
 
@@ -200,17 +220,16 @@ class Lisa:
         Args:
             frame: What `encode` returned.
             phrases: Names of things ("the mug", "the fork"), at most 64.
+            max_new_tokens: Longest answer to each phrase in tokens, where the style generates one; None for 512.
             cancelled: Called before each stage; True stops the query.
 
         Returns:
-            A result with an empty answer and a target for each phrase, in their order: "segmented" with its mask or
-            "absent", each with the probability that it is there.
+            A result with a target for each phrase, in their order: "segmented" with its mask or "absent", each with the
+            probability that it is there. Its answer is empty where the style generates none.
 
         Raises:
             InvalidQueryError: There is no phrase, or too many; one is empty, too long, or holds tokens of the prompt.
-            InvalidImageError: The frame is another engine's.
-            QueryCancelled: `cancelled` returned True.
-            MemoryBudgetError: The device's memory does not suffice.
+            LisaError: As of `segment`; ConfigurationError for `max_new_tokens`.
 
         Example:
             >>> result = lisa.segment_phrases(frame, ["the mug", "the fork"])
@@ -221,7 +240,8 @@ class Lisa:
         if isinstance(phrases, str):
             raise InvalidQueryError(f"phrases must be a list of names, not the text {phrases!r:.80}")
         checked = [check_query(phrase, self.model.tokenizer) for phrase in phrases]
-        return segment_phrases(self.model, frame, checked, cancelled=cancelled)
+        limit = check_limit(max_new_tokens)
+        return segment_phrases(self.model, frame, checked, limit=limit, cancelled=cancelled)
 
     def chat(
         self, frame: EncodedFrame, text: str, *, max_new_tokens: int | None = None, cancelled: Cancelled | None = None
@@ -253,11 +273,8 @@ class Lisa:
             What `chat` returns for each, in their order.
 
         Raises:
-            InvalidQueryError: A query is empty, too long, or holds tokens of the prompt.
-            InvalidImageError: The frame is another engine's.
             ConfigurationError: `max_new_tokens` is not a whole number of at least 1.
-            QueryCancelled: `cancelled` returned True.
-            MemoryBudgetError: The device's memory does not suffice.
+            LisaError: As of `segment`.
         """
         self.model.check_frame(frame)
         queries, limit = [check_query(text, self.model.tokenizer) for text in texts], check_limit(max_new_tokens)
@@ -266,10 +283,7 @@ class Lisa:
     def stream(
         self, frame: EncodedFrame, text: str, *, max_new_tokens: int | None = None, cancelled: Cancelled | None = None
     ) -> Iterator[Event]:
-        """What `chat` returns, as it comes: text, each mask the moment it is known, and `Finished` last.
-
-        See `Conversation.stream`.
-        """
+        """What `chat` returns, as it comes: text, each mask once known, `Finished` last; see `Conversation.stream`."""
         return self.conversation(frame).stream(text, max_new_tokens=max_new_tokens, cancelled=cancelled)
 
     def conversation(self, frame: EncodedFrame, history: Sequence[tuple[str, str]] = ()) -> Conversation:

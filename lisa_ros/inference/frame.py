@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from torch import Tensor
 
 from lisa_ros.inference.generation import Prefix
+from lisa_ros.inference.regions import NO_PROPOSALS, Regions
 from lisa_ros.model.sam import SamFeatures
 
 
@@ -22,6 +23,7 @@ class EncodedFrame:
         prefix: Keys and values of the prompt up to the end of the image, shared by all queries.
         seconds: Wall time of the encoding.
         owner: Mark of the engine that made it; another one does not accept the frame.
+        regions: Proposals and their features, for a system that chooses among them; None for one that draws masks.
 
     Example:
         >>> frame = lisa.encode(image)  # (H, W, 3) uint8 RGB
@@ -35,3 +37,9 @@ class EncodedFrame:
     prefix: Prefix
     seconds: float
     owner: object
+    regions: Regions | None = None
+
+    @property
+    def reason(self) -> str:
+        """Why no query can have a target; "" where one can."""
+        return NO_PROPOSALS if self.regions is not None and not len(self.regions.proposals) else ""

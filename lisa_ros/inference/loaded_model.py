@@ -8,14 +8,17 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from lisa_ros.errors import InvalidImageError, InvalidQueryError, LisaError, QueryCancelled
+from lisa_ros.errors import ConfigurationError, InvalidImageError, InvalidQueryError, LisaError, QueryCancelled
+from lisa_ros.geometry.proposals import Proposals
 from lisa_ros.inference.answer import AnswerText
 from lisa_ros.inference.frame import EncodedFrame
 from lisa_ros.inference.generation import Prefix, prefill
+from lisa_ros.inference.regions import MaskLogits, Regions, choose_masks, encode_regions
 from lisa_ros.model.checkpoint import Checkpoint
 from lisa_ros.model.memory import memory_guard
 from lisa_ros.model.preprocess import check_image, sam_preprocess, upscale_logits
 from lisa_ros.model.prompts import question_about_image
+from lisa_ros.model.proposals import CandidateProvider
 from lisa_ros.model.sam import SamFeatures
 from lisa_ros.model.tokenizer import IMAGE_TOKEN_ID
 from lisa_ros.types import ABSENT, SEGMENTED, EventKind, Target
@@ -42,19 +45,31 @@ class LoadedModel:
         """The first question of a conversation: the image, then the words."""
         return question_about_image(words, self.network.config.mm_use_im_start_end)
 
-    def encode(self, image: np.ndarray) -> EncodedFrame:
+    def encode(self, image: np.ndarray, proposals: Proposals | None = None) -> EncodedFrame:
         """The frame of an image (H, W, 3) uint8 RGB, see Lisa.encode."""
         check_image(image)
+        if proposals is not None and not self.style.chooses:
+            raise ConfigurationError(f"style {self.style.name} draws its masks; proposals are of no use to it")
         started = time.perf_counter()
         with memory_guard(self.device, "image"), torch.inference_mode():
             features, visual = self._encode_visual(image)
             ids = self.tokenizer.expand_image(self._prefix_ids(), visual.shape[1])
             cache, _ = prefill(self.network, ids, visual)
+            regions = self._regions(image, features, proposals) if self.style.chooses else None
             if self.device.type == "cuda":  # kernels run asynchronously; the time is taken after they end
                 torch.cuda.synchronize(self.device)
         height, width = image.shape[:2]
         prefix = Prefix.of(ids, cache)
-        return EncodedFrame(height, width, features, visual, prefix, time.perf_counter() - started, self.mark)
+        seconds = time.perf_counter() - started
+        return EncodedFrame(height, width, features, visual, prefix, seconds, self.mark, regions)
+
+    def _regions(self, image: np.ndarray, features: SamFeatures, proposals: Proposals | None) -> Regions:
+        head = self.network.head
+        if proposals is None:
+            proposals = CandidateProvider(self.network.sam, head.config.proposals).propose(image, features)
+        else:
+            proposals = proposals.largest(head.config.limit)
+        return encode_regions(head, image, proposals)
 
     def _prefix_ids(self) -> list[int]:
         """Ids of any prompt about an image, up to the end of the image. Not expanded."""
@@ -81,8 +96,11 @@ class LoadedModel:
 
     def prompt_ids(self, frame: EncodedFrame, turns: Sequence[tuple[str, str | None]]) -> list[int]:
         """Expanded ids of a prompt; raises InvalidQueryError if it does not fit the model's context."""
-        ids = self.tokenizer.encode_prompt(self.template.render(turns))
-        ids = self.tokenizer.expand_image(ids, frame.visual.shape[1])
+        return self.expanded_ids(self.template.render(turns), frame)
+
+    def expanded_ids(self, prompt: str, frame: EncodedFrame) -> list[int]:
+        """Expanded ids of a rendered prompt; see `prompt_ids`."""
+        ids = self.tokenizer.expand_image(self.tokenizer.encode_prompt(prompt), frame.visual.shape[1])
         if len(ids) >= self.context_length:
             raise InvalidQueryError(
                 f"with its image and history the query has {len(ids)} tokens, the model takes {self.context_length}; "
@@ -106,23 +124,26 @@ class LoadedModel:
         return [position for position, _ in found], [kind for _, kind in found]
 
     def decode_masks(
-        self, frame: EncodedFrame, states: Tensor, kinds: Sequence[EventKind]
-    ) -> list[tuple[np.ndarray, np.ndarray | None]]:
+        self, frame: EncodedFrame, states: Tensor, kinds: Sequence[EventKind], *, strict: bool = False
+    ) -> list[MaskLogits | None]:
         """Mask logits of the targets among an answer's events.
 
         Args:
             frame: The image.
             states: (n, hidden_size) hidden states of all events.
             kinds: Of the n events.
+            strict: See `choose_masks`.
 
         Returns:
-            For each target, in the order of their tokens, (H, W) float32 logits and those of its coarse mask or None.
+            For each target, in the order of their tokens, its mask; None where there is nothing to choose among.
 
         Raises:
             LisaError: Logits are not finite: NaN is not above 0, and the mask would pass for an empty one.
         """
         with torch.inference_mode():
             head = self.network.head
+            if frame.regions is not None:
+                return choose_masks(head, frame.regions, states, (frame.height, frame.width), strict=strict)
             masks = head.decode_targets(frame.features, head.embed(states), kinds)
             for low_res in masks:
                 if low_res is not None and not torch.isfinite(low_res).all():
@@ -132,7 +153,7 @@ class LoadedModel:
                     )
             coarse = [None] * len(masks.logits) if masks.coarse is None else masks.coarse
             return [
-                (self._full_size(frame, one), None if part is None else self._full_size(frame, part))
+                MaskLogits(self._full_size(frame, one), None if part is None else self._full_size(frame, part))
                 for one, part in zip(masks.logits, coarse, strict=True)
             ]
 
@@ -141,11 +162,15 @@ class LoadedModel:
         return upscale_logits(low_res.unsqueeze(0), size, frame.height, frame.width)[0].cpu().numpy()
 
     @staticmethod
-    def target(phrase: str, logits: np.ndarray, coarse: np.ndarray | None, probability: float) -> Target:
-        """The target that mask logits (H, W) mean."""
-        mask = logits > 0
-        certainty = float(np.mean(1 / (1 + np.exp(-logits[mask])))) if mask.any() else float("nan")
-        return Target(phrase, SEGMENTED, mask, logits, certainty, probability, coarse)
+    def target(frame: EncodedFrame, phrase: str, found: MaskLogits | None, probability: float) -> Target:
+        """The target that mask logits mean; an absent one where there was nothing to choose among."""
+        if found is None:
+            return absent_target(frame, phrase, probability)
+        mask = found.logits > 0
+        certainty = float(np.mean(1 / (1 + np.exp(-found.logits[mask])))) if mask.any() else float("nan")
+        return Target(
+            phrase, SEGMENTED, mask, found.logits, certainty, probability, found.coarse, candidate=found.candidate
+        )
 
     @contextmanager
     def timed(self, seconds: dict[str, float], stage: str) -> Iterator[None]:

@@ -6,8 +6,9 @@ from torch import nn
 from lisa_ros.errors import ConfigurationError
 from lisa_ros.model.network import LisaNetwork
 
-PRECISIONS = ("fp32", "bf16", "fp16", "int8", "nf4")
 _FLOATS = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
+PACKED = ("int8", "nf4")  # of the language model's linear layers alone
+PRECISIONS = (*_FLOATS, *PACKED)
 
 
 def resolve_device(name: str) -> torch.device:
@@ -61,3 +62,13 @@ def quantize(network: LisaNetwork, precision: str, dtype: torch.dtype) -> None:
                     packed.weight = bnb.nn.Int8Params(linear.weight.data, requires_grad=False, has_fp16_weights=False)
                 packed.bias = linear.bias
                 setattr(parent, name, packed)
+
+
+def place(network: LisaNetwork, precision: str, dtype: torch.dtype, device: torch.device) -> None:
+    """Readies a network on the CPU, whose weights are of `dtype`, for inference on a device. See `quantize`."""
+    network.requires_grad_(False)
+    if precision in PACKED:
+        quantize(network, precision, dtype)
+    network.to(device)
+    # On the CPU the plain kernels cost no more at these lengths, and round as those of the official code.
+    network.set_attention("eager" if device.type == "cpu" else "sdpa")

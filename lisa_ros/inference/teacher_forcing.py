@@ -2,22 +2,22 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import partial
+from itertools import chain
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from lisa_ros.errors import InvalidQueryError
-from lisa_ros.inference.batch import MAX_NEW_TOKENS, answer_batch
+from lisa_ros.inference.batch import MAX_NEW_TOKENS, ROWS_AT_ONCE, answer_batch
 from lisa_ros.inference.frame import EncodedFrame
 from lisa_ros.inference.generation import extend, next_logits, prefill, prefill_rows
 from lisa_ros.inference.loaded_model import Cancelled, LoadedModel, absent_target, total
 from lisa_ros.model.grounding import TARGET_KINDS
+from lisa_ros.model.query_text import MAX_PHRASES
 from lisa_ros.model.styles import QueryPrompt
-from lisa_ros.types import ABSENT, REJ, SEG, EventKind, SegmentationResult, Target
-
-MAX_PHRASES = 64
-_ROWS_AT_ONCE = 8  # each holds keys and values of the whole prompt
+from lisa_ros.types import ABSENT, REJ, SEG, SEGMENTED, Candidate, EventKind, SegmentationResult, Target
 
 
 @dataclass(frozen=True)
@@ -31,6 +31,7 @@ class ForcedTarget:
         probability: That it is there, see `Style.presence`.
         logits: (H, W) float32 mask logits, also of what is rejected: with all targets expected to be there.
         coarse: (H, W) float32 logits of its coarse mask; None without one.
+        candidate: The best of the proposals that the mask was chosen from; None where it was drawn or none was chosen.
     """
 
     expected: EventKind
@@ -38,7 +39,8 @@ class ForcedTarget:
     decided: EventKind
     probability: float
     logits: np.ndarray
-    coarse: np.ndarray | None
+    coarse: np.ndarray | None = None
+    candidate: Candidate | None = None
 
 
 @dataclass(frozen=True)
@@ -63,27 +65,42 @@ def segment_phrases(
     frame: EncodedFrame,
     phrases: Sequence[str],
     *,
-    sentence: bool = False,
+    limit: int = MAX_NEW_TOKENS,
     cancelled: Cancelled | None = None,
 ) -> SegmentationResult:
-    """See Lisa.segment_phrases; `phrases` are checked words. sentence: whether they are one sentence."""
+    """See Lisa.segment_phrases; `phrases` are checked words. limit: most tokens of an answer that is generated."""
     if not 0 < len(phrases) <= MAX_PHRASES:
         raise InvalidQueryError(f"{len(phrases)} phrases in one query; it takes 1 to {MAX_PHRASES}")
-    prompts = model.style.query_prompts(phrases, model.network.config.mask_query, sentence=sentence)
-    seconds = {"encode": frame.seconds}
-    model.stop_if(cancelled)
-    targets: list[Target] = []
-    if any(prompt.answer is None for prompt in prompts):
-        return _generated(model, frame, prompts, ", ".join(phrases), cancelled)
-    if model.style.rejects:
-        for prompt in prompts:
-            targets += _decided(model, frame, prompt, seconds, cancelled)
-    else:
-        for first in range(0, len(prompts), _ROWS_AT_ONCE):
-            targets += _expected(model, frame, prompts[first : first + _ROWS_AT_ONCE], seconds, cancelled)
-    return SegmentationResult(
-        ", ".join(phrases), "", tuple(targets), total(seconds), seg_probability=targets[0].probability
-    )
+    prompts = model.style.query_prompts(phrases, model.network.config.mask_query, sentence=False)
+    words = [", ".join(part.phrases) for part in prompts]
+    parts, seconds = _answered(model, frame, prompts, words, limit, cancelled)
+    targets = tuple(chain.from_iterable(part.targets for part in parts))
+    answer = " ".join(part.answer for part in parts if part.answer)
+    truncated = any(part.truncated for part in parts)
+    score = targets[0].probability
+    return SegmentationResult(", ".join(phrases), answer, targets, seconds, truncated, score, frame.reason)
+
+
+def segment_many(
+    model: LoadedModel,
+    frame: EncodedFrame,
+    queries: Sequence[str],
+    sentences: Sequence[bool],
+    *,
+    cancelled: Cancelled | None = None,
+) -> list[SegmentationResult]:
+    """See Lisa.segment_many; `queries` are checked words, `sentences` says of each whether it is one."""
+    style, wordings = model.style, model.network.config.mask_query
+    prompts = [
+        prompt
+        for query, sentence in zip(queries, sentences, strict=True)
+        for prompt in style.query_prompts([query], wordings, sentence=sentence)
+    ]
+    results, seconds = _answered(model, frame, prompts, queries, MAX_NEW_TOKENS, cancelled)
+    return [
+        replace(one, targets=tuple(target for target in one.targets if target.kind == SEGMENTED), seconds=seconds)
+        for one in results
+    ]
 
 
 def teacher_forced(model: LoadedModel, frame: EncodedFrame, question: str, answer: str) -> list[ForcedTarget]:
@@ -101,7 +118,7 @@ def teacher_forced(model: LoadedModel, frame: EncodedFrame, question: str, answe
                 ids[position] = seg
         second = first if ids == first.ids else _states(model, frame, ids)
         logits = next_logits(model.network, first.states)
-        masks = model.decode_masks(frame, second.states, second.kinds)
+        masks = model.decode_masks(frame, second.states, second.kinds, strict=True)
     found, number = [], 0
     for kind, row in zip(first.kinds, logits, strict=True):
         if kind in TARGET_KINDS:
@@ -126,13 +143,38 @@ def _states(model: LoadedModel, frame: EncodedFrame, ids: list[int]) -> AnswerSt
     return AnswerStates(ids, positions, kinds, states[at])
 
 
+def _answered(
+    model: LoadedModel,
+    frame: EncodedFrame,
+    prompts: Sequence[QueryPrompt],
+    queries: Sequence[str],
+    limit: int,
+    cancelled: Cancelled | None,
+) -> tuple[list[SegmentationResult], dict[str, float]]:
+    """The result of each prompt, under the words of `queries`, and the seconds of all of them together."""
+    seconds = {"encode": frame.seconds}
+    model.stop_if(cancelled)
+    if any(prompt.answer is None for prompt in prompts):
+        return _generated(model, frame, prompts, queries, limit, cancelled)
+    found: list[list[Target]] = []
+    if model.style.rejects:
+        found = [_decided(model, frame, prompt, seconds, cancelled) for prompt in prompts]
+    else:
+        for first in range(0, len(prompts), ROWS_AT_ONCE):
+            found += _expected(model, frame, prompts[first : first + ROWS_AT_ONCE], seconds, cancelled)
+    return [
+        SegmentationResult(query, "", tuple(targets), seg_probability=targets[0].probability, reason=frame.reason)
+        for query, targets in zip(queries, found, strict=True)
+    ], total(seconds)
+
+
 def _expected(
     model: LoadedModel,
     frame: EncodedFrame,
     prompts: Sequence[QueryPrompt],
     seconds: dict[str, float],
     cancelled: Cancelled | None,
-) -> list[Target]:
+) -> list[list[Target]]:
     """Targets of a style without alternatives: the answers stand in the prompts, all of them in one pass."""
     rows, events = [], []
     for prompt in prompts:
@@ -148,12 +190,12 @@ def _expected(
             for ids, hidden, (at, _) in zip(rows, found, events, strict=True)
         ]
         logits = [next_logits(model.network, part) for part in states]
-    targets: list[Target] = []
+    targets = []
     for prompt, (_, kinds), part, rowed in zip(prompts, events, states, logits, strict=True):
         model.stop_if(cancelled)
         places = [row for row, kind in zip(rowed, kinds, strict=True) if kind == SEG]
         chances = [model.style.presence(row, model.kinds) for row in places]
-        targets += _decoded(model, frame, prompt.phrases, part, kinds, chances, seconds)
+        targets.append(_decoded(model, frame, prompt.phrases, part, kinds, chances, seconds))
     return targets
 
 
@@ -202,27 +244,35 @@ def _decoded(
     targets = []
     for number, (phrase, chance) in enumerate(zip(phrases, chances, strict=True)):
         if chance >= least:
-            targets.append(model.target(phrase, *masks[number], chance))
+            targets.append(model.target(frame, phrase, masks[number], chance))
         else:
             targets.append(absent_target(frame, phrase, chance))
     return targets
 
 
 def _generated(
-    model: LoadedModel, frame: EncodedFrame, prompts: Sequence[QueryPrompt], query: str, cancelled: Cancelled | None
-) -> SegmentationResult:
-    """Targets of a style that tells in words: there, if the generated answer holds a mask that is not empty.
+    model: LoadedModel,
+    frame: EncodedFrame,
+    prompts: Sequence[QueryPrompt],
+    queries: Sequence[str],
+    limit: int,
+    cancelled: Cancelled | None,
+) -> tuple[list[SegmentationResult], dict[str, float]]:
+    """As `_answered`, of a style that tells in words: there, if the generated answer holds a mask that is not empty.
 
-    What is not there has what the answer offers in its place. The answers follow one another in the result's.
+    What is not there has what the answer offers in its place.
     """
-    results = answer_batch(model, frame, [prompt.question for prompt in prompts], MAX_NEW_TOKENS, cancelled=cancelled)
-    targets = []
-    for prompt, result in zip(prompts, results, strict=True):
-        found = [one for one in result.targets if one.kind == ABSENT or one.mask.any()]
-        found.sort(key=lambda one: one.kind == ABSENT)
-        (phrase,) = prompt.phrases
-        targets.append(replace(found[0], phrase=phrase) if found else absent_target(frame, phrase, float("nan")))
+    results = answer_batch(model, frame, [prompt.question for prompt in prompts], limit, cancelled=cancelled)
     seconds = {stage: sum(result.seconds.get(stage, 0.0) for result in results) for stage in results[0].seconds}
-    answer = " ".join(result.answer for result in results if result.answer)
-    truncated = any(result.truncated for result in results)
-    return SegmentationResult(query, answer, tuple(targets), seconds, truncated, targets[0].probability)
+    return [
+        replace(result, query=query, targets=(target,), seg_probability=target.probability)
+        for query, result, target in zip(queries, results, map(partial(_worded, frame), prompts, results), strict=True)
+    ], seconds
+
+
+def _worded(frame: EncodedFrame, prompt: QueryPrompt, result: SegmentationResult) -> Target:
+    """The target that an answer in words means for the one phrase of its prompt."""
+    found = [one for one in result.targets if one.kind == ABSENT or one.mask.any()]
+    found.sort(key=lambda one: one.kind == ABSENT)
+    (phrase,) = prompt.phrases
+    return replace(found[0], phrase=phrase) if found else absent_target(frame, phrase, float("nan"))

@@ -12,10 +12,12 @@ from transformers.models.llama.modeling_llama import LlamaRotaryEmbedding
 from lisa_ros.errors import CheckpointError, ConfigurationError
 from lisa_ros.model.config import LisaConfig, parse_config, read_config
 from lisa_ros.model.config_keys import check_token_ids
+from lisa_ros.model.dinov2_files import with_dinov2
 from lisa_ros.model.files import expand_home
 from lisa_ros.model.hub import HubError, download
 from lisa_ros.model.network import LisaNetwork
 from lisa_ros.model.prompts import IM_END, IM_START
+from lisa_ros.model.proposal_config import ProposalHeadConfig, infer_proposal_head
 from lisa_ros.model.sam_config import SamConfig, infer_sam_config
 from lisa_ros.model.styles import Style, get_style, recognise
 from lisa_ros.model.tokenizer import LisaTokenizer
@@ -30,6 +32,7 @@ _FLOAT32_PARTS = (
     f"{_SAM}mask_decoder.",
     f"{_SAM}prompt_encoder.",
     f"{_SAM}image_encoder.neck.",
+    "model.lisa_",  # of LLM-Seg: what scores proposals
 )
 
 
@@ -78,6 +81,8 @@ def load(
     sam: Mapping[str, object] | None = None,
     conv_type: str | None = None,
     style: str | None = None,
+    proposal_head: Mapping[str, object] | None = None,
+    dinov2: str | Path | None = None,
     dtype: torch.dtype = torch.float32,
 ) -> Checkpoint:
     """Loads a checkpoint in the published layout onto the CPU.
@@ -86,6 +91,8 @@ def load(
     sam: sizes of the Segment Anything part that shapes do not tell (decoder_heads), or all of them.
     conv_type: name of the prompt template, in place of what config.json says.
     style: name of the style, in place of what the files tell, see `styles.recognise`.
+    proposal_head: of LLM-Seg, sizes and rules that neither shapes nor config.json tell, see `ProposalHeadConfig`.
+    dinov2: of LLM-Seg, file of DINOv2's weights where the checkpoint does not hold them.
     dtype: floating-point type of the weights; mask decoder and text projection stay float32.
     Raises CheckpointError naming the file or key, and what to do.
     """
@@ -95,7 +102,8 @@ def load(
     weights = read_weights(directory)
     return assemble(
         values, weights, tokenizer, directory,
-        vision_tower=vision_tower, sam=sam, conv_type=conv_type, style=style, dtype=dtype,
+        vision_tower=vision_tower, sam=sam, conv_type=conv_type, style=style,
+        proposal_head=proposal_head, dinov2=dinov2, dtype=dtype,
     )  # fmt: skip
 
 
@@ -110,6 +118,8 @@ def assemble(
     sam: Mapping[str, object] | None = None,
     conv_type: str | None = None,
     style: str | None = None,
+    proposal_head: Mapping[str, object] | None = None,
+    dinov2: str | Path | None = None,
     dtype: torch.dtype = torch.float32,
 ) -> Checkpoint:
     """The network of config.json's `values` and of weights with the published keys; the rest as for `load`.
@@ -120,11 +130,13 @@ def assemble(
     if {IM_START, IM_END} <= tokenizer.added.keys():
         # a LISA that has the tokens was trained with them, whatever its base says
         values = {**values, "mm_use_im_start_end": True}
-    found = _style_of(values, tokenizer, style, source)
+    found = _style_of(values, tokenizer, style, source, weights)
     values = {"conv_type": found.conv_type, **values, "style": found.name}
     if not found.strips_added_tokens:
         tokenizer = tokenizer.with_tokens((), strips_added_tokens=False)
-    config = _complete_config(values, weights, source, vision_tower, sam, conv_type)
+    if found.chooses:
+        weights = with_dinov2(weights, source, dinov2)
+    config = _complete_config(values, weights, source, vision_tower, sam, conv_type, proposal_head)
     _check_vocabulary(tokenizer, config, directory)
     check_token_ids(directory, values, tokenizer.bos_id, tokenizer.eos_id)
     tower = None if config.shares_image_encoder else _load_tower(config)
@@ -153,10 +165,16 @@ def assemble(
     return Checkpoint(network.eval(), tokenizer, directory)
 
 
-def _style_of(values: Mapping[str, object], tokenizer: LisaTokenizer, name: str | None, source: Path) -> Style:
+def _style_of(
+    values: Mapping[str, object],
+    tokenizer: LisaTokenizer,
+    name: str | None,
+    source: Path,
+    weights: Mapping[str, Tensor],
+) -> Style:
     """The style, whose tokens the tokenizer has. Raises CheckpointError."""
     try:
-        style = get_style(name) if name else recognise(values, tokenizer.added, source)
+        style = get_style(name) if name else recognise(values, tokenizer.added, source, weights)
     except ConfigurationError as error:
         if name:
             raise
@@ -172,6 +190,7 @@ def _complete_config(
     vision_tower: str | Path | None,
     sam: Mapping[str, object] | None,
     conv_type: str | None,
+    proposal_head: Mapping[str, object] | None,
 ) -> LisaConfig:
     """Config of the file, completed from the weights where published files are silent."""
     path = directory / "config.json"
@@ -188,7 +207,18 @@ def _complete_config(
     first = weights.get(f"{_PROJECTOR}weight", weights.get(f"{_PROJECTOR}0.weight"))
     if "mm_hidden_size" not in values and first is not None:
         values["mm_hidden_size"] = first.shape[1]
-    return parse_config(values, sam_config, path, conv_type=conv_type, vision_tower=vision_tower)
+    head = _proposal_head(values, weights, proposal_head, path) if get_style(values["style"]).chooses else None
+    return parse_config(values, sam_config, path, conv_type=conv_type, vision_tower=vision_tower, proposal_head=head)
+
+
+def _proposal_head(
+    values: Mapping[str, object], weights: Mapping[str, Tensor], given: Mapping[str, object] | None, path: Path
+) -> ProposalHeadConfig:
+    """What config.json says, else what the shapes tell; `given` stands above both."""
+    stored = values.get("proposal_head")
+    if stored is not None and not isinstance(stored, Mapping):
+        raise CheckpointError(f"{path}: proposal_head is {stored!r}; it must be a table of names and values")
+    return infer_proposal_head(weights, {**(stored or {}), **(given or {})})
 
 
 def _stored_sam_config(stored: object, overrides: Mapping[str, object] | None, path: Path) -> SamConfig:

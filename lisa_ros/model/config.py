@@ -14,6 +14,7 @@ from lisa_ros.model.config_keys import check_lisa_keys
 from lisa_ros.model.files import read_json
 from lisa_ros.model.layouts import check_layout
 from lisa_ros.model.prompts import ConversationTemplate, get_template
+from lisa_ros.model.proposal_config import ProposalHeadConfig
 from lisa_ros.model.rope import check_factors, check_rope_scaling, read_rope
 from lisa_ros.model.sam_config import SamConfig
 from lisa_ros.model.styles import DEFAULT_STYLE, get_style
@@ -36,6 +37,7 @@ class LisaConfig:
     system_prompt: the text in front of the first question, in place of the template's.
     mask_query: the question of the mask-only mode for a "phrase" and for a "sentence", with `{text}` for the words, and
         if it is another one than the style's, the "answer" that is expected to them; None for the style's.
+    proposal_head: sizes and rule of the parts that choose among proposals; None where masks are drawn.
     seg_threshold: mask-only mode answers "not there" where the probability of [SEG] is below it; 0 never refuses.
     """
 
@@ -62,6 +64,7 @@ class LisaConfig:
     system_prompt: str | None = None
     mask_query: Mapping[str, str] | None = None
     seg_threshold: float = 0.0
+    proposal_head: ProposalHeadConfig | None = None
 
     def __post_init__(self) -> None:
         if self.mask_query is None:
@@ -106,7 +109,18 @@ class LisaConfig:
             check_word(name, getattr(self, name))
         if self.system_prompt is not None and not isinstance(self.system_prompt, str):
             raise ConfigurationError(f"system_prompt is {self.system_prompt!r}; it must be text")
-        get_style(self.style)
+        self._check_proposal_head()
+
+    def _check_proposal_head(self) -> None:
+        if get_style(self.style).chooses != (self.proposal_head is not None):
+            raise ConfigurationError(
+                f"style {self.style} {'needs' if self.proposal_head is None else 'has no'} proposal_head"
+            )
+        if self.proposal_head is not None and self.proposal_head.dim != self.sam.prompt_embed_dim:
+            raise ConfigurationError(
+                f"proposal_head.dim {self.proposal_head.dim} must be sam.prompt_embed_dim {self.sam.prompt_embed_dim}: "
+                "one projection of [SEG] serves both"
+            )
 
     def _check_language_model(self) -> None:
         heads, kv_heads = self.num_attention_heads, self.num_key_value_heads
@@ -174,6 +188,7 @@ class LisaConfig:
             "sam": self.sam.to_dict(),
             "rope_scaling": dict(self.rope_scaling) if self.rope_scaling else None,
             "mask_query": dict(self.mask_query),
+            "proposal_head": self.proposal_head.to_dict() if self.proposal_head else None,
         }
 
 
@@ -198,8 +213,8 @@ _PLAIN_KEYS = (
 )
 # Read beside the plain ones.
 _OTHER_KEYS = (
-    *("sam", "mask_query", "rope_scaling", "rope_parameters", "head_dim", "out_dim", "train_mask_decoder"),
-    *("bos_token_id", "eos_token_id", "mm_tunable_parts"),
+    *("sam", "proposal_head", "mask_query", "rope_scaling", "rope_parameters", "head_dim", "out_dim"),
+    *("train_mask_decoder", "bos_token_id", "eos_token_id", "mm_tunable_parts"),
 )
 
 
@@ -218,9 +233,15 @@ def read_config(path: Path) -> dict[str, object]:
 
 
 def parse_config(
-    values: Mapping[str, object], sam: SamConfig, path: Path, *, conv_type: str | None, vision_tower: str | None
+    values: Mapping[str, object],
+    sam: SamConfig,
+    path: Path,
+    *,
+    conv_type: str | None,
+    vision_tower: str | None,
+    proposal_head: ProposalHeadConfig | None = None,
 ) -> LisaConfig:
-    """LisaConfig of config.json's `values`; `conv_type` and `vision_tower` replace what the file says.
+    """LisaConfig of config.json's `values`; the arguments replace what the file says.
 
     Raises CheckpointError naming what is wrong in the file: also every key that would change the computation.
     """
@@ -240,7 +261,7 @@ def parse_config(
         given.setdefault("mm_hidden_size", 2 * sam.prompt_embed_dim)
     try:
         given.pop("rope_theta", None)
-        config = LisaConfig(sam=sam, **(given | read_rope(values)))
+        config = LisaConfig(sam=sam, proposal_head=proposal_head, **(given | read_rope(values)))
         _check_derived(values, config)
         return config
     except ConfigurationError as error:

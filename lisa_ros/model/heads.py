@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from lisa_ros.model.grounding import TARGET_KINDS, parents_of
+from lisa_ros.model.proposal_config import ProposalHeadConfig
 from lisa_ros.model.sam import SamFeatures, SegmentAnything
 from lisa_ros.types import SEG, EventKind
 
@@ -30,6 +31,11 @@ class SamPromptHead:
     def __init__(self, projection: nn.Module, sam: SegmentAnything) -> None:
         self.projection = projection
         self.sam = sam
+
+    @classmethod
+    def of(cls, model: nn.Module, config: ProposalHeadConfig | None) -> "SamPromptHead":
+        """The head on the parts that a network's `model` holds. config: of a head that chooses among proposals."""
+        return cls(model.text_hidden_fcs[0], model.visual_model)
 
     def embed(self, hidden: Tensor) -> Tensor:
         """Hidden states (n, hidden_size) that predict grounding tokens -> mask prompts (n, 1, C)."""

@@ -24,7 +24,11 @@ def explain_layout(values: Mapping[str, object], directory: Path) -> str:
             "the program that trained it, or move these files away if the weights beside them are already merged"
         )
     if (directory / "latest").is_file() and list(directory.glob("global_step*")):
-        return "It is DeepSpeed's state of a run. Make one file of it with its zero_to_fp32.py, then merge that"
+        return (
+            "It is DeepSpeed's state of a run. Give with base=PATH the LLaVA that it began with, as "
+            "LLaVA-Lightning-7B-v1 for LLM-Seg; of another system make one file of it with its "
+            "zero_to_fp32.py first"
+        )
     if values.get("text_config") is not None:
         return (
             f"It is a {values.get('model_type', 'llava')} in the layout of transformers (as llava-hf's), whose weights "

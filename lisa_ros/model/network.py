@@ -7,6 +7,7 @@ from transformers.cache_utils import DynamicCache
 
 from lisa_ros.model.config import LisaConfig
 from lisa_ros.model.heads import SamPromptHead
+from lisa_ros.model.proposal_head import add_proposal_parts
 from lisa_ros.model.sam import SamFeatures, SegmentAnything
 from lisa_ros.model.styles import Style, get_style
 from lisa_ros.model.tokenizer import IMAGE_TOKEN_ID
@@ -28,6 +29,8 @@ class LisaNetwork(nn.Module):
         self.model.mm_projector = _projector(config)
         self.model.text_hidden_fcs = nn.ModuleList([_text_projection(config)])
         self.model.visual_model = SegmentAnything(config.sam)
+        if config.proposal_head is not None:
+            add_proposal_parts(self.model, config.proposal_head)
         self.lm_head = nn.Linear(config.hidden_size, config.vocab_size, bias=False)
         if config.tie_word_embeddings:
             self.lm_head.weight = self.model.embed_tokens.weight
@@ -47,7 +50,7 @@ class LisaNetwork(nn.Module):
     @property
     def head(self) -> SamPromptHead:
         """Hidden states -> masks."""
-        return self.style.head(self.model.text_hidden_fcs[0], self.sam)
+        return self.style.head.of(self.model, self.config.proposal_head)
 
     def set_attention(self, implementation: str) -> None:
         """Chooses transformers' attention for LLaMA and CLIP: "sdpa" (fused kernels) or "eager"."""

@@ -78,6 +78,13 @@ class ProposalOptions:
         return cv2.resize(image, (width, height), interpolation=cv2.INTER_LINEAR if self.square else cv2.INTER_AREA)
 
 
+# How the systems that choose among proposals have them made.
+SYSTEMS = {
+    "llmseg": ProposalOptions(),
+    "elisa": ProposalOptions(points_per_side=50, square=True, limit=20),
+}
+
+
 class CandidateProvider:
     """The masks of an image that a system chooses among.
 

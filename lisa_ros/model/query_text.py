@@ -9,6 +9,7 @@ from lisa_ros.model.prompts import IM_END, IM_START
 from lisa_ros.model.tokenizer import IMAGE_PLACEHOLDER, SEG_TOKEN, LisaTokenizer
 
 MAX_QUERY_CHARACTERS = 2000
+MAX_PHRASES = 64  # of one query
 # Whoever could write these could end the question, forge an answer or ask for masks that nobody predicted.
 _RESERVED = (
     *("<s>", "</s>", "<unk>", IMAGE_PLACEHOLDER, IM_START, IM_END, "<im_patch>", SEG_TOKEN),

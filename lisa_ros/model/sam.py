@@ -12,10 +12,11 @@ from functools import partial
 from typing import NamedTuple
 
 import torch
-from segment_anything.modeling import ImageEncoderViT, MaskDecoder, PromptEncoder, TwoWayTransformer
+from segment_anything.modeling import MaskDecoder, PromptEncoder, TwoWayTransformer
 from torch import Tensor, nn
 
 from lisa_ros.model.sam_config import SamConfig
+from lisa_ros.model.sam_encoder import ImageEncoder
 
 
 class SamFeatures(NamedTuple):
@@ -77,16 +78,13 @@ class ConvStem(nn.Module):
         return self.proj(self.stages[2](stride8)).permute(0, 2, 3, 1), (stride4, stride8)
 
 
-class StemmedImageEncoder(ImageEncoderViT):
-    """`ImageEncoderViT` whose patch embedding is a ConvStem."""
+class StemmedImageEncoder(ImageEncoder):
+    """`ImageEncoder` whose patch embedding is a ConvStem."""
 
     def forward(self, x: Tensor) -> tuple[Tensor, tuple[Tensor, Tensor]]:
         """Returns the image embedding and the stem's maps at strides 4 and 8."""
         x, maps = self.patch_embed(x)
-        x = x + self.pos_embed
-        for block in self.blocks:
-            x = block(x)
-        return self.neck(x.permute(0, 3, 1, 2)), maps
+        return self.encode_patches(x), maps
 
 
 class SegmentAnything(nn.Module):
@@ -95,7 +93,7 @@ class SegmentAnything(nn.Module):
     def __init__(self, config: SamConfig) -> None:
         super().__init__()
         self.config = config
-        encoder_class = ImageEncoderViT if config.stem_channels is None else StemmedImageEncoder
+        encoder_class = ImageEncoder if config.stem_channels is None else StemmedImageEncoder
         self.image_encoder = encoder_class(
             img_size=config.image_size,
             patch_size=config.patch_size,

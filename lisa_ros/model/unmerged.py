@@ -1,7 +1,8 @@
 """Weights of a training before its adapters were merged: one file that goes on top of the models it began with.
 
 The layout of DeepSpeed's `zero_to_fp32.py` over peft, as GSVA is published (`gsva-7b-ft-gres.bin`) and as LISA, SESAME
-and CoReS are before their merge. What the file lacks is taken from the LLaVA and the Segment Anything it began with.
+and CoReS are before their merge; or DeepSpeed's own directory of a run, as LLM-Seg is published. What the file lacks is
+taken from the LLaVA and the Segment Anything it began with.
 """
 
 from collections.abc import Mapping
@@ -15,13 +16,14 @@ from lisa_ros.model.checkpoint import Checkpoint, assemble
 from lisa_ros.model.files import expand_home, read_json
 from lisa_ros.model.layouts import check_layout
 from lisa_ros.model.prompts import IM_END, IM_START
-from lisa_ros.model.styles import get_style
+from lisa_ros.model.styles import STYLES, get_style
 from lisa_ros.model.tokenizer import LisaTokenizer
 from lisa_ros.model.weights import read_weight_file, read_weights
 
 PREFIX = "base_model.model."  # of every key
 _LORA_A, _LORA_B = ".lora_A.default.weight", ".lora_B.default.weight"
 _SAM = "model.visual_model."
+_DEEPSPEED_FILE = "mp_rank_00_model_states.pt"
 # Trained, or made anew and never read from the base: the base's own, if any, mean nothing to these weights.
 _OWN_PARTS = ("model.mm_projector.", "model.text_hidden_fcs.", f"{_SAM}mask_decoder.")
 _OWN_MATRICES = ("model.embed_tokens.weight", "lm_head.weight")
@@ -31,26 +33,30 @@ def load_unmerged(
     source: str | Path,
     *,
     base: str | Path,
-    style: str,
+    style: str | None = None,
     sam_checkpoint: str | Path | None = None,
     vision_tower: str | Path | None = None,
     sam: Mapping[str, object] | None = None,
     conv_type: str | None = None,
     lora_alpha: float = 16,
+    proposal_head: Mapping[str, object] | None = None,
+    dinov2: str | Path | None = None,
     dtype: torch.dtype = torch.float32,
 ) -> Checkpoint:
     """Loads un-merged weights onto the CPU and merges them.
 
     Args:
-        source: The file (.bin or .safetensors).
+        source: The file (.bin or .safetensors), or DeepSpeed's directory, which holds a file `latest`.
         base: Directory of the LLaVA that the training began with: configuration, tokenizer, and weights where the file
             lacks them.
-        style: Name of the style, which says what tokens were added to the base's.
+        style: Name of the style, which says what tokens were added to the base's; None where weights of its own tell.
         sam_checkpoint: Segment Anything's file, where `source` holds only its mask decoder.
         vision_tower: Path or hub name of the CLIP tower, in place of what the base's config.json says.
         sam: Segment Anything's sizes where shapes do not tell them.
         conv_type: Name of the prompt template, in place of the style's.
         lora_alpha: Updates are scaled by it over their rank, which the shapes tell; 16 in all published trainings.
+        proposal_head: See `checkpoint.load`.
+        dinov2: See `checkpoint.load`.
         dtype: Floating-point type of the weights; mask decoder and text projection stay float32.
 
     Returns:
@@ -63,7 +69,7 @@ def load_unmerged(
     if not lora_alpha > 0:
         raise ConfigurationError(f"lora_alpha is {lora_alpha!r}; it must be above 0")
     path, base = Path(expand_home(source)), Path(expand_home(base))
-    found = read_weight_file(path)
+    path, found = read_unmerged(path)
     strangers = [key for key in found if not key.startswith(PREFIX)]
     if strangers or not found:
         raise CheckpointError(
@@ -72,6 +78,7 @@ def load_unmerged(
     found = {key.removeprefix(PREFIX).replace(".base_layer.", "."): value for key, value in found.items()}
     values = read_json(base / "config.json")
     check_layout(values, base)
+    style = style or _recognised(found, path)
     tokens = (*get_style(style).tokens, IM_START, IM_END)
     tokenizer = LisaTokenizer.from_directory(base, add=tokens)
     _check_own(found, len(tokenizer), path, base, tokens)
@@ -82,8 +89,33 @@ def load_unmerged(
         values["image_aspect_ratio"] = "square"
     return assemble(
         values, weights, tokenizer, base,
-        source=path, vision_tower=vision_tower, sam=sam, conv_type=conv_type, style=style, dtype=dtype,
+        source=path, vision_tower=vision_tower, sam=sam, conv_type=conv_type, style=style,
+        proposal_head=proposal_head, dinov2=dinov2, dtype=dtype,
     )  # fmt: skip
+
+
+def read_unmerged(path: Path) -> tuple[Path, dict[str, Tensor]]:
+    """The file of un-merged weights, given by itself or by DeepSpeed's directory, and what it holds."""
+    if not path.is_dir():
+        return path, read_weight_file(path)
+    latest = path / "latest"
+    if not latest.is_file():
+        raise CheckpointError(f"{path} holds no file `latest`: it is not DeepSpeed's directory of a run")
+    name = latest.read_text(encoding="utf-8").strip()
+    if Path(name).name != name:
+        raise CheckpointError(f"{latest} names {name!r}; it must be a folder beside it")
+    path = path / name / _DEEPSPEED_FILE
+    return path, read_weight_file(path, part="module")
+
+
+def _recognised(weights: Mapping[str, Tensor], path: Path) -> str:
+    """Name of the style whose own weights are there. Raises ConfigurationError."""
+    for style in STYLES.values():
+        if style.weight_prefix and any(key.startswith(style.weight_prefix) for key in weights):
+            return style.name
+    raise ConfigurationError(
+        f"{path}: un-merged weights do not tell their style; give style=NAME, one of {', '.join(STYLES)}"
+    )
 
 
 def merge_adapters(weights: Mapping[str, Tensor], alpha: float, source: object) -> dict[str, Tensor]:

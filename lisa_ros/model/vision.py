@@ -33,7 +33,7 @@ _REMEDY = "give its directory or hub name with vision_tower=PATH"
 
 
 @contextmanager
-def _quiet() -> Iterator[None]:
+def quiet() -> Iterator[None]:
     """No warnings and no progress bars of transformers."""
     verbosity, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
     logging.set_verbosity_error()
@@ -126,7 +126,7 @@ class ClipTower(nn.Module):
                 check_cache()
             _check_config(source)
             config = CLIPVisionConfig.from_pretrained(source)
-            with _quiet():  # the text half of a CLIPModel is not wanted, and reported as unexpected
+            with quiet():  # the text half of a CLIPModel is not wanted, and reported as unexpected
                 model, report = CLIPVisionModel.from_pretrained(
                     source, config=config, attn_implementation="sdpa", output_loading_info=True
                 )

@@ -165,12 +165,16 @@ def _read_shards(index: Path) -> dict[str, Tensor]:
     return weights
 
 
-def read_weight_file(path: Path) -> dict[str, Tensor]:
-    """All tensors of one safetensors or torch file; see `read_weights` for errors."""
+def read_weight_file(path: Path, part: str | None = None) -> dict[str, Tensor]:
+    """All tensors of one safetensors or torch file; see `read_weights` for errors. part: key of a dict in the file."""
     if not path.is_file():
         raise CheckpointError(f"there is no file {path}")
     refuse_pointer(path)
     weights = _read_safetensors(path) if path.suffix == ".safetensors" else _read_torch(path)
+    if part is not None:
+        if not isinstance(weights, Mapping) or part not in weights:
+            raise CheckpointError(f"{path} has no {part!r}: it is not what DeepSpeed saved of a run")
+        weights = weights[part]
     if not isinstance(weights, Mapping) or not all(
         isinstance(key, str) and isinstance(value, Tensor) for key, value in weights.items()
     ):

@@ -11,7 +11,7 @@ from lisa_ros.geometry.distortion import Distortion
 # A lens that moves nothing by more than this may as well be none.
 _NEGLIGIBLE = 1.0  # pixels
 _ROUNDING = 1  # pixels by which a size may differ from what binning and region of interest give
-_SHORTEST = 0.05  # focal length in image sizes; a rectified image of 168 degrees
+_SHORTEST = 0.01  # focal length in image sizes; a rectified image of 179 degrees
 # One reading of the principal point has to be that much nearer to the image's centre than the other one.
 _DECISIVE = 2.0
 

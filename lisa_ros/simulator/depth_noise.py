@@ -81,11 +81,10 @@ def noisy_depth(depth: np.ndarray, intrinsics: np.ndarray, model: str, rng: np.r
     1/32 px.
 
     Both: pixels at depth jumps move over the edge and some lie between the two surfaces; there are holes where the
-        second
-    viewpoint sees no surface (shadows beside objects), at grazing incidence, out of range and at random. The shares of
-    flying pixels and dropouts and the limits of grazing incidence are not published figures; they were chosen to
-    resemble images of these sensors. Noise of neighbouring pixels is independent, and effects of the surface's material
-    (black, glass, metal) are not modelled.
+    second viewpoint sees no surface (shadows beside objects), at grazing incidence, out of range and at random. The
+    shares of flying pixels and dropouts and the limits of grazing incidence are not published figures; they were chosen
+    to resemble images of these sensors. Noise of neighbouring pixels is independent, and effects of the surface's
+    material (black, glass, metal) are not modelled.
 
     Args:
         depth: (H, W) float, m along the optical axis; 0, NaN and Inf are no depth and stay so. It is not changed.

@@ -7,6 +7,7 @@ import numpy as np
 
 from lisa_ros.errors import ConfigurationError
 from lisa_ros.simulator.parts import Part
+from lisa_ros.simulator.shapes import CATEGORIES
 
 MAX_OBJECTS = 15
 ELEVATIONS = {
@@ -29,6 +30,7 @@ class SceneOptions:
         noise: Factor of the sensor noise of the image.
         blur: Sigma of additional Gaussian blur, in px of an image 256 px wide.
         repeats: Share of scenes with several objects of one category.
+        categories: What the objects are drawn from. Scenes without repeats have at most one object of each.
     """
 
     objects: tuple[int, int] = (3, 9)
@@ -37,6 +39,7 @@ class SceneOptions:
     noise: float = 1.0
     blur: float = 0.0
     repeats: float = 0.45
+    categories: tuple[str, ...] = CATEGORIES
 
     def __post_init__(self):
         low, high = self.objects
@@ -48,6 +51,11 @@ class SceneOptions:
         ):
             if value not in known:
                 raise ConfigurationError(f"{name}={value!r}: choose one of {', '.join(known)}")
+        unknown = [name for name in self.categories if name not in CATEGORIES]
+        if unknown or not self.categories or len(set(self.categories)) < len(self.categories):
+            raise ConfigurationError(
+                f"categories={self.categories}: give some of {', '.join(CATEGORIES)}, none of them twice"
+            )
 
 
 @dataclass(frozen=True)

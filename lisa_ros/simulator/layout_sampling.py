@@ -10,7 +10,6 @@ from lisa_ros.errors import ConfigurationError
 from lisa_ros.simulator.layout import ELEVATIONS, TEXTURES, Layout, SceneOptions
 from lisa_ros.simulator.palette import colours_of
 from lisa_ros.simulator.placement import place_objects
-from lisa_ros.simulator.shapes import CATEGORIES
 
 _DRAWS = 100
 
@@ -51,13 +50,13 @@ def _draw_layout(rng: np.random.Generator, seed: int, options: SceneOptions, asp
         math.radians(rng.uniform(44.0, 60.0)),
     )
     layout = Layout(seed, options, (), eye, (rng.uniform(-0.05, 0.05), rng.uniform(-0.05, 0.05)), *room)
-    return replace(layout, objects=place_objects(rng, layout, _choose(rng, count, options.repeats), aspect))
+    return replace(layout, objects=place_objects(rng, layout, _choose(rng, count, options), aspect))
 
 
-def _choose(rng, count, repeats):
+def _choose(rng, count, options):
     """(category, colour, size factor) of each object."""
-    repeated = int(rng.integers(2, min(4, count) + 1)) if count >= 2 and rng.random() < repeats else 0
-    order = list(rng.permutation(CATEGORIES))
+    repeated = int(rng.integers(2, min(4, count) + 1)) if count >= 2 and rng.random() < options.repeats else 0
+    order = list(rng.permutation(options.categories))
     chosen = []
     same = rng.random() < 0.25
     first = rng.choice(colours_of(order[0]))

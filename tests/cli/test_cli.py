@@ -59,6 +59,7 @@ def test_module_and_script_are_the_same_program():
         ["dance"],
         ["ask"],
         ["ask", "a.png"],
+        ["ask", "a.png", "b", "--phrase", "c"],
         ["ask", "a.png", "b", "--precision", "fp8"],
         ["ask", "a.png", "b", "--max-new-tokens", "x"],
         ["eval"],
@@ -137,6 +138,22 @@ def test_ask_answers_and_writes_masks_overlay_and_answer(capsys, tmp_path, check
     assert all(character.isprintable() or character == "\n" for character in printed)
 
 
+def test_ask_tells_of_each_phrase_whether_it_is_there(capsys, tmp_path, checkpoint):
+    model, picture = checkpoint
+    phrases = ["the red thing", "nothing [of] the kind", "a box"]
+    words = [word for phrase in phrases for word in ("--phrase", phrase)]
+    assert run("ask", picture, *words, "--out", tmp_path, *model) == 0
+    printed = capsys.readouterr().out
+    report = json.loads((tmp_path / "answer.json").read_text(encoding="utf-8"))
+    assert report["query"] == ", ".join(phrases) and report["answer"] == ""
+    assert [target["phrase"] for target in report["targets"]] == phrases
+    for target in report["targets"]:
+        assert 0 <= target["probability"] <= 1 and target["phrase"] in printed
+        assert ("mask" in target) == (target["area"] > 0)
+    assert run("ask", picture, "--phrase", "a box", "--mask-only", "--out", tmp_path, *model) == 2
+    assert_one_line_error(capsys, "--mask-only")
+
+
 def test_masks_of_an_earlier_question_do_not_stay(tmp_path, checkpoint):
     model, picture = checkpoint
     for name in ("mask.png", "mask_1.png", "mask_17.png", "mask_of_mine.png"):
@@ -173,7 +190,9 @@ def test_what_an_answer_offers_is_written_beside_what_is_absent(capsys, tmp_path
     assert run("ask", picture, "x", "--mask-only", "--out", tmp_path, *model) == 0
     printed = capsys.readouterr().out
     assert "not in the image; the answer offers the phone" in printed
-    (target,) = json.loads((tmp_path / "answer.json").read_text())["targets"]
+    report = json.loads((tmp_path / "answer.json").read_text())
+    assert report["union"] is None and not (tmp_path / "mask.png").exists()
+    (target,) = report["targets"]
     assert (target["correction"], target["alternative"]) == ("the phone", "mask_1_alternative.png")
     assert (tmp_path / "mask_1_alternative.png").is_file() and "mask" not in target
     monkeypatch.setattr(Lisa, "segment", lambda *_, **__: SegmentationResult("x", "", ()))

@@ -24,6 +24,7 @@ from lisa_ros.errors import ConfigurationError
 from lisa_ros.types import ABSENT, SEGMENTED
 
 KINDS = {"category", "attribute", "affordance", "knowledge", "relation", "superlative", "group", "absent"}
+PHRASE_KINDS = ["exclusion", "one_absent", "false_premise"]
 RUNNER = Path(__file__).with_name("run_oracle_demo.py")
 
 
@@ -80,7 +81,7 @@ class Links(HTMLParser):
 @pytest.mark.unit
 def test_questions_cover_every_kind_and_the_bread(scenes):
     queries = [query for scene in scenes for query in scene.queries]
-    assert len(queries) >= 8 and {query.kind for query in queries} == KINDS
+    assert len(queries) >= 8 and {query.kind for query in queries} == {*KINDS, *PHRASE_KINDS}
     assert len({query.text for query in queries}) == len(queries)
     bread = queries[0]
     assert bread.text == "Hand me something to cut the bread with"
@@ -88,6 +89,58 @@ def test_questions_cover_every_kind_and_the_bread(scenes):
     for scene in scenes:
         for query in scene.queries:
             assert all(scene.scene.mask(index).any() for index in query.target_ids)
+
+
+@pytest.mark.unit
+def test_questions_of_phrases_name_what_is_there_and_what_is_not(scenes):
+    scene, queries = scenes[-1].scene, scenes[-1].queries
+    assert [query.kind for query in queries] == PHRASE_KINDS
+    names = {id: item.category for id, item in enumerate(scene.objects, start=1)}
+    for query in queries:
+        assert tuple(id for id in query.asked_ids if id is not None) == query.target_ids
+        for phrase, id in zip(query.asked, query.asked_ids, strict=True):
+            noun = phrase.removeprefix("the ")
+            if id is None:
+                assert noun not in {f"{item.colour} {item.category}" for item in scene.objects}
+                assert noun not in names.values() and noun in query.text
+            else:
+                assert names[id] == noun and list(names.values()).count(noun) == 1
+    exclusion, one_absent, premise = queries
+    excluded = exclusion.text.split("not the ")[1]
+    assert excluded in names.values() and f"the {excluded}" not in exclusion.asked
+    assert None not in exclusion.asked_ids
+    assert one_absent.asked_ids.count(None) == premise.asked_ids.count(None) == 1
+    assert premise.asked[0].endswith(f" {premise.asked[1].removeprefix('the ')}")  # the same thing in a false colour
+
+
+@pytest.mark.unit
+def test_each_phrase_is_scored_by_itself(scenes):
+    scene, query = scenes[-1].scene, scenes[-1].queries[1]
+    there = scene.mask(*query.target_ids)
+    empty = np.zeros_like(there)
+
+    def record(*targets, **options):
+        return score(13, "action", query, scene, timed(query, targets, **options))
+
+    good = record(found(query.asked[0], SEGMENTED, there), found(query.asked[1], ABSENT, empty), answer="")
+    assert [(one.present, one.found, round(one.iou, 2)) for one in good.outcomes] == [
+        (True, True, 1),
+        (False, False, 1),
+    ]
+    assert good.iou == pytest.approx(1, abs=1e-3) and shortcomings([good]) == []
+    invented = record(found(query.asked[0], SEGMENTED, there), found(query.asked[1], SEGMENTED, ~there), answer="")
+    assert [(one.found, round(one.iou, 2)) for one in invented.outcomes] == [(True, 1), (True, 0)]
+    assert invented.iou < 0.1
+    swapped = record(found(query.asked[1], ABSENT, empty), found(query.asked[0], SEGMENTED, there))
+    assert swapped.outcomes == () and "about other things" in shortcomings([swapped])[0]
+    missing = score(14, "action", query, scene, None, "none came")
+    content = summary([good, invented, missing], 3.0)
+    assert (content["phrases_right"], content["phrases_asked"]) == (3, 6)
+    assert content["queries"][0]["told"] == f"{query.asked[0]}: found; {query.asked[1]}: not in the image"
+    html = page(content)
+    assert Links(html).open == [] and "<b>3 of 6</b>phrases told rightly" in html
+    assert html.count('class="bad">there') == 1
+    assert picture(good).shape[2] == 3
 
 
 @pytest.mark.unit
@@ -198,11 +251,13 @@ def test_the_whole_graph_answers_by_topic_and_action(demo, tmp_path):
     content = json.loads((tmp_path / "summary.json").read_text())
     assert content["passed"] and content["mean_iou_present"] > 0.7
     assert content["absent_refused"] == content["absent"] == 1
+    assert content["phrases_right"] == content["phrases_asked"] == 6
+    assert [entry["kind"] for entry in content["queries"] if entry["phrases"]] == PHRASE_KINDS
     assert {entry["via"] for entry in content["queries"]} == {"topic", "action"}
     assert content["model"].startswith("oracle")
     for entry in content["queries"]:
         assert entry["status"] == ("OK" if entry["present"] else "NO_TARGET")
-        assert entry["seconds"] > 0 and entry["answer"]
+        assert entry["seconds"] > 0 and entry["told"]
         assert bool(entry["cloud"]) == entry["present"]
     for link in Links((tmp_path / "index.html").read_text()).links:
         assert link.startswith("#") or (tmp_path / link).stat().st_size > 0

@@ -43,7 +43,7 @@ def start_node(shared_context, tmp_path_factory):
 
 def _until_answered(client, process):
     end = time.monotonic() + 90
-    while "active, listening" not in process.log and process.process.poll() is None and time.monotonic() < end:
+    while "active, subscribed" not in process.log and process.process.poll() is None and time.monotonic() < end:
         time.sleep(0.05)
     while time.monotonic() < end:
         result = client.ask("red to begin with", timeout=60)

@@ -97,6 +97,28 @@ def test_nothing_found_is_a_result(lisa):
     assert result.answer.startswith("Frame")
 
 
+def test_phrases_are_found_or_absent_each_with_its_own_mask_and_cloud(lisa):
+    result = lisa.ask(phrases=["the blue square", "the green square", "the red square"], timeout=20)
+    assert result.status is QueryStatus.OK and result.query == "the blue square, the green square, the red square"
+    blue, green, red = result.targets
+    assert [(one.phrase, one.kind, one.probability) for one in result.targets] == [
+        ("the blue square", SEGMENTED, 0.875),
+        ("the green square", ABSENT, 0.125),
+        ("the red square", SEGMENTED, 0.875),
+    ]
+    assert green.location is None and not green.mask.any() and not len(result.cloud.of_target(1).points)
+    assert (green.correction, green.alternative.phrase) == ("the red square", "the red square")
+    np.testing.assert_array_equal(green.alternative.mask, red.mask)
+    np.testing.assert_array_equal(result.union_mask, red.mask | blue.mask)
+    for index, target in ((0, blue), (2, red)):
+        assert len(result.cloud.of_target(index).points) == target.location.point_count > 100
+    both = lisa.ask("red", phrases=["blue"], timeout=20)
+    assert both.status is QueryStatus.REJECTED and "query='red' does not go with phrases" in both.message
+    handle = lisa.ask_async(phrases=["green"], timeout=20)
+    assert handle.query == "green" and handle.result().status is QueryStatus.NO_TARGET
+    assert handle.result().message == handle.result().absence == "not in the image: green (perhaps the red square)"
+
+
 @pytest.mark.parametrize(
     ("words", "status"),
     [("oom", QueryStatus.OUT_OF_MEMORY), ("crash", QueryStatus.MODEL_ERROR), ("refuse", QueryStatus.REJECTED)],

@@ -17,11 +17,11 @@ from std_msgs.msg import Header
 from lisa_ros.client.conversion import read_cloud, read_result
 from lisa_ros.client.goals import make_goal
 from lisa_ros.client.results import QueryStage, QueryStatus
-from lisa_ros.errors import InvalidImageError
+from lisa_ros.errors import ConfigurationError, InvalidImageError
 from lisa_ros.geometry import CloudReport, SupportPlane, TopGrasp
 from lisa_ros.nodes.common.messages import cloud_message, image_message
 from lisa_ros.nodes.perception.results.target_messages import support_message, target_message
-from lisa_ros.types import SEGMENTED, Target
+from lisa_ros.types import ABSENT, SEGMENTED, Target
 
 pytestmark = pytest.mark.unit
 HEADER = Header(frame_id="camera", stamp=Time(sec=12, nanosec=34))
@@ -80,6 +80,26 @@ def test_clouds_come_back_as_they_were(count, has_targets):
     else:
         np.testing.assert_array_equal(cloud.targets, targets)
         assert sum(len(cloud.of_target(index).points) for index in range(3)) == count
+
+
+@given(arrays(bool, array_shapes(min_dims=2, max_dims=2, max_side=40)))
+def test_what_is_offered_in_the_place_of_an_absent_target_comes_back(mask):
+    offered = Target("the phone", SEGMENTED, mask)
+    absent = Target(
+        "laptop", ABSENT, np.zeros_like(mask), probability=0.25, correction="the phone", alternative=offered
+    )
+    message = target_message(HEADER, absent, None, HEADER)
+    union = image_message(HEADER, np.zeros_like(mask))
+    result = read_result(SegmentationResult(header=HEADER, mask=union, targets=[message]))
+    (target,) = result.targets
+    assert (target.phrase, target.kind, target.probability, target.correction) == ("laptop", ABSENT, 0.25, "the phone")
+    assert not target.mask.any() and not result.union_mask.any() and target.location is None
+    assert result.absence == "not in the image: laptop (perhaps the phone)"
+    if mask.any():
+        assert (target.alternative.phrase, target.alternative.kind) == ("the phone", SEGMENTED)
+        np.testing.assert_array_equal(target.alternative.mask, mask)
+    else:
+        assert target.alternative is None
 
 
 def test_a_location_has_all_that_the_report_had():
@@ -156,6 +176,10 @@ def test_options_become_a_goal():
     assert make_goal("it", image_stamp=3_000_000_004).image_stamp == stamp
     assert make_goal("it", region=goal.region).region is goal.region
     assert make_goal("it") == Segment.Goal(query="it", with_cloud=True)
+    assert make_goal(phrases=("a", "b")) == Segment.Goal(phrases=["a", "b"], with_cloud=True)
+    for phrases in ("a mug", 3, ["a", 2], {"a", "b"}):
+        with pytest.raises(ConfigurationError, match="phrase"):
+            make_goal(phrases=phrases)
 
 
 def test_the_client_needs_no_torch():

@@ -51,7 +51,7 @@ def lisa():
     camera = replace(camera, parameters={**camera.parameters, **shown})
     with RunningGraph([perception, camera], lambda name, line: lines.append(line)):
         end = time.monotonic() + 100
-        while not any("active, listening" in line for line in lines):
+        while not any("active, subscribed" in line for line in lines):
             assert time.monotonic() < end, "\n".join(lines)
             time.sleep(0.1)
         yield namespace

@@ -34,7 +34,7 @@ def test_a_node_that_is_killed_and_started_anew(start_node):
 
 def test_a_node_that_ends_in_order_leaves_nobody_waiting(start_node):
     process, namespace, _ = start_node()
-    with PerceptionClient(namespace, discovery_timeout=2) as lisa:
+    with PerceptionClient(namespace, discovery_timeout=20) as lisa:
         handle = lisa.ask_async("sleep 190 red", timeout=200)
         wait_for(handle, QueryStage.GENERATING)
         process.process.send_signal(signal.SIGINT)

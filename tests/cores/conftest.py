@@ -5,7 +5,6 @@ parity tests are skipped. A variant's own sentences reach the network as a user'
 """
 
 import json
-import os
 import shutil
 import tempfile
 from functools import cached_property
@@ -13,10 +12,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from golden_variants import find_golden, turns_of
 from PIL import Image
-
-ROOT = Path(__file__).resolve().parents[2]
-_SHARED = ROOT.parent / "shared" / "golden_systems"
 
 
 class CoresGolden:
@@ -41,6 +38,11 @@ class CoresGolden:
     def prefix(self) -> str:
         """What stands before the first question."""
         return self.json("prompts")["prefix_before_first_question"]
+
+    def turns(self, conversation: str) -> list[tuple[str, str]]:
+        """The turns of a rendered conversation without the example in front of it and what stands for the image."""
+        assert conversation.startswith(self.prefix)
+        return turns_of(conversation.removeprefix(self.prefix))
 
     @cached_property
     def checkpoint(self) -> Path:
@@ -82,20 +84,9 @@ class CoresGolden:
         return self._frames[index]
 
 
-def find_variants() -> list[CoresGolden]:
-    """Directories whose oracle_meta.json names the system; of each name the first one that is found."""
-    given = os.environ.get("LISA_ROS_GOLDEN")
-    found = {}
-    for place in [Path(given), _SHARED] if given else [_SHARED]:
-        for meta in (place / "oracle_meta.json", *sorted(place.glob("*/oracle_meta.json"))):
-            if meta.is_file() and json.loads(meta.read_text()).get("system") == "cores":
-                found.setdefault(meta.parent.name, meta.parent)
-    return [CoresGolden(directory) for directory in found.values()]
-
-
 _WITHOUT = "no reference data of CoReS in LISA_ROS_GOLDEN or ../shared"
 _SKIPPED = pytest.param(None, marks=pytest.mark.skip(reason=_WITHOUT))
-_VARIANTS = find_variants() or [_SKIPPED]
+_VARIANTS = [CoresGolden(directory) for directory in find_golden("cores")] or [_SKIPPED]
 
 
 def pytest_generate_tests(metafunc):

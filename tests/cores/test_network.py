@@ -1,7 +1,6 @@
 """CoReS' pictures, prompts, teacher-forced and generated masks, equal to the official code within rounding."""
 
 import hashlib
-import re
 
 import numpy as np
 import pytest
@@ -30,13 +29,6 @@ def assert_logits(computed, expected, name):
 
 def digest(array):
     return hashlib.sha256(np.ascontiguousarray(array).tobytes()).hexdigest()
-
-
-def turns_of(variant, conversation):
-    """The turns of a rendered conversation without the example in front of it and what stands for the image."""
-    assert conversation.startswith(variant.prefix)
-    turns = re.findall(r"USER: (.*?) ASSISTANT: (.*?)</s>", conversation.removeprefix(variant.prefix), re.DOTALL)
-    return [(question.removeprefix("<im_start><image><im_end>\n"), answer) for question, answer in turns]
 
 
 def test_the_style_is_told_by_the_files(variant):
@@ -84,7 +76,7 @@ def test_parity_of_teacher_forced_masks(variant):
     for case in variant.json("teacher_forced"):
         name, frame, states, kinds = case["case"], variant.frame(case["image"]), [], []
         for conversation, expected in zip(case["conversation_list"], case["input_ids"], strict=True):
-            ((question, answer),) = turns_of(variant, conversation)
+            ((question, answer),) = variant.turns(conversation)
             found = answer_states(model, frame, question, answer)
             unpadded = expected[: len(expected) - expected[::-1].index(model.tokenizer.eos_id)]
             assert model.tokenizer.expand_image(unpadded, variant.meta["num_image_tokens"]) == found.ids, name
@@ -106,8 +98,8 @@ def test_parity_of_teacher_forced_masks(variant):
             assert_logits(masks.logits[:, 0].numpy(), arrays[f"{name}/low_res_masks"], name)
             dense = model.network.sam.prompt_encoder.mask_downscaling(masks.coarse)
             np.testing.assert_allclose(dense[0].numpy(), arrays[f"{name}/dense_prompt_0"], **CLOSE, err_msg=name)
-            assert_logits(np.stack([fine for fine, _ in full]), arrays[f"{name}/mask_logits"], name)
-            assert_logits(np.stack([coarse for _, coarse in full]), arrays[f"{name}/coarse_mask_logits"], name)
+            assert_logits(np.stack([one.logits for one in full]), arrays[f"{name}/mask_logits"], name)
+            assert_logits(np.stack([one.coarse for one in full]), arrays[f"{name}/coarse_mask_logits"], name)
             compared += len(full)
     assert compared
 

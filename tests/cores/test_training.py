@@ -51,19 +51,13 @@ def collator_of(variant):
     )  # fmt: skip
 
 
-def turns_of(variant, conversation):
-    assert conversation.startswith(variant.prefix)
-    turns = re.findall(r"USER: (.*?) ASSISTANT: (.*?)</s>", conversation.removeprefix(variant.prefix), re.DOTALL)
-    return tuple((question.removeprefix("<im_start><image><im_end>\n"), answer) for question, answer in turns)
-
-
 def items_of(variant, case):
     arrays, found = variant.arrays("train"), []
     for number, name in enumerate(case["images"]):
         image = variant.image(int(re.search(r"\d+", name).group()))
         masks = arrays[f"{case['case']}/gt_masks_{number}"].astype(bool)
         talks = case["conversation_list"][case["offset"][number] : case["offset"][number + 1]]
-        conversations = tuple(turns_of(variant, talk) for talk in talks)
+        conversations = tuple(tuple(variant.turns(talk)) for talk in talks)
         found.append(TrainingItem(image, conversations, masks, None, "golden", f"{case['case']}/{number}"))
     return found
 

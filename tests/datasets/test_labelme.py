@@ -139,7 +139,7 @@ def test_shapes_without_an_area_are_told_once(caplog, monkeypatch):
 @pytest.mark.parametrize("points", [[[10, 10], [50, 40]], [[10, 10]]])
 def test_a_polygon_that_has_no_area_is_told(caplog, monkeypatch, points):
     """As a box whose type was lost."""
-    monkeypatch.setattr(labelme, "_told", set())
+    monkeypatch.setattr(labelme, "_warned", set())
     assert 1 <= drawn("polygon", points).sum() <= 41
     assert "polygons of one or two points have no area" in caplog.text
 

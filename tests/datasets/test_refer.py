@@ -73,7 +73,9 @@ def test_grefcoco_has_phrases_for_several_things_and_for_none(copy_of_root):
     one, both, none = ReferDataset(copy_of_root, "grefcoco", "val")[0].turns
     assert (one.question, both.question, none.question) == ("dog", "both", "a unicorn")
     np.testing.assert_array_equal(one.targets[0].mask, refcoco[21].targets[0].mask)
-    np.testing.assert_array_equal(both.targets[0].mask, refcoco[21].targets[0].mask | refcoco[22].targets[0].mask)
+    assert [target.instance_id for target in both.targets] == [21, 22]  # each by itself, not their union
+    for target in both.targets:
+        np.testing.assert_array_equal(target.mask, refcoco[target.instance_id].targets[0].mask)
     assert none.targets[0].mask is None and "[SEG]" in both.answer and "[SEG]" not in none.answer
 
 

@@ -92,8 +92,9 @@ def test_parity_of_the_validation_of_reasonseg(gsva):
         turn = sample.turns[0]
         mask = TeacherForced(gsva.lisa)(gsva.lisa.encode(sample.image), turn).targets[0].mask
         truth = union_truth(turn)
-        assert truth.sum() + (0 if sample.ignore is None else (sample.ignore & ~truth).sum()) == (
-            expected["gt_areas"][index][0]
+        assert (
+            truth.sum() + (0 if sample.ignore is None else (sample.ignore & ~truth).sum())
+            == (expected["gt_areas"][index][0])
         )
         official.add(mask, truth if sample.ignore is None else truth | sample.ignore)
         ours.add(mask, union_truth(turn, sample.ignore))

@@ -146,7 +146,7 @@ class FaultRobot(Robot):
 
     def wait_until_active(self, node):
         """Until the node says so; asked earlier, it would be busy with saying no."""
-        assert self.until(lambda: "active, listening" in node.log or node.process.poll() is not None, 90), node.log
+        assert self.until(lambda: "active, subscribed" in node.log or node.process.poll() is not None, 90), node.log
 
     def hello_again(self):
         """Until the node hears the camera, whose topics it has just subscribed to anew."""

@@ -44,6 +44,46 @@ def test_lisa_asks_each_phrase_as_if_it_were_alone(lisa, frame):
     assert set(found.seconds) == {"encode", "prefill", "decode_masks", "total"}
 
 
+def test_many_queries_are_answered_as_if_each_were_alone(lisa, frame):
+    """Phrases and sentences mixed, more than fit one pass."""
+    texts = [*PHRASES, "Where is the dog?", *(f"thing {number}" for number in range(6)), "the dog"]
+    results = lisa.segment_many(frame, texts)
+    assert [result.query for result in results] == texts
+    for text, result in zip(texts, results, strict=True):
+        alone = lisa.segment(frame, text)
+        assert [target.phrase for target in result.targets] == [target.phrase for target in alone.targets] == [text]
+        np.testing.assert_allclose(result.targets[0].logits, alone.targets[0].logits, atol=1e-4)
+        assert result.seg_probability == pytest.approx(alone.seg_probability, rel=1e-4)
+        assert set(result.seconds) == set(alone.seconds)
+    named = lisa.segment_many(frame, ["Where is the dog?"], sentence=False)
+    assert named[0].seg_probability == lisa.segment(frame, "Where is the dog?", sentence=False).seg_probability
+    assert lisa.segment_many(frame, []) == []
+
+
+def test_many_queries_are_refused_one_by_one(lisa, frame, monkeypatch):
+    chances = [result.seg_probability for result in lisa.segment_many(frame, PHRASES)]
+    least = sorted(chances)[1] * 0.999
+    monkeypatch.setattr(lisa.network, "config", replace(lisa.network.config, seg_threshold=least))
+    found = [len(result.targets) for result in lisa.segment_many(frame, PHRASES)]
+    assert found == [chance >= least for chance in chances] and sum(found) == 2
+
+
+def test_many_queries_pass_the_language_model_together(lisa, frame, monkeypatch):
+    passes = []
+    forward = lisa.network.hidden_states
+    monkeypatch.setattr(lisa.network, "hidden_states", lambda *a, **k: passes.append(len(a[0])) or forward(*a, **k))
+    lisa.segment_many(frame, [f"thing {number}" for number in range(11)])
+    assert passes == [8, 3]
+
+
+def test_many_queries_in_a_style_that_rejects(gsva, gsva_frame):
+    texts = ["car", "a tree", "white cup", "box"]
+    for text, result in zip(texts, gsva.segment_many(gsva_frame, texts), strict=True):
+        alone = gsva.segment(gsva_frame, text)
+        assert (result.query, len(result.targets)) == (text, len(alone.targets))
+        assert result.seg_probability == pytest.approx(alone.seg_probability)
+
+
 def test_lisa_says_absent_below_its_threshold(lisa, frame, monkeypatch):
     chances = [target.probability for target in lisa.segment_phrases(frame, PHRASES).targets]
     middle = sorted(chances)[1]
@@ -77,13 +117,13 @@ def test_gsva_follows_its_own_decisions(gsva, gsva_frame):
     read = answer_states(model, gsva_frame, prompt.question, prompt.answer)
     assert read.kinds == kinds
     masks = model.decode_masks(gsva_frame, read.states, read.kinds)
-    for target, (logits, _), state in zip(found.targets, masks, read.states, strict=True):
+    for target, mask, state in zip(found.targets, masks, read.states, strict=True):
         with torch.inference_mode():
             chance = model.style.presence(gsva.network.logits(state), model.kinds)
         assert target.probability == pytest.approx(chance, abs=1e-5)
         assert (target.probability >= 0.5) == (target.kind == SEGMENTED)
         if target.kind == SEGMENTED:
-            np.testing.assert_allclose(target.logits, logits, atol=2e-4)
+            np.testing.assert_allclose(target.logits, mask.logits, atol=2e-4)
         else:
             assert target.logits is None and not target.mask.any()
 
@@ -175,6 +215,12 @@ def test_phrases_that_cannot_be_asked(lisa, frame, phrases):
         lisa.segment_phrases(frame, phrases)
 
 
+@pytest.mark.parametrize("texts", ["mug", ["mug", ""], ["a [SEG]"], [3]])
+def test_queries_that_cannot_be_asked(lisa, frame, texts):
+    with pytest.raises(InvalidQueryError):
+        lisa.segment_many(frame, texts)
+
+
 def test_gsva_words_cannot_hold_its_tokens(gsva, gsva_frame):
     with pytest.raises(InvalidQueryError, match="REJ"):
         gsva.segment(gsva_frame, "the mug [REJ]")
@@ -186,3 +232,5 @@ def test_foreign_frames_and_cancelled_queries(lisa, frame, gsva, gsva_frame):
     for engine, own in ((lisa, frame), (gsva, gsva_frame)):
         with pytest.raises(QueryCancelled):
             engine.segment_phrases(own, ["mug", "cup"], cancelled=lambda: True)
+        with pytest.raises(QueryCancelled):
+            engine.segment_many(own, ["mug", "cup"], cancelled=lambda: True)

@@ -274,3 +274,31 @@ def test_gsva_reads_its_phrases_back(phrases, seed):
 )
 def test_gsva_reads_published_answers(text, phrase):
     assert get_style("gsva").phrase(text) == phrase
+
+
+def test_instances_are_listed_from_left_to_right():
+    style = get_style("instances")
+    left, right = np.zeros((4, 8), bool), np.zeros((4, 8), bool)
+    left[:, 1], right[:, 6] = True, True
+    turn = Turn("mugs", (TruthTarget("a mug", right), TruthTarget("a mug", left), TruthTarget("a mug", None)), "")
+    answers = {}
+    for seed in range(60):
+        (((rendered),),) = style.render([turn], RenderOptions(), np.random.default_rng(seed))
+        answers[rendered.answer] = rendered
+        if len(rendered.targets) == 2:
+            assert rendered.targets[0].mask is left and rendered.targets[1].mask is right
+        else:  # asked as LISA asks, for one mask of all
+            assert np.array_equal(rendered.targets[0].mask, left | right)
+    assert "There are 2: [SEG] and [SEG]." in answers and "Sure, it is [SEG]." in answers
+    crowd = Turn("grains", tuple(TruthTarget("a grain", left) for _ in range(21)), "")
+    for seed in range(20):
+        (((rendered),),) = style.render([crowd], RenderOptions(), np.random.default_rng(seed))
+        assert rendered.answer.count("[SEG]") == 1
+
+
+def test_instances_keep_explanations():
+    style, mask = get_style("instances"), np.ones((2, 2), bool)
+    turn = Turn("What holds coffee?", (TruthTarget("", mask),), "[SEG]. A mug does.", is_sentence=True)
+    drawn = [style.render([turn], RenderOptions(0.2), np.random.default_rng(seed))[0][0] for seed in range(40)]
+    assert {one.answer.endswith("A mug does.") for one in drawn} == {True, False}
+    assert {len(one.targets) for one in drawn} == {0, 1}

@@ -1,4 +1,4 @@
-"""The real node with the real engine on the reference checkpoint, whose SAM has sizes that weights do not tell."""
+"""The real node with the real engine on a reference checkpoint, whose SAM has sizes that weights do not tell."""
 
 import json
 import sys
@@ -10,8 +10,10 @@ from lisa_ros.nodes.perception.node import main
 
 def load(parameters):
     folder = Path(parameters.model)
-    sizes = json.loads((folder / "oracle_meta.json").read_text())["sam"]
-    return Lisa.from_pretrained(folder / "lisa_hf", vision_tower=folder / "clip_tiny", device="cpu", sam=sizes)
+    facts = json.loads((folder / "oracle_meta.json").read_text())
+    style = facts.get("system", "lisa")
+    tower, checkpoint = folder / "clip_tiny", folder / f"{style}_hf"
+    return Lisa.from_pretrained(checkpoint, vision_tower=tower, device="cpu", sam=facts["sam"], style=style)
 
 
 if __name__ == "__main__":

@@ -8,7 +8,7 @@ masks, stops when cancelled); "block 1.5" (s, deaf to cancelling); "talk 20" (so
 
 import re
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -68,6 +68,15 @@ class ScriptedEngine:
         target = _targets(frame.image, text)[:1]
         return SegmentationResult(text, "", target, {"prefill": 0.001, "total": 0.001}, seg_probability=0.9)
 
+    def segment_phrases(self, frame, phrases, *, max_new_tokens=None, cancelled=None):
+        text = ", ".join(phrases)
+        _misbehave(text)
+        _wait(_number("sleep ", text), cancelled)
+        targets = tuple(_phrase(frame.image, phrase) for phrase in phrases)
+        return SegmentationResult(
+            text, f"limit {max_new_tokens}" if "limit" in text else "", targets, {"prefill": 0.001}
+        )
+
     def conversation(self, frame, history=()):
         return ScriptedConversation(self, frame)
 
@@ -101,6 +110,15 @@ def _target(image, colour):
     if not mask.any():
         return Target(colour, ABSENT, mask)
     return Target(colour, SEGMENTED, mask, np.where(mask, 4, -4).astype(np.float32), 0.98)
+
+
+def _phrase(image, phrase):
+    """The colour that a phrase names first; in the place of "green" the image offers red."""
+    target = replace(_target(image, next(colour for colour in COLOURS if colour in phrase)), phrase=phrase)
+    if target.kind == ABSENT and "green" in phrase:
+        offered = replace(_target(image, "red"), phrase="the red square")
+        return replace(target, probability=0.125, correction=offered.phrase, alternative=offered)
+    return replace(target, probability=0.125 if target.kind == ABSENT else 0.875)
 
 
 def _misbehave(text):

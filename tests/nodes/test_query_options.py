@@ -82,6 +82,30 @@ def test_a_conversation_is_not_asked_for_masks_alone():
     assert not apply_options(request, Segment.Goal(conversation_id="talk")).invalid
 
 
+def test_phrases_reach_the_query():
+    for message in (
+        Segment.Goal(phrases=["the mug", "the fork"]),
+        SubmitQuery.Request(phrases=["the mug", "the fork"]),
+    ):
+        message.max_new_tokens = 5
+        asked = apply_options(REQUEST, message)
+        assert (asked.text, asked.phrases, asked.invalid) == ("the mug, the fork", ("the mug", "the fork"), "")
+        assert asked.parameters.max_new_tokens == 5
+
+
+@pytest.mark.parametrize(
+    "other", [{"query": "the mug"}, {"conversation_id": "talk"}, {"mode": "chat"}, {"mode": "mask"}]
+)
+def test_phrases_do_not_go_with_what_is_said_in_text(other):
+    (name, value) = next(iter(other.items()))
+    assert apply_options(REQUEST, Segment.Goal(phrases=["the fork"], **other)).invalid.startswith(
+        f"{name}={value!r} does not go with phrases"
+    )
+    assert not apply_options(
+        replace(REQUEST, parameters=PerceptionParameters(mode="mask")), Segment.Goal(phrases=["it"])
+    ).invalid
+
+
 def test_up_is_the_parameter_or_the_upright_target_frames_z_axis():
     pose = np.eye(4)
     pose[:3, :3] = [[1, 0, 0], [0, -1, 0], [0, 0, -1]]  # looks straight down

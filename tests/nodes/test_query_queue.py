@@ -6,7 +6,15 @@ from lisa_ros.errors import InvalidQueryError
 from lisa_ros.nodes.perception.frames.frame_buffer import CameraFrame
 from lisa_ros.nodes.perception.parameters import PerceptionParameters
 from lisa_ros.nodes.perception.queries.conversations import Conversations
-from lisa_ros.nodes.perception.queries.query import ACTION, STANDING, TOPIC, Query, QueryRequest, QueryState, check_text
+from lisa_ros.nodes.perception.queries.query import (
+    ACTION,
+    STANDING,
+    TOPIC,
+    Query,
+    QueryRequest,
+    QueryState,
+    check_words,
+)
 from lisa_ros.nodes.perception.queries.query_queue import QueryQueue
 
 pytestmark = pytest.mark.unit
@@ -121,10 +129,34 @@ def test_all_that_owe_a_result_are_listed_once():
     assert queue.unfinished() == [] and waiting.cancel.is_set()
 
 
-@pytest.mark.parametrize("text", ["", "   \n\t", "x" * 11])
+def asked(text, phrases=()):
+    return QueryRequest(text, ACTION, PerceptionParameters(max_query_length=300), 0, False, phrases=tuple(phrases))
+
+
+@pytest.mark.parametrize("text", ["", "   \n\t", "x" * 301])
 def test_words_that_cannot_be_asked(text):
     with pytest.raises(InvalidQueryError):
-        check_text(text, 10)
+        check_words(asked(text))
+
+
+@pytest.mark.parametrize(
+    ("phrases", "words"),
+    [
+        ([""], "phrase 1 of 1 is empty"),
+        (["mug", " \t"], "phrase 2 of 2 is empty"),
+        (["x"] * 65, "65 phrases in one query, the limit is 64"),
+        (["x" * 150, "y" * 149], "the 2 phrases, with commas, have 301 characters, the limit is 300"),
+    ],
+)
+def test_phrases_that_cannot_be_asked_for(phrases, words):
+    with pytest.raises(InvalidQueryError, match=words):
+        check_words(asked(", ".join(phrases), phrases))
+
+
+def test_the_most_and_longest_phrases_can_be_asked_for():
+    for phrases in (["x"] * 64, ["x" * 300], ["mug", "mug"]):
+        check_words(asked(", ".join(phrases), phrases))
+    assert not asked("mug, fork", ["mug", "fork"]).asks_the_same(asked("mug, fork"))
 
 
 def test_the_longest_silent_conversation_is_forgotten():

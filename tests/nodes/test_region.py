@@ -54,7 +54,7 @@ def test_what_is_absent_is_named_with_what_is_offered():
     empty = np.zeros((2, 3), bool)
     laptop, fork = Target("laptop", ABSENT, empty, correction="the phone"), Target("fork", ABSENT, empty)
     result = SegmentationResult("?", "", (laptop, Target("cup", SEGMENTED, empty), fork))
-    assert nothing_found(result) == "not in the image: laptop (perhaps the phone), fork"
+    assert nothing_found(result) == "not in the image: laptop (perhaps the phone), fork; the mask is empty: cup"
     assert nothing_found(SegmentationResult("?", "", ())) == "the model segmented nothing for this query"
 
 

@@ -152,7 +152,7 @@ def test_an_interrupted_environment_is_made_anew(checkout, number):
                                start_new_session=True)  # fmt: skip
     checkout.wait_for_a_call()  # .venv/bin/python is there, and what follows it is under way
     os.killpg(process.pid, number)  # as a terminal's Ctrl-C: to all of them
-    assert process.wait(10) != 0 and (checkout.folder / ".venv/bin/python").exists()
+    assert process.wait(60) != 0 and (checkout.folder / ".venv/bin/python").exists()
     result = checkout.run(PYTHON=python)
     assert result.returncode == 0 and ".venv is unfinished: it is made anew" in result.stdout
     assert [call.split()[0] for call in checkout.calls] == ["venv", "pip", "pip"]

@@ -1,15 +1,14 @@
 """Proposals: Segment Anything's generator on our network, run lengths, sorting, copies, the oracle's pool."""
 
-import json
+import hashlib
 
 import numpy as np
 import pytest
 import torch
-from golden_variants import find_golden
+from golden_variants import LlmSegVariant, find_golden
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
-from PIL import Image
 
 from lisa_ros.errors import ConfigurationError
 from lisa_ros.geometry.proposals import Proposals, mask_iou
@@ -17,33 +16,20 @@ from lisa_ros.geometry.run_lengths import compressed, run_length_mask, run_lengt
 from lisa_ros.model.preprocess import sam_preprocess
 from lisa_ros.model.proposals import CandidateProvider, ProposalOptions
 from lisa_ros.model.sam import SegmentAnything
-from lisa_ros.model.sam_config import SamConfig, infer_sam_config
-from lisa_ros.model.weights import read_weight_file
+from lisa_ros.model.sam_config import SamConfig
 
 pytestmark = pytest.mark.unit
-VARIANTS = find_golden("llmseg")
+VARIANTS = [LlmSegVariant(directory) for directory in find_golden("llmseg")]
 
 
-def sam_of(directory):
-    meta = json.loads((directory / "oracle_meta.json").read_text())
-    weights = read_weight_file(directory / "sam_tiny.pth")
-    sam = SegmentAnything(infer_sam_config(weights, meta["sam"]))
-    sam.load_state_dict({key: value.float() for key, value in weights.items()})
-    return sam.eval(), meta
-
-
-def picture(directory, name):
-    (path,) = (directory / "reason_seg").rglob(name)
-    return np.array(Image.open(path).convert("RGB"))
-
-
-@pytest.mark.parametrize("directory", VARIANTS, ids=lambda one: one.name)
+@pytest.mark.parametrize("variant", VARIANTS, ids=lambda one: one.directory.name)
 @pytest.mark.parametrize("setting", ["default", "relaxed"])
-def test_parity_of_generated_proposals(directory, setting):
-    sam, meta = sam_of(directory)
-    golden = json.loads((directory / "golden" / "proposals_amg.json").read_text())[setting]
-    options = ProposalOptions(**golden["params"], long_side=meta["proposals"]["long_side"])
-    found = CandidateProvider(sam, options).generate(picture(directory, golden["image"]))
+def test_parity_of_generated_proposals(variant, setting):
+    golden = variant.json("proposals_amg")[setting]
+    options = ProposalOptions(**golden["params"], long_side=variant.meta["proposals"]["long_side"])
+    image = variant.image(golden["image"])
+    assert hashlib.sha256(options.scaled(image).tobytes()).hexdigest() == golden["sha256_resized_uint8"]
+    found = CandidateProvider(variant.sam, options).generate(image)
     assert [found.height, found.width] == golden["target_size"]
     assert len(found) == golden["n"] == len(golden["masks"])
     expected = {one["segmentation"]["counts"]: one for one in golden["masks"]}

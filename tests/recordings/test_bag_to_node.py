@@ -144,5 +144,5 @@ def test_the_node_takes_depth_of_another_lens_that_the_player_registers(tmp_path
         result = client.ask(player.step().stamp)
         assert result.status == SegmentationResult.OK, result.message
         assert client.until(lambda: client.points)
-    points, _ = read_cloud(client.points[-1])
+    points = read_cloud(client.points[-1]).points
     assert len(points) > 200 and np.quantile(off_the_ball(points), 0.95) < 0.004

@@ -223,6 +223,10 @@ def test_phrases_are_asked_together_and_told_apart(tiny):
     result = lisa.segment_phrases(frame, ["red box", "blue hat"])
     assert [target.phrase for target in result.targets] == ["red box", "blue hat"]
     assert "generate" in result.seconds and result.seconds["total"] > 0
+    short = lisa.segment_phrases(frame, ["red box", "blue hat"], max_new_tokens=1)
+    assert short.truncated and len(short.answer) < len(result.answer)
+    with pytest.raises(ConfigurationError, match="max_new_tokens is 0"):
+        lisa.segment_phrases(frame, ["red box"], max_new_tokens=0)
     for phrase, target in zip(("red box", "blue hat"), result.targets, strict=True):
         question = SESAME.mask_query["phrase"].replace("{text}", phrase)
         alone = lisa.chat(frame, question)

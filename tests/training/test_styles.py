@@ -158,9 +158,7 @@ def test_swapped_phrases_are_names_of_what_is_there():
 
 
 def test_new_networks_of_a_style_get_its_tokens(tmp_path):
-    config = ModelConfig(
-        str(GSVA / "llava_base"), style="gsva", sam_checkpoint=str(GSVA / "sam_tiny.pth"), **OPTIONS
-    )
+    config = ModelConfig(str(GSVA / "llava_base"), style="gsva", sam_checkpoint=str(GSVA / "sam_tiny.pth"), **OPTIONS)
     assert style_of(config).name == "gsva"
     checkpoint = load_base(config, tmp_path, torch.float32, 0)
     assert checkpoint.tokenizer.added == {"[SEG]": 440, "[REJ]": 441, "<im_start>": 442, "<im_end>": 443}
@@ -208,3 +206,31 @@ def test_the_recipe_trains_a_model_that_can_be_asked(tmp_path):
     found = lisa.segment_phrases(lisa.encode(np.zeros((48, 64, 3), np.uint8)), ["a mug", "a fork"])
     assert [target.phrase for target in found.targets] == ["a mug", "a fork"]
     assert all(0 < target.probability < 1 for target in found.targets)
+
+
+@pytest.mark.parametrize("style", ["lisa", "gsva", "sesame", "cores", "instances"])
+def test_several_questions_become_one_conversation(style):
+    """The same questions, answers and masks, in one conversation instead of several."""
+    asked = sample("a mug", "a fork", "a plate")
+    apart = Renderer(style=get_style(style))(asked, "k", np.random.default_rng(5))
+    together = Renderer(style=get_style(style), multi_turn=1.0)(asked, "k", np.random.default_rng(5))
+    assert len(together.conversations) == 1
+    assert together.conversations[0] == sum(apart.conversations, ())
+    assert np.array_equal(together.masks, apart.masks)
+    drawn = Renderer(style=get_style("lisa"), multi_turn=0.5)
+    counts = [len(drawn(asked, "k", np.random.default_rng(seed)).conversations) for seed in range(60)]
+    assert 15 < counts.count(1) < 45 and counts.count(1) + counts.count(3) == 60
+
+
+def test_each_turn_of_a_conversation_is_learnt(gsva):
+    item = Renderer(style=get_style("lisa"), multi_turn=1.0)(sample("a mug", "a fork"), "k", np.random.default_rng(0))
+    batch = collator(gsva)([item])
+    seg = gsva.tokenizer.seg_id
+    assert batch.labels.shape[0] == 1 and int((batch.labels == seg).sum()) == 2
+    assert [int(batch.labels[row, position + 1]) for row, position in batch.states.tolist()] == [seg, seg]
+    assert batch.kinds == (("SEG", "SEG"),)
+
+
+def test_a_share_out_of_range_is_named():
+    with pytest.raises(ConfigurationError, match=r"multi_turn is 1\.5; it must be within 0\.\.1"):
+        Renderer(multi_turn=1.5)

@@ -19,6 +19,8 @@ class ModelConfig:
         style: Replaces the style of the checkpoint; for a new LISA the style that it is made for.
         sam_checkpoint: Segment Anything's file (.pth); only with a LLaVA.
         sam: Sizes of Segment Anything that cannot be derived from the shapes of its weights.
+        dinov2: File of DINOv2's weights (.pth) for style llmseg, where the source does not hold them.
+        proposal_head: Sizes and rule of style llmseg that neither weights nor config.json tell.
     """
 
     source: str
@@ -27,6 +29,8 @@ class ModelConfig:
     style: str | None = None
     sam_checkpoint: str | None = None
     sam: Mapping[str, object] | None = None
+    dinov2: str | None = None
+    proposal_head: Mapping[str, object] | None = None
 
 
 @dataclass(frozen=True)
@@ -80,6 +84,9 @@ class DataConfig:
             set.
         correction_masks: In a style that corrects questions (sesame), answers show what they name in the place of an
             absent thing.
+        proposals: Files with the pictures' proposals (masks.json) for a style that chooses among them, below `root`
+            unless they are whole paths; "truth" takes the masks of each sample's own targets. Also of validation sets.
+        multi_turn: Share of the items with several questions that ask them one after the other in one conversation.
     """
 
     groups: Mapping[str, DatasetGroupConfig]
@@ -90,6 +97,8 @@ class DataConfig:
     paraphrases: Path | None = None
     skip_limit: int = 100
     correction_masks: bool = False
+    proposals: tuple[str, ...] = ()
+    multi_turn: float = 0.0
 
 
 @dataclass(frozen=True)

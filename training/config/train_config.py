@@ -108,7 +108,7 @@ def _ranges(run: TrainConfig) -> Iterator[tuple[str, float, str, bool]]:
     yield "seed", run.seed, "0 or above and below 2**63", 0 <= run.seed < 1 << 63  # what PyTorch and NumPy both take
     for number, value in enumerate(optimizer.betas):
         yield f"optimizer.betas[{number}]", value, "0 or above and below 1", 0 <= value < 1
-    for name in ("text_answers", "swapped_phrases"):
+    for name in ("text_answers", "swapped_phrases", "multi_turn"):
         value = getattr(run.data, name)
         yield f"data.{name}", value, "within 0..1", 0 <= value <= 1
 

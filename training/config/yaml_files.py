@@ -11,7 +11,7 @@ import yaml
 
 from lisa_ros.errors import ConfigurationError
 
-RECIPES = ("lora", "tabletop")
+RECIPES = ("lora", "tabletop", "elisa", "compare_styles")
 _SPOKEN = {tuple: "list", Mapping: "mapping", Path: "path"}
 
 
@@ -24,9 +24,31 @@ def read_recipe(path: Path) -> str:
 
 
 def read_yaml(path: Path) -> dict[str, object]:
-    """The mapping in a file; raises ConfigurationError naming it."""
+    """The mapping in a file, completed from the file that its key `base` names, if any.
+
+    What is below a key of a section (`data.groups`) replaces the base's as a whole. Raises ConfigurationError naming
+    the file.
+    """
+    values = _read_mapping(Path(path))
+    base = values.pop("base", None)
+    if base is None:
+        return values
+    if not isinstance(base, str):
+        raise ConfigurationError(
+            f"{path}: base is {base!r}; it must be the path of another file, from this one's folder"
+        )
+    completed = _read_mapping(Path(path).parent / base)
+    if "base" in completed:
+        raise ConfigurationError(f"{path}: its base {base} has a base itself; name that one")
+    for key, value in values.items():
+        section = completed.get(key)
+        completed[key] = section | value if isinstance(section, dict) and isinstance(value, dict) else value
+    return completed
+
+
+def _read_mapping(path: Path) -> dict[str, object]:
     try:
-        values = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
+        values = yaml.safe_load(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise ConfigurationError(f"cannot read {path}: {error.strerror}") from None
     except UnicodeDecodeError as error:

@@ -15,6 +15,7 @@ from lisa_ros.model.styles import get_style
 from lisa_ros.model.tokenizer import LisaTokenizer
 from lisa_ros.types import REJ, EventKind
 from training.data.items import TrainingItem
+from training.data.proposal_targets import ProposalTargets, proposal_targets
 from training.errors import BadItemError
 
 PADDING_ID = 0
@@ -53,6 +54,8 @@ class Batch:
         valid: For each image (H, W) bool, the pixels that count in the loss, or None for all.
         keys: Names of the items, for messages.
         image_keys: Keys of the images in the feature cache; empty without one.
+        dino_pixels: (B, 3, D, D) float32 for a network that chooses among proposals; else None.
+        proposals: Of each image, for such a network; else empty.
     """
 
     ids: Tensor
@@ -68,6 +71,8 @@ class Batch:
     valid: tuple[Tensor | None, ...]
     keys: tuple[str, ...]
     image_keys: tuple[str, ...] = ()
+    dino_pixels: Tensor | None = None
+    proposals: tuple[ProposalTargets, ...] = ()
 
     def to(self, device: torch.device) -> "Batch":
         """The batch on another device."""
@@ -77,6 +82,8 @@ class Batch:
 def _moved(value: object, device: torch.device) -> object:
     if isinstance(value, Tensor):
         return value.to(device, non_blocking=True)
+    if isinstance(value, ProposalTargets):
+        return value.to(device)
     if isinstance(value, SamFeatures):
         return SamFeatures(*(_moved(part, device) for part in value))
     return tuple(_moved(part, device) for part in value) if isinstance(value, tuple) else value
@@ -153,6 +160,7 @@ class Collator:
     def check(self, item: TrainingItem) -> None:
         """Raises BadItemError or InvalidImageError unless the item can be part of a batch."""
         self.tokenize_item(item)
+        self._check_proposals(item)
         if item.image is not None:
             check_image(item.image)
 
@@ -198,6 +206,7 @@ class Collator:
             for position, kind in self._events(one.ids):
                 states.append((number, position + self.style.state_offset))
                 kinds[image].append(kind)
+        images, head = [item.image for item in pictured], self.config.proposal_head
         size, ids = self.config.sam.image_size, _padded([one.ids for one in tokenized], PADDING_ID)
         lengths = torch.tensor([len(one.ids) for one in tokenized])
         return Batch(
@@ -207,13 +216,29 @@ class Collator:
             image_of_row=torch.tensor(image_of_row),
             states=torch.tensor(states, dtype=torch.long).reshape(-1, 2),
             kinds=tuple(map(tuple, kinds)),
-            sam_pixels=None if features else _stacked([sam_preprocess(item.image, size) for item in pictured]),
-            clip_pixels=_stacked([self.clip(item.image) for item in pictured]) if self.clip else None,
+            sam_pixels=None if features or not self._needs_sam else _stacked([sam_preprocess(p, size) for p in images]),
+            clip_pixels=_stacked([self.clip(p) for p in images]) if self.clip else None,
             features=features,
             masks=tuple(torch.from_numpy(item.masks) for item in pictured),
             valid=tuple(self._valid(item) for item in pictured),
             keys=tuple(f"{item.source} {item.key}" for item in items),
+            dino_pixels=_stacked([sam_preprocess(p, head.input_size) for p in images]) if head else None,
+            proposals=tuple(map(self._proposals, pictured)) if head else (),
         )
+
+    @property
+    def _needs_sam(self) -> bool:
+        """Whether the network draws masks, or sees by SAM's features."""
+        return self.config.proposal_head is None or self.config.shares_image_encoder
+
+    def _check_proposals(self, item: TrainingItem) -> None:
+        if self.config.proposal_head and item.image is not None and item.proposals is None:
+            raise BadItemError(f"{item.source} {item.key}: style {self.config.style} needs proposals (data.proposals)")
+
+    def _proposals(self, item: TrainingItem) -> ProposalTargets:
+        head = self.config.proposal_head
+        self._check_proposals(item)
+        return proposal_targets(item.proposals.largest(head.limit), item.masks, head.pooling_size)
 
     def _valid(self, item: TrainingItem) -> Tensor | None:
         if not self.use_ignore or item.ignore is None:

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from lisa_ros.errors import ConfigurationError
+from lisa_ros.geometry.proposals import Proposals
 from lisa_ros.model.styles import DEFAULT_STYLE, RenderOptions, Style, get_style
 from lisa_ros.types import Sample, Turn
 
@@ -22,6 +23,7 @@ class TrainingItem:
         ignore: (H, W) bool, pixels that the loss may leave out; None for none.
         source: Name of the data set, for messages ("reason_seg/train").
         key: Name of the sample, for messages.
+        proposals: Masks of the image that a system may choose among; None without any.
     """
 
     image: np.ndarray | None
@@ -30,6 +32,7 @@ class TrainingItem:
     ignore: np.ndarray | None
     source: str
     key: str
+    proposals: Proposals | None = None
 
 
 @dataclass(frozen=True)
@@ -44,6 +47,8 @@ class Renderer:
         style: Style of the network.
         correction_masks: In a style that corrects, whether an answer that names what is there in the place of an absent
             thing has a [SEG] for it.
+        multi_turn: Share of the items with several questions that ask them one after the other in one conversation; in
+            the others each conversation sees its own question alone.
 
     Raises:
         ConfigurationError: If a value is out of range.
@@ -54,12 +59,15 @@ class Renderer:
     paraphrases: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     style: Style = field(default_factory=lambda: get_style(DEFAULT_STYLE))
     correction_masks: bool = False
+    multi_turn: float = 0.0
 
     def __post_init__(self) -> None:
         if self.max_turns < 1:
             raise ConfigurationError(f"max_turns is {self.max_turns}; it must be 1 or more")
         if not 0 <= self.text_answers <= 1:
             raise ConfigurationError(f"text_answers is {self.text_answers}; it must be within 0..1")
+        if not 0 <= self.multi_turn <= 1:
+            raise ConfigurationError(f"multi_turn is {self.multi_turn}; it must be within 0..1")
         if self.correction_masks and not self.style.corrects:
             raise ConfigurationError(
                 f"correction_masks is true, but style {self.style.name} never names an alternative; set it to false"
@@ -79,6 +87,8 @@ class Renderer:
             turns.insert(int(rng.integers(len(turns) + 1)), turn)
         options = RenderOptions(self.text_answers, self.paraphrases, self.correction_masks)
         rendered = self.style.render(turns, options, rng)
+        if self.multi_turn and rng.random() < self.multi_turn:
+            rendered = (tuple(turn for talk in rendered for turn in talk),)
         conversations = tuple(tuple((turn.question, turn.answer) for turn in talk) for talk in rendered)
         empty = np.zeros(sample.image.shape[:2], bool)
         targets = [target for talk in rendered for turn in talk for target in turn.targets]
@@ -90,5 +100,11 @@ def _item(
 ) -> TrainingItem:
     empty = np.zeros((0, *(sample.image.shape[:2] if sample.image is not None else (0, 0))), bool)
     return TrainingItem(
-        sample.image, conversations, np.stack(masks) if masks else empty, sample.ignore, sample.source, key
+        sample.image,
+        conversations,
+        np.stack(masks) if masks else empty,
+        sample.ignore,
+        sample.source,
+        key,
+        sample.proposals,
     )

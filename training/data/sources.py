@@ -7,6 +7,8 @@ from pathlib import Path
 
 from lisa_ros.datasets import dialogues, parts, semantic
 from lisa_ros.datasets.false_premises import AbsentClasses, FalsePremises
+from lisa_ros.datasets.llmseg40k import LlmSeg40kDataset
+from lisa_ros.datasets.proposal_files import StoredProposals, WithProposals
 from lisa_ros.datasets.reasonseg import ReasonSegDataset
 from lisa_ros.datasets.refer import OTHER_SPLITS, SPLITS, ReferDataset
 from lisa_ros.datasets.semantic import SemanticDataset
@@ -19,6 +21,7 @@ from training.data.hybrid import DatasetGroup, DatasetReader, HybridStream
 from training.data.items import Renderer
 from training.data.paraphrase import read_paraphrases
 
+TRUTH = "truth"  # in the place of a file of proposals
 _SCENES = {"train": 1 << 40, "val": 200, "heldout": 200}
 
 
@@ -37,10 +40,14 @@ class FirstWording(Sequence):
     """A data set of which the first turn alone is asked, as LISA's validation does with ReasonSeg."""
 
     def __init__(self, samples: Sequence[Sample]) -> None:
-        self.samples = samples
+        self.samples, self.source = samples, samples.source
 
     def __len__(self) -> int:
         return len(self.samples)
+
+    def key(self, index: int) -> str:
+        """Name of the sample."""
+        return self.samples.key(index)
 
     def files(self, index: int) -> tuple[Path, ...]:
         """Files that the sample is read from."""
@@ -82,6 +89,7 @@ TRAINING: Mapping[str, Callable[[Path], DatasetReader]] = {
     "ReasonSeg|train": lambda root: ReasonSegDataset(root, "train"),
     "ReasonSeg|train|explanatory": lambda root: ReasonSegDataset(root, "train", explanatory=True),
     "ReasonSeg|train|false_premises": lambda root: FalsePremises(ReasonSegDataset(root, "train", false_premises=True)),
+    "LLMSeg-40K|train": lambda root: LlmSeg40kDataset(root, "train"),
     "tabletop": lambda root: TabletopReader("train"),
 }
 VALIDATION: Mapping[str, Callable[[Path], Sequence[Sample]]] = {
@@ -99,6 +107,8 @@ VALIDATION: Mapping[str, Callable[[Path], Sequence[Sample]]] = {
         for split in SPLITS[name][1]
         if split != "train"
     },
+    "LLMSeg-40K|validation": lambda root: LlmSeg40kDataset(root, "validation"),
+    "LLMSeg-40K|test": lambda root: LlmSeg40kDataset(root, "test"),
     "tabletop|val": lambda root: TabletopReader("val"),
     "tabletop|heldout": lambda root: TabletopReader("heldout"),
 }
@@ -109,13 +119,18 @@ def open_items(data: DataConfig, seed: int, style: Style | None = None) -> Hybri
 
     Raises ConfigurationError for an unknown name, DatasetError for files that lack.
     """
+    attach = proposal_attacher(data.proposals, data.root)
     groups = {
-        name: DatasetGroup(group.weight, tuple(_known(one, TRAINING, "data")(data.root) for one in group.sets))
+        name: DatasetGroup(group.weight, tuple(attach(_known(one, TRAINING, "data")(data.root)) for one in group.sets))
         for name, group in data.groups.items()
     }
     paraphrases = read_paraphrases(data.paraphrases) if data.paraphrases else {}
     style = style or get_style(DEFAULT_STYLE)
-    renderer = Renderer(data.max_turns, data.text_answers, paraphrases, style, data.correction_masks)
+    if style.chooses != bool(data.proposals):
+        raise ConfigurationError(
+            f"style {style.name} {'needs' if style.chooses else 'draws its masks and has no use for'} data.proposals"
+        )
+    renderer = Renderer(data.max_turns, data.text_answers, paraphrases, style, data.correction_masks, data.multi_turn)
     return HybridStream(groups, renderer, seed, data.skip_limit, data.swapped_phrases)
 
 
@@ -128,9 +143,23 @@ def samples_lines(data: DataConfig, stream: HybridStream) -> list[str]:
     return lines
 
 
-def open_validation(names: Sequence[str], root: Path) -> dict[str, Sequence[Sample]]:
-    """Validation sets by name. Raises ConfigurationError for an unknown name, DatasetError for files that lack."""
-    found = {name: _known(name, VALIDATION, "validation.data")(root) for name in names}
+def proposal_attacher(files: Sequence[str], root: Path) -> Callable[[DatasetReader], DatasetReader]:
+    """What gives a data set's samples their proposals, see DataConfig. Raises DatasetError, ConfigurationError."""
+    if not files:
+        return lambda reader: reader
+    if TRUTH in files and len(files) > 1:
+        raise ConfigurationError(f"data.proposals names {TRUTH!r} beside files; give one or the other")
+    stored = None if TRUTH in files else StoredProposals(*(root / file for file in files))
+    return lambda reader: WithProposals(reader, stored)
+
+
+def open_validation(names: Sequence[str], root: Path, proposals: Sequence[str] = ()) -> dict[str, Sequence[Sample]]:
+    """Validation sets by name, with their proposals.
+
+    Raises ConfigurationError for an unknown name, DatasetError for files that lack.
+    """
+    attach = proposal_attacher(proposals, root)
+    found = {name: attach(_known(name, VALIDATION, "validation.data")(root)) for name in names}
     if empty := [name for name, samples in found.items() if not len(samples)]:
         raise ConfigurationError(f"validation.data: {empty[0]} holds no samples below {root}; look at data.root")
     return found

@@ -1,5 +1,6 @@
 """What is summed over the micro-batches and processes of one optimizer step."""
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import torch
@@ -8,8 +9,6 @@ from torch import Tensor
 
 from training.model.objective import Losses
 
-_LOSSES = ("loss", "ce", "mask_bce", "mask_dice")
-
 
 class StepSums(NamedTuple):
     """Scalars, float32, on the device of the run; one reduction carries all of them.
@@ -17,8 +16,8 @@ class StepSums(NamedTuple):
     Attributes:
         loss: Sum of the other three.
         ce: Cross-entropy of the answers.
-        mask_bce: Binary cross-entropy of the masks.
-        mask_dice: Dice loss of the masks.
+        mask_bce: Binary cross-entropy of the masks; of LLM-Seg the loss of similarities.
+        mask_dice: Dice loss of the masks; of LLM-Seg the loss of the IoP.
         skipped: Items left out, as a count.
         stop_requests: Processes that were asked to stop, counted once a micro-batch.
     """
@@ -53,6 +52,6 @@ class StepSums(NamedTuple):
         """Whether every value is."""
         return bool(torch.isfinite(torch.stack(self)).all())
 
-    def mean_losses(self, micro_batches: int) -> dict[str, float]:
-        """The losses by name. micro_batches: of all processes in the step."""
-        return dict(zip(_LOSSES, (torch.stack(self[: len(_LOSSES)]) / micro_batches).tolist(), strict=True))
+    def mean_losses(self, micro_batches: int, names: Sequence[str]) -> dict[str, float]:
+        """The losses by their `names`, in order. micro_batches: of all processes in the step."""
+        return dict(zip(names, (torch.stack(self[:4]) / micro_batches).tolist(), strict=True))

@@ -30,7 +30,7 @@ from training.loop.training_log import TrainingLog, device_line, parameters_line
 from training.loop.validation import scores, validate
 from training.model.identity import check_identity
 from training.model.network import build, cache_of, collator_of
-from training.model.objective import LisaObjective
+from training.model.proposal_objective import objective_of
 
 ValidationSets = Mapping[str, Sequence[Sample]]
 
@@ -96,7 +96,8 @@ class Trainer:
             config.batch.accumulation,
         )
         self.data = MicroBatchDataset(items, self.collator, config.batch.batch_size, cache)
-        objective = LisaObjective(network, cache, config.coarse_weight).to(accelerator.device)
+        objective = objective_of(network, cache, config.coarse_weight).to(accelerator.device)
+        self.loss_names = objective.loss_names
         parameters = [p for p in objective.parameters() if p.requires_grad]
         optimizer = build_optimizer(parameters, config.optimizer, accelerator.device)
         self.objective, self.optimizer = accelerator.prepare(objective, optimizer)
@@ -194,7 +195,7 @@ class Trainer:
                     norm = self._clip(keys)
                 self.optimizer.step()
                 self.optimizer.zero_grad()
-        means = sums.mean_losses(config.batch.accumulation * self.sampler.world_size)
+        means = sums.mean_losses(config.batch.accumulation * self.sampler.world_size, self.loss_names)
         state.step += 1
         state.items += self.sampler.items_per_step
         state.skipped += int(sums.skipped)

@@ -12,6 +12,7 @@ from torch import nn
 
 from lisa_ros.errors import DatasetError, InvalidImageError
 from lisa_ros.evaluation.metrics import SegmentationMetrics, union_truth
+from lisa_ros.geometry.proposals import Proposals
 from lisa_ros.images import write_image
 from lisa_ros.model.config import LisaConfig
 from lisa_ros.model.styles import MASK_ANSWER, get_style
@@ -50,6 +51,7 @@ def validation_item(sample: Sample, turns: Sequence[Turn], config: LisaConfig, k
         ignore=None,
         source=sample.source,
         key=key,
+        proposals=sample.proposals,
     )
 
 
@@ -175,7 +177,8 @@ def _placeholder_batch(collator: Collator, config: LisaConfig) -> Batch:
     """Something to compute that is not scored."""
     image = np.zeros((64, 64, 3), np.uint8)
     turn = Turn("thing", (), MASK_ANSWER)
-    return collator([validation_item(Sample(image, (turn,), "nothing"), (turn,), config, "0")])
+    sample = Sample(image, (turn,), "nothing", proposals=Proposals(*image.shape[:2]))
+    return collator([validation_item(sample, (turn,), config, "0")])
 
 
 def _score(metrics: SegmentationMetrics, part: _TurnChunk, masks: np.ndarray, pictures: Path | None) -> None:

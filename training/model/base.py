@@ -11,9 +11,13 @@ from torch import Tensor
 
 from lisa_ros.errors import CheckpointError, ConfigurationError
 from lisa_ros.model.checkpoint import Checkpoint, assemble, find, load
+from lisa_ros.model.dinov2 import dinov2_sizes
+from lisa_ros.model.dinov2_files import with_dinov2
 from lisa_ros.model.files import expand_home, read_json
 from lisa_ros.model.layouts import check_layout
 from lisa_ros.model.prompts import IM_END, IM_START
+from lisa_ros.model.proposal_config import DINO, ProposalHeadConfig
+from lisa_ros.model.proposal_head import PARTS, add_proposal_parts
 from lisa_ros.model.saving import TOKENIZER_FILES, write_atomically
 from lisa_ros.model.styles import DEFAULT_STYLE, Style, get_style, recognise
 from lisa_ros.model.tokenizer import LisaTokenizer
@@ -34,7 +38,7 @@ def load_base(config: ModelConfig, tokenizer_dir: Path, dtype: torch.dtype, seed
     values = read_json(directory / "config.json", optional=True)
     check_layout(values, directory)
     common = {"vision_tower": config.vision_tower, "sam": config.sam, "conv_type": config.conv_type}
-    common["style"] = config.style
+    common |= {"style": config.style, "proposal_head": config.proposal_head, "dinov2": config.dinov2}
     if "train_mask_decoder" in values or not values:
         if config.sam_checkpoint:
             raise ConfigurationError(
@@ -58,6 +62,9 @@ def load_base(config: ModelConfig, tokenizer_dir: Path, dtype: torch.dtype, seed
         )
     sam = read_weight_file(Path(expand_home(config.sam_checkpoint)))
     weights = join(llava, sam, len(tokenizer), seed)
+    if style.chooses:
+        weights = with_dinov2(weights, directory, config.dinov2)
+        weights |= fresh_proposal_parts(weights, config.proposal_head, sam, seed)
     values |= {"vocab_size": len(tokenizer), "train_mask_decoder": True, "mm_use_im_start_end": True}
     if values.get("image_aspect_ratio") == "pad":  # LLaVA-1.5; a LISA sees the square in the middle, whatever its base
         values["image_aspect_ratio"] = "square"
@@ -100,6 +107,21 @@ def extend_tokenizer(source: Path, out: Path, tokens: Sequence[str]) -> LisaToke
     text = json.dumps(added, indent=2) + "\n"
     write_atomically(out / "added_tokens.json", lambda path: path.write_text(text, encoding="utf-8"))
     return LisaTokenizer.from_directory(out)
+
+
+def fresh_proposal_parts(
+    weights: Mapping[str, Tensor], given: Mapping[str, object] | None, sam: Mapping[str, Tensor], seed: int
+) -> dict[str, Tensor]:
+    """New weights of the parts that score proposals, of the published sizes or of those that `given` names."""
+    dino = {key.removeprefix(DINO): value for key, value in weights.items() if key.startswith(DINO)}
+    sizes = {f"dino_{name}": size for name, size in dinov2_sizes(dino, (given or {}).get("dino_heads")).items()}
+    dim = sam["mask_decoder.iou_token.weight"].shape[1]
+    config = ProposalHeadConfig.from_dict({"dim": dim, **sizes, **(given or {})})
+    parts = torch.nn.Module()
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        add_proposal_parts(parts, config)
+    return {f"model.{key}": value for key, value in parts.state_dict().items() if key.startswith(PARTS)}
 
 
 def join(llava: Mapping[str, Tensor], sam: Mapping[str, Tensor], vocabulary: int, seed: int) -> dict[str, Tensor]:

@@ -15,9 +15,9 @@ from lisa_ros.model.weights import check_weights
 from training.config.sections import LoraConfig
 
 ADAPTER = "default"
-_NEVER_ADAPTED = ("visual_model", "vision_tower", "mm_projector", "text_hidden_fcs")
+_NEVER_ADAPTED = ("visual_model", "vision_tower", "mm_projector", "text_hidden_fcs", "lisa_")
 # What published merged checkpoints hold in float32 whatever the rest has.
-_FLOAT32 = ("model.visual_model.", "model.text_hidden_fcs.")
+_FLOAT32 = ("model.visual_model.", "model.text_hidden_fcs.", "model.lisa_")
 
 
 def target_modules(network: LisaNetwork, targets: Sequence[str]) -> list[str]:

@@ -66,6 +66,11 @@ def _check_trained(network: LisaNetwork, config: TrainConfig) -> None:
         raise ConfigurationError(
             f"trainable lets the vision tower learn ({tower[0]}), which stays as it is here; name other parts"
         )
+    if config.cache.directory and network.style.chooses:
+        raise ConfigurationError(
+            f"cache.directory is set, but style {network.style.name} asks nothing of Segment Anything in training; "
+            "set it to null"
+        )
     if config.cache.directory and (encoder := [name for name in trained if "image_encoder" in name]):
         raise ConfigurationError(
             f"cache.directory is set, but trainable lets the image encoder learn ({encoder[0]}), whose features then "

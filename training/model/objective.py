@@ -41,7 +41,12 @@ class LisaObjective(nn.Module):
         network: The network.
         cache: Stores SAM's features of batches with image keys; None for no cache.
         coarse_weight: Weight of the loss of coarse masks, see TrainConfig.
+
+    Attributes:
+        loss_names: Of the losses in the log.
     """
+
+    loss_names = ("loss", "ce", "mask_bce", "mask_dice")
 
     def __init__(self, network: LisaNetwork, cache: FeatureCache | None = None, coarse_weight: float = 0.0) -> None:
         super().__init__()

@@ -13,7 +13,7 @@ from lisa_ros.evaluation.benchmarks.scores import already_seen, chosen_examples
 from lisa_ros.evaluation.files import write_summary
 from lisa_ros.evaluation.html_report import HtmlReport, percent, with_interval
 from lisa_ros.evaluation.metrics import PRECISION_THRESHOLDS, union_truth
-from lisa_ros.evaluation.predictors import Predictor
+from lisa_ros.evaluation.predictors import Predictor, encode_sample
 from lisa_ros.types import FALSE_PREMISE
 from lisa_ros.visualization import annotated_picture
 
@@ -188,7 +188,7 @@ def picture_of(row: QueryRow, dataset: EvaluationDataset, predictor: Predictor) 
     turn = sample.turns[row.turn] if row.turn < len(sample.turns) else None
     if turn is None or turn.question != row.text:
         raise DatasetError(f"it is not asked {row.text!r} any more")
-    result, error = ask(predictor, predictor.lisa.encode(sample.image), turn)
+    result, error = ask(predictor, encode_sample(predictor.lisa, sample), turn)
     truth = union_truth(turn)
     note = " · ".join(filter(None, (row.kind, error and f"not asked: {error}")))
     sheet = annotated_picture(sample.image, result, truth=truth, iou=row.iou, note=note)

@@ -49,7 +49,9 @@ class QueryRow:
     limit. error: why the model could not be asked, "" if it could; such a query counts as wrongly answered. seconds: of
     the answer; encoding: of the image, shared by all queries about it. digest: of what the data set held then.
     exists: whether the data set says that the target is there; one without pixels can be. alternatives: what the data
-    set says is there in the place of an absent target. first_intersection, first_union, first_found: as the names
+    set says is there in the place of an absent target. proposals: how many the model chose among; oracle: pixels in
+    intersection and union of the best single one, then of their best union, () where nothing is chosen; normalized:
+    those of the answer's masks at 1024 x 1024 pixels. first_intersection, first_union, first_found: as the names
     without "first", of the first mask of the answer alone, whatever the words around it say.
     """
 
@@ -76,6 +78,9 @@ class QueryRow:
     first_intersection: int = 0
     first_union: int = 0
     first_found: bool = False
+    proposals: int = 0
+    oracle: tuple[int, ...] = ()
+    normalized: tuple[int, ...] = ()
 
     @property
     def overlap(self) -> Overlap:

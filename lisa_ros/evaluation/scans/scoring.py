@@ -16,6 +16,7 @@ from lisa_ros.evaluation.scans.scan import Case, Scan
 from lisa_ros.images import write_mask
 from lisa_ros.recordings.frames import RgbdFrame
 from lisa_ros.scannet.truth import FrameTruth, resize_nearest
+from lisa_ros.types import SEGMENTED
 
 
 class DecodedFrame:
@@ -78,7 +79,7 @@ class Scorer:
             status=answer.status,
             message=answer.message,
             answer=answer.result.answer if answer.result else "",
-            masks=len(answer.result.targets) if answer.result else 0,
+            masks=sum(target.kind == SEGMENTED for target in answer.result.targets) if answer.result else 0,
             truncated=bool(answer.result and answer.result.truncated),
             digest=digest(answer),
             intersection=overlap.intersection,

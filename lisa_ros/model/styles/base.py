@@ -48,6 +48,8 @@ class Style(ABC):
         words: What is read in the place of a token of that kind in an answer; nothing for others.
         state_offset: Position of the hidden state of an event, counted from its token.
         head: Class that turns hidden states into masks.
+        chooses: Whether masks are chosen among proposals, and not drawn.
+        weight_prefix: Of weights that no other style's checkpoints have; "" for none.
         conv_type: The prompt template of checkpoints that do not say theirs.
         corrects: Whether answers name what is there in the place of an absent thing.
         mask_query: Question for a "phrase" and for a "sentence", `{text}` for the words; config.json may have its own,
@@ -61,6 +63,8 @@ class Style(ABC):
     words: ClassVar[Mapping[EventKind, str]] = {}
     state_offset: ClassVar[int] = -1
     head: ClassVar[type[SamPromptHead]] = SamPromptHead
+    chooses: ClassVar[bool] = False
+    weight_prefix: ClassVar[str] = ""
     conv_type: ClassVar[str] = "llava_v1"
     corrects: ClassVar[bool] = False
     mask_query: ClassVar[Mapping[str, str]]

@@ -53,7 +53,7 @@ class PerceptionParameters:
     )
     style: str = _parameter(
         "",
-        "How prompts and answers are worded: lisa, gsva, sesame or cores; empty: as the checkpoint's files tell",
+        "How prompts and answers are worded: lisa, gsva, sesame, cores, instances, llmseg; empty: as the files tell",
         at_configure=True,
     )
     threads: int = _parameter(

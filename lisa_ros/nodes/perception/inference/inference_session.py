@@ -22,8 +22,9 @@ from lisa_ros.nodes.perception.parameters import PerceptionParameters
 from lisa_ros.nodes.perception.queries.query import Query
 from lisa_ros.nodes.perception.queries.region import Region
 from lisa_ros.sensor_messages.image_messages import decode_color
-from lisa_ros.types import LOST, Finished, MaskReady, SegmentationResult, TextDelta
+from lisa_ros.types import LOST, SEGMENTED, Finished, MaskReady, SegmentationResult, TextDelta
 
+_EMPTY = {LOST: "not seen any more", SEGMENTED: "the mask is empty"}
 # (stage, answer so far, masks so far)
 Progress = Callable[[int, str, int], None]
 
@@ -130,7 +131,8 @@ class InferenceSession:
             output.status, output.message = Result.NO_TARGET, nothing_found(result)
         elif query.request.with_cloud:
             stop_if_cancelled(query)
-            progress(Segment.Feedback.CLOUD, result.answer, len(result.targets))
+            masks = sum(target.kind == SEGMENTED for target in result.targets)
+            progress(Segment.Feedback.CLOUD, result.answer, masks)
             _timed(seconds, "cloud", lambda: self._add_clouds(query, output))
         output.message = "; ".join(text for text in (output.message, *output.remarks) if text)
         seconds["total"] = time.perf_counter() - query.accepted
@@ -150,6 +152,8 @@ class InferenceSession:
 
     def _ask(self, query: Query, encoded, progress: Progress) -> SegmentationResult:
         request, parameters = query.request, query.request.parameters
+        if request.phrases:
+            return self._ask_phrases(query, encoded, progress)
         if parameters.mode == "mask" and not request.conversation_id:
             return self._engine.segment(encoded, request.text, cancelled=query.cancel.is_set)
         limits = {"max_new_tokens": parameters.max_new_tokens, "cancelled": query.cancel.is_set}
@@ -158,6 +162,15 @@ class InferenceSession:
         else:
             events = self._engine.stream(encoded, request.text, **limits)
         return _follow(events, progress)
+
+    def _ask_phrases(self, query: Query, encoded, progress: Progress) -> SegmentationResult:
+        def cancelled() -> bool:
+            progress(Segment.Feedback.GENERATING, "", 0)  # the model asks between its steps: it does not stall
+            return query.cancel.is_set()
+
+        request = query.request
+        limit = request.parameters.max_new_tokens
+        return self._engine.segment_phrases(encoded, request.phrases, max_new_tokens=limit, cancelled=cancelled)
 
     def _add_clouds(self, query: Query, output: InferenceOutput):
         timeout = query.request.parameters.cloud_timeout
@@ -190,7 +203,7 @@ def _follow(events, progress: Progress) -> SegmentationResult:
             text += event.text
             progress(Segment.Feedback.GENERATING, text, masks)
         elif isinstance(event, MaskReady):
-            masks += 1
+            masks += event.target.kind == SEGMENTED
             progress(Segment.Feedback.MASK, text, masks)
         elif isinstance(event, Finished):
             return event.result
@@ -198,12 +211,16 @@ def _follow(events, progress: Progress) -> SegmentationResult:
 
 
 def nothing_found(result: SegmentationResult) -> str:
-    """The message of a result without a single mask pixel."""
-    lost = [target.phrase or "the object" for target in result.targets if target.kind == LOST]
-    parts = [("not in the image", result.absences), ("not seen any more", lost)]
-    if any(names for _, names in parts):
-        return "; ".join(f"{what}: {', '.join(names)}" for what, names in parts if names)
-    return "the model segmented nothing for this query"
+    """The message of a result without a single mask pixel: what is absent or lost, and what has an empty mask."""
+    if result.reason:
+        return result.reason
+    named = {
+        kind: ", ".join(target.phrase or "the object" for target in result.targets if target.kind == kind)
+        for kind in (LOST, SEGMENTED)
+    }
+    parts = [result.absence]
+    parts += [f"{what}: {named[kind]}" for kind, what in _EMPTY.items() if named[kind]]
+    return "; ".join(filter(None, parts)) or "the model segmented nothing for this query"
 
 
 def _timed(seconds: dict[str, float], stage: str, call: Callable):

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from enum import Enum
 
 from lisa_ros.errors import InvalidQueryError
+from lisa_ros.model.query_text import MAX_PHRASES
 from lisa_ros.nodes.perception.frames.frame_buffer import CameraFrame
 from lisa_ros.nodes.perception.frames.frame_poses import FramePoses
 from lisa_ros.nodes.perception.parameters import PerceptionParameters
@@ -26,7 +27,7 @@ class QueryRequest:
     """What is asked, as it arrived.
 
     Attributes:
-        text: The question, or the name of an object.
+        text: The question, or the name of an object; of phrases all of them.
         source: TOPIC (also of the service `submit`), ACTION or STANDING.
         parameters: The node's parameters at arrival, with those that the request sets for itself.
         received: Arrival, ns, node clock.
@@ -38,6 +39,7 @@ class QueryRequest:
         follow: Whether it is an action goal that lives until it is cancelled, about each newest frame.
         followed_as: What its targets are followed as: requests of the same one continue each other; "": not followed.
         invalid: Why the options of the request cannot be met; "" where they can.
+        phrases: Names of things, each of which is found or absent; empty where `text` is asked as it is.
     """
 
     text: str
@@ -52,13 +54,14 @@ class QueryRequest:
     follow: bool = False
     followed_as: str = ""
     invalid: str = ""
+    phrases: tuple[str, ...] = ()
 
     def asks_the_same(self, other: "QueryRequest") -> bool:
-        """Whether the other request has the same text, choice of image, and options."""
+        """Whether the other request has the same text or phrases, choice of image, and options."""
         return self._question() == other._question()
 
     def _question(self) -> tuple:
-        return self.text, self.image_stamp, self.region, self.with_cloud, self.parameters
+        return self.text, self.phrases, self.image_stamp, self.region, self.with_cloud, self.parameters
 
 
 class QueryState(Enum):
@@ -145,14 +148,24 @@ class Query:
             raise RuntimeError(f"query {self.request.query_id} is {self.state.value}, expected {expected.value}")
 
 
-def check_text(text: str, limit: int):
+def check_words(request: QueryRequest):
     """Checks what needs no model; the model's own tokens are for its engine to check.
 
-    Raises InvalidQueryError for an empty text, and for one of more than `limit` characters.
+    Raises InvalidQueryError for an empty text or phrase, for more phrases than a query takes, and for more than
+    `max_query_length` characters in all.
     """
-    if len(text) > limit:
+    limit, count = request.parameters.max_query_length, len(request.phrases)
+    if count > MAX_PHRASES:
         raise InvalidQueryError(
-            f"the query has {len(text)} characters, the limit is {limit} (parameter max_query_length)"
+            f"{count} phrases in one query, the limit is {MAX_PHRASES}; ask for the rest in another"
         )
-    if not text.strip():
+    if len(request.text) > limit:
+        what = f"the {count} phrases, with commas, have" if count else "the query has"
+        raise InvalidQueryError(
+            f"{what} {len(request.text)} characters, the limit is {limit} (parameter max_query_length)"
+        )
+    for number, phrase in enumerate(request.phrases, start=1):
+        if not phrase.strip():
+            raise InvalidQueryError(f"phrase {number} of {count} is empty; leave it out")
+    if not request.text.strip():
         raise InvalidQueryError("the query is empty")

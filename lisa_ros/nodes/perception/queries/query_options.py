@@ -30,6 +30,10 @@ def apply_options(request: QueryRequest, message) -> QueryRequest:
         changes["invalid"] = (
             "mode='mask' gives no text, of which a conversation is made; leave mode or conversation_id empty"
         )
+    if message.phrases:
+        changes["phrases"] = tuple(message.phrases)
+        changes["text"] = message.query or ", ".join(message.phrases)
+        changes["invalid"] = changes.get("invalid") or _phrases_problem(message)
     return replace(request, **changes)
 
 
@@ -53,6 +57,19 @@ def query_parameters(parameters: PerceptionParameters, message) -> PerceptionPar
         # The parameter camera_pose leads to the parameter target_frame and to no other one.
         changes |= {"target_frame": message.target_frame, "camera_pose": ()}
     return replace(parameters, **changes)
+
+
+def _phrases_problem(message) -> str:
+    """Why the phrases of a message cannot be asked for with its other fields; "" where they can."""
+    others = {
+        "query": "each phrase is a query of its own",
+        "conversation_id": "a conversation is made of text",
+        "mode": "the model's style says how it tells whether a phrase is there",
+    }
+    for name, reason in others.items():
+        if value := getattr(message, name):
+            return f"{name}={value[:80]!r} does not go with phrases: {reason}; leave one of the two empty"
+    return ""
 
 
 def _cloud_options(options: CloudOptions, parameters: Sequence[ParameterMessage]) -> CloudOptions:

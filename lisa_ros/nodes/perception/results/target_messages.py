@@ -35,22 +35,31 @@ def target_message(
         mask=Image(header=header, encoding="mono8"),
         area=int(target.mask.sum()),
         mean_probability=float(target.mean_probability),
+        probability=float(target.probability),
+        correction=target.correction,
         height=float("nan"),
     )
     message.box.header = box_header
     if message.area:
-        rows, columns = np.flatnonzero(target.mask.any(axis=1)), np.flatnonzero(target.mask.any(axis=0))
-        top, left = int(rows[0]), int(columns[0])
-        bottom, right = int(rows[-1]) + 1, int(columns[-1]) + 1
-        message.roi = RegionOfInterest(x_offset=left, y_offset=top, width=right - left, height=bottom - top)
-        message.mask = image_message(header, target.mask[top:bottom, left:right])
+        message.roi, message.mask = _cropped(header, target.mask)
         message.components = count_components(target.mask)
         message.touches_border = touches_border(target.mask if region is None else region.crop(target.mask))
+    if target.alternative is not None and target.alternative.mask.any():
+        message.alternative_roi, message.alternative_mask = _cropped(header, target.alternative.mask)
     if report is not None:
         _set_location(message, report, box_header)
         if region is not None and message.touches_border and not report.touches_border:
             message.grasp_warnings.append("touches_border: the mask ends at the edge of the region asked about")
     return message
+
+
+def _cropped(header: Header, mask: np.ndarray) -> tuple[RegionOfInterest, Image]:
+    """The rectangle of a mask's pixels, and the mask in it."""
+    rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
+    top, left = int(rows[0]), int(columns[0])
+    bottom, right = int(rows[-1]) + 1, int(columns[-1]) + 1
+    roi = RegionOfInterest(x_offset=left, y_offset=top, width=right - left, height=bottom - top)
+    return roi, image_message(header, mask[top:bottom, left:right])
 
 
 def _set_location(message: SegmentationTarget, report: CloudReport, header: Header):

@@ -21,7 +21,7 @@ from lisa_ros.nodes.perception.inference.model_manager import ModelManager
 from lisa_ros.nodes.perception.parameter_listener import ParameterListener
 from lisa_ros.nodes.perception.queries.conversations import Conversations
 from lisa_ros.nodes.perception.queries.frame_selector import FrameSelector
-from lisa_ros.nodes.perception.queries.query import STANDING, Query, QueryRequest, QueryState, check_text
+from lisa_ros.nodes.perception.queries.query import STANDING, Query, QueryRequest, QueryState, check_words
 from lisa_ros.nodes.perception.queries.query_queue import QueryQueue
 from lisa_ros.nodes.perception.queries.query_statistics import QueryStatistics
 from lisa_ros.nodes.perception.queries.standing_query import StandingQuery
@@ -110,7 +110,7 @@ class QueryServer:
 
     def _rejection(self, request: QueryRequest) -> str:
         try:
-            check_text(request.text, request.parameters.max_query_length)
+            check_words(request)
         except InvalidQueryError as error:
             return str(error)
         return request.invalid or ("" if self.active else "the node is not active; activate it")

@@ -1,6 +1,7 @@
 """One line of log for each result."""
 
 from lisa_ros.msg import SegmentationResult as Result
+from lisa_ros.msg import SegmentationTarget
 from lisa_ros.nodes.common.throttled_log import ThrottledLog
 from lisa_ros.nodes.perception.queries.query import STANDING, QueryRequest
 
@@ -26,5 +27,6 @@ class ResultLog:
 def _summary(request: QueryRequest, result: Result) -> str:
     outcome = f"query {request.query_id} ({request.source}) {request.text[:80]!r}: status {result.status}"
     if result.status == Result.OK:
-        outcome += f", {len(result.targets)} targets, {result.answer[:120]!r}"
+        found = sum(target.kind == SegmentationTarget.SEGMENTED for target in result.targets)
+        outcome += f", {found} of {len(result.targets)} targets in the image, {result.answer[:120]!r}"
     return outcome + (f", {result.message[:300]}" if result.message else "")

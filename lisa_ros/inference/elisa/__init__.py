@@ -1,0 +1,1 @@
+"""ELISA's engine: answers that choose among candidate masks."""

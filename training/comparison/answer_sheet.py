@@ -1,0 +1,77 @@
+"""A sheet of pictures: what each style answers about the same scenes."""
+
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+
+import cv2
+import numpy as np
+from PIL import Image, ImageDraw
+
+from lisa_ros.inference.engine import Lisa
+from lisa_ros.model.saving import write_atomically
+from lisa_ros.types import Sample, SegmentationResult
+from lisa_ros.visualization import draw_overlay, load_font
+from training.comparison.config import ComparisonConfig
+from training.comparison.score_style import FIRST_SCENE
+from training.comparison.world import phrase_sample, scene_of
+
+ANSWER_SHEET = "answers.jpg"
+_SCALE, _GAP, _HEADING, _CAPTION = 2, 6, 26, 24
+
+
+def draw_answers(config: ComparisonConfig, checkpoints: Mapping[str, Path]) -> None:
+    """Writes run_dir/answers.jpg: a row of pictures for each scene, in each the answer of one style about all phrases.
+
+    Args:
+        config: Of the comparison.
+        checkpoints: style -> its checkpoint.
+    """
+    seeds = range(FIRST_SCENE, FIRST_SCENE + config.evaluation.pictures)
+    samples = [phrase_sample(config.world, scene_of(config.world, seed), config.evaluation.phrases) for seed in seeds]
+    rows: list[list[Image.Image]] = [[] for _ in samples]
+    for checkpoint in checkpoints.values():
+        lisa = Lisa.from_pretrained(checkpoint, device="cpu", threads=1)
+        for row, sample in zip(rows, samples, strict=True):
+            phrases = [turn.question for turn in sample.turns]
+            row.append(_picture(sample.image, lisa.segment_phrases(lisa.encode(sample.image), phrases)))
+    sheet = _sheet(rows, [_asked(sample) for sample in samples], list(checkpoints))
+    write_atomically(config.run_dir / ANSWER_SHEET, lambda path: sheet.save(path, "JPEG", quality=88))
+
+
+def _asked(sample: Sample) -> str:
+    """The phrases, and which of them are absent."""
+    there = [any(target.mask is not None for target in turn.targets) for turn in sample.turns]
+    named = [
+        turn.question if one else f"{turn.question} (absent)" for turn, one in zip(sample.turns, there, strict=True)
+    ]
+    return "asked: " + ", ".join(named)
+
+
+def _picture(image: np.ndarray, result: SegmentationResult) -> Image.Image:
+    size = image.shape[1] * _SCALE, image.shape[0] * _SCALE
+    targets = tuple(
+        replace(
+            target,
+            mask=cv2.resize(target.mask.astype(np.uint8), size, interpolation=cv2.INTER_NEAREST).astype(bool),
+            logits=None,
+        )
+        for target in result.targets
+    )
+    shown = replace(result, targets=targets)
+    return Image.fromarray(draw_overlay(cv2.resize(image, size, interpolation=cv2.INTER_CUBIC), shown))
+
+
+def _sheet(rows: list[list[Image.Image]], captions: list[str], headings: list[str]) -> Image.Image:
+    width, height = rows[0][0].size
+    step = height + _CAPTION + _GAP
+    sheet = Image.new("RGB", (len(headings) * (width + _GAP) - _GAP, _HEADING + len(rows) * step), "white")
+    draw = ImageDraw.Draw(sheet)
+    for column, heading in enumerate(headings):
+        draw.text((column * (width + _GAP) + 4, 3), heading, font=load_font(18, bold=True), fill="black")
+    for number, (row, caption) in enumerate(zip(rows, captions, strict=True)):
+        top = _HEADING + number * step
+        draw.text((4, top + 3), caption, font=load_font(15), fill="black")
+        for column, picture in enumerate(row):
+            sheet.paste(picture, (column * (width + _GAP), top + _CAPTION))
+    return sheet

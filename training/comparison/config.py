@@ -1,0 +1,123 @@
+"""The YAML of the recipe that compares styles, typed. Every key is required and unknown keys are errors."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from lisa_ros.errors import ConfigurationError
+from lisa_ros.model.styles import get_style
+from lisa_ros.simulator.layout import SceneOptions
+from training.config.yaml_files import parse, read_yaml
+
+
+@dataclass(frozen=True)
+class WorldConfig:
+    """The scenes, and what is asked about them.
+
+    Attributes:
+        categories: Kinds of objects.
+        objects: Fewest and most objects of a scene.
+        phrases: Asked about one scene in training.
+        phrases_per_question: Of these, how many a style that lists them puts into one question.
+        absent_share: Share of the phrases whose thing is not in the scene. Every second of these is a false premise:
+            the kind of thing is there, in another colour.
+    """
+
+    categories: tuple[str, ...]
+    objects: tuple[int, int]
+    phrases: int
+    phrases_per_question: int
+    absent_share: float
+
+    def options(self) -> SceneOptions:
+        """Of the simulator; raises ConfigurationError for kinds and numbers that it does not have."""
+        return SceneOptions(objects=self.objects, categories=self.categories)
+
+
+@dataclass(frozen=True)
+class TrainingConfig:
+    """How each style is trained.
+
+    Attributes:
+        batch_size: Scenes of one step.
+        steps: Optimizer steps in all.
+        lr: Peak learning rate.
+        warmup: Steps of its linear rise.
+    """
+
+    batch_size: int
+    steps: int
+    lr: float
+    warmup: int
+
+
+@dataclass(frozen=True)
+class EvaluationConfig:
+    """How each style is scored, on scenes that none was trained on.
+
+    Attributes:
+        scenes: Number of them.
+        phrases: Asked about each.
+        max_new_tokens: Longest answer.
+        small_pixels: A present target of fewer pixels is small.
+        cluttered_objects: A scene of so many objects or more is cluttered.
+        pictures: Scenes whose answers are shown.
+    """
+
+    scenes: int
+    phrases: int
+    max_new_tokens: int
+    small_pixels: int
+    cluttered_objects: int
+    pictures: int
+
+
+@dataclass(frozen=True)
+class ComparisonConfig:
+    """One file.
+
+    Attributes:
+        run_dir: Checkpoints, logs, answers and the table.
+        source: Checkpoint that every style begins with; its image encoder stays as it is.
+        styles: Names; the others are compared with the first.
+        processes: Styles that are trained at the same time, each in a process of its own with one thread.
+        world: Scenes and phrases.
+        training: Of each style.
+        evaluation: Of each style.
+    """
+
+    run_dir: Path
+    source: str
+    styles: tuple[str, ...]
+    processes: int
+    world: WorldConfig
+    training: TrainingConfig
+    evaluation: EvaluationConfig
+
+    def __post_init__(self) -> None:
+        for style in self.styles:
+            get_style(style)
+        if len(set(self.styles)) < max(2, len(self.styles)):
+            raise ConfigurationError(f"styles is {', '.join(self.styles)}; give two or more, none of them twice")
+        self.world.options()
+        if not 0 < self.world.absent_share < 1:
+            raise ConfigurationError(f"world.absent_share is {self.world.absent_share}; it must be between 0 and 1")
+        positive = {
+            "processes": self.processes,
+            "world.phrases": self.world.phrases,
+            "world.phrases_per_question": self.world.phrases_per_question,
+            **{f"training.{name}": value for name, value in vars(self.training).items()},
+            **{f"evaluation.{name}": value for name, value in vars(self.evaluation).items()},
+        }
+        for name, value in positive.items():
+            if not 0 < value < float("inf"):
+                raise ConfigurationError(f"{name} is {value}; it must be above 0 and finite")
+
+
+def load_config(path: Path) -> ComparisonConfig:
+    """Reads and checks the file; raises ConfigurationError naming file and key."""
+    values = read_yaml(path)
+    values.pop("recipe", None)  # the command line has read it
+    try:
+        return parse(ComparisonConfig, values, "")
+    except ConfigurationError as error:
+        raise ConfigurationError(f"{path}: {error}") from None

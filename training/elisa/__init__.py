@@ -1,0 +1,1 @@
+"""Training of ELISA: the recipe `elisa`."""
