@@ -1,12 +1,19 @@
-"""LISA with random weights, ready to be trained, in several sizes: "7b" has the published shapes."""
+"""LISA with random weights, to be trained or asked, in several sizes: "7b" and "13b" have the published shapes."""
+
+from pathlib import Path
 
 import torch
 from transformers import CLIPVisionConfig, CLIPVisionModel
 
+from lisa_ros.inference.engine import Lisa
+from lisa_ros.inference.loaded_model import LoadedModel
+from lisa_ros.inference.precision import PACKED, float_type, quantize
+from lisa_ros.model.checkpoint import Checkpoint
 from lisa_ros.model.config import LisaConfig
 from lisa_ros.model.network import LisaNetwork
 from lisa_ros.model.preprocess import ClipPreprocessor
 from lisa_ros.model.sam_config import SamConfig
+from lisa_ros.model.tokenizer import LisaTokenizer
 from lisa_ros.model.vision import ClipTower
 from training.config.sections import LoraConfig
 from training.model.lora import prepare
@@ -34,12 +41,20 @@ SIZES = {
         {},
         {"hidden_size": 1024, "intermediate_size": 4096, "num_hidden_layers": 24, "num_attention_heads": 16},
     ),
+    "13b": (
+        {"hidden_size": 5120, "intermediate_size": 13824, "num_hidden_layers": 40, "num_attention_heads": 40},
+        {},
+        {"hidden_size": 1024, "intermediate_size": 4096, "num_hidden_layers": 24, "num_attention_heads": 16},
+    ),
 }
+GPU_SIZES = ("7b", "13b")  # that no CPU computes in reasonable time
 VOCABULARY = 32003
+TOKENIZER = Path(__file__).resolve().parent.parent / "tests" / "golden" / "c_tiny" / "lisa_hf"
+_FLOAT32 = ("text_hidden_fcs", "mask_decoder", "prompt_encoder", "neck")  # as a checkpoint is loaded
 
 
-def build(size: str, device: torch.device, dtype: torch.dtype) -> LisaObjective:
-    """Random weights, adapters and the published trained set. dtype: of frozen weights; trained ones are float32."""
+def random_network(size: str, device: torch.device, dtype: torch.dtype) -> LisaNetwork:
+    """The network with weights of `dtype`; Segment Anything's positions, which start at zero, are random too."""
     llama, sam, clip = SIZES[size]
     config = LisaConfig(**llama, vocab_size=VOCABULARY, sam=SamConfig(**sam), mm_hidden_size=clip["hidden_size"])
     torch.set_default_dtype(dtype)
@@ -49,6 +64,30 @@ def build(size: str, device: torch.device, dtype: torch.dtype) -> LisaObjective:
             network = LisaNetwork(config, ClipTower(vision, -2, ClipPreprocessor(224, 224)))
     finally:
         torch.set_default_dtype(torch.float32)
+    for name, parameter in network.sam.image_encoder.named_parameters():
+        if name == "pos_embed" or "rel_pos" in name:
+            torch.nn.init.normal_(parameter, std=0.05)
+    return network
+
+
+def random_engine(size: str, device: torch.device, precision: str) -> Lisa:
+    """An engine as `Lisa.from_pretrained` makes it, around random weights."""
+    dtype = float_type(precision, device)
+    network = random_network(size, device, dtype).eval().requires_grad_(False)
+    for name, module in network.named_modules():
+        if name.rpartition(".")[2] in _FLOAT32:
+            module.float()
+    if precision in PACKED:
+        quantize(network, precision, dtype, device)
+        network.to(device)
+    network.set_attention("eager" if device.type == "cpu" else "sdpa")
+    checkpoint = Checkpoint(network, LisaTokenizer.from_directory(TOKENIZER), TOKENIZER)
+    return Lisa(LoadedModel(checkpoint, device=device, precision=precision, name=f"random {size}"))
+
+
+def build(size: str, device: torch.device, dtype: torch.dtype) -> LisaObjective:
+    """Random weights, adapters and the published trained set. dtype: of frozen weights; trained ones are float32."""
+    network = random_network(size, device, dtype)
     prepare(network, LoraConfig(), ("lm_head", "embed_tokens", "mask_decoder", "text_hidden_fcs"))
     network.model.activation_checkpointing_enable({"use_reentrant": False})
     return LisaObjective(network).to(device).train()

@@ -21,7 +21,7 @@ import cv2
 import numpy as np
 import official_step
 import torch
-from random_lisa import SIZES, build
+from random_lisa import GPU_SIZES, SIZES, TOKENIZER, build
 from tqdm import tqdm
 
 from lisa_ros.images import read_image
@@ -40,7 +40,6 @@ from training.model.objective import LisaObjective, full_precision
 STAGES = ("data", "SAM encoder", "CLIP", "language model", "mask decoder", "backward", "optimizer")
 BATCH_SIZE, CONVERSATIONS = 2, 3  # of the paper: images of a micro-batch, classes asked about in each
 CLOSE = {torch.float32: 1e-4, torch.bfloat16: 1e-2}  # relative difference of losses that are the same
-TOKENIZER = Path(__file__).resolve().parent.parent / "tests" / "golden" / "c_tiny" / "lisa_hf"
 
 
 class Pictures:
@@ -285,8 +284,8 @@ def main(words: list[str] | None = None) -> int:
     parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument("--json", type=Path, metavar="FILE")
     args = parser.parse_args(words)
-    if args.size == "7b" and not torch.cuda.is_available():
-        print("--size 7b needs an NVIDIA GPU of 24 GB or more; there is none here", file=sys.stderr)
+    if args.size in GPU_SIZES and not torch.cuda.is_available():
+        print(f"--size {args.size} needs an NVIDIA GPU of 24 GB or more; there is none here", file=sys.stderr)
         return 2
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     dtype = torch.bfloat16 if device.type == "cuda" else torch.float32

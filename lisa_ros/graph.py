@@ -93,7 +93,7 @@ ARGUMENTS = (
     ),
     Argument("model", "Checkpoint: directory, hub id or packaged name", parameter_of=_PERCEPTION),
     Argument("vision_tower", "CLIP tower: directory or hub id", parameter_of=_PERCEPTION),
-    Argument("precision", "fp32, bf16, fp16, int8 or nf4", parameter_of=_PERCEPTION),
+    Argument("precision", "fp32, bf16, fp16, int8, int4 or nf4", parameter_of=_PERCEPTION),
     Argument("device", "auto, cpu, cuda or cuda:N", parameter_of=_PERCEPTION),
     Argument(
         "threads",

@@ -114,11 +114,11 @@ class LlmSegVariant:
             "proposal_head": head,
         }
 
-    def load(self, weights: str, **rule):
+    def load(self, weights: str, precision: str = "fp32", **rule):
         """The engine of the "merged" or "unmerged" weights. rule: of the choice, in place of the published one."""
         from lisa_ros import Lisa
 
-        options = {**self.options, "proposal_head": {**self.options["proposal_head"], **rule}}
+        options = {**self.options, "precision": precision, "proposal_head": {**self.options["proposal_head"], **rule}}
         if weights == "merged":
             return Lisa.from_pretrained(self.directory / "llmseg_hf", device="cpu", **options)
         options |= {"base": self.directory / "llava_base", "lora_alpha": self.meta["lora"]["alpha"]}

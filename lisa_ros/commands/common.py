@@ -41,8 +41,8 @@ def add_model_arguments(
     group.add_argument(
         "--precision",
         default="fp32",
-        choices=("fp32", "bf16", "fp16", "int8", "nf4"),
-        help="of the weights; int8 and nf4: of the language model's linear layers (default: %(default)s)",
+        choices=("fp32", "bf16", "fp16", "int8", "int4", "nf4"),
+        help="of the weights; int8, int4, nf4: of the language model's linear layers (default: %(default)s)",
     )
     group.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N (default: %(default)s)")
     group.add_argument("--conv-type", metavar="T", help="conversation template, if not the checkpoint's")

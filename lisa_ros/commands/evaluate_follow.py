@@ -31,12 +31,15 @@ def add_parser(benchmarks) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Follows, prints a table and writes the scores."""
+    import cv2
+
     from lisa_ros.evaluation.files import write_json
     from lisa_ros.evaluation.following.clips import draw_clips
     from lisa_ros.evaluation.following.evaluate_following import evaluate_following
 
     if args.json:
         output_directory(args.json.parent)
+    cv2.setNumThreads(1)  # as in the node
     lisa = load_lisa(args)
     clips = draw_clips(args.scenes, length=args.seconds, rate=args.rate)
     kinds = evaluate_following(lisa, clips, args.interval, args.every, progress=True)

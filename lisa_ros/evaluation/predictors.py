@@ -3,11 +3,13 @@
 import hashlib
 from typing import TYPE_CHECKING, Protocol
 
+from lisa_ros.geometry.proposals import Proposals
 from lisa_ros.inference.conversation import MAX_NEW_TOKENS
 from lisa_ros.inference.engine import Lisa
 from lisa_ros.inference.frame import EncodedFrame
 from lisa_ros.inference.regions import MaskLogits
 from lisa_ros.inference.teacher_forcing import teacher_forced
+from lisa_ros.model.memory import stored_tensors
 from lisa_ros.model.styles import MASK_ANSWER
 from lisa_ros.types import Sample, SegmentationResult, Turn
 
@@ -74,6 +76,12 @@ def encode_sample(lisa: Lisa, sample: Sample) -> EncodedFrame:
     return lisa.encode(sample.image) if sample.proposals is None else lisa.encode(sample.image, sample.proposals)
 
 
+def proposals_of(frame: EncodedFrame) -> Proposals | None:
+    """The proposals that answers about a frame choose among; None for a system that draws its masks."""
+    regions = getattr(frame, "regions", None)
+    return getattr(frame, "proposals", None) if regions is None else regions.proposals
+
+
 def model_digest(lisa: Lisa) -> str:
     """Tells models apart whatever they are called: by their weights, their configuration and what they are fed with.
 
@@ -94,9 +102,10 @@ def weights_digest(network: "nn.Module") -> str:
 
     digest = hashlib.sha256(repr(_settings(network)).encode())
     for name, weight in sorted(network.named_parameters()):
-        flat = weight.detach().reshape(-1)
-        some = flat[:: max(1, len(flat) // 64)].contiguous().view(torch.uint8).cpu().numpy()
-        digest.update(name.encode() + some.tobytes() + _sum_of_bits(flat).to_bytes(8, "little", signed=True))
+        for part in stored_tensors(weight.detach()):
+            flat = part.reshape(-1)
+            some = flat[:: max(1, len(flat) // 64)].contiguous().view(torch.uint8).cpu().numpy()
+            digest.update(name.encode() + some.tobytes() + _sum_of_bits(flat).to_bytes(8, "little", signed=True))
     return digest.hexdigest()[:16]
 
 

@@ -69,7 +69,7 @@ class Lisa:
                 file of un-merged weights or DeepSpeed's directory of a run.
             vision_tower: Path or hub name of the CLIP tower if it is not the one that the checkpoint names.
             device: "auto" (GPU if there is one), "cpu", "cuda", "cuda:N".
-            precision: "fp32", "bf16", "fp16"; "int8" or "nf4" for the language model's linear layers alone.
+            precision: "fp32", "bf16", "fp16"; "int8", "int4" or "nf4" for the language model's linear layers alone.
             sam: Segment Anything's sizes where the weights' shapes do not tell them.
             conv_type: The prompt template, in place of the checkpoint's.
             style: How prompts and answers are worded and grounded ("lisa", "gsva", ...), where the checkpoint's files
@@ -143,12 +143,7 @@ class Lisa:
         return self.model.encode(image, proposals)
 
     def segment(
-        self,
-        frame: EncodedFrame,
-        text: str,
-        *,
-        sentence: bool | None = None,
-        cancelled: Cancelled | None = None,
+        self, frame: EncodedFrame, text: str, *, sentence: bool | None = None, cancelled: Cancelled | None = None
     ) -> SegmentationResult:
         """Mask of what `text` means, without generating an answer: one pass over the question.
 

@@ -7,7 +7,8 @@ from lisa_ros.errors import ConfigurationError
 from lisa_ros.model.network import LisaNetwork
 
 _FLOATS = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
-PACKED = ("int8", "nf4")  # of the language model's linear layers alone
+PACKED = ("int8", "int4", "nf4")  # of the language model's linear layers alone
+_INT4_GROUPS = (128, 64, 32)  # that the kernels know
 PRECISIONS = (*_FLOATS, *PACKED)
 
 
@@ -34,16 +35,51 @@ def float_type(precision: str, device: torch.device) -> torch.dtype:
         return _FLOATS[precision]
     if device.type == "cpu":
         return torch.float32
+    if precision == "int4":
+        if torch.cuda.get_device_capability(device) < (8, 0):
+            raise ConfigurationError(f"precision int4 needs a GPU of the Ampere generation or newer, {device} is older")
+        return torch.bfloat16
     # The kernels of int8 take float16; nf4 computes in either.
     return torch.bfloat16 if precision == "nf4" and torch.cuda.is_bf16_supported() else torch.float16
 
 
-def quantize(network: LisaNetwork, precision: str, dtype: torch.dtype) -> None:
-    """Prepares the language model's linear layers for int8 or nf4; moving the network to its device packs them.
+def quantize(network: LisaNetwork, precision: str, dtype: torch.dtype, device: torch.device) -> None:
+    """Packs the language model's linear layers as one of PACKED says.
 
-    Embeddings, head, projector, text projection, CLIP and SAM keep `dtype` or more. Raises ConfigurationError if
-    bitsandbytes is not installed.
+    Embeddings, head, projector, text projection, CLIP and SAM keep `dtype` or more. int8 and nf4 pack when the network
+    is moved to its device; int4 here, layer by layer on `device`. Raises ConfigurationError if the library is not
+    installed or the layers cannot be packed.
     """
+    if precision == "int4":
+        _quantize_int4(network, device)
+    else:
+        _quantize_bitsandbytes(network, precision, dtype)
+
+
+def _quantize_int4(network: LisaNetwork, device: torch.device) -> None:
+    """Weights of 4 bits with a scale and a zero for each group, multiplied by torch's own kernels as they are."""
+    try:
+        from torchao.prototype.quantization.int4 import PrototypeInt4WeightOnlyConfig
+        from torchao.quantization import Int4WeightOnlyConfig, quantize_
+    except ImportError as error:
+        raise ConfigurationError("precision int4 needs torchao: pip install torchao") from error
+    widths = sorted({layer.in_features for layer in network.model.layers.modules() if isinstance(layer, nn.Linear)})
+    group = next((size for size in _INT4_GROUPS if not any(width % size for width in widths)), None)
+    if group is None:
+        raise ConfigurationError(
+            f"precision int4 needs linear layers whose width is a multiple of {_INT4_GROUPS[-1]}; this model's are "
+            f"{', '.join(map(str, widths))} wide. Choose int8 or nf4"
+        )
+    if device.type == "cpu":
+        config = PrototypeInt4WeightOnlyConfig(group_size=group)
+    else:
+        config = Int4WeightOnlyConfig(
+            group_size=group, int4_packing_format="tile_packed_to_4d", set_inductor_config=False
+        )
+    quantize_(network.model.layers, config, lambda module, _: isinstance(module, nn.Linear), device=device)
+
+
+def _quantize_bitsandbytes(network: LisaNetwork, precision: str, dtype: torch.dtype) -> None:
     try:
         import bitsandbytes as bnb
     except ImportError as error:
@@ -68,7 +104,7 @@ def place(network: LisaNetwork, precision: str, dtype: torch.dtype, device: torc
     """Readies a network on the CPU, whose weights are of `dtype`, for inference on a device. See `quantize`."""
     network.requires_grad_(False)
     if precision in PACKED:
-        quantize(network, precision, dtype)
+        quantize(network, precision, dtype, device)
     network.to(device)
     # On the CPU the plain kernels cost no more at these lengths, and round as those of the official code.
     network.set_attention("eager" if device.type == "cpu" else "sdpa")

@@ -5,9 +5,10 @@ import resource
 import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
+from itertools import chain
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from lisa_ros.errors import MemoryBudgetError
 
@@ -47,7 +48,7 @@ def memory_guard(device: torch.device, task: str = "query") -> Iterator[None]:
     remedy = "Ask for fewer tokens, or load" if task == "query" else "Load"
     raise MemoryBudgetError(
         f"{device} has not enough memory for this {task}: {message}. {remedy} the model with a smaller precision "
-        "(bf16, int8, nf4)"
+        "(bf16, int8, int4, nf4)"
     )
 
 
@@ -55,9 +56,20 @@ def _first_line(error: BaseException) -> str:
     return (str(error) or type(error).__name__).splitlines()[0]
 
 
+def stored_tensors(tensor: Tensor) -> Iterator[Tensor]:
+    """The tensors that a packed weight of another library consists of; a plain tensor itself."""
+    if not hasattr(tensor, "__tensor_flatten__"):
+        yield tensor
+        return
+    names, _ = tensor.__tensor_flatten__()
+    for name in names:
+        yield from stored_tensors(getattr(tensor, name))
+
+
 def weight_bytes(network: nn.Module) -> int:
     """Bytes of a network's parameters and buffers, those that are shared counted once."""
-    return sum({t.data_ptr(): t.nbytes for t in (*network.parameters(), *network.buffers())}.values())
+    tensors = chain.from_iterable(map(stored_tensors, (*network.parameters(), *network.buffers())))
+    return sum({t.data_ptr(): t.nbytes for t in tensors}.values())
 
 
 def memory_report(weights: int, device: torch.device) -> dict[str, int]:

@@ -13,6 +13,8 @@ _STRIDE, _ITERATIONS = 6, 6  # patches of 8 px; with OpenCV's 4 and 12 it takes 
 _DIFFERENCE = 28.0  # of 255, mean of the channels: more than noise and shading change from one answer to the next
 _NEIGHBOURHOOD = 5  # px of the small image, over which that difference is averaged
 
+_MEAN = np.full((1, 3), 1 / 3, np.float32)  # of the channels
+
 
 class FlowTracker:
     """A `MaskTracker` by OpenCV's dense inverse search (Kroeger et al., 2016).
@@ -59,7 +61,7 @@ class FlowTracker:
 
     def _looks_alike(self, small: np.ndarray, source: np.ndarray) -> np.ndarray:
         before = cv2.remap(self._first, source, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
-        difference = cv2.absdiff(before, small).mean(axis=2, dtype=np.float32)
+        difference = cv2.transform(cv2.absdiff(before, small).astype(np.float32), _MEAN)
         return cv2.blur(difference, (_NEIGHBOURHOOD, _NEIGHBOURHOOD)) < _DIFFERENCE
 
     def _move(self, mask: np.ndarray, area: int, source: np.ndarray, seen: np.ndarray) -> TrackedMask:

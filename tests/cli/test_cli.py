@@ -190,7 +190,9 @@ def test_what_an_answer_offers_is_written_beside_what_is_absent(capsys, tmp_path
     assert run("ask", picture, "x", "--mask-only", "--out", tmp_path, *model) == 0
     printed = capsys.readouterr().out
     assert "not in the image; the answer offers the phone" in printed
-    (target,) = json.loads((tmp_path / "answer.json").read_text())["targets"]
+    report = json.loads((tmp_path / "answer.json").read_text())
+    assert report["union"] is None and not (tmp_path / "mask.png").exists()
+    (target,) = report["targets"]
     assert (target["correction"], target["alternative"]) == ("the phone", "mask_1_alternative.png")
     assert (tmp_path / "mask_1_alternative.png").is_file() and "mask" not in target
     monkeypatch.setattr(Lisa, "segment", lambda *_, **__: SegmentationResult("x", "", ()))

@@ -95,6 +95,7 @@ def test_phrases_without_a_mask_are_absent(golden):
     result = golden.lisa.segment_phrases(frame, ["the red square", "nothing at all"])
     assert [target.phrase for target in result.targets] == ["the red square", "nothing at all"]
     assert all((target.kind == "segmented") == bool(target.mask.any()) for target in result.targets)
+    assert golden.lisa.segment_phrases(frame, ["the red square"], max_new_tokens=1).truncated
 
 
 def test_a_conversation_goes_on_with_the_masks_it_said(golden):

@@ -1,5 +1,7 @@
 """Number formats: what is packed, what never is, and that answers stay close."""
 
+import sys
+
 import numpy as np
 import pytest
 import torch
@@ -8,13 +10,14 @@ from lisa_ros.errors import ConfigurationError
 from lisa_ros.inference.precision import float_type, resolve_device
 
 pytestmark = pytest.mark.unit
+LIBRARIES = {"int8": "bitsandbytes", "nf4": "bitsandbytes", "int4": "torchao"}
 
 
 @pytest.fixture(scope="module", params=["bf16", "fp16", "int8", "nf4"])
 def coarse(request):
     """The tiny model in a coarser format than float32."""
-    if request.param in ("int8", "nf4"):
-        pytest.importorskip("bitsandbytes")
+    if library := LIBRARIES.get(request.param):
+        pytest.importorskip(library)
     return request.getfixturevalue("load")(precision=request.param)
 
 
@@ -49,10 +52,13 @@ def test_packed_weights_are_small(lisa, coarse):
     assert coarse.memory()["weights"] < size
 
 
-def test_bitsandbytes_is_optional(load, monkeypatch):
-    monkeypatch.setitem(__import__("sys").modules, "bitsandbytes", None)
-    with pytest.raises(ConfigurationError, match="pip install bitsandbytes"):
-        load(precision="nf4")
+@pytest.mark.parametrize(("precision", "library"), LIBRARIES.items())
+def test_libraries_are_optional(load, monkeypatch, precision, library):
+    for name in [name for name in sys.modules if name.split(".")[0] == library]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setitem(sys.modules, library, None)
+    with pytest.raises(ConfigurationError, match=f"pip install {library}"):
+        load(precision=precision)
 
 
 @pytest.mark.parametrize("name", ["tpu9", "cuda:77", "cud", "meta", "mps", "xpu", None])
@@ -66,5 +72,5 @@ def test_auto_device():
 
 
 def test_unknown_precision():
-    with pytest.raises(ConfigurationError, match=r"fp8.*fp32, bf16, fp16, int8, nf4"):
+    with pytest.raises(ConfigurationError, match=r"fp8.*fp32, bf16, fp16, int8, int4, nf4"):
         float_type("fp8", torch.device("cpu"))

@@ -19,6 +19,8 @@ from lisa_ros.inference.teacher_forcing import answer_states, teacher_forced
 from lisa_ros.model.heads import SamPromptHead
 from lisa_ros.model.preprocess import sam_preprocess, sam_resized_size, upscale_logits
 from lisa_ros.model.proposal_head import choose, weight_maps
+from lisa_ros.model.tokenizer import IMAGE_TOKEN_ID
+from training.data.collate import Collator
 
 pytestmark = pytest.mark.unit
 CLOSE = {"atol": 1e-4, "rtol": 0}
@@ -47,6 +49,19 @@ def annotation(llmseg, name):
 def states_of(model, frame, conversation):
     ((question, answer),) = turns_of(conversation)
     return answer_states(model, frame, question, answer)
+
+
+def labels_of_tokens(llmseg, question, answer):
+    """What a training would learn of a conversation."""
+    network, visual = llmseg.lisa.network, llmseg.meta["num_image_tokens"]
+    options = {"visual_tokens": visual, "clip": None, "max_length": 1 << 20, "use_ignore": False}
+    return Collator(llmseg.lisa.tokenizer, network.config, **options).tokenize([(question, answer)], True).labels
+
+
+def wide(llmseg, ids, labels):
+    """Labels with the image's places repeated."""
+    visual = llmseg.meta["num_image_tokens"]
+    return np.repeat(labels, [visual if id == IMAGE_TOKEN_ID else 1 for id in ids]).tolist()
 
 
 def keep(module, seen, names):
@@ -109,6 +124,7 @@ def test_parity_of_inputs(llmseg):
         ((question, answer),) = turns_of(case["conversation"])
         script = model.style.turn_prompt(texts[0], model.network.config.mask_query, sentence=sentence)
         assert (script.question, script.answer) == (question, answer)
+        assert labels_of_tokens(llmseg, question, answer) == wide(llmseg, case["input_ids"], case["labels"])
         frame = llmseg.frame(case["image"])
         found = model.tokenizer.expand_image(case["input_ids"], llmseg.meta["num_image_tokens"])
         assert answer_states(model, frame, question, answer).ids == found
@@ -163,6 +179,16 @@ def test_parity_of_scores(llmseg, weights):
         best = frame.regions.proposals.masks[int(scores.similarity.argmax())]
         assert (best == frame.regions.proposals.masks[case["argmax_similarity"]]).all(), name
         assert np.flatnonzero(scores.iop[0].numpy() > 0.5).tolist() == case["iop_above_0.5"]
+
+
+def test_parity_of_half_precision(llmseg):
+    """Near the official bfloat16, whose drift depends on the hardware; here the scoring parts stay in float32."""
+    lisa, arrays = llmseg.load("unmerged", precision="bf16"), llmseg.arrays("forward_bf16")
+    for case in llmseg.json("features"):
+        frame, name = llmseg.frame(case["image"], lisa), stem(case["image"])
+        scores = scores_of(lisa.model, frame, states_of(lisa.model, frame, case["conversation"]).states)
+        np.testing.assert_allclose(scores.similarity, arrays[f"{name}/similarity"], atol=0.1, rtol=0)
+        np.testing.assert_allclose(scores.iop, arrays[f"{name}/iop"], atol=0.1, rtol=0)
 
 
 @pytest.mark.parametrize("weights", ["merged", "unmerged"])
@@ -259,6 +285,8 @@ def test_parity_of_generation(llmseg):
         stored = llmseg.stored(case["image"]) or Proposals(*image.shape[:2])
         frame = llmseg.lisa.encode(image, stored)
         assert list(image.shape[:2]) == case["image_hw"]
+        assert list(sam_resized_size(*image.shape[:2], side)) == case["sam_resize_hw"]
+        assert list(sam_resized_size(*image.shape[:2], head.config.input_size)) == case["dino_resize_hw"]
         prompt = model.prompt_ids(frame, [(model.first_question(case["prompt"]), None)])
         expected = model.tokenizer.expand_image(arrays[f"{name}/output_ids"].tolist(), llmseg.meta["num_image_tokens"])
         (answer,) = generate_batch(model, frame, [prompt], len(expected) - len(prompt))

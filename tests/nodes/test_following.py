@@ -227,3 +227,17 @@ def test_the_standing_query_is_followed_where_the_parameter_says_so(moving):
     results = [result for result in robot.results_of("always red") if result.status == Result.OK]
     assert len({stamp_of(result.answer_stamp) for result in results}) == 1
     assert len({target.id for result in results for target in result.targets}) == 1
+
+
+def test_a_node_that_is_deactivated_ends_a_followed_goal_and_uses_no_id_twice(moving, goal):
+    robot = moving
+    handle = goal("red")
+    (number,) = seen(robot)
+    assert robot.transition("deactivate")
+    status, result = outcome(robot, handle)
+    assert (status, result.status) == (GoalStatus.STATUS_ABORTED, Result.CANCELLED)
+    assert robot.transition("activate")
+    robot.feedback.clear()
+    goal("red")
+    (newer,) = seen(robot)
+    assert newer > number

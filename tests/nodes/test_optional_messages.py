@@ -107,3 +107,44 @@ def test_without_the_package_there_is_no_scene_and_asking_for_one_is_an_error(mo
     assert scene() is None
     with pytest.raises(ConfigurationError, match="moveit_msgs"):
         PerceptionParameters(planning_scene=True)
+
+
+def test_what_is_absent_is_neither_a_detection_nor_an_obstacle(monkeypatch):
+    """vision_msgs is on no package index either."""
+
+    def message(**fields):
+        return lambda: SimpleNamespace(**{name: kind() for name, kind in fields.items()})
+
+    hypothesis = message(hypothesis=SimpleNamespace, pose=SimpleNamespace)
+    monkeypatch.setattr(optional_messages, "ObjectHypothesisWithPose", hypothesis, raising=False)
+    monkeypatch.setattr(optional_messages, "Detection3DArray", SimpleNamespace)
+    monkeypatch.setattr(
+        optional_messages,
+        "Detection3D",
+        lambda **given: SimpleNamespace(bbox=SimpleNamespace(), **given),
+        raising=False,
+    )
+    absent, there = target(has_box=False), target()
+    absent.kind, absent.phrase, there.phrase = SegmentationTarget.ABSENT, "the fork", "the mug"
+    (detection,) = optional_messages.detection_array(HEADER, [absent, there]).detections
+    assert detection.results[0].hypothesis.class_id == "the mug" and detection.bbox.size == there.extents
+    objects_of_scene = objects(optional_messages.planning_scene(HEADER, "q", [absent, there], None))
+    assert set(objects_of_scene) == {"lisa_q_1"}
+
+
+def test_a_detection_has_the_id_of_a_followed_target_and_none_otherwise(monkeypatch):
+    """vision_msgs is on no package index either."""
+
+    def hypothesis():
+        return SimpleNamespace(hypothesis=SimpleNamespace(class_id="", score=0.0), pose=SimpleNamespace(pose=None))
+
+    def detection(**fields):
+        return SimpleNamespace(bbox=SimpleNamespace(center=None, size=None), **fields)
+
+    monkeypatch.setattr(optional_messages, "Detection3DArray", SimpleNamespace)
+    monkeypatch.setattr(optional_messages, "Detection3D", detection, raising=False)
+    monkeypatch.setattr(optional_messages, "ObjectHypothesisWithPose", hypothesis, raising=False)
+    followed, plain, lost = target(0.3), target(0.4), target(has_box=False)
+    followed.id, lost.id = 7, 8
+    found = optional_messages.detection_array(HEADER, [followed, plain, lost]).detections
+    assert [one.id for one in found] == ["7", ""]

@@ -24,7 +24,7 @@ from lisa_ros.replay.arguments import ARGUMENTS, options
 from lisa_ros.replay.realtime import RealtimeFacts
 from lisa_ros.replay.replay_summary import differences, exact_giou, realtime_figures
 from lisa_ros.replay.truth_engine import TruthEngine, read_paths, write_paths
-from lisa_ros.types import SEGMENTED, SegmentationResult, Target
+from lisa_ros.types import ABSENT, SEGMENTED, SegmentationResult, Target
 
 pytestmark = pytest.mark.unit
 
@@ -61,6 +61,20 @@ def test_cases_are_what_has_a_truth(scan):
         truth = scan.truth(case.query, case.frame)
         assert truth.mask.shape == (144, 192)
         assert truth.mask.any() == bool(case.query.object_ids)
+
+
+def test_an_absent_target_is_no_mask(scan):
+    empty = np.zeros((144, 192), bool)
+
+    def say(case):
+        found = Target("that", SEGMENTED, scan.truth(case.query, case.frame).mask)
+        targets = (Target("it", ABSENT, empty), found, Target("them", ABSENT, empty))
+        return ReplayAnswer("OK", result=SegmentationResult("?", "", targets))
+
+    rows = all_rows(scan, say)
+    assert {row.masks for row in rows} == {1} and exact_giou(rows) == 1.0
+    nothing = ReplayAnswer("NO_TARGET", result=SegmentationResult("?", "", (Target("it", ABSENT, empty),)))
+    assert {(row.masks, row.found) for row in all_rows(scan, lambda _: nothing)} == {(0, False)}
 
 
 def test_the_truth_scores_exactly_one(scan):

@@ -16,7 +16,7 @@ from lisa_ros.types import FALSE_PREMISE, LOC, REJ, SEG
 from training.__main__ import main
 from training.comparison.config import load_config
 from training.comparison.questions import PhraseCollator, phrase_batches
-from training.comparison.score_style import PhraseRow, read_answers
+from training.comparison.score_style import PhraseRow, answers_path, read_answers
 from training.comparison.scores import scores
 from training.comparison.starting_point import restyled
 from training.comparison.train_style import StyleStage, core_seconds
@@ -110,8 +110,8 @@ def test_command_trains_resumes_and_writes_the_table(config, tmp_path):
     text = CONFIG.read_text()
     for old, new in {
         "runs/styles ": f"{tmp_path / 'run'} ", "[lisa, gsva, sesame, cores]": "[lisa, gsva]",
-        "steps: 72 ": "steps: 2 ", "processes: 4": "processes: 1", "phrases: 12": "phrases: 3",
-        "scenes: 40 ": "scenes: 2 ",
+        "steps: 48 ": "steps: 2 ", "processes: 4": "processes: 1", "phrases: 12": "phrases: 3",
+        "scenes: 32 ": "scenes: 2 ",
         "batch_size: 2": "batch_size: 1", "max_new_tokens: 96": "max_new_tokens: 8", "pictures: 3": "pictures: 1",
     }.items():  # fmt: skip
         assert old in text, old
@@ -119,8 +119,8 @@ def test_command_trains_resumes_and_writes_the_table(config, tmp_path):
     path = tmp_path / "small.yaml"
     path.write_text(text)
     assert main(["compare-styles", "--config", str(path), "--style", "lisa"]) == 0
-    answers = tmp_path / "run" / "lisa" / "answers.jsonl"
     small = load_config(path)
+    answers = answers_path(small, "lisa")
     first, trained = read_answers(small, "lisa"), (tmp_path / "run" / "lisa" / "last.pt").stat().st_mtime
     answers.write_text("".join(line + "\n" for line in answers.read_text().splitlines() if f"{first[0].scene}" in line))
     assert main(["compare-styles", "--config", str(path)]) == 0
@@ -178,10 +178,10 @@ def _row(scene, intersection):
 def test_damaged_answers_are_named_and_other_scenes_left_out(config, tmp_path):
     config = replace(config, run_dir=tmp_path, evaluation=replace(config.evaluation, scenes=2))
     (tmp_path / "lisa").mkdir()
-    path = tmp_path / "lisa" / "answers.jsonl"
+    path = answers_path(config, "lisa")
     rows = [_row(30_000_000 + number, 500) for number in range(4)]
     path.write_text("".join(json.dumps(asdict(row)) + "\n" for row in rows))
     assert read_answers(config, "lisa") == rows[:2] and read_answers(config, "gsva") == []
     path.write_text('{"scene": 1}\n')
-    with pytest.raises(TrainingError, match=r"answers.jsonl, line 1 is damaged"):
+    with pytest.raises(TrainingError, match=r"answers_\d+_steps.jsonl, line 1 is damaged"):
         read_answers(config, "lisa")

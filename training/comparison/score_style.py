@@ -14,7 +14,6 @@ from training.comparison.world import phrase_sample, scene_of
 from training.errors import TrainingError
 
 FIRST_SCENE = 30_000_000  # scenes that nothing is trained on
-ANSWERS = "answers.jsonl"
 
 
 @dataclass(frozen=True)
@@ -57,11 +56,11 @@ class PhraseRow:
 
 
 def score_style(config: ComparisonConfig, style: str, checkpoint: Path) -> None:
-    """Asks about all scenes that `run_dir/<style>/answers.jsonl` does not hold yet.
+    """Asks about all scenes that `answers_path` does not hold yet.
 
     A scene's rows are written together, so that an interrupted run leaves whole scenes.
     """
-    path = config.run_dir / style / ANSWERS
+    path = answers_path(config, style)
     done = {row.scene for row in read_answers(config, style)}
     lisa = Lisa.from_pretrained(checkpoint, device="cpu", threads=1)
     for seed in _seeds(config):
@@ -95,9 +94,14 @@ def _rows(config: ComparisonConfig, lisa: Lisa, seed: int) -> Iterator[PhraseRow
         )
 
 
+def answers_path(config: ComparisonConfig, style: str) -> Path:
+    """File of a style's answers after that many steps: a run that is prolonged asks again."""
+    return config.run_dir / style / f"answers_{config.training.steps}_steps.jsonl"
+
+
 def read_answers(config: ComparisonConfig, style: str) -> list[PhraseRow]:
     """The rows about the configuration's scenes that are there. Raises TrainingError naming a line that is damaged."""
-    path, rows = config.run_dir / style / ANSWERS, []
+    path, rows = answers_path(config, style), []
     lines = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
     for number, line in enumerate(lines, start=1):
         try:

@@ -16,7 +16,7 @@ from lisa_ros.evaluation.benchmarks.proposal_oracle import oracle_overlaps
 from lisa_ros.evaluation.benchmarks.rows import EvaluationIdentity, QueryRow, RowFile, RowLog, read_all
 from lisa_ros.evaluation.metrics import overlap_of, union_truth
 from lisa_ros.evaluation.normalized import normalized_overlap
-from lisa_ros.evaluation.predictors import Predictor, encode_sample, model_digest
+from lisa_ros.evaluation.predictors import Predictor, encode_sample, model_digest, proposals_of
 from lisa_ros.inference.frame import EncodedFrame
 from lisa_ros.progress import track
 from lisa_ros.types import FALSE_PREMISE, SEGMENTED, Sample, SegmentationResult, Turn
@@ -266,9 +266,9 @@ def score_sample(
 
 def _among_proposals(frame: EncodedFrame, result: SegmentationResult, truth: np.ndarray | None) -> dict[str, object]:
     """Fields of a row about the proposals that the model chose among; none where it draws its masks."""
-    if getattr(frame, "regions", None) is None:
+    proposals = proposals_of(frame)
+    if proposals is None:
         return {}
-    proposals = frame.regions.proposals
     single, union = oracle_overlaps(proposals, truth, (frame.height, frame.width))
     normalized = normalized_overlap(result.union_mask, truth)
     return {

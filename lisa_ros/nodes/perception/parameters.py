@@ -43,8 +43,8 @@ class PerceptionParameters:
     precision: str = _parameter(
         "fp32",
         "Precision of the weights; fp32, bf16, fp16: of all but mask decoder and text projection, which stay in fp32; "
-        "int8, nf4: of the language model's linear layers",
-        choices=("fp32", "bf16", "fp16", "int8", "nf4"),
+        "int8, int4, nf4: of the language model's linear layers",
+        choices=("fp32", "bf16", "fp16", "int8", "int4", "nf4"),
         at_configure=True,
     )
     device: str = _parameter("auto", "Where the model runs: auto, cpu, cuda or cuda:N", at_configure=True)
@@ -53,7 +53,7 @@ class PerceptionParameters:
     )
     style: str = _parameter(
         "",
-        "How prompts and answers are worded: lisa, gsva, sesame, cores, instances; empty: as the checkpoint tells",
+        "How prompts and answers are worded: lisa, gsva, sesame, cores, instances, llmseg; empty: as the files tell",
         at_configure=True,
     )
     threads: int = _parameter(
