@@ -73,7 +73,11 @@ def test_parity_of_every_step(golden):
 
 def test_parity_of_answers_and_masks(golden):
     """The engine with its cache, from the image and the masks on."""
-    greedy = [(n, c) for n, c in cases(golden) if c["kwargs"]["repetition_penalty"] == 1]
+    greedy = [
+        (name, case)
+        for name, case in cases(golden)
+        if case["kwargs"]["repetition_penalty"] == 1 and case["kwargs"]["n_beams"] == 1
+    ]
     assert greedy
     for name, case in greedy:
         frame = golden.lisa.encode(golden.image(case["image"]), golden.proposals(case["image"], case["K"]))
@@ -89,6 +93,34 @@ def test_parity_of_answers_and_masks(golden):
         assert np.array_equal(union, union_of(golden, case)) and union.sum() == case["union_area"]
         text = golden.lisa.tokenizer.decode(case["new_ids"])
         assert text == case["text"]
+
+
+def test_parity_of_beams(golden):
+    """What beam search found is at least as probable, by the token, as the greedy answer."""
+    network, tokenizer = golden.checkpoint.network, golden.checkpoint.tokenizer
+    for _, case in cases(golden):
+        if case["kwargs"]["n_beams"] == 1:
+            continue
+        prompt = case["ids"][: case["prompt_len"]]
+        with torch.no_grad():
+            visual = network.visual_tokens(golden.checkpoint.preprocess(golden.image(case["image"])))
+            rows = network.rows(golden.embeddings(case["image"])[: case["K"]])
+
+            def logits_of(answer, visual=visual, rows=rows, prompt=prompt):
+                ids = torch.tensor([tokenizer.expand_image([*prompt, *answer], visual.shape[1])])
+                return network.logits(network.hidden_states(network.splice(ids, visual, rows)), rows)[0]
+
+            def probability(answer, logits_of=logits_of):
+                scores = logits_of(answer)[-len(answer) - 1 : -1].log_softmax(-1)
+                return float(scores[range(len(answer)), answer].mean())
+
+            greedy: list[int] = []
+            while len(greedy) < case["kwargs"]["max_new_tokens"] and tokenizer.eos_id not in greedy:
+                greedy.append(int(logits_of(greedy)[-1].argmax()))
+        assert probability(case["new_ids"]) >= probability(greedy) - 1e-4
+        assert tokenizer.decode(case["new_ids"]) == case["text"]
+        chosen = {id - tokenizer.first_candidate for id in case["new_ids"] if id >= tokenizer.first_candidate}
+        assert sorted(chosen) == case["chosen_tokens_0based"]
 
 
 def test_parity_of_a_cache_with_the_whole_pass(golden):
