@@ -106,7 +106,7 @@ def test_a_resume_refuses_it(trained, tmp_path, change, name):
 
 
 def test_validate_refuses_it(trained, tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr(run, "open_validation", lambda names, root: {"golden": validation_samples()})
+    monkeypatch.setattr(run, "open_validation", lambda names, root, proposals: {"golden": validation_samples()})
     place = shutil.copytree(trained, tmp_path / "run")
     own = train_config(place)
     own = replace(own, validation=replace(own.validation, data=("golden",)))

@@ -1,16 +1,17 @@
 """A sheet of pictures: what each style answers about the same scenes."""
 
-from collections.abc import Mapping
-from dataclasses import replace
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import cv2
 import numpy as np
 from PIL import Image, ImageDraw
 
+from lisa_ros.evaluation.benchmarks.phrases import PhraseAnswer, ask_phrases
+from lisa_ros.evaluation.metrics import union_truth
 from lisa_ros.inference.engine import Lisa
 from lisa_ros.model.saving import write_atomically
-from lisa_ros.types import Sample, SegmentationResult
+from lisa_ros.types import ABSENT, SEGMENTED, Sample, SegmentationResult, Target
 from lisa_ros.visualization import draw_overlay, load_font
 from training.comparison.config import ComparisonConfig
 from training.comparison.score_style import FIRST_SCENE
@@ -21,7 +22,7 @@ _SCALE, _GAP, _HEADING, _CAPTION = 2, 6, 26, 24
 
 
 def draw_answers(config: ComparisonConfig, checkpoints: Mapping[str, Path]) -> None:
-    """Writes run_dir/answers.jpg: a row of pictures for each scene, in each the answer of one style about all phrases.
+    """Writes run_dir/answers.jpg: a row of pictures for each scene, in each what one style generates about all phrases.
 
     Args:
         config: Of the comparison.
@@ -33,8 +34,9 @@ def draw_answers(config: ComparisonConfig, checkpoints: Mapping[str, Path]) -> N
     for checkpoint in checkpoints.values():
         lisa = Lisa.from_pretrained(checkpoint, device="cpu", threads=1)
         for row, sample in zip(rows, samples, strict=True):
-            phrases = [turn.question for turn in sample.turns]
-            row.append(_picture(sample.image, lisa.segment_phrases(lisa.encode(sample.image), phrases)))
+            truths = [union_truth(turn) for turn in sample.turns]
+            answers = ask_phrases(lisa, sample, truths, "generative", config.evaluation.max_new_tokens)
+            row.append(_picture(sample.image, answers))
     sheet = _sheet(rows, [_asked(sample) for sample in samples], list(checkpoints))
     write_atomically(config.run_dir / ANSWER_SHEET, lambda path: sheet.save(path, "JPEG", quality=88))
 
@@ -48,18 +50,15 @@ def _asked(sample: Sample) -> str:
     return "asked: " + ", ".join(named)
 
 
-def _picture(image: np.ndarray, result: SegmentationResult) -> Image.Image:
+def _picture(image: np.ndarray, answers: Sequence[PhraseAnswer]) -> Image.Image:
     size = image.shape[1] * _SCALE, image.shape[0] * _SCALE
-    targets = tuple(
-        replace(
-            target,
-            mask=cv2.resize(target.mask.astype(np.uint8), size, interpolation=cv2.INTER_NEAREST).astype(bool),
-            logits=None,
-        )
-        for target in result.targets
-    )
-    shown = replace(result, targets=targets)
-    return Image.fromarray(draw_overlay(cv2.resize(image, size, interpolation=cv2.INTER_CUBIC), shown))
+    targets = []
+    for answer in answers:
+        shown = np.zeros(image.shape[:2], bool) if answer.rejected else answer.logits > 0
+        mask = cv2.resize(shown.astype(np.uint8), size, interpolation=cv2.INTER_NEAREST).astype(bool)
+        targets.append(Target(answer.phrase, ABSENT if answer.rejected else SEGMENTED, mask))
+    enlarged = cv2.resize(image, size, interpolation=cv2.INTER_CUBIC)
+    return Image.fromarray(draw_overlay(enlarged, SegmentationResult("", "", tuple(targets))))
 
 
 def _sheet(rows: list[list[Image.Image]], captions: list[str], headings: list[str]) -> Image.Image:

@@ -95,7 +95,8 @@ class ComparisonConfig:
 
     def __post_init__(self) -> None:
         for style in self.styles:
-            get_style(style)
+            if get_style(style).chooses:
+                raise ConfigurationError(f"styles has {style}, which draws no masks and needs parts of its own")
         if len(set(self.styles)) < max(2, len(self.styles)):
             raise ConfigurationError(f"styles is {', '.join(self.styles)}; give two or more, none of them twice")
         self.world.options()

@@ -11,6 +11,7 @@ from lisa_ros.errors import ConfigurationError, DatasetError
 from lisa_ros.evaluation.files import convert_write_errors
 from lisa_ros.evaluation.metrics import Overlap
 
+_TUPLES = ("phrases", "alternatives", "oracle", "normalized")  # lists in JSON
 # What no answer to a query about an absent target counts as: silence is not a refusal.
 _WRONG = Overlap(0, 1, False, True)
 
@@ -266,7 +267,7 @@ def _parsed(path: Path, number: int, line: bytes) -> QueryRow | dict:
     if keys != _ROW_KEYS:
         raise DatasetError(f"{path}, line {number}: not a row of this version of lisa_ros")
     del content["iou"]
-    return QueryRow(**content | {name: tuple(content[name]) for name in ("phrases", "alternatives")})
+    return QueryRow(**content | {name: tuple(content[name]) for name in _TUPLES})
 
 
 def _same(path: Path, known: EvaluationIdentity, wanted: EvaluationIdentity) -> None:
