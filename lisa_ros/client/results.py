@@ -31,7 +31,10 @@ class QueryStatus(IntEnum):
 
 
 class QueryStage(IntEnum):
-    """What the node does with a query: the constants of the feedback of `lisa_ros/action/Segment`."""
+    """What the node does with a query: the constants of the feedback of `lisa_ros/action/Segment`.
+
+    FOLLOWING is for goals that set `follow`, which this client does not.
+    """
 
     QUEUED = Segment.Feedback.QUEUED
     ENCODING = Segment.Feedback.ENCODING

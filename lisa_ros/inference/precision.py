@@ -8,6 +8,7 @@ from lisa_ros.model.network import LisaNetwork
 
 _FLOATS = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 PACKED = ("int8", "int4", "nf4")  # of the language model's linear layers alone
+_CPU = torch.device("cpu")
 _INT4_GROUPS = (128, 64, 32)  # that the kernels know
 PRECISIONS = (*_FLOATS, *PACKED)
 
@@ -43,7 +44,7 @@ def float_type(precision: str, device: torch.device) -> torch.dtype:
     return torch.bfloat16 if precision == "nf4" and torch.cuda.is_bf16_supported() else torch.float16
 
 
-def quantize(network: LisaNetwork, precision: str, dtype: torch.dtype, device: torch.device) -> None:
+def quantize(network: LisaNetwork, precision: str, dtype: torch.dtype, device: torch.device = _CPU) -> None:
     """Packs the language model's linear layers as one of PACKED says.
 
     Embeddings, head, projector, text projection, CLIP and SAM keep `dtype` or more. int8 and nf4 pack when the network

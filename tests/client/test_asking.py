@@ -19,6 +19,7 @@ from lisa_ros.errors import (
 from lisa_ros.types import ABSENT, SEGMENTED
 
 pytestmark = pytest.mark.ros
+STAGES = [stage for stage in QueryStage if stage is not QueryStage.FOLLOWING]  # of a goal that is not followed
 
 
 @pytest.fixture
@@ -193,7 +194,7 @@ def test_feedback_as_callback_and_as_iterator(lisa):
     iterated = list(handle)
     for feedback, answer in ((seen, result.answer), (iterated, handle.result().answer)):
         stages = [one.stage for one in feedback]
-        assert stages == sorted(stages) and set(stages) == set(QueryStage)
+        assert stages == sorted(stages) and set(stages) == set(STAGES)
         assert "".join(one.delta for one in feedback).strip() == answer
         assert len([one for one in feedback if one.delta]) > 3 and feedback[-1].masks == 1
     assert list(handle) == iterated, "whoever comes late gets all of it"
@@ -224,7 +225,7 @@ def test_a_timeout_cancels_the_goal_and_the_client_goes_on(lisa, published):
     assert [result.status for result in published("sleep 9 red, too long", 2)] == [SegmentationResult.CANCELLED] * 2
 
 
-@pytest.mark.parametrize("stage", list(QueryStage))
+@pytest.mark.parametrize("stage", STAGES)
 def test_cancel_at_each_stage(lisa, published, stage):
     text = f"sleep 1 talk 30 red, cancelled at {stage.name}"
     blocker = lisa.ask_async("sleep 2 blue", timeout=20) if stage is QueryStage.QUEUED else None

@@ -9,11 +9,12 @@ import torch
 
 from lisa_ros import Lisa
 from lisa_ros.errors import CheckpointError, ConfigurationError, InvalidImageError, InvalidQueryError
+from lisa_ros.evaluation.predictors import Generative, TeacherForced, model_digest
 from lisa_ros.geometry.proposals import Proposals
 from lisa_ros.inference.elisa.engine import ElisaEngine
 from lisa_ros.model.sam import SegmentAnything
 from lisa_ros.model.sam_config import SamConfig
-from lisa_ros.types import Finished, MaskReady, TextDelta
+from lisa_ros.types import Finished, MaskReady, TextDelta, Turn
 
 pytestmark = pytest.mark.unit
 
@@ -226,3 +227,13 @@ def test_two_trained_models_in_a_folder_are_not_guessed_between(golden, tmp_path
     with pytest.raises(CheckpointError, match="give the file of one"):
         Lisa.from_pretrained(folder, device="cpu")
     assert Lisa.from_pretrained(folder / "models" / "second.pth", device="cpu")
+
+
+def test_evaluations_ask_by_generation_alone(golden):
+    case, frame = asked(golden)
+    turn = Turn(case["query"], (), "", is_sentence=True)
+    result = Generative(golden.lisa, 40)(frame, turn)
+    assert [t.candidate.index + 1 for t in result.targets] == case["emission_order_1based"]
+    assert model_digest(golden.lisa) != model_digest(golden.corrected)
+    with pytest.raises(ConfigurationError, match="mode generative"):
+        TeacherForced(golden.lisa)(frame, turn)

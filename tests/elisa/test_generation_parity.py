@@ -95,6 +95,7 @@ def test_parity_of_answers_and_masks(golden):
         assert text == case["text"]
 
 
+@torch.no_grad()
 def test_parity_of_beams(golden):
     """What beam search found is at least as probable, by the token, as the greedy answer."""
     network, tokenizer = golden.checkpoint.network, golden.checkpoint.tokenizer

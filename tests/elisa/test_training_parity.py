@@ -31,7 +31,7 @@ class Trainee:
     def __init__(self, golden) -> None:
         files = find_elisa(golden.directory)
         directory = base_directory(files)
-        self.tokenizer = ElisaTokenizer.from_directory(directory)
+        self.tokenizer = ElisaTokenizer.from_directory(directory, files.values["end_turn_token"])
         weights = read_weight_file(files.weights)
         self.network = build_network(directory, files, self.tokenizer, weights, closed=False)
         prepare_elisa(self.network, files.values["lora_rank"])

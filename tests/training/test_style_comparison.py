@@ -106,12 +106,13 @@ def test_new_tokens_begin_near_seg_and_the_rest_is_kept(tmp_path):
     assert gsva.tokenizer.encode("[REJ]", bos=False) == [len(before)]
 
 
+@pytest.mark.timeout(400)  # three processes load the model, two of them after one another
 def test_command_trains_resumes_and_writes_the_table(config, tmp_path):
     text = CONFIG.read_text()
     for old, new in {
         "runs/styles ": f"{tmp_path / 'run'} ", "[lisa, gsva, sesame, cores]": "[lisa, gsva]",
-        "steps: 48 ": "steps: 2 ", "processes: 4": "processes: 1", "phrases: 12": "phrases: 3",
-        "scenes: 32 ": "scenes: 2 ",
+        "steps: 600 ": "steps: 2 ", "processes: 4": "processes: 1", "phrases: 12": "phrases: 3",
+        "scenes: 100 ": "scenes: 2 ",
         "batch_size: 2": "batch_size: 1", "max_new_tokens: 96": "max_new_tokens: 8", "pictures: 3": "pictures: 1",
     }.items():  # fmt: skip
         assert old in text, old

@@ -49,7 +49,7 @@ def markdown(
     first, *others = found
     lines = [
         f"{config.training.steps} steps of {config.training.batch_size} scenes with {config.world.phrases} phrases "
-        f"each; scored on {config.evaluation.scenes} other scenes. Means with 95% intervals (bootstrap over scenes).",
+        f"each; scored on {config.evaluation.scenes} other scenes. Means with 95% intervals over scenes.",
         "",
         "| | " + " | ".join([*(column.title for column in shown), "core minutes of training"]) + " |",
         "|---|" + "---|" * (len(shown) + 1),
@@ -58,7 +58,7 @@ def markdown(
         cells = [f"{_number(scores[c.name].value)} {_span(scores[c.name].interval)}" for c in shown]
         lines.append(f"| {style} | " + " | ".join([*cells, f"{minutes[style]:.1f}"]) + " |")
     lines.append("| phrases | " + " | ".join([*(str(found[first][c.name].rows) for c in shown), ""]) + " |")
-    lines += ["", f"Against {first}; bold where the interval leaves out 0:", ""]
+    lines += ["", f"Against {first}, with bootstrap intervals over scenes; bold where they leave out 0:", ""]
     lines += ["| | " + " | ".join(column.title for column in shown) + " |", "|---|" + "---|" * len(shown)]
     for style in others:
         lines.append(f"| {style} | " + " | ".join(_gain(found[style][column.name]) for column in shown) + " |")

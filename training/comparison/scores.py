@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from lisa_ros.evaluation.intervals import Interval
+from lisa_ros.evaluation.intervals import Interval, ratio_intervals
 from training.comparison.config import EvaluationConfig
 from training.comparison.score_style import PhraseRow
 
@@ -38,9 +38,9 @@ class Score:
 
     Attributes:
         value: The mean; NaN without rows.
-        interval: Of the mean, by a bootstrap over scenes.
+        interval: Of the mean, by `lisa_ros.evaluation.intervals`.
         gain: Mean minus that of the first style.
-        gain_interval: Of the gain, by the same bootstrap: both styles answered about the same scenes.
+        gain_interval: Of the gain, by a bootstrap over scenes: both styles answered about the same ones.
         rows: Phrases that count.
     """
 
@@ -94,9 +94,9 @@ def scores(answers: Mapping[str, Sequence[PhraseRow]], options: EvaluationConfig
             base = found[next(iter(answers))].get(column.name)
             found[style][column.name] = Score(
                 value=mean,
-                interval=_interval(resampled),
+                interval=_interval_of_mean(rows, column),
                 gain=mean - base.value if base else 0.0,
-                gain_interval=_interval(resampled - first),
+                gain_interval=_percentiles(resampled - first),
                 rows=int(sums[:, 1].sum()),
             )
     return found
@@ -116,6 +116,13 @@ def _means(sums: np.ndarray) -> np.ndarray:
     return np.divide(sums[..., 0], sums[..., 1], out=np.full(sums.shape[:-1], np.nan), where=sums[..., 1] > 0)
 
 
-def _interval(values: np.ndarray) -> Interval:
+def _interval_of_mean(rows: Sequence[PhraseRow], column: Column) -> Interval:
+    """As all scores of the package have it: with a width where every phrase scores the same."""
+    counted = [row for row in rows if column.counts(row)]
+    values = [float(column.value(row)) for row in counted]
+    return ratio_intervals([row.scene for row in counted], {column.name: (values, [1.0] * len(values))})[column.name]
+
+
+def _percentiles(values: np.ndarray) -> Interval:
     known = values[~np.isnan(values)]
     return Interval(*map(float, np.percentile(known, _TAILS))) if len(known) else Interval(float("nan"), float("nan"))

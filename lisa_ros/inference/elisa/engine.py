@@ -17,6 +17,7 @@ from lisa_ros.inference.loaded_model import Cancelled, absent_target, total
 from lisa_ros.inference.precision import float_type, place
 from lisa_ros.model.elisa.checkpoint import load_elisa, proposal_options
 from lisa_ros.model.elisa.files import ElisaFiles, sam_file
+from lisa_ros.model.elisa.network import ElisaConfig
 from lisa_ros.model.elisa.style import STYLE_NAMES, elisa_style
 from lisa_ros.model.files import expand_home
 from lisa_ros.model.memory import memory_guard
@@ -61,6 +62,9 @@ class ElisaEngine(Lisa):
             raise ConfigurationError(f"{files.weights} is an ELISA; style {style!r} must be {' or '.join(STYLE_NAMES)}")
         with memory_guard(device, "model"):
             checkpoint = load_elisa(files, base=base, alphaclip=alphaclip, closed=preset.closed, dtype=dtype)
+            text = checkpoint.network.llava.config.text_config
+            config = ElisaConfig(preset.name, preset.mask_query, text.max_position_embeddings)
+            checkpoint.network.config = config
             place(checkpoint.network, precision, dtype, device)
             checkpoint.tower.requires_grad_(False).to(device)
             provider, sam_checkpoint = None, sam_checkpoint or sam_file(files.root)

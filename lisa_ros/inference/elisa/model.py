@@ -140,7 +140,11 @@ class ElisaModel(LoadedModel):
     @property
     def context_length(self) -> int:
         """Number of tokens that prompt and answer share."""
-        return self.network.config.text_config.max_position_embeddings
+        return self.network.config.max_position_embeddings
+
+    def events(self, ids: Sequence[int]) -> tuple[list[int], list[EventKind]]:
+        """Of an answer that stands in the prompt: there is no such thing here. Raises ConfigurationError."""
+        raise ConfigurationError("ELISA's answers name candidates of the image and are generated; use mode generative")
 
     def choose(self, frame: CandidateFrame, state: Tensor, phrase: str, probability: float) -> Target:
         """The target of a word for a mask: the candidate that the state (1, hidden_size) before it has said.

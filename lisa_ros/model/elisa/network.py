@@ -1,12 +1,12 @@
 """ELISA's network: a LLaVA whose vocabulary has a row for each candidate mask of the image it is asked about."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-from transformers import LlavaConfig, LlavaForConditionalGeneration
+from transformers import LlavaForConditionalGeneration
 from transformers.cache_utils import DynamicCache
 
 from lisa_ros.errors import CheckpointError
@@ -28,6 +28,23 @@ class CandidateRows:
     def __len__(self) -> int:
         """Number of candidates."""
         return len(self.embedding)
+
+
+@dataclass(frozen=True)
+class ElisaConfig:
+    """What evaluations read of a network's configuration.
+
+    Attributes:
+        style: Name of the preset.
+        mask_query: Questions for a "phrase" and for a "sentence".
+        max_position_embeddings: Tokens that prompt and answer share.
+        seg_threshold: Least probability of a mask; none is set.
+    """
+
+    style: str
+    mask_query: Mapping[str, str]
+    max_position_embeddings: int
+    seg_threshold: float = 0.0
 
 
 class ElisaNetwork(nn.Module):
@@ -61,6 +78,7 @@ class ElisaNetwork(nn.Module):
         super().__init__()
         self.llava, self.adapter, self.head_adapter = llava, adapter, head_adapter
         self.image_id, self.first_candidate, self.closed = image_id, first_candidate, closed
+        self.config: ElisaConfig | None = None  # set by the engine, which chooses the preset
         config = llava.config
         tied = llava.lm_head.weight is llava.get_input_embeddings().weight
         if tied != (head_adapter is None):
@@ -87,11 +105,6 @@ class ElisaNetwork(nn.Module):
     def model(self) -> nn.Module:
         """The language model without its head."""
         return self.llava.model.language_model
-
-    @property
-    def config(self) -> LlavaConfig:
-        """Of the LLaVA."""
-        return self.llava.config
 
     def set_attention(self, implementation: str) -> None:
         """Chooses transformers' attention: "sdpa" (fused kernels) or "eager"."""
@@ -163,7 +176,7 @@ class AskedNetwork:
     """An ElisaNetwork with the candidates of one image: what generation asks a network for."""
 
     def __init__(self, network: ElisaNetwork, rows: CandidateRows) -> None:
-        self.config = network.llava.config
+        self.config = network.config
         self.lm_head = network.llava.lm_head
         self._network, self._rows = network, rows
         self.hidden_states = network.hidden_states
