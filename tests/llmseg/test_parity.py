@@ -77,7 +77,7 @@ def scores_of(model, frame, states):
 
 def test_parity_of_the_tokenizer(llmseg):
     tokenizer, golden = llmseg.lisa.tokenizer, llmseg.json("tokenizer")
-    assert tokenizer.added == golden["added"] and len(tokenizer) == golden["vocab_size"]
+    assert golden["added"].items() <= tokenizer.added.items() and len(tokenizer) == golden["vocab_size"]
     assert tokenizer.seg_id == golden["seg_token_idx"] == llmseg.unmerged.tokenizer.seg_id
     for case in golden["strings"]:
         assert tokenizer.encode(case["s"]) == case["ids"], case["s"]

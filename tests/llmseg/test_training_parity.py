@@ -53,7 +53,7 @@ def items_of(llmseg, case):
         packed = llmseg.arrays("train")[f"inputs/{name}/gt_masks_packed_{number}"]
         masks = np.unpackbits(packed)[: len(packed) * 8 // (height * width) * height * width]
         masks = masks.reshape(-1, height, width).astype(bool)
-        count = sum(talk.split("ASSISTANT:")[1].count("[SEG]") for talk in talks)
+        count = sum(answer.count("[SEG]") for talk in talks for _, answer in turns_of(talk))
         yield TrainingItem(
             image=llmseg.image(image),
             conversations=tuple(tuple(turns_of(talk)) for talk in talks),

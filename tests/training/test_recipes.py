@@ -22,6 +22,8 @@ RECIPES = [
 ABLATIONS = [path for path in RECIPES if path.parent.name == "ablations"]
 GSVA = ROOT / "tests" / "golden" / "gsva_tiny"
 SAM = json.loads((GSVA / "oracle_meta.json").read_text())["sam"]
+DINOV2 = ROOT / "tests" / "golden" / "llmseg_tiny" / "dinov2_tiny.pth"
+PROPOSAL_HEAD = {"dino_heads": 2, "input_size": 112, "pooling_size": 32, "mlp_dim": 64, "embedding_dim": 64}
 COMMON = ROOT / "tests" / "golden" / "datasets"
 
 
@@ -29,13 +31,16 @@ def miniature(path, run_dir):
     """The recipe's values with a tiny base, miniature data and two steps; nothing else is changed."""
     values = read_yaml(path)
     values["run_dir"] = str(run_dir)
-    if values["model"]["sam_checkpoint"]:
+    if values["model"].get("sam_checkpoint"):
         base = {"source": str(GSVA / "llava_base"), "sam_checkpoint": str(GSVA / "sam_tiny.pth"), "sam": SAM}
         tower = GSVA / "clip_tiny"
     else:
         base, tower = {"source": str(TINY.directory / "lisa_hf"), "sam": TINY.meta["sam"]}, TINY.directory / "clip_tiny"
     values["model"] |= base | {"vision_tower": str(tower)}
     data = values["data"]
+    if values["model"].get("dinov2"):  # chooses among proposals
+        values["model"] |= {"dinov2": str(DINOV2), "proposal_head": PROPOSAL_HEAD}
+        data["proposals"] = ["truth"]
     data["root"] = str(COMMON)
     for group in data["groups"].values():
         group["sets"] = [one for one in group["sets"] if _is_here(one)] or ["tabletop"]
