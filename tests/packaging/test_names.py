@@ -29,7 +29,10 @@ FLOORS = (
     ("__main__",),
 )
 GENERATED = ("msg", "srv", "action")  # by rosidl, when the package is built
-TRAINING_FLOORS = (("errors",), ("config",), ("data",), ("model",), ("loop",), ("commands", "tabletop"), ("__main__",))
+TRAINING_FLOORS = (
+    *(("errors",), ("config",), ("data",), ("model",), ("loop",), ("commands", "tabletop")),
+    *(("comparison",), ("__main__",)),
+)
 
 
 @cache

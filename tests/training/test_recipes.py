@@ -29,7 +29,7 @@ def miniature(path, run_dir):
     """The recipe's values with a tiny base, miniature data and two steps; nothing else is changed."""
     values = read_yaml(path)
     values["run_dir"] = str(run_dir)
-    if values["model"]["sam_checkpoint"]:
+    if values["model"].get("sam_checkpoint"):
         base = {"source": str(GSVA / "llava_base"), "sam_checkpoint": str(GSVA / "sam_tiny.pth"), "sam": SAM}
         tower = GSVA / "clip_tiny"
     else:
