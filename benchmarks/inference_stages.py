@@ -11,6 +11,7 @@ from lisa_ros.geometry import CameraModel, target_clouds
 from lisa_ros.inference.engine import Lisa
 from lisa_ros.inference.frame import EncodedFrame
 from lisa_ros.inference.generation import decode_step, greedy_token, prefill
+from lisa_ros.inference.regions import MaskLogits
 from lisa_ros.model.preprocess import sam_preprocess, upscale_logits
 from lisa_ros.private_graph import isolate
 from lisa_ros.simulator import Scene
@@ -52,7 +53,7 @@ class Stages:
 
         def finish() -> None:
             logits = upscale_logits(low_res, size, *image.shape[:2])[0].cpu().numpy()
-            lisa.model.target("", logits, None, 1.0)
+            lisa.model.target(frame, "", MaskLogits(logits), 1.0)
 
         self.runs: dict[str, Callable[[], object]] = {
             "preprocess": lambda: self._preprocess(lisa, image),

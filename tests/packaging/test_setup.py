@@ -144,12 +144,17 @@ def test_a_step_that_takes_long_says_that_it_goes_on(checkout):
     assert any("MB in .venv; Collecting torch" in line for line in result.stdout.splitlines()), result.stdout
 
 
+def _heed_interrupts():
+    """A shell that runs the tests in the background has them, and what they start, ignore Ctrl-C."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL])
 def test_an_interrupted_environment_is_made_anew(checkout, number):
     python = checkout.python("3.12")
     environment = {**os.environ, **checkout.environment({"PYTHON": python, "SLOW": "1"})}
     process = subprocess.Popen([checkout.folder / "scripts/setup.sh"], env=environment, stdout=subprocess.DEVNULL,
-                               start_new_session=True)  # fmt: skip
+                               start_new_session=True, preexec_fn=_heed_interrupts)  # fmt: skip
     checkout.wait_for_a_call()  # .venv/bin/python is there, and what follows it is under way
     os.killpg(process.pid, number)  # as a terminal's Ctrl-C: to all of them
     assert process.wait(60) != 0 and (checkout.folder / ".venv/bin/python").exists()

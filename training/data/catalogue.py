@@ -85,6 +85,14 @@ CATALOGUE = {
         for prefix in ("R-", "fp")
         for name in ("refcoco", "refcoco+", "refcocog")
     },
+    **{
+        f"LLMSeg-40K|{split}": Entry(
+            ((f"LLMSeg-40K/{split}.json", None), _COCO_2017, ("ego_objects/images/*.jpg", None)),
+            "https://github.com/wangjunchi/LLMSeg (LLM-Seg40K), pictures: https://cocodataset.org and "
+            "https://github.com/facebookresearch/EgoObjects",
+        )
+        for split in ("train", "validation", "test")
+    },
     "llava_instruct_150k": Entry((("llava_dataset/llava_instruct_150k.json", None), _COCO_2017), _LLAVA),
     "llava_v1_5_mix665k": Entry(
         (
