@@ -89,8 +89,8 @@ def test_options_hold_for_phrases(robot, stamp):
 def test_feedback_counts_no_absent_target_as_a_mask(robot, stamp):
     _, result = robot.goal("the red, the green and the blue one", image_stamp=stamp)
     assert [target.kind for target in result.targets] == [Target.SEGMENTED, Target.ABSENT, Target.SEGMENTED]
-    assert robot.until(lambda: robot.feedback and robot.feedback[-1].stage == Segment.Feedback.CLOUD)
-    assert max(one.masks for one in robot.feedback) == robot.feedback[-1].masks == 2
+    assert robot.until(lambda: any(one.masks == 2 for one in robot.feedback))  # some may be lost beside the result
+    assert max(one.masks for one in robot.feedback) == 2
 
 
 @pytest.mark.parametrize(
