@@ -26,8 +26,9 @@ def start(context: LaunchContext) -> list[LaunchDescriptionEntity]:
 def node(process: graph.Process) -> Node:
     parameters = [str(path) for path in process.parameter_files]
     if process.parameters:  # typed, or launch_ros would read `model:=7` as a number
-        parameters.append({name: ParameterValue(value, value_type=type(value))
-                           for name, value in process.parameters.items()})
+        parameters.append(
+            {name: ParameterValue(value, value_type=type(value)) for name, value in process.parameters.items()}
+        )
     return Node(
         package="lisa_ros",
         executable=process.executable,

@@ -33,9 +33,7 @@ def run(args: argparse.Namespace) -> int:
     if not isinstance(lisa, ElisaEngine):
         raise ConfigurationError(f"{args.model} is no ELISA; only its masks are words")
     frame = lisa.encode(image, None if args.masks is None else _read_masks(args.masks, image.shape[:2]))
-    view = inspect_adapter(
-        lisa, frame, similarity=args.similarity, temperature=args.temperature, count=args.words
-    )
+    view = inspect_adapter(lisa, frame, similarity=args.similarity, temperature=args.temperature, count=args.words)
     _write(folder, args, image, frame, view, lisa.provenance)
     for number, near in enumerate(view.near, start=1):
         print(f"  mask {number:>3}  {', '.join(printable(word) or '(no text)' for word in near.words)}")

@@ -20,8 +20,7 @@ if __name__ == "__main__":
     first, *_, last = choose_scenes()
     processes = [replace(perception, module="oracle_perception"), camera]
     try:
-        _, content = run_demo(folder, {"model": manner}, lambda line: print(line, flush=True), processes,
-                              [first, last])
+        _, content = run_demo(folder, {"model": manner}, lambda line: print(line, flush=True), processes, [first, last])
     except LisaError as error:
         sys.exit(f"{type(error).__name__}: {error}")
     sys.exit(0 if content["passed"] else 1)

@@ -152,9 +152,7 @@ def test_a_gpu_recipe_says_what_it_needs(golden, tmp_path):
     with pytest.raises(ConfigurationError, match="nf4 needs a CUDA device"):
         train_elisa(dataclasses.replace(config, quantization="nf4"), CPU)
     with pytest.raises(ConfigurationError, match="adamw8bit needs a CUDA device"):
-        train_elisa(
-            dataclasses.replace(config, optimizer=dataclasses.replace(config.optimizer, name="adamw8bit")), CPU
-        )
+        train_elisa(dataclasses.replace(config, optimizer=dataclasses.replace(config.optimizer, name="adamw8bit")), CPU)
 
 
 def test_the_command_line_knows_the_recipe(tmp_path, capsys):

@@ -136,7 +136,5 @@ def expand_images(ids: Tensor, attended: Tensor, image_id: int, visual_tokens: i
     """The one image of each row (B, L) -> `visual_tokens` times its id; ids and mask (B, L + visual_tokens - 1)."""
     places = (ids == image_id).long().argmax(dim=1)
     index = torch.arange(ids.shape[1] + visual_tokens - 1, device=ids.device)[None]
-    source = torch.where(
-        index < places[:, None], index, (index - visual_tokens + 1).maximum(places[:, None])
-    )
+    source = torch.where(index < places[:, None], index, (index - visual_tokens + 1).maximum(places[:, None]))
     return ids.gather(1, source), attended.gather(1, source)

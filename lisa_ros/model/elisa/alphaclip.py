@@ -158,9 +158,7 @@ def load_alphaclip(path: str | Path) -> AlphaClipTower:
             f"{path} is not AlphaCLIP's visual tower ({error!r}); its published file is {ALPHACLIP_SOURCE}"
         ) from error
     layers = len({key.split(".")[2] for key in weights if key.startswith("transformer.resblocks.")})
-    tower = AlphaClipTower(
-        width=width, layers=layers, patch=patch, positions=positions, embedding_dim=embedding_dim
-    )
+    tower = AlphaClipTower(width=width, layers=layers, patch=patch, positions=positions, embedding_dim=embedding_dim)
     check_weights(weights, tower.state_dict(), [], path)
     check_finite(weights, path)
     tower.load_state_dict(weights)

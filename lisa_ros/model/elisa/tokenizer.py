@@ -122,6 +122,4 @@ class ElisaTokenizer:
     def decode(self, ids: Iterable[int], skip_special_tokens: bool = False) -> str:
         """Text of ids, blanks as they are; padding rows have none."""
         known = [id for id in ids if id < len(self)]
-        return self._base.decode(
-            known, skip_special_tokens=skip_special_tokens, clean_up_tokenization_spaces=False
-        )
+        return self._base.decode(known, skip_special_tokens=skip_special_tokens, clean_up_tokenization_spaces=False)
