@@ -19,10 +19,8 @@ from lisa_ros.inference.precision import resolve_device
 from lisa_ros.model.checkpoint import load
 from lisa_ros.model.files import expand_home
 from lisa_ros.model.proposals import SYSTEMS, CandidateProvider, ProposalOptions
-from lisa_ros.model.sam import SegmentAnything
-from lisa_ros.model.sam_config import infer_sam_config
+from lisa_ros.model.sam import SegmentAnything, load_sam
 from lisa_ros.model.saving import write_atomically
-from lisa_ros.model.weights import check_weights, read_weight_file
 from lisa_ros.progress import ProgressBar
 from lisa_ros.types import Sample
 from training.data.sources import TRAINING, VALIDATION
@@ -56,16 +54,10 @@ class PictureFolder(Sequence[Sample]):
         return Sample(read_image(self.paths[index]), (), self.source)
 
 
-def load_sam(source: str, device: torch.device) -> SegmentAnything:
+def open_sam(source: str, device: torch.device) -> SegmentAnything:
     """Segment Anything's file (.pth), or that part of a LISA's checkpoint. Raises CheckpointError."""
-    path = Path(expand_home(source))
-    if not path.is_file():
-        return load(source).network.sam.to(device).eval()
-    weights = read_weight_file(path)
-    sam = SegmentAnything(infer_sam_config(weights))
-    check_weights(weights, sam.state_dict(), (), path)
-    sam.load_state_dict({key: value.float() for key, value in weights.items()})
-    return sam.to(device).eval()
+    is_file = Path(expand_home(source)).is_file()
+    return (load_sam(source) if is_file else load(source).network.sam.eval()).to(device)
 
 
 def write_proposals(
@@ -173,7 +165,7 @@ def run(args: argparse.Namespace) -> int:
     if args.set and args.set not in sets:
         raise ConfigurationError(f"--set {args.set!r} is not known; there are {', '.join(sets)}")
     dataset = PictureFolder(args.images) if args.images else sets[args.set](args.root)
-    sam = load_sam(args.sam, resolve_device(args.device)) if args.sam else None
+    sam = open_sam(args.sam, resolve_device(args.device)) if args.sam else None
     left_out = write_proposals(dataset, args.out, sam, SYSTEMS[args.system], args.limit)
     for name, reason in left_out.items():
         print(f"left out: {name}: {reason}", file=sys.stderr)

@@ -44,12 +44,8 @@ def answer_batch(
     *,
     unmasked_padding: bool = False,
     cancelled: Cancelled | None = None,
-    grounding: type[GroundingStream] = GroundingStream,
 ) -> list[SegmentationResult]:
-    """See Lisa.chat_batch; `queries` are checked words, at most `limit` tokens of an answer each.
-
-    grounding: makes targets of the grounding tokens.
-    """
+    """See Lisa.chat_batch; `queries` are checked words, at most `limit` tokens of an answer each."""
     prompts = [model.prompt_ids(frame, [(model.first_question(query), None)]) for query in queries]
     width = max(map(len, prompts), default=0) if unmasked_padding else None
     results = []
@@ -58,8 +54,19 @@ def answer_batch(
         with model.timed(seconds, "generate"):
             rows = generate_batch(model, frame, prompts[part], limit, unmasked_width=width, cancelled=cancelled)
         pairs = zip(queries[part], rows, strict=True)
-        results += [_result(model, frame, query, row, dict(seconds), grounding) for query, row in pairs]
+        results += [_result(model, frame, query, row, dict(seconds)) for query, row in pairs]
     return results
+
+
+def seconds_together(results: Sequence[SegmentationResult]) -> dict[str, float]:
+    """Wall time of what `answer_batch` returned, one result at least: of the rows of a batch each says that of all."""
+    return total(
+        {
+            "encode": results[0].seconds["encode"],
+            "generate": sum(one.seconds["generate"] for one in results[::ROWS_AT_ONCE]),
+            "decode_masks": sum(one.seconds["decode_masks"] for one in results),
+        }
+    )
 
 
 @torch.inference_mode()
@@ -126,9 +133,8 @@ def _result(
     query: str,
     row: AnswerTokens,
     seconds: dict[str, float],
-    stream: type[GroundingStream],
 ) -> SegmentationResult:
-    text, grounding = model.answer_text(), stream(model, frame)
+    text, grounding = model.answer_text(), GroundingStream(model, frame)
     for index, token in enumerate(row.ids):
         text.push(token)
         if token in model.kinds and len(grounding) < MAX_TARGETS:

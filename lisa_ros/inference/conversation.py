@@ -27,30 +27,20 @@ class Conversation:
         5120
     """
 
-    def __init__(
-        self,
-        model: LoadedModel,
-        frame: EncodedFrame,
-        history: Sequence[tuple[str, str]] = (),
-        *,
-        grounding: type[GroundingStream] = GroundingStream,
-    ) -> None:
+    def __init__(self, model: LoadedModel, frame: EncodedFrame, history: Sequence[tuple[str, str]] = ()) -> None:
         """Begins a conversation.
 
         Args:
             model: The loaded model that answers.
             frame: The image, encoded by the same model.
             history: (question, answer) pairs of earlier turns; answers may hold [SEG].
-            grounding: Makes targets of the answer's grounding tokens.
 
         Raises:
             InvalidImageError: The frame is another model's.
             InvalidQueryError: A turn of the history cannot stand in a prompt.
         """
-        model.check_frame(frame)
-        self._model = model
+        self._model = model.about(frame)
         self._frame = frame
-        self._grounding = grounding
         self._prefix = frame.prefix
         self._turns: list[tuple[str, str]] = []
         for question, answer in map(_pair, history):
@@ -101,7 +91,7 @@ class Conversation:
     ) -> Iterator[TextDelta | MaskReady | Finished]:
         model, frame = self._model, self._frame
         seconds = {"encode": frame.seconds}
-        text, said, grounding = model.answer_text(), [], self._grounding(model, frame)
+        text, said, grounding = model.answer_text(), [], GroundingStream(model, frame)
         truncated, offered = True, False
         model.stop_if(cancelled)
         with model.timed(seconds, "prefill"):

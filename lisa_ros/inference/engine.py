@@ -189,12 +189,12 @@ class Lisa:
         Example:
             >>> mug, seat = lisa.segment_many(frame, ["the mug", "Where can I sit?"])
         """
-        self.model.check_frame(frame)
+        model = self.model.about(frame)
         if isinstance(texts, str):
             raise InvalidQueryError(f"texts must be a list of queries, not the text {texts!r:.80}")
-        queries = [check_query(text, self.model.tokenizer) for text in texts]
+        queries = [check_query(text, model.tokenizer) for text in texts]
         sentences = [is_sentence(query) if sentence is None else sentence for query in queries]
-        return segment_many(self.model, frame, queries, sentences, cancelled=cancelled)
+        return segment_many(model, frame, queries, sentences, cancelled=cancelled)
 
     def segment_phrases(
         self,
@@ -228,12 +228,12 @@ class Lisa:
             >>> [(target.phrase, target.kind) for target in result.targets]
             [('the mug', 'segmented'), ('the fork', 'absent')]
         """
-        self.model.check_frame(frame)
+        model = self.model.about(frame)
         if isinstance(phrases, str):
             raise InvalidQueryError(f"phrases must be a list of names, not the text {phrases!r:.80}")
-        checked = [check_query(phrase, self.model.tokenizer) for phrase in phrases]
+        checked = [check_query(phrase, model.tokenizer) for phrase in phrases]
         limit = check_limit(max_new_tokens)
-        return segment_phrases(self.model, frame, checked, limit=limit, cancelled=cancelled)
+        return segment_phrases(model, frame, checked, limit=limit, cancelled=cancelled)
 
     def chat(
         self, frame: EncodedFrame, text: str, *, max_new_tokens: int | None = None, cancelled: Cancelled | None = None
@@ -268,9 +268,9 @@ class Lisa:
             ConfigurationError: `max_new_tokens` is not a whole number of at least 1.
             LisaError: As of `segment`.
         """
-        self.model.check_frame(frame)
-        queries, limit = [check_query(text, self.model.tokenizer) for text in texts], check_limit(max_new_tokens)
-        return answer_batch(self.model, frame, queries, limit, unmasked_padding=unmasked_padding, cancelled=cancelled)
+        model = self.model.about(frame)
+        queries, limit = [check_query(text, model.tokenizer) for text in texts], check_limit(max_new_tokens)
+        return answer_batch(model, frame, queries, limit, unmasked_padding=unmasked_padding, cancelled=cancelled)
 
     def stream(
         self, frame: EncodedFrame, text: str, *, max_new_tokens: int | None = None, cancelled: Cancelled | None = None

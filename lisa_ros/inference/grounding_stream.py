@@ -93,5 +93,4 @@ class GroundingStream:
         used = [index] if parent is None else [parent, index]
         kinds: list[EventKind] = [self._kinds[number] for number in used]
         states = torch.cat([self._states[number] for number in used])
-        (found,) = self._model.decode_masks(self._frame, states, kinds)
-        return self._model.target(self._frame, phrase, found, probability)
+        return self._model.ground(self._frame, states, kinds, phrase, probability)

@@ -3,6 +3,7 @@
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 
 import numpy as np
 import torch
@@ -160,6 +161,27 @@ class LoadedModel:
     def _full_size(self, frame: EncodedFrame, low_res: Tensor) -> np.ndarray:
         size = self.network.config.sam.image_size
         return upscale_logits(low_res.unsqueeze(0), size, frame.height, frame.width)[0].cpu().numpy()
+
+    def about(self, frame: EncodedFrame) -> "LoadedModel":
+        """The model that answers queries about a frame. Raises InvalidImageError for another engine's frame."""
+        self.check_frame(frame)
+        return self
+
+    def ground(
+        self, frame: EncodedFrame, states: Tensor, kinds: Sequence[EventKind], phrase: str, probability: float
+    ) -> Target:
+        """The one target among some events of an answer; arguments as of `decode_masks` and `target`."""
+        (found,) = self.decode_masks(frame, states, kinds)
+        return self.target(frame, phrase, found, probability)
+
+    def told_target(self, frame: EncodedFrame, phrase: str, targets: Sequence[Target]) -> Target:
+        """What a generated answer, by its targets, says about the one phrase that was asked for.
+
+        It is there if a mask is not empty; else it has what the answer offers in its place.
+        """
+        found = [one for one in targets if one.kind == ABSENT or one.mask.any()]
+        found.sort(key=lambda one: one.kind == ABSENT)
+        return replace(found[0], phrase=phrase) if found else absent_target(frame, phrase, float("nan"))
 
     @staticmethod
     def target(frame: EncodedFrame, phrase: str, found: MaskLogits | None, probability: float) -> Target:

@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from functools import partial
 from itertools import chain
 
 import numpy as np
@@ -10,14 +9,14 @@ import torch
 from torch import Tensor
 
 from lisa_ros.errors import InvalidQueryError
-from lisa_ros.inference.batch import MAX_NEW_TOKENS, ROWS_AT_ONCE, answer_batch
+from lisa_ros.inference.batch import MAX_NEW_TOKENS, ROWS_AT_ONCE, answer_batch, seconds_together
 from lisa_ros.inference.frame import EncodedFrame
 from lisa_ros.inference.generation import extend, next_logits, prefill, prefill_rows
 from lisa_ros.inference.loaded_model import Cancelled, LoadedModel, absent_target, total
 from lisa_ros.model.grounding import TARGET_KINDS
 from lisa_ros.model.query_text import MAX_PHRASES
 from lisa_ros.model.styles import QueryPrompt
-from lisa_ros.types import ABSENT, REJ, SEG, SEGMENTED, Candidate, EventKind, SegmentationResult, Target
+from lisa_ros.types import REJ, SEG, SEGMENTED, Candidate, EventKind, SegmentationResult, Target
 
 
 @dataclass(frozen=True)
@@ -258,21 +257,11 @@ def _generated(
     limit: int,
     cancelled: Cancelled | None,
 ) -> tuple[list[SegmentationResult], dict[str, float]]:
-    """As `_answered`, of a style that tells in words: there, if the generated answer holds a mask that is not empty.
-
-    What is not there has what the answer offers in its place.
-    """
+    """As `_answered`, of a style of which only the generated answer tells; each prompt is about one phrase."""
     results = answer_batch(model, frame, [prompt.question for prompt in prompts], limit, cancelled=cancelled)
-    seconds = {stage: sum(result.seconds.get(stage, 0.0) for result in results) for stage in results[0].seconds}
-    return [
-        replace(result, query=query, targets=(target,), seg_probability=target.probability)
-        for query, result, target in zip(queries, results, map(partial(_worded, frame), prompts, results), strict=True)
-    ], seconds
-
-
-def _worded(frame: EncodedFrame, prompt: QueryPrompt, result: SegmentationResult) -> Target:
-    """The target that an answer in words means for the one phrase of its prompt."""
-    found = [one for one in result.targets if one.kind == ABSENT or one.mask.any()]
-    found.sort(key=lambda one: one.kind == ABSENT)
-    (phrase,) = prompt.phrases
-    return replace(found[0], phrase=phrase) if found else absent_target(frame, phrase, float("nan"))
+    found = []
+    for query, prompt, result in zip(queries, prompts, results, strict=True):
+        (phrase,) = prompt.phrases
+        target = model.told_target(frame, phrase, result.targets)
+        found.append(replace(result, query=query, targets=(target,), seg_probability=target.probability))
+    return found, seconds_together(results)

@@ -8,15 +8,19 @@ practical; both are off for published checkpoints:
 * `high_res_features`: features of the stem at strides 4 and 8 are added while the mask is upscaled, as in SAM 2.
 """
 
+from collections.abc import Mapping
 from functools import partial
+from pathlib import Path
 from typing import NamedTuple
 
 import torch
 from segment_anything.modeling import MaskDecoder, PromptEncoder, TwoWayTransformer
 from torch import Tensor, nn
 
-from lisa_ros.model.sam_config import SamConfig
+from lisa_ros.model.files import expand_home
+from lisa_ros.model.sam_config import SamConfig, infer_sam_config
 from lisa_ros.model.sam_encoder import ImageEncoder
+from lisa_ros.model.weights import check_finite, check_weights, read_weight_file
 
 
 class SamFeatures(NamedTuple):
@@ -211,3 +215,18 @@ class SegmentAnything(nn.Module):
         first, norm, act1, second, act2 = self.mask_decoder.output_upscaling
         stride4, stride8 = high_res
         return act2(second(act1(norm(first(source) + stride8))) + stride4)
+
+
+def load_sam(path: str | Path, sizes: Mapping[str, object] | None = None) -> SegmentAnything:
+    """Segment Anything from its published file, in eval mode on the CPU.
+
+    sizes: what shapes do not tell, as `sam` of `Lisa.from_pretrained`. Raises CheckpointError.
+    """
+    path = Path(expand_home(path))
+    weights = read_weight_file(path)
+    sam = SegmentAnything(infer_sam_config(weights, sizes))
+    expected = sam.state_dict()
+    check_weights(weights, expected, [key for key in weights if key.startswith("pixel_")], path)
+    check_finite(weights, path)
+    sam.load_state_dict({key: weights[key] for key in expected})
+    return sam.eval().requires_grad_(False)

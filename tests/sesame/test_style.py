@@ -1,6 +1,7 @@
 """What SESAME's style makes of samples and of answers: rendered training, denials and corrections read back."""
 
 import re
+import time
 
 import numpy as np
 import pytest
@@ -216,6 +217,16 @@ def test_a_mask_that_is_offered_is_the_alternative_of_what_is_absent(tiny, monke
     assert [(event.index, event.target.phrase) for event in ready] == [(0, "box")]
     np.testing.assert_array_equal(ready[0].target.mask, found.mask)
     np.testing.assert_array_equal(result.union_mask, found.mask)
+
+
+def test_the_time_of_a_batch_counts_once(tiny):
+    frame = tiny.lisa.encode(tiny.image(0))
+    started = time.perf_counter()
+    result = tiny.lisa.segment_phrases(frame, ["red box", "blue hat", "dog"], max_new_tokens=8)
+    wall = time.perf_counter() - started
+    assert result.seconds["encode"] == frame.seconds and 0 < result.seconds["total"] <= wall
+    results = tiny.lisa.segment_many(frame, ["red box", "blue hat"])
+    assert results[0].seconds == results[1].seconds
 
 
 def test_phrases_are_asked_together_and_told_apart(tiny):

@@ -3,10 +3,10 @@
 import torch
 
 from lisa_ros.errors import ConfigurationError
-from lisa_ros.inference.elisa.engine import load_sam
 from lisa_ros.model.elisa.alphaclip import load_alphaclip
 from lisa_ros.model.elisa.checkpoint import proposal_options
 from lisa_ros.model.proposals import CandidateProvider
+from lisa_ros.model.sam import load_sam
 from training.elisa.config import ElisaTrainConfig
 from training.elisa.preparation import prepare_split
 

@@ -3,7 +3,7 @@
 import time
 from collections.abc import Sequence
 from copy import copy
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import torch
@@ -13,8 +13,7 @@ from lisa_ros.errors import ConfigurationError, InvalidImageError, LisaError
 from lisa_ros.geometry.proposals import Proposals
 from lisa_ros.inference.frame import EncodedFrame
 from lisa_ros.inference.generation import Prefix, prefill
-from lisa_ros.inference.grounding_stream import GroundingStream
-from lisa_ros.inference.loaded_model import LoadedModel
+from lisa_ros.inference.loaded_model import LoadedModel, absent_target
 from lisa_ros.inference.regions import NO_PROPOSALS
 from lisa_ros.model.elisa.checkpoint import ElisaCheckpoint
 from lisa_ros.model.elisa.embedding import embed_masks, resized_mask
@@ -94,7 +93,7 @@ class ElisaModel(LoadedModel):
         return f"{IMAGE_WORD}\n{words}"
 
     def encode(self, image: np.ndarray, proposals: Proposals | None = None) -> CandidateFrame:
-        """The frame of an image, see ElisaEngine.encode."""
+        """The frame of an image, see Lisa.encode."""
         check_image(image)
         started = time.perf_counter()
         with memory_guard(self.device, "image"), torch.inference_mode():
@@ -146,14 +145,16 @@ class ElisaModel(LoadedModel):
         """Of an answer that stands in the prompt: there is no such thing here. Raises ConfigurationError."""
         raise ConfigurationError("ELISA's answers name candidates of the image and are generated; use mode generative")
 
-    def choose(self, frame: CandidateFrame, state: Tensor, phrase: str, probability: float) -> Target:
-        """The target of a word for a mask: the candidate that the state (1, hidden_size) before it has said.
+    def ground(
+        self, frame: CandidateFrame, states: Tensor, kinds: Sequence[EventKind], phrase: str, probability: float
+    ) -> Target:
+        """The target of a word for a mask: the candidate that the one state before it has said.
 
         Raises LisaError where scores are not finite.
         """
         with torch.inference_mode():
-            logits = self.network.logits(state)[0].float()
-            scores = self.network.scores(state)[0].float()
+            logits = self.network.logits(states)[0].float()
+            scores = self.network.scores(states)[0].float()
             if not torch.isfinite(scores).all():
                 raise LisaError("scores of candidates are not finite; load the checkpoint with precision bf16 or fp32")
             index = int(scores.argmax())
@@ -166,10 +167,12 @@ class ElisaModel(LoadedModel):
         certainty = said if mask.any() else float("nan")
         return Target(phrase, SEGMENTED, mask, values, certainty, probability, candidate=Candidate(index, score))
 
-
-class CandidateStream(GroundingStream):
-    """Words for masks of one answer -> targets, each at once."""
-
-    def _target(self, index: int, parent: int | None) -> Target:
-        phrase, probability = self._facts[index]
-        return self._model.choose(self._frame, self._states[index], phrase, probability)
+    def told_target(self, frame: CandidateFrame, phrase: str, targets: Sequence[Target]) -> Target:
+        """All masks of an answer as one target, whose candidate is the best of them; absent without any."""
+        found = [target for target in targets if target.mask.any()]
+        if not found:
+            return absent_target(frame, phrase, 0.0)
+        best = max(found, key=lambda target: target.candidate.score)
+        mask = np.logical_or.reduce([target.mask for target in found])
+        logits = np.maximum.reduce([target.logits for target in found])
+        return replace(best, phrase=phrase, mask=mask, logits=logits, probability=found[0].probability)

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from lisa_ros.model.elisa.rendering import ElisaWording, render_turn
 from lisa_ros.model.elisa.tokenizer import MASK_WORD, MASK_WORDS
-from lisa_ros.model.styles.base import QueryPrompt, Style
+from lisa_ros.model.styles.base import Style
 from lisa_ros.model.styles.rendering import RenderedTurn, RenderOptions, explanation, pick_wording
 from lisa_ros.types import SEG, EventKind, Turn
 
@@ -34,18 +34,6 @@ class ElisaStyle(Style):
     closed: ClassVar[bool] = True
     # In training, answers that begin with a mask keep its blank; else the chat template takes it, and the word with it.
     exact: ClassVar[bool] = True
-
-    def query_prompts(
-        self,
-        phrases: Sequence[str],
-        mask_query: Mapping[str, str],
-        *,
-        sentence: bool = False,
-        present: Sequence[bool] | None = None,
-    ) -> list[QueryPrompt]:
-        """See Style: one question for each phrase, without an expected answer."""
-        wording = mask_query["sentence" if sentence else "phrase"]
-        return [QueryPrompt(wording.replace("{text}", phrase), (phrase,), None) for phrase in phrases]
 
     def presence(self, logits: Tensor, kinds: Mapping[int, EventKind]) -> float:
         """Probability that some mask comes next: all candidates' together, among all tokens."""

@@ -52,6 +52,7 @@ class Style(ABC):
         weight_prefix: Of weights that no other style's checkpoints have; "" for none.
         conv_type: The prompt template of checkpoints that do not say theirs.
         corrects: Whether answers name what is there in the place of an absent thing.
+        expected_answer: Answer that evaluation expects to its questions; None where only the generated one tells.
         mask_query: Question for a "phrase" and for a "sentence", `{text}` for the words; config.json may have its own,
             and an "answer" that is expected to one of them.
     """
@@ -67,6 +68,7 @@ class Style(ABC):
     weight_prefix: ClassVar[str] = ""
     conv_type: ClassVar[str] = "llava_v1"
     corrects: ClassVar[bool] = False
+    expected_answer: ClassVar[str | None] = None
     mask_query: ClassVar[Mapping[str, str]]
 
     def kinds(self, tokenizer: LisaTokenizer) -> dict[int, EventKind]:
@@ -94,7 +96,6 @@ class Style(ABC):
 
     # Evaluation and serving.
 
-    @abstractmethod
     def query_prompts(
         self,
         phrases: Sequence[str],
@@ -103,7 +104,7 @@ class Style(ABC):
         sentence: bool = False,
         present: Sequence[bool] | None = None,
     ) -> list[QueryPrompt]:
-        """The questions that the style asks to segment `phrases`, with the answers it expects.
+        """The questions that the style asks to segment `phrases`, with the answers it expects: one for each phrase.
 
         Args:
             phrases: Names of things; with `sentence` one sentence that is asked as it is.
@@ -115,6 +116,9 @@ class Style(ABC):
         Returns:
             Prompts whose phrases, one after the other, are `phrases`.
         """
+        wording = mask_query["sentence" if sentence else "phrase"]
+        answer = self.expected_answer and mask_query.get("answer", self.expected_answer)
+        return [QueryPrompt(wording.replace("{text}", phrase), (phrase,), answer) for phrase in phrases]
 
     def turn_prompt(self, text: str, mask_query: Mapping[str, str], *, sentence: bool) -> QueryPrompt:
         """How evaluations of single questions (ReasonSeg) ask a phrase or sentence by itself; see `query_prompts`."""

@@ -5,7 +5,7 @@ from typing import ClassVar
 
 import numpy as np
 
-from lisa_ros.model.styles.base import QueryPrompt, Style
+from lisa_ros.model.styles.base import Style
 from lisa_ros.model.styles.rendering import (
     MASK_ANSWER,
     RenderedTurn,
@@ -56,27 +56,13 @@ class LisaStyle(Style):
     name = "lisa"
     tokens: ClassVar[Mapping[str, EventKind]] = {"[SEG]": SEG}
     architectures = ("LISAForCausalLM",)
-    # The answers of training; the answer that evaluation expects.
-    answers: ClassVar[tuple[str, ...]] = ANSWERS
-    expected_answer: ClassVar[str] = MASK_ANSWER
+    answers: ClassVar[tuple[str, ...]] = ANSWERS  # of training
+    expected_answer = MASK_ANSWER
     # The questions of the official validation. The leading blank is part of them.
     mask_query: ClassVar[Mapping[str, str]] = {
         "phrase": " What is {text} in this image? Please output segmentation mask.",
         "sentence": " {text} Please output segmentation mask.",
     }
-
-    def query_prompts(
-        self,
-        phrases: Sequence[str],
-        mask_query: Mapping[str, str],
-        *,
-        sentence: bool = False,
-        present: Sequence[bool] | None = None,
-    ) -> list[QueryPrompt]:
-        """See Style: one question for each phrase."""
-        wording = mask_query["sentence" if sentence else "phrase"]
-        answer = mask_query.get("answer", self.expected_answer)
-        return [QueryPrompt(wording.replace("{text}", phrase), (phrase,), answer) for phrase in phrases]
 
     def render(
         self, turns: Sequence[Turn], options: RenderOptions, rng: np.random.Generator

@@ -9,7 +9,7 @@ from typing import ClassVar
 
 import numpy as np
 
-from lisa_ros.model.styles.base import QueryPrompt, Style
+from lisa_ros.model.styles.base import Style
 from lisa_ros.model.styles.denial import Denial, bare, find_denial
 from lisa_ros.model.styles.rendering import RenderedTurn, RenderOptions, joined, pick, pick_wording
 from lisa_ros.types import SEG, EventKind, TruthTarget, Turn
@@ -63,18 +63,6 @@ class SesameStyle(Style):
     conv_type = "vicuna_v1"
     corrects = True
     mask_query: ClassVar[Mapping[str, str]] = {"phrase": _PHRASE_QUESTIONS[0], "sentence": _SENTENCE_QUESTIONS[0]}
-
-    def query_prompts(
-        self,
-        phrases: Sequence[str],
-        mask_query: Mapping[str, str],
-        *,
-        sentence: bool = False,
-        present: Sequence[bool] | None = None,
-    ) -> list[QueryPrompt]:
-        """See Style: one question for each phrase; only the generated answer tells whether it is there."""
-        wording = mask_query["sentence" if sentence else "phrase"]
-        return [QueryPrompt(wording.replace("{text}", phrase), (phrase,), None) for phrase in phrases]
 
     def denial(self, answer: str) -> Denial | None:
         """See Style."""
