@@ -29,8 +29,8 @@ def find_golden(system: str | None) -> list[Path]:
     return list(found.values())
 
 
-class GsvaVariant:
-    """A tiny GSVA and what the official code computed with it."""
+class GoldenVariant:
+    """A tiny model of one system and what the official code computed with it."""
 
     def __init__(self, directory: Path) -> None:
         self.directory = directory
@@ -42,6 +42,24 @@ class GsvaVariant:
 
     def arrays(self, name: str) -> np.lib.npyio.NpzFile:
         return np.load(self.directory / "golden" / f"{name}.npz")
+
+    @property
+    def images(self) -> int:
+        return len(self.meta["image_sizes_hw"])
+
+    def image(self, index: int) -> np.ndarray:
+        """(H, W, 3) uint8 RGB."""
+        return np.array(Image.open(self.directory / "images" / f"img{index}.png").convert("RGB"))
+
+    def frame(self, index: int):
+        """The encoded image, computed once a session."""
+        if index not in self._frames:
+            self._frames[index] = self.lisa.encode(self.image(index))
+        return self._frames[index]
+
+
+class GsvaVariant(GoldenVariant):
+    """A tiny GSVA and what the official code computed with it."""
 
     @property
     def options(self) -> dict:
@@ -65,16 +83,6 @@ class GsvaVariant:
 
         return Lisa.from_pretrained(self.directory / "gsva_hf", device="cpu", **self.options)
 
-    def image(self, index: int) -> np.ndarray:
-        """(H, W, 3) uint8 RGB."""
-        return np.array(Image.open(self.directory / "images" / f"img{index}.png").convert("RGB"))
-
-    def frame(self, index: int):
-        """The encoded image, computed once a session."""
-        if index not in self._frames:
-            self._frames[index] = self.lisa.encode(self.image(index))
-        return self._frames[index]
-
 
 def turns_of(conversation: str) -> list[tuple[str, str]]:
     """The (question, answer) turns of a rendered conversation, without what stands for the image."""
@@ -87,19 +95,8 @@ def turns_of(conversation: str) -> list[tuple[str, str]]:
     return [(pictured.sub("", question), answer) for question, answer in turns]
 
 
-class LlmSegVariant:
+class LlmSegVariant(GoldenVariant):
     """A tiny LLM-Seg and what the official code computed with it."""
-
-    def __init__(self, directory: Path) -> None:
-        self.directory = directory
-        self.meta = json.loads((directory / "oracle_meta.json").read_text())
-        self._frames = {}
-
-    def json(self, name: str):
-        return json.loads((self.directory / "golden" / f"{name}.json").read_text())
-
-    def arrays(self, name: str) -> np.lib.npyio.NpzFile:
-        return np.load(self.directory / "golden" / f"{name}.npz")
 
     @property
     def options(self) -> dict:

@@ -10,29 +10,12 @@ import tempfile
 from functools import cached_property
 from pathlib import Path
 
-import numpy as np
 import pytest
-from golden_variants import find_golden, turns_of
-from PIL import Image
+from golden_variants import GoldenVariant, find_golden, turns_of
 
 
-class CoresGolden:
+class CoresGolden(GoldenVariant):
     """A tiny model, and what the official code computed with it."""
-
-    def __init__(self, directory: Path) -> None:
-        self.directory = directory
-        self.meta = self._read(directory / "oracle_meta.json")
-        self._frames = {}
-
-    @staticmethod
-    def _read(path: Path):
-        return json.loads(path.read_text())
-
-    def json(self, name: str):
-        return self._read(self.directory / "golden" / f"{name}.json")
-
-    def arrays(self, name: str) -> np.lib.npyio.NpzFile:
-        return np.load(self.directory / "golden" / f"{name}.npz")
 
     @property
     def prefix(self) -> str:
@@ -55,7 +38,7 @@ class CoresGolden:
             "sentence": " {text} Please output segmentation mask.",
             "answer": self.json("prompts")["validation_answer"],
         }
-        values = self._read(folder / "config.json") | {
+        values = json.loads((folder / "config.json").read_text()) | {
             "system_prompt": self.prefix.removesuffix(" "),
             "mask_query": words,
         }
@@ -72,16 +55,6 @@ class CoresGolden:
         from lisa_ros import Lisa
 
         return Lisa.from_pretrained(self.checkpoint, device="cpu", **self.options)
-
-    def image(self, index: int) -> np.ndarray:
-        """(H, W, 3) uint8 RGB."""
-        return np.array(Image.open(self.directory / "images" / f"img{index}.png").convert("RGB"))
-
-    def frame(self, index: int):
-        """The encoded image, computed once a session."""
-        if index not in self._frames:
-            self._frames[index] = self.lisa.encode(self.image(index))
-        return self._frames[index]
 
 
 _WITHOUT = "no reference data of CoReS in LISA_ROS_GOLDEN or ../shared"

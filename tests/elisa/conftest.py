@@ -1,28 +1,16 @@
 """Reference data of ELISA's official code: the tests here run on every variant of it that is found."""
 
-import json
 from functools import cached_property
-from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-from golden_variants import find_golden
+from golden_variants import GoldenVariant, find_golden
 from PIL import Image
 
 
-class ElisaGolden:
+class ElisaGolden(GoldenVariant):
     """A tiny ELISA, and what the official code computed with it."""
-
-    def __init__(self, directory: Path) -> None:
-        self.directory = directory
-        self.meta = json.loads((directory / "oracle_meta.json").read_text())
-
-    def json(self, name: str):
-        return json.loads((self.directory / "golden" / f"{name}.json").read_text())
-
-    def arrays(self, name: str) -> np.lib.npyio.NpzFile:
-        return np.load(self.directory / "golden" / f"{name}.npz")
 
     def image(self, name: str) -> np.ndarray:
         """(H, W, 3) uint8 RGB; name: as golden files have it."""

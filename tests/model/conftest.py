@@ -1,31 +1,20 @@
 """Reference data of the official code, one directory a variant; the tests here run on every variant that is found."""
 
-import json
 import sys
 from functools import cached_property
 from pathlib import Path
 
-import numpy as np
-from golden_variants import GsvaVariant, find_golden
-from PIL import Image
+from golden_variants import GoldenVariant, GsvaVariant, find_golden
 
 sys.path.insert(0, str(Path(__file__).parent))
 
 
-class Variant:
+class Variant(GoldenVariant):
     """A tiny model and what the official code computed with it."""
 
     def __init__(self, directory: Path) -> None:
-        self.directory = directory
-        self.meta = json.loads((directory / "oracle_meta.json").read_text())
+        super().__init__(directory)
         self.checkpoint = directory / "lisa_hf"
-        self._frames = {}
-
-    def json(self, name: str):
-        return json.loads((self.directory / "golden" / f"{name}.json").read_text())
-
-    def arrays(self, name: str) -> np.lib.npyio.NpzFile:
-        return np.load(self.directory / "golden" / f"{name}.npz")
 
     @cached_property
     def tokenizer(self):
@@ -45,20 +34,6 @@ class Variant:
             sam=self.meta["sam"],
             conv_type=self.meta["conv_type"],
         )
-
-    @property
-    def images(self) -> int:
-        return len(self.meta["image_sizes_hw"])
-
-    def image(self, index: int) -> np.ndarray:
-        """(H, W, 3) uint8 RGB."""
-        return np.array(Image.open(self.directory / "images" / f"img{index}.png").convert("RGB"))
-
-    def frame(self, index: int):
-        """The encoded image, computed once a session."""
-        if index not in self._frames:
-            self._frames[index] = self.lisa.encode(self.image(index))
-        return self._frames[index]
 
 
 def pytest_generate_tests(metafunc):

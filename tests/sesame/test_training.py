@@ -8,6 +8,7 @@ from functools import cache
 import numpy as np
 import pytest
 import torch
+from golden_variants import turns_of
 from safetensors.torch import save_file
 
 from lisa_ros.model.checkpoint import load
@@ -73,14 +74,9 @@ def collator_of(variant, checkpoint, max_length=1 << 16):
     )  # fmt: skip
 
 
-def turns_of(prompt):
-    """The turns of a rendered conversation, without what stands for the image."""
-    turns = re.findall(r"USER: (.*?) ASSISTANT: (.*?)</s>", prompt, re.DOTALL)
-    return tuple((question.removeprefix(IMAGE), answer) for question, answer in turns)
-
-
 def items_of(variant, case):
-    conversations, masks = list(map(turns_of, case["conversation_list"])), variant.arrays("train")
+    conversations = [tuple(turns_of(talk)) for talk in case["conversation_list"]]
+    masks = variant.arrays("train")
     found = []
     for number, name in enumerate(case["images"]):
         image = variant.image(int(re.search(r"\d+", name).group()))

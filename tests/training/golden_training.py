@@ -1,14 +1,12 @@
 """The reference data of the official training code: its batches, losses, gradients and checkpoints."""
 
-import json
 import re
 from functools import cached_property
 from pathlib import Path
 
 import numpy as np
 import torch
-from golden_variants import find_golden
-from PIL import Image
+from golden_variants import GoldenVariant, find_golden
 
 from lisa_ros.model.checkpoint import Checkpoint, load
 from lisa_ros.model.unmerged import PREFIX
@@ -22,15 +20,12 @@ ROOT = Path(__file__).resolve().parents[2]
 TRAINABLE = ("lm_head", "embed_tokens", "mask_decoder", "text_hidden_fcs")
 
 
-class Golden:
+class Golden(GoldenVariant):
     """One variant. `directory` holds lisa_hf/, clip_tiny/, images/, golden/ and the un-merged adapters."""
 
     def __init__(self, directory: Path) -> None:
-        self.directory, self.name = directory, directory.name
-        self.meta = json.loads((directory / "oracle_meta.json").read_text())
-
-    def json(self, name: str):
-        return json.loads((self.directory / "golden" / f"{name}.json").read_text())
+        super().__init__(directory)
+        self.name = directory.name
 
     @cached_property
     def train(self) -> dict:
@@ -39,9 +34,6 @@ class Golden:
     @cached_property
     def arrays(self):
         return np.load(self.directory / "golden" / "train.npz")
-
-    def image(self, index: int) -> np.ndarray:
-        return np.array(Image.open(self.directory / "images" / f"img{index}.png").convert("RGB"))
 
     def checkpoint(self, **options) -> Checkpoint:
         options = {"sam": self.meta["sam"], "conv_type": self.meta["conv_type"], **options}
