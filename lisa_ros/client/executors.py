@@ -1,20 +1,15 @@
-"""Whether a call may wait for the result here, or would keep the executor from ever receiving it.
+"""Whether a call may wait for the result here, or would keep the executor from ever receiving it."""
 
-This module knows what rclpy keeps to itself: that callbacks run within `Task.__call__`, and how many threads a
-MultiThreadedExecutor has. Checked against rclpy 9.1.
-"""
-
-import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from weakref import WeakKeyDictionary
 
 from rclpy.callback_groups import MutuallyExclusiveCallbackGroup
-from rclpy.executors import Executor, MultiThreadedExecutor
-from rclpy.task import Task
+from rclpy.executors import Executor
 
 from lisa_ros.errors import BlockingCallError
+from lisa_ros.rclpy_compat import is_in_callback, thread_count
 
 _lock = threading.Lock()
 _waiting: WeakKeyDictionary[Executor, int] = WeakKeyDictionary()  # callbacks that wait for a result
@@ -80,23 +75,6 @@ def waiting_for_result(executor: Executor | None, group: ClientCallbackGroup) ->
     finally:
         with _lock:
             _waiting[executor] -= 1
-
-
-def is_in_callback(executor: Executor) -> bool:
-    """Whether the calling thread runs a callback of an executor."""
-    frame = sys._getframe()
-    while frame is not None:
-        if frame.f_code is Task.__call__.__code__:
-            reference = frame.f_locals["self"]._executor
-            if reference is not None and reference() is executor:
-                return True
-        frame = frame.f_back
-    return False
-
-
-def thread_count(executor: Executor) -> int:
-    """How many callbacks an executor can run at once."""
-    return executor._executor._max_workers if isinstance(executor, MultiThreadedExecutor) else 1
 
 
 def _remedy(executor: Executor, threads: int, others: int) -> str:

@@ -16,13 +16,14 @@ from rclpy.task import Future
 from lisa_ros.action import Segment
 from lisa_ros.client.background_node import BackgroundNode
 from lisa_ros.client.clouds import CloudBuffer
-from lisa_ros.client.executors import ClientCallbackGroup, is_in_callback
+from lisa_ros.client.executors import ClientCallbackGroup
 from lisa_ros.client.goals import check_timeout, make_goal
 from lisa_ros.client.pending_query import PendingQuery
 from lisa_ros.client.query_handle import QueryHandle
 from lisa_ros.client.results import PerceptionResult, QueryFeedback
 from lisa_ros.client.server_discovery import ServerDiscovery
 from lisa_ros.errors import BlockingCallError, ClientClosedError, ConfigurationError, ServerUnavailableError
+from lisa_ros.rclpy_compat import is_in_callback
 
 CloudTopics = Literal["none", "targets", "scene"]
 _SOON = 0.001  # s

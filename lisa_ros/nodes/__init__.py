@@ -1,4 +1,4 @@
-"""ROS 2 nodes: wiring only. The one place of the package that imports rclpy."""
+"""ROS 2 nodes: wiring only. Whoever imports them may import rclpy after them."""
 
 from lisa_ros.errors import ConfigurationError
 from lisa_ros.middleware import check_middleware

@@ -40,8 +40,8 @@ def test_a_node_that_reads_the_file_has_its_defaults():
     from rclpy.context import Context
     from rclpy.node import Node
 
-    from lisa_ros.nodes.common.rclpy_compat import parameter_overrides
     from lisa_ros.nodes.perception.parameter_listener import ParameterListener
+    from lisa_ros.rclpy_compat import parameter_overrides
 
     context = Context()
     rclpy.init(context=context)

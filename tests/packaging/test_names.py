@@ -21,6 +21,7 @@ FLOORS = (
     ("datasets", "recordings", "inference"),
     ("scannet",),
     ("evaluation", "training"),
+    ("rclpy_compat",),
     ("client", "nodes"),
     ("private_graph",),
     ("replay", "demo"),

@@ -9,7 +9,7 @@ from lifecycle_msgs.srv import ChangeState
 from rclpy.lifecycle import LifecycleNode, TransitionCallbackReturn
 from rclpy.task import Future
 
-from lisa_ros.nodes.common.rclpy_compat import wrap_service
+from lisa_ros.rclpy_compat import wrap_service
 
 _LABELS = {
     Transition.TRANSITION_CONFIGURE: "configure",

@@ -7,8 +7,8 @@ from rcl_interfaces.msg import FloatingPointRange, IntegerRange, ParameterDescri
 from rclpy.node import Node
 
 from lisa_ros.errors import ConfigurationError
-from lisa_ros.nodes.common.rclpy_compat import parameter_overrides
 from lisa_ros.nodes.perception.parameters import ParameterDefinition, PerceptionParameters, parameter_definitions
+from lisa_ros.rclpy_compat import parameter_overrides
 
 
 class ParameterListener:

@@ -4,7 +4,7 @@ from rclpy.node import Node
 from rclpy.qos import QoSCompatibility, QoSProfile, qos_check_compatible, qos_policy_name_from_kind
 from rclpy.topic_endpoint_info import TopicEndpointInfo
 
-from lisa_ros.nodes.common.rclpy_compat import SubscriptionEventCallbacks
+from lisa_ros.rclpy_compat import SubscriptionEventCallbacks
 
 _IMAGE, _COMPRESSED = "sensor_msgs/msg/Image", "sensor_msgs/msg/CompressedImage"
 # Suffixes of image_transport. Those of video are there to name them in hints.

@@ -161,7 +161,7 @@ class InferenceSession:
             events = self._conversation(request.conversation_id, encoded).stream(request.text, **limits)
         else:
             events = self._engine.stream(encoded, request.text, **limits)
-        return _follow(events, progress)
+        return _collect(events, progress)
 
     def _ask_phrases(self, query: Query, encoded, progress: Progress) -> SegmentationResult:
         def cancelled() -> bool:
@@ -196,7 +196,7 @@ def stop_if_cancelled(query: Query):
         raise QueryCancelled("cancelled")
 
 
-def _follow(events, progress: Progress) -> SegmentationResult:
+def _collect(events, progress: Progress) -> SegmentationResult:
     text, masks = "", 0
     for event in events:
         if isinstance(event, TextDelta):
