@@ -51,6 +51,14 @@ class TabletopStage(nn.Module):
         self.pointing = PointingHead(network_config.hidden_size)
         self.trains_encoder = config.tabletop.encoder_lr_scale > 0
         self.register_buffer("words", torch.tensor(words), persistent=False)
+        self.train()
+
+    def train(self, mode: bool = True) -> "TabletopStage":
+        """As nn.Module's; an image encoder that is not trained stays as it is when it is used."""
+        super().train(mode)
+        if not self.trains_encoder:
+            self.network.sam.image_encoder.eval()  # the norms of its stem have running statistics
+        return self
 
     def losses(self, batch: QuestionBatch, rng: np.random.Generator) -> dict[str, Tensor]:
         """LISA's losses and those of the helper heads."""
@@ -110,7 +118,9 @@ def train(config: TabletopTrainConfig, base: Path | None = None) -> None:
         else:
             initialise_from_checkpoint(stage.network, base)
             heads = LoopOptions(steps=HEAD_STEPS, lr=HEAD_LR, warmup=5)
+            stage.eval()  # the encoder's statistics stay
             run(config.run_dir / "heads", FIRST_HEAD_SCENE, heads, lambda name: float(not name.startswith("network.")))
+            stage.train()
     run(
         config.run_dir / "tabletop",
         FIRST_SCENE,
