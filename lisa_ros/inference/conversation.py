@@ -93,10 +93,11 @@ class Conversation:
         seconds = {"encode": frame.seconds}
         text, said, grounding = model.answer_text(), [], GroundingStream(model, frame)
         truncated, offered = True, False
+        words = model.answer_words(ids)
         model.stop_if(cancelled)
         with model.timed(seconds, "prefill"):
             cache, hidden = prefill(model.network, ids, frame.visual, self._prefix)
-            token, logits = greedy_token(model.network, hidden)
+            token, logits = greedy_token(model.network, hidden, words)
         while True:
             if token == model.tokenizer.eos_id:
                 truncated = False
@@ -115,7 +116,7 @@ class Conversation:
                 break
             with model.timed(seconds, "generate"):
                 hidden = decode_step(model.network, token, cache)
-                token, logits = greedy_token(model.network, hidden)
+                token, logits = greedy_token(model.network, hidden, words)
         yield from self._masks(grounding, grounding.ready(last=True), offered, seconds)
         if delta := text.finish():
             yield TextDelta(delta)

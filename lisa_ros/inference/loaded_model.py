@@ -12,6 +12,7 @@ from torch import Tensor
 from lisa_ros.errors import ConfigurationError, InvalidImageError, InvalidQueryError, LisaError, QueryCancelled
 from lisa_ros.geometry.proposals import Proposals
 from lisa_ros.inference.answer import AnswerText
+from lisa_ros.inference.answer_words import AnswerProgress, AnswerWords
 from lisa_ros.inference.frame import EncodedFrame
 from lisa_ros.inference.generation import Prefix, prefill
 from lisa_ros.inference.regions import MaskLogits, Regions, choose_masks, encode_regions
@@ -38,6 +39,8 @@ class LoadedModel:
         self.style = self.network.style
         self.kinds = self.style.kinds(checkpoint.tokenizer)
         self.template = self.network.config.template
+        words = self.network.config.answer_words
+        self._answer_words = None if words is None else AnswerWords(self.tokenizer, words)
         self.device = device
         self.provenance = f"{name} {precision} {self.template.name}"
         self.mark = object()  # in its frames; not the engine itself, which a kept frame would keep in memory
@@ -85,6 +88,10 @@ class LoadedModel:
         features = network.encode_image(pixels)
         clip = None if network.vision_tower is None else network.vision_tower.preprocess(image).to(self.device)
         return features, network.visual_tokens(features, clip)
+
+    def answer_words(self, prompt: Sequence[int]) -> AnswerProgress | None:
+        """What the answer to a prompt (expanded ids) may go on with, from its first token on; None for anything."""
+        return None if self._answer_words is None else self._answer_words.progress(prompt)
 
     def check_frame(self, frame: EncodedFrame) -> None:
         """Raises InvalidImageError unless this engine encoded `frame`: features of another one mean nothing to it."""

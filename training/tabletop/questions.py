@@ -13,6 +13,7 @@ from lisa_ros.model.tokenizer import IMAGE_TOKEN_ID, SEG_TOKEN, LisaTokenizer
 from lisa_ros.simulator import TabletopQuery, generate_scene, scene_queries
 from lisa_ros.simulator.palette import COLOURS
 from lisa_ros.simulator.shapes import CATEGORIES
+from lisa_ros.simulator.wordings.facts import CLASSES
 from training.errors import TrainingError
 from training.tabletop.config import JointStageConfig, LanguageStageConfig, TabletopTrainConfig
 from training.tabletop.distributed import start
@@ -37,6 +38,11 @@ KINDS = {
     "group": 0.07, "mixed": 0.14, "exclusion": 0.04, "ordinal": 0.06, "everyday": 0.1,
 }  # fmt: skip
 ABSENT_SHARE = 0.27  # of the questions; those of KINDS ask for absent things too
+# Of reference answers; see lisa_ros.simulator.query.
+ANSWER_WORDS = (
+    *CATEGORIES, *COLOURS, *dict.fromkeys(" ".join(CLASSES).split()),
+    *"the in is are not here there nothing like that and but or other thing".split(),  # noqa: SIM905
+)  # fmt: skip
 TOKENIZER_SCENES = range(4_000_000, 4_000_400)  # scenes that no stage trains on
 
 
@@ -236,6 +242,7 @@ def lisa_config(config: TabletopTrainConfig) -> LisaConfig:
         tie_word_embeddings=True,
         conv_type=CONV_TYPE,
         mask_query={"phrase": "{text}", "sentence": "{text}"},
+        answer_words=ANSWER_WORDS,
         seg_threshold=SEG_THRESHOLD,
     )
 

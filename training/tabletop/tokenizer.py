@@ -9,6 +9,7 @@ from pathlib import Path
 import sentencepiece
 
 from lisa_ros.errors import ConfigurationError
+from lisa_ros.model.saving import TOKENIZER_FILES
 
 ADDED_TOKENS = ("[SEG]", "<im_start>", "<im_end>")
 
@@ -50,7 +51,7 @@ def copy_tokenizer(base: Path, out: Path) -> None:
     """Copies a checkpoint's tokenizer to `out`, unless one is there."""
     if not (out / "tokenizer.model").exists():
         out.mkdir(parents=True, exist_ok=True)
-        for name in ("added_tokens.json", "special_tokens_map.json", "tokenizer_config.json", "tokenizer.model"):
+        for name in TOKENIZER_FILES:
             shutil.copyfile(base / name, out / name)
 
 
