@@ -1,6 +1,7 @@
 """Questions about scenes become the right tokens, masks and checkpoint."""
 
 import json
+import re
 import shutil
 from dataclasses import replace
 from pathlib import Path
@@ -9,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 
+import lisa_ros
 from lisa_ros.errors import ConfigurationError
 from lisa_ros.model.checkpoint import load
 from lisa_ros.simulator import generate_scene, scene_queries
@@ -20,7 +22,7 @@ from training.tabletop.config import load_config
 from training.tabletop.joint import TabletopStage, export
 from training.tabletop.language_losses import attention_loss
 from training.tabletop.packing import IGNORE_INDEX
-from training.tabletop.questions import NOWHERE, QuestionCollator, tokenizer_of, word_ids
+from training.tabletop.questions import ANSWER_WORDS, KINDS, NOWHERE, QuestionCollator, tokenizer_of, word_ids
 from training.tabletop.scenes import CATEGORY_COUNT, HEIGHT, IGNORE, STRIDE, WIDTH, collate, soft_masks
 from training.tabletop.tokenizer import write_tokenizer
 
@@ -160,6 +162,16 @@ def test_decisions_are_the_first_word_and_the_one_behind_the_noun(collator, scen
         words = {collator.tokenizer.decode([label]) for label in labels[decisions & ~begins].tolist()}
         assert words <= {"in", "is", "are"} and words
         assert {collator.tokenizer.decode([i]) for i in labels[decisions & begins].tolist()} <= {"The", "There"}
+
+
+def test_reference_answers_are_made_of_the_words_that_the_checkpoint_lists():
+    words = set(ANSWER_WORDS)
+    for seed in range(12):
+        for split in ("train", "heldout"):
+            for query in scene_queries(generate_scene(seed), np.random.default_rng(seed), split, 40, kinds=KINDS):
+                assert {word.lower() for word in re.findall(r"\w+", query.answer.replace("[SEG]", ""))} <= words, query
+    packaged = json.loads((Path(lisa_ros.__file__).parent / "assets" / "tabletop" / "config.json").read_text())
+    assert packaged["answer_words"] == list(ANSWER_WORDS)
 
 
 def test_attention_to_the_target_costs_nothing(collator, scenes):
