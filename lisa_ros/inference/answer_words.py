@@ -41,9 +41,9 @@ class AnswerWords:
         return self._tokenizer.encode(f"the {word}", bos=False)[len(self._before) :]
 
     def _is_no_word(self, id: int) -> bool:
-        """Whether an id is a mark, or a special or added token, which may stand between words."""
+        """Whether an id is a mark, an added token or the end, which may stand between words."""
         if not self._tokenizer.is_text(id):
-            return True
+            return id not in (self._tokenizer.unk_id, self._tokenizer.bos_id)
         text = self._tokenizer.decode([id]).strip()
         return bool(text) and not (_WORD.search(text) or _DAMAGED in text)  # a blank alone begins a word
 
