@@ -72,8 +72,11 @@ class Generative:
 
 
 def encode_sample(lisa: Lisa, sample: Sample) -> EncodedFrame:
-    """The frame of a sample's image, with the sample's own proposals where it has some."""
-    return lisa.encode(sample.image) if sample.proposals is None else lisa.encode(sample.image, sample.proposals)
+    """The frame of a sample's image, with the sample's own proposals where it has some, as many as the system takes."""
+    if sample.proposals is None:
+        return lisa.encode(sample.image)
+    options = lisa.model.proposal_options
+    return lisa.encode(sample.image, sample.proposals if options is None else sample.proposals.largest(options.limit))
 
 
 def proposals_of(frame: EncodedFrame) -> Proposals | None:

@@ -1,7 +1,6 @@
 """An ELISA behind the interface of `Lisa`: loading, asking, talking, choosing; what is wrong with files and calls."""
 
 import shutil
-from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -164,12 +163,10 @@ def test_segment_anything_in_the_folder_proposes_the_candidates(golden, tmp_path
     torch.manual_seed(0)
     (folder / "sam").mkdir()
     torch.save(SegmentAnything(SamConfig(**sizes)).state_dict(), folder / "sam" / "sam_vit_b_01ec64.pth")
-    lisa = Lisa.from_pretrained(folder, device="cpu", sam={"decoder_heads": 4})
-    options = {"points_per_side": 3, "pred_iou_thresh": -10.0, "stability_score_thresh": -1.0}
-    lisa.model.provider.options = replace(lisa.model.provider.options, **options)
+    options = {"points_per_side": 3, "pred_iou_thresh": -10.0, "stability_score_thresh": -1.0, "limit": 4}
+    lisa = Lisa.from_pretrained(folder, device="cpu", sam={"decoder_heads": 4}, proposal_options=options)
     frame = lisa.encode(golden.image("images/img0.png"))
-    limit = lisa.model.provider.options.limit
-    assert 0 < len(frame.proposals) <= limit and len(frame.rows) == len(frame.proposals)
+    assert 0 < len(frame.proposals) <= 4 and len(frame.rows) == len(frame.proposals)
     areas = [item.area for item in frame.proposals.items]
     assert areas == sorted(areas, reverse=True)
     assert lisa.chat(frame, "Which box?", max_new_tokens=5).seconds["total"] > 0

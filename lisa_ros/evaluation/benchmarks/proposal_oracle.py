@@ -7,7 +7,11 @@ import numpy as np
 from lisa_ros.evaluation.benchmarks.rows import QueryRow
 from lisa_ros.evaluation.html_report import percent
 from lisa_ros.evaluation.metrics import Overlap, SegmentationMetrics, overlap_of
+from lisa_ros.evaluation.normalized import normalized_overlap
+from lisa_ros.evaluation.predictors import proposals_of
 from lisa_ros.geometry.proposals import Proposals, nearest_mask
+from lisa_ros.inference.frame import EncodedFrame
+from lisa_ros.types import SegmentationResult
 
 _TITLE = "Proposals: what any choice among them can reach, in percent"
 _HEADER = ("", "n", "gIoU", "cIoU")
@@ -35,6 +39,20 @@ def oracle_overlaps(proposals: Proposals, truth: np.ndarray | None, size: tuple[
             break
         best, union = overlaps[number], union | masks.pop(number)
     return max(single, nothing, key=lambda one: one.iou), best
+
+
+def among_proposals(frame: EncodedFrame, result: SegmentationResult, truth: np.ndarray | None) -> dict[str, object]:
+    """Fields of a row about the proposals that the model chose among; none where it draws its masks."""
+    proposals = proposals_of(frame)
+    if proposals is None:
+        return {}
+    single, union = oracle_overlaps(proposals, truth, (frame.height, frame.width))
+    normalized = normalized_overlap(result.union_mask, truth)
+    return {
+        "proposals": len(proposals),
+        "oracle": (single.intersection, single.union, union.intersection, union.union),
+        "normalized": (normalized.intersection, normalized.union),
+    }
 
 
 def proposal_summary(rows: Sequence[QueryRow]) -> tuple[dict, list]:

@@ -240,7 +240,7 @@ def _alphaclip_place(root: Path) -> str:
     return f"{place}/{ALPHACLIP_FILE}" if isinstance(place, str) else f"alphaclip/{ALPHACLIP_FILE}"
 
 
-def proposal_options(root: Path, *, square: bool) -> ProposalOptions:
+def elisa_proposals(root: Path, *, square: bool) -> ProposalOptions:
     """How the candidates of an ELISA are made. square: squashed images, as official. Raises CheckpointError."""
     limit = read_settings(root, "sam").get("n_masks", _CANDIDATES)
     try:
