@@ -44,13 +44,27 @@ def add_parsers(benchmarks) -> None:
                 "--false-premises", action="store_true", help="also the files' questions about what is not there"
             )
         parser.add_argument("--limit", type=positive, metavar="N", help="first N pictures of the set only")
-        parser.add_argument(
-            "--proposals", type=Path, nargs="+", metavar="FILE",
-            help="masks.json, for a system that chooses among proposals (default: Segment Anything makes them)",
-        )  # fmt: skip
+        add_proposals(parser)
         parser.add_argument("--out", type=Path, metavar="DIR", help="default: out/eval/SET-SPLIT-MODE-MODEL")
         add_run_arguments(parser, mode=None)
         add_model_arguments(parser, default=None, required=True)
+
+
+def add_proposals(parser: argparse.ArgumentParser) -> None:
+    """--proposals."""
+    parser.add_argument(
+        "--proposals", type=Path, nargs="+", metavar="FILE",
+        help="masks.json, for a system that chooses among proposals (default: Segment Anything makes them)",
+    )  # fmt: skip
+
+
+def with_proposals(dataset, files):
+    """The data set with the proposals in these files; as it is without files. Raises DatasetError."""
+    if not files:
+        return dataset
+    from lisa_ros.datasets.proposal_files import StoredProposals, WithProposals
+
+    return WithProposals(dataset, StoredProposals(*files))
 
 
 def add_run_arguments(parser: argparse.ArgumentParser, mode: str | None) -> None:
@@ -89,10 +103,7 @@ def run(args: argparse.Namespace) -> int:
 
     false_premises = getattr(args, "false_premises", False)
     dataset = open_dataset(args.benchmark, args.data, args.split, false_premises)
-    if args.proposals:
-        from lisa_ros.datasets.proposal_files import StoredProposals, WithProposals
-
-        dataset = WithProposals(dataset, StoredProposals(*args.proposals))
+    dataset = with_proposals(dataset, args.proposals)
     predictor = open_predictor(args)
     name = re.sub(r"[^\w.-]+", "-", args.model).strip("-.")
     split = f"{args.split}-premises" if false_premises else args.split
@@ -118,7 +129,9 @@ def open_predictor(args: argparse.Namespace):
 
 def preferred_mode(lisa) -> str:
     """The mode of published sets: as the paper's validation, where the system has such an answer."""
-    return "generative" if lisa.model.style.names_candidates else "teacher_forced"
+    from lisa_ros.inference.elisa.engine import ElisaEngine
+
+    return "generative" if isinstance(lisa, ElisaEngine) else "teacher_forced"
 
 
 def run_benchmark(

@@ -10,8 +10,9 @@ from lisa_ros.evaluation.candidates.answers import CandidateAnswer
 from lisa_ros.evaluation.candidates.choices import ChoiceScores, pool_with_truth, right_candidates
 from lisa_ros.evaluation.html_report import percent, with_interval
 from lisa_ros.evaluation.intervals import ratio_intervals
-from lisa_ros.evaluation.predictors import Predictor, proposals_of
+from lisa_ros.evaluation.predictors import Predictor
 from lisa_ros.geometry.proposals import Proposals, nearest_mask
+from lisa_ros.inference.elisa.model import CandidateFrame
 from lisa_ros.inference.frame import EncodedFrame
 from lisa_ros.model.elisa.embedding import squash_mask
 from lisa_ros.types import Sample, SegmentationResult, TruthTarget, Turn
@@ -38,11 +39,13 @@ def candidate_answers(
         turn: The question.
         result: Its answer.
     """
-    style, proposals = predictor.lisa.model.style, proposals_of(frame)
-    truth = [part for target in turn.targets for part in _parts(target) if part.any()]
-    if not style.names_candidates or not truth:
+    if not isinstance(frame, CandidateFrame):
         return {}
-    own = [_at_size(mask, proposals, squashed=not style.letterbox) for mask in truth]
+    truth = [part for target in turn.targets for part in _parts(target) if part.any()]
+    if not truth:
+        return {}
+    proposals, squashed = frame.proposals, not predictor.lisa.model.style.letterbox
+    own = [_at_size(mask, proposals, squashed=squashed) for mask in truth]
     right = right_candidates(proposals, own)
     pool, places = pool_with_truth(proposals, own)
     again = predictor(predictor.lisa.encode(sample.image, pool), turn)

@@ -28,7 +28,6 @@ class ElisaStyle(Style):
         MASK_WORD.format(number=number).strip(): SEG for number in range(1, MASK_WORDS + 1)
     }
     mask_query: ClassVar[Mapping[str, str]] = {"phrase": "Where is {text}?", "sentence": "{text}"}
-    names_candidates: ClassVar[bool] = True
     # Masks are embedded beside the image in a square frame; False squashes both, as the official code does.
     letterbox: ClassVar[bool] = True
     # Padding rows of the vocabulary cannot be said.

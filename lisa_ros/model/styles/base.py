@@ -49,7 +49,6 @@ class Style(ABC):
         state_offset: Position of the hidden state of an event, counted from its token.
         head: Class that turns hidden states into masks.
         chooses: Whether masks are chosen among proposals, and not drawn.
-        names_candidates: Whether each mask of a generated answer is a word for one of the image's candidates.
         weight_prefix: Of weights that no other style's checkpoints have; "" for none.
         conv_type: The prompt template of checkpoints that do not say theirs.
         corrects: Whether answers name what is there in the place of an absent thing.
@@ -66,7 +65,6 @@ class Style(ABC):
     state_offset: ClassVar[int] = -1
     head: ClassVar[type[SamPromptHead]] = SamPromptHead
     chooses: ClassVar[bool] = False
-    names_candidates: ClassVar[bool] = False
     weight_prefix: ClassVar[str] = ""
     conv_type: ClassVar[str] = "llava_v1"
     corrects: ClassVar[bool] = False
