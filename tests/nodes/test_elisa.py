@@ -13,7 +13,7 @@ from lisa_ros.named_values import named_values
 pytestmark = pytest.mark.ros
 GOLDEN = ROOT / "tests" / "golden"
 ELISA, SAM = GOLDEN / "elisa_tiny", GOLDEN / "llmseg_tiny" / "sam_tiny.pth"
-PROPOSALS = "points_per_side=4, pred_iou_thresh=-10, stability_score_thresh=0, limit=6"
+PROPOSALS = "points_per_side=4, pred_iou_thresh=-10, stability_score_thresh=0, box_nms_thresh=0.99, limit=6"
 QUESTION = "Which two shapes touch each other?"
 
 

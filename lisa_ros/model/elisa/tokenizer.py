@@ -15,6 +15,7 @@ MASK_WORD = " <SEG_MASK_{number}>"  # numbers begin at 1; the blank is part of t
 MASK_WORDS = 999
 IMAGE_WORD = "<image>"
 _CHAT_TEMPLATE_FILE = "chat_template.json"
+_UNDECODED = "\ufffd"  # what a part of a character decodes to
 _END_OF_TURN = "<end_of_turn>\n"
 
 
@@ -118,6 +119,14 @@ class ElisaTokenizer:
     def expand_image(self, ids: Iterable[int], visual_tokens: int) -> list[int]:
         """The placeholder of the image once for each visual token."""
         return [one for id in ids for one in ([id] * visual_tokens if id == self.image_id else [id])]
+
+    def word(self, id: int) -> str:
+        """A row of the vocabulary for people to read: its text, else the token's name, else its number."""
+        if id >= self.first_candidate:
+            return f"row {id}"
+        text = self.decode([id]).strip()
+        is_readable = bool(text) and text.isprintable() and _UNDECODED not in text
+        return text if is_readable else str(self._base.convert_ids_to_tokens(id))
 
     def decode(self, ids: Iterable[int], skip_special_tokens: bool = False) -> str:
         """Text of ids, blanks as they are; padding rows have none."""
