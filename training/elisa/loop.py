@@ -102,7 +102,7 @@ def train_elisa(config: ElisaTrainConfig, device: torch.device | None = None) ->
                 best = scores.f1 if is_better else best
                 facts |= {"validation": vars(scores), "random": vars(guess)}
             if is_better:
-                save_elisa(network, config)
+                save_elisa(network, config, tokenizer.end_of_turn)
             facts["saved"] = is_better
             _save(config, groups, optimizer, epoch + 1, best)
             with open(config.run_dir / LOG, "a", encoding="utf-8") as log:

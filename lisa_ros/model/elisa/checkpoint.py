@@ -84,7 +84,7 @@ def load_elisa(
     """
     tower = load_alphaclip(alphaclip or files.root / _alphaclip_place(files.root))
     directory = base_directory(files, base)
-    tokenizer = ElisaTokenizer.from_directory(directory, str(files.values.get("end_turn_token", "<end_of_turn>\n")))
+    tokenizer = ElisaTokenizer.from_directory(directory, files.values.get("end_turn_token"))
     weights = read_weight_file(files.weights)
     network = build_network(directory, files, tokenizer, weights, closed=closed)
     merge_lora(network.llava, weights)
