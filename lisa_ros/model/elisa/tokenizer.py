@@ -154,7 +154,7 @@ class ElisaTokenizer:
             return f"row {id}"
         text = self.decode([id]).strip()
         is_readable = bool(text) and text.isprintable() and _UNDECODED not in text
-        return text if is_readable else str(self._base.convert_ids_to_tokens(id))
+        return text if is_readable else repr(self._base.convert_ids_to_tokens(id))[1:-1]
 
     def decode(self, ids: Iterable[int], skip_special_tokens: bool = False) -> str:
         """Text of ids, blanks as they are; padding rows have none."""
