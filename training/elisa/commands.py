@@ -1,8 +1,11 @@
 """What the command line does for the recipe `elisa`."""
 
+from dataclasses import asdict
+
 import torch
 
 from lisa_ros.errors import ConfigurationError
+from lisa_ros.evaluation.predictors import weights_digest
 from lisa_ros.model.elisa.alphaclip import load_alphaclip
 from lisa_ros.model.elisa.checkpoint import elisa_proposals
 from lisa_ros.model.proposals import CandidateProvider
@@ -21,5 +24,7 @@ def prepare(config: ElisaTrainConfig, split: str) -> None:
     provider = CandidateProvider(sam, elisa_proposals(config.run_dir, square=not letterbox))
     tower = load_alphaclip(config.model.alphaclip).to(device)
     out = config.data.records / f"{split}.jsonl"
-    added = prepare_split(config.data.root, split, out, tower, provider.propose, letterbox=letterbox)
+    settings = {"sam": weights_digest(sam), "alphaclip": weights_digest(tower), **asdict(provider.options)}
+    del settings["points_per_batch"]  # changes nothing
+    added = prepare_split(config.data.root, split, out, tower, provider.propose, letterbox=letterbox, settings=settings)
     print(f"{out}: {added} records added")

@@ -21,6 +21,7 @@ from training.elisa.config import ElisaOptimizerConfig, ElisaTrainConfig, cosine
 from training.elisa.lora import parameter_groups
 from training.elisa.network import new_network, save_elisa
 from training.elisa.objective import ElisaObjective
+from training.elisa.preparation import check_records
 from training.errors import TrainingError
 from training.loop.run_lock import RunLock
 
@@ -31,10 +32,11 @@ _ANSWER_TOKENS = 100  # of an answer in validation
 class RecordExamples:
     """Records with their pictures and questions, as examples of training.
 
-    Raises DatasetError where a record's picture is not in the data set.
+    Raises DatasetError where records cannot be read, ConfigurationError where they are of another data set or preset.
     """
 
     def __init__(self, config: ElisaTrainConfig, split: str) -> None:
+        check_records(config.data.records / f"{split}.jsonl", letterbox=config.model.style.letterbox)
         self.records = read_records(config.data.records / f"{split}.jsonl", config.data.candidates)
         self._samples = ReasonSegDataset(config.data.root, split, explanatory=split == "train")
         self._places = {picture.name: index for index, (picture, _) in enumerate(self._samples.pairs)}

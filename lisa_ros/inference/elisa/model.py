@@ -117,8 +117,9 @@ class ElisaModel(LoadedModel):
     def _proposals(self, image: np.ndarray, given: Proposals | None) -> Proposals:
         if given is None and self.provider is None:
             raise ConfigurationError(
-                "ELISA chooses among candidate masks and has nothing to make them with; give Segment Anything's file "
-                "with sam_checkpoint=PATH (sam_vit_b_01ec64.pth), or the masks with encode(image, proposals)"
+                "ELISA chooses among candidate masks and has nothing to make them with; give the file "
+                "of Segment Anything (sam_vit_b_01ec64.pth) with sam_checkpoint=PATH (--sam-checkpoint PATH), or the "
+                "masks with encode(image, proposals)"
             )
         proposals = self.provider.propose(image) if given is None else given
         if len(proposals) > MASK_WORDS:
