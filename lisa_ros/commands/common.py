@@ -20,7 +20,7 @@ def add_model_arguments(
 ):
     """--model and what says how to load it, see `model_arguments`.
 
-    required: a --model must be named. unmerged: with what un-merged weights need.
+    required: a --model must be named. unmerged: with what un-merged weights need, and systems that choose among masks.
     """
     group = parser.add_argument_group("model")
     group.add_argument(
@@ -40,8 +40,8 @@ def add_model_arguments(
         group.add_argument("--alphaclip", metavar="FILE", help="of an ELISA: AlphaCLIP, if not where its folder says")
         text = "LLM-Seg: rule, threshold, sizes, as rule=similarity,threshold=0.4"
         group.add_argument("--proposal-head", metavar="NAME=VALUE,..", help=text)
-    text = "LLM-Seg, ELISA: how proposals are made, as points_per_side=16,limit=20 (default: as the system does)"
-    group.add_argument("--proposal-options", metavar="NAME=VALUE,..", help=text)
+        text = "LLM-Seg, ELISA: how proposals are made, as points_per_side=16,limit=20 (default: as the system does)"
+        group.add_argument("--proposal-options", metavar="NAME=VALUE,..", help=text)
     group.add_argument("--vision-tower", metavar="P", help="CLIP tower: directory or hub id, if not the checkpoint's")
     group.add_argument(
         "--precision",
