@@ -88,10 +88,15 @@ def proposals_of(frame: EncodedFrame) -> Proposals | None:
 def model_digest(lisa: Lisa) -> str:
     """Tells models apart whatever they are called: by their weights, their configuration and what they are fed with.
 
-    The files of the tokenizer and of the vision tower's image processor lie beside the weights and change apart.
+    The files of the tokenizer and of the vision tower's image processor lie beside the weights and change apart; so do
+    what proposes and embeds candidates, and the settings for it.
     """
     tower = getattr(lisa.network, "vision_tower", None)
-    parts = (weights_digest(lisa.network), lisa.tokenizer.digest, repr(None if tower is None else tower.preprocess))
+    parts = [weights_digest(lisa.network), lisa.tokenizer.digest, repr(None if tower is None else tower.preprocess)]
+    model = getattr(lisa, "model", None)
+    if options := getattr(model, "proposal_options", None):
+        beside = [getattr(model, name, None) for name in ("tower", "sam")]  # of an ELISA, no parts of its network
+        parts += [repr(options), *(weights_digest(one) for one in beside if one is not None)]
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:16]
 
 

@@ -1,19 +1,21 @@
 """`lisa-ros eval` of an ELISA: which candidates it chooses, with the truth among them and without, and the oracle."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
 from golden_variants import ROOT
 
+from lisa_ros import Lisa
 from lisa_ros.cli import main
 from lisa_ros.datasets.proposal_files import row_of_proposals
 from lisa_ros.datasets.reasonseg import ReasonSegDataset
 from lisa_ros.evaluation.benchmarks.candidate_choices import candidate_answers
-from lisa_ros.evaluation.benchmarks.evaluate_dataset import evaluate
+from lisa_ros.evaluation.benchmarks.evaluate_dataset import evaluate, score_sample
 from lisa_ros.evaluation.benchmarks.proposal_oracle import ProposalOracle
 from lisa_ros.evaluation.candidates.answers import CandidateAnswer
-from lisa_ros.evaluation.predictors import Generative
+from lisa_ros.evaluation.predictors import Generative, model_digest
 from lisa_ros.geometry.proposals import Proposals
 from lisa_ros.types import Sample, TruthTarget, Turn
 
@@ -85,6 +87,21 @@ def test_choices_of_golden_answers(golden):
     assert 0 < answer.overlap.iou < 1 and answer.overlap.generalized_iou <= answer.overlap.iou
     assert found["choice_with_truth"].right == (0,)
     assert CandidateAnswer.from_dict(json.loads(json.dumps(vars(answer)))) == answer
+
+
+def test_a_question_that_is_refused_chooses_nothing(golden, masks_json):
+    from lisa_ros.datasets.proposal_files import StoredProposals, WithProposals
+
+    sample = WithProposals(ReasonSegDataset(DATA, "val"), StoredProposals(masks_json))[0]
+    wrong = replace(sample.turns[0], question="a <SEG_MASK_1>")
+    (row,) = score_sample(replace(sample, turns=(wrong,)), "x", Generative(golden.lisa, 3))
+    assert row.error and row.choice.chosen == () == row.choice_with_truth.chosen and row.choice.scores.f1 == 0
+
+
+def test_other_proposals_make_another_model(golden):
+    options = [{}, {"proposal_options": {"limit": 3}}]
+    digests = [model_digest(Lisa.from_pretrained(golden.directory, device="cpu", **one)) for one in options]
+    assert digests[0] != digests[1] and digests[0] == model_digest(golden.corrected)
 
 
 def test_a_turn_without_a_target_has_no_choice(golden):

@@ -26,7 +26,13 @@ _POLYGONS_HEADER = ("pool", "n", "cIoU", "mean IoU", "generalized IoU")
 
 
 def candidate_answers(
-    predictor: Predictor, sample: Sample, frame: EncodedFrame, turn: Turn, result: SegmentationResult
+    predictor: Predictor,
+    sample: Sample,
+    frame: EncodedFrame,
+    turn: Turn,
+    result: SegmentationResult,
+    *,
+    could_ask: bool = True,
 ) -> dict[str, CandidateAnswer]:
     """Fields of a row about what the answer to a turn chose; none for another system, or a turn without a target.
 
@@ -38,6 +44,7 @@ def candidate_answers(
         frame: Of the image.
         turn: The question.
         result: Its answer.
+        could_ask: False for a question that it refused: nothing is chosen then.
     """
     if not isinstance(frame, CandidateFrame):
         return {}
@@ -48,7 +55,7 @@ def candidate_answers(
     own = [_at_size(mask, proposals, squashed=squashed) for mask in truth]
     right = right_candidates(proposals, own)
     pool, places = pool_with_truth(proposals, own)
-    again = predictor(predictor.lisa.encode(sample.image, pool), turn)
+    again = predictor(predictor.lisa.encode(sample.image, pool), turn) if could_ask else result
     return {
         "choice": CandidateAnswer.of(_named(result), right, proposals.masks, truth),
         "choice_with_truth": CandidateAnswer.of(_named(again), places, pool.masks, truth),

@@ -261,7 +261,7 @@ def score_sample(
             first_union=first.union,
             first_found=first.found,
             **among_proposals(frame, result, truth),
-            **candidate_answers(predictor, sample, frame, turn, result),
+            **candidate_answers(predictor, sample, frame, turn, result, could_ask=not error),
         )
 
 

@@ -70,6 +70,7 @@ class ElisaModel(LoadedModel):
         self.checkpoint = checkpoint
         self.network, self.tokenizer, self.tower = checkpoint.network, checkpoint.tokenizer, checkpoint.tower
         self.style, self.proposal_options = style, proposal_options
+        self.sam = sam
         self.provider = None if sam is None else CandidateProvider(sam, proposal_options)
         self.kinds: dict[int, EventKind] = {}
         self.device = device
