@@ -66,6 +66,7 @@ def run(args: argparse.Namespace) -> int:
 
 def run_tabletop(args: argparse.Namespace) -> int:
     """Evaluates on simulated scenes."""
+    from lisa_ros.evaluation.benchmarks.benchmark_report import plain_table
     from lisa_ros.evaluation.benchmarks.tabletop import evaluate_tabletop
     from lisa_ros.evaluation.files import write_json
 
@@ -80,9 +81,11 @@ def run_tabletop(args: argparse.Namespace) -> int:
         scores = evaluate_tabletop(
             predictor, args.split, args.count, queries=args.queries, variant=args.variant, progress=True
         )
-    bad = scores.pop("bad_samples", {})
+    bad, tables = scores.pop("bad_samples", {}), scores.pop("tables", ())
     scores = {"benchmark": args.benchmark, "model": predictor.lisa.provenance, "mode": args.mode} | scores
     print(table(scores))
+    for title, header, lines in tables:
+        print(f"\n{plain_table(title, header, lines)}")
     if args.json:
         write_json(args.json, scores)
         print(f"scores in {args.json}")
@@ -96,17 +99,19 @@ def _with_report(args: argparse.Namespace, predictor) -> dict:
     from lisa_ros.evaluation.html_report import percent
 
     def extra(rows) -> tuple[dict, list]:
-        scores = tabletop_scores(rows, args.mode == "generative")
+        scores = tabletop_scores(rows, generates)
         words = [
             (kind, str(row["n"]), percent(row["answer_accuracy"]), percent(row["exact_answers"]))
             for kind, row in scores["by_kind"].items()
         ]
         return {"tabletop": scores}, [("Words of the answers, in percent", _WORDS, words)]
 
-    dataset = TabletopDataset(args.split, args.count, args.queries, args.variant, FURTHER)
+    generates = args.mode == "generative"
+    dataset = TabletopDataset(args.split, args.count, args.queries, args.variant, FURTHER if generates else 0)
     summary = evaluate_sets.run_benchmark(args, dataset, predictor, args.out, extra=extra)
     known = {"split": args.split, "variant": args.variant, "bad_samples": summary["bad_samples"]}
-    phrases = phrase_scores(predictor.lisa, dataset, progress=True) if args.mode == "generative" else {}
+    known |= {name: summary[name] for name in ("proposal_oracle", "candidates") if name in summary}
+    phrases = phrase_scores(predictor.lisa, dataset, progress=True) if generates else {}
     return known | summary["tabletop"] | phrases
 
 

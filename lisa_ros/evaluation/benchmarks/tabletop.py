@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from lisa_ros.datasets.tabletop import TabletopDataset
 from lisa_ros.errors import MemoryBudgetError
+from lisa_ros.evaluation.benchmarks.candidate_choices import choice_report
 from lisa_ros.evaluation.benchmarks.evaluate_dataset import score
 from lisa_ros.evaluation.benchmarks.mixed import (
     MIXED,
@@ -38,20 +39,24 @@ def evaluate_tabletop(
 ) -> dict:
     """Asks every question about `count` scenes and scores masks and words, in memory.
 
-    split, queries (a scene), variant: as of TabletopDataset. progress: show a bar on stderr.
+    split, queries (a scene), variant: as of TabletopDataset. progress: show a bar on stderr. A model that generates its
+    answers is asked FURTHER questions as well.
 
-    Returns split, variant, what `tabletop_scores` gives, and the `phrase_scores` of a model that generates.
+    Returns split, variant, what `tabletop_scores` and, of a model that generates, `phrase_scores` give, and of one that
+    chooses among proposals what `choice_report` does, with its tables under "tables".
     Raises ConfigurationError, MemoryBudgetError.
     """
-    dataset = TabletopDataset(split, count, queries, variant, FURTHER)
+    generates = predictor.mode == "generative"
+    dataset = TabletopDataset(split, count, queries, variant, FURTHER if generates else 0)
     rows = []
     for key, scored in score(dataset, predictor, range(count), progress=progress):
         if isinstance(scored, str):
             raise MemoryBudgetError(f"scene {key}: {scored}")
         rows += scored
-    generates = predictor.mode == "generative"
     phrases = phrase_scores(predictor.lisa, dataset, progress=progress) if generates else {}
-    return {"split": split, "variant": variant} | tabletop_scores(rows, generates) | phrases
+    beside, tables = choice_report([row for row in rows if row.kind not in FURTHER_KINDS])
+    scores = {"split": split, "variant": variant} | tabletop_scores(rows, generates) | phrases | beside
+    return scores | ({"tables": tables} if tables else {})
 
 
 def tabletop_scores(rows: Sequence[QueryRow], words: bool = True) -> dict:
