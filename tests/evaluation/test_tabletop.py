@@ -107,7 +107,7 @@ def test_masks_without_answers_have_no_scores_of_words():
 
 def test_unknown_split_is_refused():
     with pytest.raises(ConfigurationError, match="split"):
-        evaluate_tabletop(None, split="test", count=1)
+        evaluate_tabletop(Answerer(silent), split="test", count=1)
 
 
 @pytest.mark.parametrize(

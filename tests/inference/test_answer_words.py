@@ -27,7 +27,8 @@ def wanted(tokenizer, *texts):
 def answer(tokenizer, words, prompt, *texts):
     """What is generated where the model prefers these texts, one after the other."""
     progress = AnswerWords(tokenizer, words).progress(tokenizer.encode(prompt))
-    return tokenizer.decode([progress.choose(logits) for logits in wanted(tokenizer, *texts)[1]])
+    ids = [progress.choose(logits) for logits in wanted(tokenizer, *texts)[1]]
+    return tokenizer.decode(ids, skip_special_tokens=True)
 
 
 def test_allowed_words_pass_as_they_are(lisa):
