@@ -6,6 +6,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from lisa_ros.datasets.tabletop import TabletopDataset
+from lisa_ros.evaluation.benchmarks.evaluate_dataset import BAD_SAMPLE
 from lisa_ros.evaluation.benchmarks.rows import QueryRow
 from lisa_ros.inference.engine import Lisa
 from lisa_ros.progress import track
@@ -85,14 +86,18 @@ def _offered(answer: str) -> set[str]:
 def phrase_scores(lisa: Lisa, dataset: TabletopDataset, *, progress: bool = False) -> dict[str, float | None]:
     """As `mixed_scores`, by asking `Lisa.segment_phrases` for the same things: mixed_phrases_n_acc and ..._t_acc.
 
-    mixed_phrases_giou: mean IoU of the present phrases, 0 for those that were refused.
+    mixed_phrases_giou: mean IoU of the present phrases, 0 for those that were refused. A scene that cannot be asked
+    about is left out.
     """
     absent = refused = answered = 0
     ious: list[float] = []
     for index in track(range(len(dataset)), description="phrases", unit="image", active=progress):
         sample = dataset[index]
         lists = [turn.targets for turn in sample.turns if turn.kind == MIXED]
-        frame = lisa.encode(sample.image) if lists else None
+        try:
+            frame = lisa.encode(sample.image) if lists else None
+        except BAD_SAMPLE:
+            continue
         for targets in lists:
             found = lisa.segment_phrases(frame, [f"the {target.phrase}" for target in targets]).targets
             for truth, target in zip(targets, found, strict=True):
