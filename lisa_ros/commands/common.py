@@ -53,6 +53,12 @@ def add_model_arguments(
         metavar="N",
         help="of the CPU for one operation; 0: torch's own choice, one for each core or OMP_NUM_THREADS (default: 0)",
     )
+    group.add_argument(
+        "--compile",
+        default="auto",
+        choices=("auto", "always", "never"),
+        help="the language model's step, while it is loaded; auto: on a GPU (default: %(default)s)",
+    )
 
 
 def load_lisa(args: argparse.Namespace):
@@ -67,7 +73,7 @@ def load_lisa(args: argparse.Namespace):
 def model_arguments(args: argparse.Namespace) -> dict[str, object]:
     """What `Lisa.from_pretrained` takes beside the checkpoint; nothing for what was not given."""
     names = ("vision_tower", "device", "precision", "conv_type", "style", "base", "sam_checkpoint")
-    names += ("dinov2", "alphaclip", "threads")
+    names += ("dinov2", "alphaclip", "threads", "compile")
     return {name: value for name in names if (value := getattr(args, name, None)) is not None}
 
 

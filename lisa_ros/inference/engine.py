@@ -61,6 +61,7 @@ class Lisa:
         proposal_head: Mapping[str, object] | None = None,
         dinov2: str | Path | None = None,
         threads: int = 0,
+        compile: str = "auto",
     ) -> "Lisa":
         """Loads a checkpoint.
 
@@ -83,6 +84,7 @@ class Lisa:
                 config.json tell; see `ProposalHeadConfig`.
             dinov2: Of LLM-Seg: file of DINOv2's weights where the checkpoint does not hold them.
             threads: Torch's threads on the CPU, see `cpu_threads.set_threads`; 0 for torch's own choice.
+            compile: Whether the step of the token loop is compiled, see `compiled_step`: "auto", "always", "never".
 
         Returns:
             The engine, its weights on the device.
@@ -97,12 +99,12 @@ class Lisa:
             from lisa_ros.inference.elisa.engine import ElisaEngine  # above this module
 
             files = {"base": base, "alphaclip": alphaclip, "sam_checkpoint": sam_checkpoint, "sam": sam}
-            return ElisaEngine.load(elisa, device=where, precision=precision, style=style, **files)
+            return ElisaEngine.load(elisa, device=where, precision=precision, style=style, compile=compile, **files)
         options = {"vision_tower": vision_tower, "sam": sam, "conv_type": conv_type, "style": style}
         options |= {"proposal_head": proposal_head, "dinov2": dinov2}
         if base is not None:
             options |= {"base": base, "sam_checkpoint": sam_checkpoint, "lora_alpha": lora_alpha}
-        return cls(load_model(source, device=where, precision=precision, options=options))
+        return cls(load_model(source, device=where, precision=precision, compile=compile, options=options))
 
     @property
     def network(self) -> LisaNetwork:

@@ -6,6 +6,7 @@ from pathlib import Path
 import torch
 
 from lisa_ros.cpu_threads import check_wait_policy, set_threads
+from lisa_ros.inference.compiled_step import check_compile, compiled_step
 from lisa_ros.inference.loaded_model import LoadedModel
 from lisa_ros.inference.precision import float_type, place, resolve_device
 from lisa_ros.model.checkpoint import load
@@ -25,10 +26,11 @@ def ready_device(name: str, threads: int) -> torch.device:
 
 
 def load_model(
-    source: str | Path, *, device: torch.device, precision: str, options: Mapping[str, object]
+    source: str | Path, *, device: torch.device, precision: str, compile: str, options: Mapping[str, object]
 ) -> LoadedModel:
     """See Lisa.from_pretrained; `options` are those of `load`, or with a `base` those of `load_unmerged`."""
     dtype = float_type(precision, device)
+    check_compile(compile)
     if options["conv_type"]:
         get_template(options["conv_type"])
     if options["style"]:
@@ -36,5 +38,8 @@ def load_model(
     with memory_guard(device, "model"):
         checkpoint = (load_unmerged if "base" in options else load)(source, dtype=dtype, **options)
         place(checkpoint.network, precision, dtype, device)
+        step = compiled_step(checkpoint.network, compile, precision=precision, device=device)
     name = Path(source).resolve().name if Path(source).exists() else str(source)
-    return LoadedModel(checkpoint, device=device, precision=precision, name=name)
+    model = LoadedModel(checkpoint, device=device, precision=precision, name=name)
+    model.compiled = step
+    return model

@@ -24,6 +24,7 @@ def load_lisa(parameters: PerceptionParameters):
         conv_type=parameters.conv_type or None,
         style=parameters.style or None,
         threads=parameters.threads,
+        compile=parameters.compile,
     )
 
 
