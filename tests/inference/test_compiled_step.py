@@ -1,4 +1,4 @@
-"""The compiled step: the ids of plain steps, at fixed shapes, for one answer at a time; and what happens where it fails."""
+"""The compiled step: the ids of plain steps, for one answer at a time; and what happens where it fails."""
 
 import threading
 
@@ -119,7 +119,9 @@ def test_a_step_that_computes_something_else_is_not_used(lisa, monkeypatch):
     monkeypatch.setattr(module, "_BACKEND", "eager")
     monkeypatch.setattr(module, "LENGTHS", (32,))
     monkeypatch.setattr(CompiledStep, "_hidden_states", lambda self, fed, cache: fed)
-    with pytest.raises(ConfigurationError, match=r"states differ by .* 32 positions; load the model with compile=never"):
+    with pytest.raises(
+        ConfigurationError, match=r"states differ by .* 32 positions; load the model with compile=never"
+    ):
         compiled_step(lisa.network, "always", precision="fp32", device=CPU)
     with pytest.warns(RuntimeWarning, match="plain steps"):
         assert compiled_step(lisa.network, "auto", precision="fp32", device=torch.device("cuda")) is None
@@ -127,5 +129,5 @@ def test_a_step_that_computes_something_else_is_not_used(lisa, monkeypatch):
 
 def test_a_compiler_that_is_not_there_is_named(lisa, monkeypatch):
     monkeypatch.setattr(module, "_BACKEND", "no_such_backend")
-    with pytest.raises(ConfigurationError, match="cannot be compiled.*no_such_backend"):
+    with pytest.raises(ConfigurationError, match=r"cannot be compiled.*no_such_backend"):
         compiled_step(lisa.network, "always", precision="fp32", device=CPU)
