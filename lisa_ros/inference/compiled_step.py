@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 from transformers.cache_utils import Cache, StaticCache
 
@@ -48,16 +49,16 @@ class CompiledStep:
     def check(self) -> str:
         """Compiles the step for each length and holds it against the plain one; "" or in what they differ."""
         weight = self._network.model.embed_tokens.weight
-        fed = weight[torch.arange(_CHECKED + 2, device=weight.device) % len(weight)].unsqueeze(0)
-        plain = growing_cache()
-        self._network.hidden_states(fed[:, :2], cache=plain)
-        first = started_cache(tuple((layer.keys, layer.values) for layer in plain.layers), 2)
-        steps = range(2, 2 + _CHECKED)
-        expected = torch.cat([self._network.hidden_states(fed[:, at : at + 1], cache=plain) for at in steps])
+        ids = torch.arange(1, 2 + _CHECKED, device=weight.device) % len(weight)
+        first, *steps = (F.embedding(id.view(1, 1), weight) for id in ids)  # of the strides that an answer's have
+        plain, begun = growing_cache(), growing_cache()
+        for cache in (plain, begun):
+            self._network.hidden_states(first, cache=cache)
+        expected = torch.cat([self._network.hidden_states(fed, cache=plain) for fed in steps])
         close = _CLOSE.get(expected.dtype, _CLOSE_COARSE) * expected.abs().max()
         for length in self._caches:
-            _fill(self._caches[length], first, 2)
-            computed = torch.cat([self._step(fed[:, at : at + 1], length) for at in steps])
+            _fill(self._caches[length], begun, 1)
+            computed = torch.cat([self._step(fed, length) for fed in steps])
             difference = (computed - expected).abs().max()
             if not difference <= close:
                 return f"its states differ by {float(difference):.2g}, at a cache of {length} positions"

@@ -16,6 +16,7 @@ from lisa_ros.inference.compiled_step import CompiledStep
 from lisa_ros.inference.frame import EncodedFrame
 from lisa_ros.inference.generation import Prefix, prefill
 from lisa_ros.inference.regions import MaskLogits, Regions, choose_masks, encode_regions
+from lisa_ros.inference.side_stream import SideWork
 from lisa_ros.model.checkpoint import Checkpoint
 from lisa_ros.model.memory import memory_guard
 from lisa_ros.model.preprocess import check_image, sam_preprocess, upscale_logits
@@ -60,9 +61,16 @@ class LoadedModel:
             raise ConfigurationError(f"style {self.style.name} draws its masks; proposals are of no use to it")
         started = time.perf_counter()
         with memory_guard(self.device, "image"), torch.inference_mode():
-            features, visual = self._encode_visual(image)
+            pixels = sam_preprocess(image, self.network.config.sam.image_size).to(self.device)
+            side = SideWork(self.device, lambda: self.network.encode_image(pixels))
+            if self.network.config.shares_image_encoder:
+                visual = self.network.visual_tokens(side.result(_tensors), None)
+            else:  # the language model sees the image by CLIP, and need not wait for Segment Anything
+                clip = self.network.vision_tower.preprocess(image).to(self.device)
+                visual = self.network.visual_tokens(None, clip)
             ids = self.tokenizer.expand_image(self._prefix_ids(), visual.shape[1])
             cache, _ = prefill(self.network, ids, visual)
+            features = side.result(_tensors)
             regions = self._regions(image, features, proposals) if self.style.chooses else None
             if self.device.type == "cuda":  # kernels run asynchronously; the time is taken after they end
                 torch.cuda.synchronize(self.device)
@@ -84,14 +92,6 @@ class LoadedModel:
         ids = self.tokenizer.encode_prompt(self.template.render([(self.first_question(""), None)]))
         end = ids.index(IMAGE_TOKEN_ID) + 1
         return ids[: end + self.network.config.mm_use_im_start_end]
-
-    def _encode_visual(self, image: np.ndarray) -> tuple[SamFeatures, Tensor]:
-        """SAM's features and the visual tokens (1, N, hidden_size)."""
-        network = self.network
-        pixels = sam_preprocess(image, network.config.sam.image_size).to(self.device)
-        features = network.encode_image(pixels)
-        clip = None if network.vision_tower is None else network.vision_tower.preprocess(image).to(self.device)
-        return features, network.visual_tokens(features, clip)
 
     def check_frame(self, frame: EncodedFrame) -> None:
         """Raises InvalidImageError unless this engine encoded `frame`: features of another one mean nothing to it."""
@@ -218,6 +218,10 @@ class LoadedModel:
         """Raises QueryCancelled if the caller wants to stop."""
         if cancelled is not None and cancelled():
             raise QueryCancelled("the query was cancelled")
+
+
+def _tensors(features: SamFeatures) -> tuple[Tensor, ...]:
+    return (features.embedding, *features.high_res)
 
 
 def absent_target(frame: EncodedFrame, phrase: str, probability: float) -> Target:

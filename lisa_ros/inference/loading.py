@@ -1,6 +1,7 @@
 """A checkpoint, merged or not, onto its device."""
 
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -14,6 +15,7 @@ from lisa_ros.model.memory import memory_guard
 from lisa_ros.model.prompts import get_template
 from lisa_ros.model.styles import get_style
 from lisa_ros.model.unmerged import load_unmerged
+from lisa_ros.model.weight_types import cast_weight
 
 
 def ready_device(name: str, threads: int) -> torch.device:
@@ -36,9 +38,11 @@ def load_model(
     if options["style"]:
         get_style(options["style"])
     with memory_guard(device, "model"):
-        checkpoint = (load_unmerged if "base" in options else load)(source, dtype=dtype, **options)
-        place(checkpoint.network, precision, dtype, device)
-        step = compiled_step(checkpoint.network, compile, precision=precision, device=device)
+        checkpoint = (load_unmerged if "base" in options else load)(source, dtype=None, **options)
+        network = checkpoint.network
+        cast = partial(cast_weight, config=network.config, dtype=dtype, source=checkpoint.directory)
+        place(network, precision, dtype, device, cast)
+        step = compiled_step(network, compile, precision=precision, device=device)
     name = Path(source).resolve().name if Path(source).exists() else str(source)
     model = LoadedModel(checkpoint, device=device, precision=precision, name=name)
     model.compiled = step

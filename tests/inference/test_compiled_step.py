@@ -1,10 +1,12 @@
 """The compiled step: the ids of plain steps, for one answer at a time; and what happens where it fails."""
 
+import itertools
 import threading
 
 import numpy as np
 import pytest
 import torch
+from torch._dynamo.utils import counters
 
 from lisa_ros.errors import ConfigurationError
 from lisa_ros.inference import compiled_step as module
@@ -34,7 +36,11 @@ def compiled(load, lengths):
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr(module, "_BACKEND", "eager")
         patched.setattr(module, "LENGTHS", lengths)
-        return load(compile="always")
+        counters["stats"].clear()
+        lisa = load(compile="always")
+    assert counters["stats"]["unique_graphs"] == len(lengths)
+    yield lisa
+    assert counters["stats"]["unique_graphs"] == len(lengths), "something was compiled while answering"
 
 
 def ids(lisa, frame, question, count):
@@ -78,11 +84,9 @@ def test_answers_that_run_at_once_do_not_touch_each_other(lisa, compiled, images
     alone = [compiled.chat(frame, question, max_new_tokens=12).answer for question in QUESTIONS[:2]]
     streams = [compiled.stream(frame, question, max_new_tokens=12) for question in QUESTIONS[:2]]
     mixed = [[], []]
-    for events in zip(*streams, strict=False):
+    for events in itertools.zip_longest(*streams):
         for said, event in zip(mixed, events, strict=True):
-            said.append(event)
-    for said, stream in zip(mixed, streams, strict=True):
-        said += list(stream)
+            said += [event] if event else []
     assert [said[-1].result.answer for said in mixed] == alone
     with compiled.model.compiled_for_answer() as step:
         assert step is not None
@@ -116,9 +120,8 @@ def test_unknown_values_are_refused_before_anything_is_loaded(load):
 
 def test_a_step_that_computes_something_else_is_not_used(lisa, monkeypatch):
     """On a GPU, where nobody asked for it, it is said; where it was asked for it is refused."""
-    monkeypatch.setattr(module, "_BACKEND", "eager")
+    monkeypatch.setattr(CompiledStep, "_step", lambda self, fed, length: fed)
     monkeypatch.setattr(module, "LENGTHS", (32,))
-    monkeypatch.setattr(CompiledStep, "_hidden_states", lambda self, fed, cache: fed)
     with pytest.raises(
         ConfigurationError, match=r"states differ by .* 32 positions; load the model with compile=never"
     ):
