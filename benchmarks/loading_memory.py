@@ -3,13 +3,14 @@
     python benchmarks/loading_memory.py --size small
     python benchmarks/loading_memory.py --size 7b --precision int4 nf4 bf16 --stored bf16 --shard-gb 4
 
-Writes a random LISA in the published sharded layout to a temporary folder, and loads it in a process of its own for each
-row, whose anonymous memory is read every two milliseconds. Pages of the files do not count: the kernel drops them where
-memory is short. `bound`: the weights that stay on the host, and the largest shard; more than that must never be needed.
+Writes a random LISA in the published sharded layout to a temporary folder, and loads it in a process of its own for
+each row, whose anonymous memory is read every two milliseconds. Pages of the files do not count: the kernel drops them
+where memory is short. `bound`: the weights that stay on the host, and the largest shard; more must never be needed.
 """
 
 import argparse
 import json
+import select
 import subprocess
 import sys
 import tempfile
@@ -72,8 +73,6 @@ def load_once(checkpoint: Path, precision: str, device: str, shard: int) -> dict
 
 def _line(process: subprocess.Popen) -> str | None:
     """What the loader has printed; None as long as it is loading. Raises RuntimeError if it has failed."""
-    import select
-
     if not select.select([process.stdout], [], [], 0)[0]:
         return None
     line = process.stdout.readline()

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 from transformers import CLIPVisionConfig, CLIPVisionModel
 
+from lisa_ros.inference.compiled_step import compiled_step
 from lisa_ros.inference.engine import Lisa
 from lisa_ros.inference.loaded_model import LoadedModel
 from lisa_ros.inference.precision import PACKED, float_type, place
@@ -75,7 +76,7 @@ def random_network(size: str, device: torch.device, dtype: torch.dtype) -> LisaN
     return network
 
 
-def random_engine(size: str, device: torch.device, precision: str) -> Lisa:
+def random_engine(size: str, device: torch.device, precision: str, compile: str = "never") -> Lisa:
     """An engine as `Lisa.from_pretrained` makes it, around random weights."""
     dtype = float_type(precision, device)
     network = random_network(size, device, dtype).eval().requires_grad_(False)
@@ -86,7 +87,9 @@ def random_engine(size: str, device: torch.device, precision: str) -> Lisa:
         network.model.layers.to("cpu")  # from where they are packed, as a checkpoint's
     place(network, precision, dtype, device)
     checkpoint = Checkpoint(network, LisaTokenizer.from_directory(TOKENIZER), TOKENIZER)
-    return Lisa(LoadedModel(checkpoint, device=device, precision=precision, name=f"random {size}"))
+    model = LoadedModel(checkpoint, device=device, precision=precision, name=f"random {size}")
+    model.compiled = compiled_step(network, compile, precision=precision, device=device)
+    return Lisa(model)
 
 
 def save_random(size: str, out: Path, dtype: torch.dtype, shard_bytes: int) -> dict[str, int]:
