@@ -16,10 +16,12 @@ def add_model_arguments(
     *,
     required: bool = False,
     unmerged: bool = True,
+    generates: bool = True,
 ):
     """--model and what says how to load it, see `model_arguments`.
 
-    required: a --model must be named. unmerged: with what un-merged weights need.
+    required: a --model must be named. unmerged: with what un-merged weights need. generates: whether the command may
+    generate answers, so that compiling may be worth its while.
     """
     group = parser.add_argument_group("model")
     group.add_argument(
@@ -53,12 +55,13 @@ def add_model_arguments(
         metavar="N",
         help="of the CPU for one operation; 0: torch's own choice, one for each core or OMP_NUM_THREADS (default: 0)",
     )
-    group.add_argument(
-        "--compile",
-        default="auto",
-        choices=("auto", "always", "never"),
-        help="the language model's step, while it is loaded; auto: on a GPU (default: %(default)s)",
-    )
+    if generates:
+        group.add_argument(
+            "--compile",
+            default="auto",
+            choices=("auto", "always", "never"),
+            help="the language model's step, while it is loaded; auto: on a GPU (default: %(default)s)",
+        )
 
 
 def load_lisa(args: argparse.Namespace):
@@ -73,8 +76,9 @@ def load_lisa(args: argparse.Namespace):
 def model_arguments(args: argparse.Namespace) -> dict[str, object]:
     """What `Lisa.from_pretrained` takes beside the checkpoint; nothing for what was not given."""
     names = ("vision_tower", "device", "precision", "conv_type", "style", "base", "sam_checkpoint")
-    names += ("dinov2", "alphaclip", "threads", "compile")
-    return {name: value for name in names if (value := getattr(args, name, None)) is not None}
+    names += ("dinov2", "alphaclip", "threads")
+    given = {name: value for name in names if (value := getattr(args, name, None)) is not None}
+    return given | {"compile": getattr(args, "compile", "never")}
 
 
 def output_directory(path: Path) -> Path:
