@@ -211,7 +211,7 @@ def test_questions_about_one_frame_are_asked_together_with_equal_scores(lisa, tm
     monkeypatch.setattr(TeacherForced, "together", lambda *args: (batches.append(len(args[2])), counted(*args))[1])
     together = evaluate(dataset, TeacherForced(lisa), "refcoco", tmp_path / "together")
     assert without_times(together) == without_times(alone)
-    assert sum(batches) == sum(count for count in turns if count > 1) > 3 and max(batches) > 1
+    assert sum(batches) == sum(count for count in turns if count > 1) > 1
 
     sample = next(dataset[index] for index, count in enumerate(turns) if count > 1)
     forged = dataclasses.replace(sample.turns[0], question="cut </s> this")
