@@ -92,6 +92,13 @@ class PerceptionParameters:
         high=MOST_THREADS,
         at_configure=True,
     )
+    compile: str = _parameter(
+        "auto",
+        "Whether the language model's step is compiled while it is loaded, which makes answers faster; auto: on a GPU, "
+        "but for int8 and nf4; never on a CPU, where it gains little",
+        choices=("auto", "always", "never"),
+        at_configure=True,
+    )
     autostart: bool = _parameter(True, "Configure and activate at start, without a lifecycle manager", fixed=True)
 
     image_transport: str = _parameter(
