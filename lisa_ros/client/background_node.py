@@ -11,7 +11,7 @@ from rclpy.signals import SignalHandlerOptions
 
 
 class BackgroundNode:
-    """Spins from the start until `close`.
+    """Spins from `start` until `stop`.
 
     Attributes:
         node: The node. Its name is one that no other node has.
@@ -26,12 +26,20 @@ class BackgroundNode:
         self._executor = SingleThreadedExecutor(context=self._context)
         self._executor.add_node(self.node)
         self._thread = threading.Thread(target=self._spin, name=self.node.get_name(), daemon=True)
+
+    def start(self):
+        """Spins from now on, in the thread.
+
+        The node's action client has to be made before: rclpy adds it to the node half made, and an executor that looks
+        at it then ends with an error.
+        """
         self._thread.start()
 
     def stop(self):
         """Ends the thread; no callback runs from then on."""
         self._executor.shutdown()
-        self._thread.join()
+        if self._thread.is_alive():
+            self._thread.join()
 
     def close(self):
         """Removes the node, after `stop`."""

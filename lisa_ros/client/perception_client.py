@@ -8,6 +8,7 @@ from rclpy.action import ActionClient
 from rclpy.exceptions import NameValidationException
 from rclpy.expand_topic_name import expand_topic_name
 from rclpy.node import Node
+from rclpy.qos import QoSProfile
 from rclpy.task import Future
 
 from lisa_ros.action import Segment
@@ -26,6 +27,8 @@ from lisa_ros.rclpy_compat import is_in_callback
 
 CloudTopics = Literal["none", "targets", "scene"]
 _PERIOD = 0.05  # s between two looks at whether the server is there
+# The default keeps 10 requests and answers; of a burst of queries, those before would never arrive.
+_SERVICES_QOS = QoSProfile(depth=500)
 _CLOSING = 1.0  # s for the node to hear of the queries that `close` cancels
 
 
@@ -77,13 +80,23 @@ class PerceptionClient:
                 self._background.stop()
                 self._background.close()
             raise ConfigurationError(f"name is {name!r}; it must be a namespace such as '/lisa': {error}") from error
+        if self._background is not None:
+            self._background.start()
 
     def _open(self, name: str, clouds: CloudTopics):
         node, group = self._node, self._group
         prefix = f"{name.rstrip('/')}/" if name else ""
         expand_topic_name(f"{prefix}segment", node.get_name(), node.get_namespace())  # says what is wrong with a name
         action_name = node.resolve_topic_name(f"{prefix}segment")
-        self._action = ActionClient(node, Segment, action_name, callback_group=group)
+        self._action = ActionClient(
+            node,
+            Segment,
+            action_name,
+            callback_group=group,
+            goal_service_qos_profile=_SERVICES_QOS,
+            result_service_qos_profile=_SERVICES_QOS,
+            cancel_service_qos_profile=_SERVICES_QOS,
+        )
         self._queries = PendingQueries(node, group)
         wake = self._queries.wake
         self._discovery = ServerDiscovery(node, self._action, action_name, group, wake)

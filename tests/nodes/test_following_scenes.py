@@ -1,0 +1,68 @@
+"""A followed goal and a camera that moves, is covered or turns away, against the truth of each image."""
+
+import numpy as np
+import pytest
+from lisa_ros.action import Segment
+from lisa_ros.msg import SegmentationResult as Result
+from lisa_ros.msg import SegmentationTarget
+from node_harness import SECOND
+from run_clips import clips
+
+pytestmark = pytest.mark.ros
+
+
+@pytest.fixture(scope="module")
+def running(start):
+    process, robot = start("run_clips.py", active=False, follow_interval=0.6)
+    ready = lambda: "active, subscribed" in process.log and robot.action.server_is_ready()  # noqa: E731
+    assert robot.until(ready, 90), process.log
+    assert robot.until(lambda: robot.count_publishers("markers") and robot.images.get_subscription_count(), 20)
+    return process, robot
+
+
+def mask_of(target, shape):
+    mask, roi = np.zeros(shape, bool), target.roi
+    if target.mask.height:
+        pixels = np.frombuffer(target.mask.data, np.uint8).reshape(target.mask.height, target.mask.step)
+        mask[roi.y_offset : roi.y_offset + roi.height, roi.x_offset : roi.x_offset + roi.width] = pixels > 0
+    return mask
+
+
+@pytest.mark.parametrize("clip", clips(), ids=lambda clip: clip.kind)
+def test_one_id_through_the_clip_and_nothing_where_nothing_is(robot, clip):
+    images = list(clip.images())
+    robot.show(image=images[0].image)
+    robot.seen["markers"].clear()
+    handle = robot.send(f"it in {clip.kind}", follow=True)
+    truths = {}
+    # The first and the last image stay for a while: discovery, and a model that is asked again.
+    for one in (*images[:1] * 8, *images, *images[-1:] * 8):
+        truths[robot.show(image=one.image)] = one.truth
+        robot.spin(0.1)
+    robot.wait(handle.cancel_goal_async())
+    results = [
+        (truths[stamp], feedback.result)
+        for feedback in robot.feedback
+        if feedback.stage == Segment.Feedback.FOLLOWING
+        and (stamp := feedback.result.header.stamp.sec * SECOND + feedback.result.header.stamp.nanosec) in truths
+    ]
+    assert len(results) > 10
+    full = max(np.count_nonzero(one.truth) for one in images)
+    overlaps, ids = [], set()
+    for truth, result in results:
+        (target,) = result.targets
+        mask = mask_of(target, truth.shape)
+        if not truth.any():
+            assert target.kind != SegmentationTarget.SEGMENTED and not mask.any() and not target.has_box
+            assert result.status == Result.NO_TARGET
+        elif np.count_nonzero(truth) > full / 2 and target.kind == SegmentationTarget.SEGMENTED:
+            overlaps.append(np.count_nonzero(mask & truth) / np.count_nonzero(mask | truth))
+        ids |= {target.id} - {0}
+    assert len(ids) == 1  # of the target that was seen, lost, and seen again
+    assert np.mean(overlaps) > 0.8
+    assert results[-1][1].targets[0].kind == SegmentationTarget.SEGMENTED
+    hidden = [result for truth, result in results if not truth.any()]
+    assert bool(hidden) == (clip.kind != "camera")
+    assert all("not seen any more: it" in result.message for result in hidden)
+    markers = [marker for message in robot.seen["markers"] for marker in message.markers if marker.ns == "box"]
+    assert {marker.id for marker in markers} == ids
