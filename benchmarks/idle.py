@@ -28,7 +28,7 @@ from diagnostic_msgs.msg import DiagnosticArray  # noqa: E402
 
 NAMESPACE = "/idle"
 _TICKS = os.sysconf("SC_CLK_TCK")
-_START = 120.0  # s
+_START = 300.0  # s
 
 
 def main() -> int:

@@ -41,7 +41,8 @@ from lisa_ros.errors import GoalRejectedError, NoResultError  # noqa: E402
 QUEUE_SIZE = 8
 FAIR = 0.5  # of the client that got most answers
 FLAT, WARM = 0.01, 300  # of the memory at half time; results by then, without which it is not judged
-START = 180.0  # s
+START = 300.0  # s
+ROS_ARGS = ["--ros-args", "-r", f"__ns:={NAMESPACE}"]
 SCRIPTED = HERE.parent / "tests" / "nodes" / "run_scripted.py"
 
 
@@ -49,30 +50,33 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--clients", type=int, default=4, help="default: %(default)s")
     parser.add_argument("--cameras", type=int, default=2, help="that publish to the node (default: %(default)s)")
+    parser.add_argument(
+        "--rate", type=float, default=15.0, help="images a second of each (default: %(default)s)"
+    )
+    parser.add_argument("--size", default="640x480", help="of their images (default: %(default)s)")
     parser.add_argument("--seconds", type=float, default=60.0, help="how long they ask (default: %(default)s)")
     parser.add_argument("--burst", type=int, default=40, help="goals at once at the end (default: %(default)s)")
     parser.add_argument("--packaged", action="store_true", help="ask the packaged model, not the scripted one")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures to this file")
     args = parser.parse_args()
-    figures = measure(args.clients, args.cameras, args.seconds, args.burst, args.packaged)
+    camera = [HERE / "plain_camera.py", "--rate", str(args.rate), "--size", args.size, *ROS_ARGS]
+    figures = measure(args.clients, args.cameras * [camera], args.seconds, args.burst, args.packaged)
     print(json.dumps(figures, indent=1))
     if args.json:
         args.json.write_text(json.dumps(figures, indent=1) + "\n")
     return int(bool(figures["faults of the node"]))
 
 
-def measure(clients: int, cameras: int, seconds: float, burst: int, packaged: bool) -> dict:
+def measure(clients: int, cameras: list[list], seconds: float, burst: int, packaged: bool) -> dict:
     """Figures of one run; "faults of the node" lists what is not as it has to be."""
     program = ["-m", "lisa_ros.nodes.perception"] if packaged else [SCRIPTED]
-    ros_args = ["--ros-args", "-r", f"__ns:={NAMESPACE}"]
     parameters = {"queue_size": QUEUE_SIZE, "image_timeout": 10.0, "max_image_age": 10.0}
     options = [word for name, value in parameters.items() for word in ("-p", f"{name}:={value}")]
     with tempfile.TemporaryDirectory() as folder, ExitStack() as stack:
         log = Path(folder) / "log.txt"
-        node = stack.enter_context(process([*program, *ros_args, *options], log))
+        node = stack.enter_context(process([*program, *ROS_ARGS, *options], log))
         until(lambda: "active, subscribed" in log.read_text(), log)
-        camera = [HERE / "plain_camera.py", "--rate", "15", "--size", "640x480", *ros_args]
-        for _ in range(cameras):
+        for camera in cameras:
             stack.enter_context(process(camera))
         watcher = stack.enter_context(Watcher())
         until(lambda: watcher.ask("red first").status.has_masks, log)
@@ -92,7 +96,7 @@ def measure(clients: int, cameras: int, seconds: float, burst: int, packaged: bo
         counts = Counter(watcher.results)
     figures = summary(lines, memory) | {
         "clients": clients,
-        "cameras": cameras,
+        "cameras": len(cameras),
         "model": "packaged" if packaged else "scripted",
         "burst": {"sent": burst, "accepted": accepted, "rejected": rejected, "queue_size": QUEUE_SIZE},
     }

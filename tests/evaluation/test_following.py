@@ -84,7 +84,8 @@ def test_following_a_perfect_model_is_nearly_as_good_and_asks_far_less(kind):
     counts = follow_clip(engine, clip, interval=1.0)
     every, followed = counts["every_image"].to_dict(), counts["followed"].to_dict()
     assert every["iou"] == 1.0 and every["answered"] == every["images"] == 30
-    assert followed["iou"] > (0.8 if kind == "objects" else 0.75)
+    # In so short a clip the view turns by 43 px an image, which flow does not follow: the model is asked.
+    assert followed["iou"] > {"objects": 0.8, "occlusion": 0.75, "leaving": 0.6}[kind]
     assert followed["answered"] == engine.asked - 30 < 10
     assert followed["wrongly_kept"] == 0 and followed["new_ids"] == 0
     if kind != "objects":
