@@ -50,9 +50,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--clients", type=int, default=4, help="default: %(default)s")
     parser.add_argument("--cameras", type=int, default=2, help="that publish to the node (default: %(default)s)")
-    parser.add_argument(
-        "--rate", type=float, default=15.0, help="images a second of each (default: %(default)s)"
-    )
+    parser.add_argument("--rate", type=float, default=15.0, help="images a second of each (default: %(default)s)")
     parser.add_argument("--size", default="640x480", help="of their images (default: %(default)s)")
     parser.add_argument("--seconds", type=float, default=60.0, help="how long they ask (default: %(default)s)")
     parser.add_argument("--burst", type=int, default=40, help="goals at once at the end (default: %(default)s)")
@@ -109,13 +107,20 @@ def summary(lines: list[list[dict]], memory: list[tuple[int, float]]) -> dict:
     outcomes = Counter(line["outcome"] for of in lines for line in of)
     answered = [sum(line["outcome"] == "OK" for line in of) for of in lines]
     late = [line["started"] + line["seconds"] for of in lines for line in of]
-    span = max(late) - min(line["started"] for of in lines for line in of)
+    begin = min(line["started"] for of in lines for line in of)
+    span = max(late) - begin
     half = [mb for _, mb in memory[len(memory) // 2 :]]
     fifth = max(1, len(half) // 5)
     return {
         "queries": sum(outcomes.values()),
         "queries a second": round(sum(outcomes.values()) / span, 1),
         "outcomes": dict(outcomes),
+        "without a result": [
+            f"{line['text']}: {line['outcome']} {line['started'] - begin:.0f} s after the beginning"
+            for of in lines
+            for line in of
+            if line["outcome"].endswith("Error") and line["outcome"] != GoalRejectedError.__name__
+        ],
         "answered by client": answered,
         "latency (ms)": percentiles([line["seconds"] for of in lines for line in of]),
         "latency by client (ms)": [percentiles([line["seconds"] for line in of]) for of in lines],
@@ -134,6 +139,8 @@ def faults(figures: dict, lines: list[list[dict]], counts: Counter, lost: bool) 
     wrong = [line["text"] for of in lines for line in of if counts[line["text"]] != 1]
     if wrong:
         found.append(f"{len(wrong)} queries without exactly one result, the first one is {wrong[0]!r}")
+    if figures["without a result"]:
+        found.append(f"clients got no result: {figures['without a result']}")
     answered = figures["answered by client"]
     if min(answered) < FAIR * max(answered):
         found.append(f"unfair: answers by client are {answered}")

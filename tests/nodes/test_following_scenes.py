@@ -56,7 +56,7 @@ def test_one_id_through_the_clip_and_nothing_where_nothing_is(robot, clip):
         truths[stamp] = one.truth
         assert any(is_followed(robot, one.image, stamp) for _ in range(10))
     robot.wait(handle.cancel_goal_async())
-    results = [(truths[stamp_of(result)], result) for result in followed(robot)]
+    results = [(truths[at], one) for one in followed(robot) if (at := stamp_of(one)) in truths]  # not the clip before
     assert len(results) == len(truths)
     answered = {(result.answer_stamp.sec, result.answer_stamp.nanosec) for _, result in results}
     assert len(answered) < len(results) * (0.5 if clip.kind == "camera" else 0.8)
