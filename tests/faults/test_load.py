@@ -1,4 +1,4 @@
-"""The short form of benchmarks/load.py: several clients and cameras, each query with one result, and a bounded queue."""
+"""The short form of benchmarks/load.py: clients and cameras, one result for each query, and a bounded queue."""
 
 import json
 import sys
