@@ -5,6 +5,7 @@ from uuid import uuid4
 
 import rclpy
 from rclpy.context import Context
+from rclpy.exceptions import InvalidHandle
 from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
 from rclpy.node import Node
 from rclpy.signals import SignalHandlerOptions
@@ -25,6 +26,7 @@ class BackgroundNode:
         self.node = Node(f"perception_client_{uuid4().hex[:8]}", context=self._context, start_parameter_services=False)
         self._executor = SingleThreadedExecutor(context=self._context)
         self._executor.add_node(self.node)
+        self._is_stopped = False
         self._thread = threading.Thread(target=self._spin, name=self.node.get_name(), daemon=True)
 
     def start(self):
@@ -37,6 +39,7 @@ class BackgroundNode:
 
     def stop(self):
         """Ends the thread; no callback runs from then on."""
+        self._is_stopped = True
         self._executor.shutdown()
         if self._thread.is_alive():
             self._thread.join()
@@ -51,3 +54,6 @@ class BackgroundNode:
             self._executor.spin()
         except ExternalShutdownException:
             return  # rclpy was shut down: there is nothing left to receive
+        except InvalidHandle:
+            if not self._is_stopped:  # else `shutdown` took the executor's guard condition away in the middle of a turn
+                raise

@@ -43,7 +43,7 @@ def mask_of(target, shape):
     return mask
 
 
-@pytest.mark.parametrize("clip", clips(), ids=lambda clip: clip.kind)
+@pytest.mark.parametrize("clip", list(clips()), ids=lambda clip: clip.kind)
 def test_one_id_through_the_clip_and_nothing_where_nothing_is(robot, clip):
     images = list(clip.images())
     robot.seen["markers"].clear()
