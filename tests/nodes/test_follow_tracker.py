@@ -14,7 +14,10 @@ pytestmark = pytest.mark.ros
 
 def test_a_video_model_follows_from_frame_to_frame(start, tmp_path):
     sam3_tracker().save_pretrained(tmp_path)
-    _, robot = start(follow_tracker="sam3_tracker", follow_model=tmp_path, device="cpu", follow_interval=60.0)
+    options = {"follow_tracker": "sam3_tracker", "follow_model": tmp_path, "device": "cpu", "follow_interval": 60.0}
+    process, robot = start(active=False, **options)
+    ready = lambda: "active, subscribed" in process.log and robot.action.server_is_ready()  # noqa: E731
+    assert robot.until(ready, 90), process.log
     robot.stream(rate=5.0)
     handle = robot.send("red", follow=True)
 
