@@ -88,7 +88,9 @@ def test_following_a_perfect_model_is_nearly_as_good_and_asks_far_less(kind):
     assert followed["iou"] > {"objects": 0.8, "occlusion": 0.75, "leaving": 0.6}[kind]
     assert followed["answered"] == engine.asked - 30 < 10
     assert followed["wrongly_kept"] == 0 and followed["new_ids"] == 0
-    if kind != "objects":
+    if kind == "leaving":  # it may be lost while a part of it is still in the picture
+        assert followed["found_again"] == followed["same_id"] >= 1
+    if kind == "occlusion":
         assert followed["lost_hidden"] == followed["found_again"] == followed["same_id"] == 1
 
 
