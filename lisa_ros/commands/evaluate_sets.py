@@ -21,6 +21,7 @@ SPLITS = {
     "fprefcocog": ("val", "test"),
     "llmseg40k": ("train", "validation", "test"),
 }
+QUALITY_FILE = "quality_calibration.json"
 _SHOWN = 5  # samples that are named
 
 
@@ -53,7 +54,7 @@ def add_parsers(benchmarks) -> None:
 
 
 def add_run_arguments(parser: argparse.ArgumentParser, mode: str) -> None:
-    """--mode (with this default), --max-new-tokens, --shard."""
+    """--mode (with this default), --max-new-tokens, --shard, --calibrate."""
     parser.add_argument(
         "--mode",
         default=mode,
@@ -66,6 +67,11 @@ def add_run_arguments(parser: argparse.ArgumentParser, mode: str) -> None:
     parser.add_argument(
         "--shard", type=shard, default="0/1", metavar="I/N",
         help="ask about every N-th picture from the I-th on; the last process to end writes the report of all",
+    )  # fmt: skip
+    parser.add_argument(
+        "--calibrate", type=Path, metavar="FILE",
+        help="fit the quality of masks to half of the pictures, test it on the rest, and write it to this file "
+        f"({QUALITY_FILE} in the checkpoint's folder is found by itself)",
     )  # fmt: skip
 
 
@@ -116,6 +122,7 @@ def run_benchmark(
 
     extra: gives further keys of the summary and further tables of the report, from the rows.
     """
+    from lisa_ros.evaluation.benchmarks import calibration
     from lisa_ros.evaluation.benchmarks.benchmark_report import text_table, warnings, write_benchmark
     from lisa_ros.evaluation.benchmarks.evaluate_dataset import SampleDigests, evaluate, read_current
     from lisa_ros.evaluation.benchmarks.proposal_oracle import proposal_summary
@@ -140,13 +147,35 @@ def run_benchmark(
         more, tables = extra(log.rows) if extra else ({}, ())
         oracle, oracle_tables = proposal_summary(log.rows)
         more, tables = more | oracle, [*tables, *oracle_tables]
+        told = calibration.told_reliability(log.rows)
+        if told and not args.calibrate:
+            more["quality"] = told
         summary = summarise(log) | more
         write_benchmark(directory, summary, log.rows, dataset, predictor, tables)
     print(printable(text_table(summary)))
     for warning in warnings(summary):
         print(f"warning: {printable(warning)}")
     print(f"report in {directory / 'report.html'}, scores in {directory / 'summary.json'}")
+    if args.calibrate:
+        _calibrate(args.calibrate, log, predictor, directory)
+    elif told:
+        print(calibration.summary_line(told))
     return summary
+
+
+def _calibrate(path: Path, log, predictor, directory: Path) -> None:
+    from lisa_ros.evaluation.benchmarks.calibration import calibrate, draw_reliability, summary_line
+    from lisa_ros.evaluation.files import convert_write_errors
+
+    network, identity = predictor.lisa.network, log.identity
+    found = calibrate(log.rows, network, model=identity.model, source=identity.source, mode=identity.mode)
+    output_directory(path.parent)
+    picture = directory / "calibration.png"
+    with convert_write_errors(path):
+        found.write(path)
+        draw_reliability(found.held_out, picture, f"{identity.model}, {identity.source}")
+    print(f"{summary_line(found.held_out)}, on pictures that it was not fitted to")
+    print(f"calibration in {path}, picture in {picture}")
 
 
 def open_dataset(name: str, root: Path, split: str, false_premises: bool = False):

@@ -8,6 +8,7 @@ import torch
 from lisa_ros.cpu_threads import check_wait_policy, set_threads
 from lisa_ros.inference.loaded_model import LoadedModel
 from lisa_ros.inference.precision import float_type, place, resolve_device
+from lisa_ros.inference.quality import find_calibration
 from lisa_ros.model.checkpoint import load
 from lisa_ros.model.memory import memory_guard
 from lisa_ros.model.prompts import get_template
@@ -25,7 +26,12 @@ def ready_device(name: str, threads: int) -> torch.device:
 
 
 def load_model(
-    source: str | Path, *, device: torch.device, precision: str, options: Mapping[str, object]
+    source: str | Path,
+    *,
+    device: torch.device,
+    precision: str,
+    options: Mapping[str, object],
+    quality_calibration: str | Path | None = None,
 ) -> LoadedModel:
     """See Lisa.from_pretrained; `options` are those of `load`, or with a `base` those of `load_unmerged`."""
     dtype = float_type(precision, device)
@@ -37,4 +43,6 @@ def load_model(
         checkpoint = (load_unmerged if "base" in options else load)(source, dtype=dtype, **options)
         place(checkpoint.network, precision, dtype, device)
     name = Path(source).resolve().name if Path(source).exists() else str(source)
-    return LoadedModel(checkpoint, device=device, precision=precision, name=name)
+    model = LoadedModel(checkpoint, device=device, precision=precision, name=name)
+    model.calibration = find_calibration(quality_calibration, checkpoint.directory, checkpoint.network)
+    return model

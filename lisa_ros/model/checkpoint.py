@@ -27,7 +27,7 @@ from lisa_ros.model.weights import check_finite, check_weights, read_weights
 _SAM = "model.visual_model."
 _PROJECTOR = "model.mm_projector."
 # Small parts that decide the masks and cost nothing: never below float32, as published files store them.
-_FLOAT32_PARTS = (
+FLOAT32_PARTS = (
     "model.text_hidden_fcs.",
     f"{_SAM}mask_decoder.",
     f"{_SAM}prompt_encoder.",
@@ -251,7 +251,7 @@ def _check_vocabulary(tokenizer: LisaTokenizer, config: LisaConfig, directory: P
 def _cast(key: str, value: Tensor, config: LisaConfig, dtype: torch.dtype) -> Tensor:
     if not value.is_floating_point():
         return value
-    keep = key.startswith(_FLOAT32_PARTS) or (config.sam.stem_channels is not None and key.startswith(_SAM))
+    keep = key.startswith(FLOAT32_PARTS) or (config.sam.stem_channels is not None and key.startswith(_SAM))
     return value.to(torch.float32 if keep else dtype)
 
 

@@ -12,6 +12,7 @@ from typing import Protocol
 import numpy as np
 
 from lisa_ros.errors import ConfigurationError, DatasetError, InvalidImageError, InvalidQueryError, MemoryBudgetError
+from lisa_ros.evaluation.benchmarks.judged_masks import judged_masks
 from lisa_ros.evaluation.benchmarks.proposal_oracle import oracle_overlaps
 from lisa_ros.evaluation.benchmarks.rows import EvaluationIdentity, QueryRow, RowFile, RowLog, read_all
 from lisa_ros.evaluation.metrics import overlap_of, union_truth
@@ -260,6 +261,7 @@ def score_sample(
             first_intersection=first.intersection,
             first_union=first.union,
             first_found=first.found,
+            judged=judged_masks(result, turn, sample.ignore),
             **_among_proposals(frame, result, truth),
         )
 

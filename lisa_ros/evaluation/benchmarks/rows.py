@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 
 from lisa_ros.errors import ConfigurationError, DatasetError
+from lisa_ros.evaluation.benchmarks.judged_masks import JudgedMask
 from lisa_ros.evaluation.files import convert_write_errors
 from lisa_ros.evaluation.metrics import Overlap
 
@@ -53,7 +54,8 @@ class QueryRow:
     set says is there in the place of an absent target. proposals: how many the model chose among; oracle: pixels in
     intersection and union of the best single one, then of their best union, () where nothing is chosen; normalized:
     those of the answer's masks at 1024 x 1024 pixels. first_intersection, first_union, first_found: as the names
-    without "first", of the first mask of the answer alone, whatever the words around it say.
+    without "first", of the first mask of the answer alone, whatever the words around it say. judged: each mask that is
+    not empty, with what a calibration is made of.
     """
 
     key: str
@@ -82,6 +84,7 @@ class QueryRow:
     proposals: int = 0
     oracle: tuple[int, ...] = ()
     normalized: tuple[int, ...] = ()
+    judged: tuple[JudgedMask, ...] = ()
 
     @property
     def overlap(self) -> Overlap:
@@ -267,7 +270,8 @@ def _parsed(path: Path, number: int, line: bytes) -> QueryRow | dict:
     if keys != _ROW_KEYS:
         raise DatasetError(f"{path}, line {number}: not a row of this version of lisa_ros")
     del content["iou"]
-    return QueryRow(**content | {name: tuple(content[name]) for name in _TUPLES})
+    judged = tuple(JudgedMask(*numbers) for numbers in content["judged"])
+    return QueryRow(**content | {name: tuple(content[name]) for name in _TUPLES} | {"judged": judged})
 
 
 def _same(path: Path, known: EvaluationIdentity, wanted: EvaluationIdentity) -> None:

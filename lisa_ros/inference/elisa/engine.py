@@ -9,6 +9,7 @@ from lisa_ros.errors import ConfigurationError
 from lisa_ros.inference.elisa.model import ElisaModel
 from lisa_ros.inference.engine import Lisa
 from lisa_ros.inference.precision import float_type, place
+from lisa_ros.inference.quality import find_calibration
 from lisa_ros.model.elisa.checkpoint import load_elisa, proposal_options
 from lisa_ros.model.elisa.files import ElisaFiles, sam_file
 from lisa_ros.model.elisa.network import ElisaConfig
@@ -44,6 +45,7 @@ class ElisaEngine(Lisa):
         alphaclip: str | Path | None,
         sam_checkpoint: str | Path | None,
         sam: Mapping[str, object] | None,
+        quality_calibration: str | Path | None = None,
     ) -> "ElisaEngine":
         """Loads an ELISA; `Lisa.from_pretrained` says what the arguments mean and what is raised."""
         preset, dtype = elisa_style(style), float_type(precision, device)
@@ -63,4 +65,5 @@ class ElisaEngine(Lisa):
         model = ElisaModel(
             checkpoint, style=preset, device=device, precision=precision, name=files.weights.stem, provider=provider
         )
+        model.calibration = find_calibration(quality_calibration, files.root, checkpoint.network)
         return cls(model)

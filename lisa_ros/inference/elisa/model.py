@@ -165,7 +165,8 @@ class ElisaModel(LoadedModel):
         inside = max(float(np.log(bounded / (1 - bounded))), _LEAST)
         values = np.where(mask, np.float32(inside), np.float32(NOT_CHOSEN))
         certainty = said if mask.any() else float("nan")
-        return Target(phrase, SEGMENTED, mask, values, certainty, probability, candidate=Candidate(index, score))
+        target = Target(phrase, SEGMENTED, mask, values, certainty, probability, candidate=Candidate(index, score))
+        return self.with_quality(target)
 
     def told_target(self, frame: CandidateFrame, phrase: str, targets: Sequence[Target]) -> Target:
         """All masks of an answer as one target, whose candidate is the best of them; absent without any."""
@@ -175,4 +176,5 @@ class ElisaModel(LoadedModel):
         best = max(found, key=lambda target: target.candidate.score)
         mask = np.logical_or.reduce([target.mask for target in found])
         logits = np.maximum.reduce([target.logits for target in found])
-        return replace(best, phrase=phrase, mask=mask, logits=logits, probability=found[0].probability)
+        whole = replace(best, phrase=phrase, mask=mask, logits=logits, probability=found[0].probability)
+        return self.with_quality(whole)

@@ -11,10 +11,11 @@ from typing import Any
 
 from lisa_ros.cpu_threads import MOST as MOST_THREADS
 from lisa_ros.errors import ConfigurationError
-from lisa_ros.geometry import CloudOptions
+from lisa_ros.geometry import CloudOptions, MaskOptions
 from lisa_ros.sensor_messages.depth_registration import REFUSE, RULES
 
 CLOUD_PREFIX = "cloud."
+_GROUPS = {"mask": MaskOptions, "cloud": CloudOptions}  # parameters GROUP.NAME
 _POSE = "x y z qx qy qz qw"
 
 
@@ -54,6 +55,12 @@ class PerceptionParameters:
     style: str = _parameter(
         "",
         "How prompts and answers are worded: lisa, gsva, sesame, cores, instances, llmseg; empty: as the files tell",
+        at_configure=True,
+    )
+    quality_calibration: str = _parameter(
+        "",
+        "File that `lisa-ros eval --calibrate` made for this checkpoint, for the targets' quality; empty: "
+        "quality_calibration.json in the checkpoint's folder, and a quality of NaN where there is none",
         at_configure=True,
     )
     threads: int = _parameter(
@@ -187,6 +194,7 @@ class PerceptionParameters:
         False,
         "Whether boxes and support are published as a diff of MoveIt's planning scene; needs the package moveit_msgs",
     )
+    mask: MaskOptions = field(default_factory=MaskOptions)
     cloud: CloudOptions = field(default_factory=CloudOptions)
 
     def __post_init__(self):
@@ -211,17 +219,17 @@ class PerceptionParameters:
 
     @classmethod
     def from_values(cls, values: Mapping[str, Any]) -> "PerceptionParameters":
-        """From parameter names (`cloud.` before those of CloudOptions) and values."""
-        cloud = {
-            name.removeprefix(CLOUD_PREFIX): value for name, value in values.items() if name.startswith(CLOUD_PREFIX)
-        }
-        plain = {name: value for name, value in values.items() if not name.startswith(CLOUD_PREFIX)}
+        """From parameter names (`cloud.` before those of CloudOptions, `mask.` of MaskOptions) and values."""
+        plain = {name: value for name, value in values.items() if "." not in name}
+        for group, options in _GROUPS.items():
+            own = {name: value for name, value in values.items() if name.startswith(f"{group}.")}
+            plain[group] = options(**{name.removeprefix(f"{group}."): value for name, value in own.items()})
         for name, content in (("camera_pose", _POSE), ("depth_pose", _POSE), ("up", "x y z")):
             array = plain.get(name, ())
             if not isinstance(array, Iterable) or isinstance(array, str):
                 raise ConfigurationError(f"{name}={array!r} must be an array: empty, or {content}")
             plain[name] = tuple(array)
-        return cls(**plain, cloud=CloudOptions(**cloud))
+        return cls(**plain)
 
 
 @dataclass(frozen=True)
@@ -239,9 +247,9 @@ class ParameterDefinition:
 
 
 def parameter_definitions() -> list[ParameterDefinition]:
-    """The parameters in the order of `PerceptionParameters`, then those of CloudOptions."""
+    """The parameters in the order of `PerceptionParameters`, then those of MaskOptions and CloudOptions."""
     own = [(item, item.name) for item in fields(PerceptionParameters) if item.metadata]
-    own += [(item, CLOUD_PREFIX + item.name) for item in fields(CloudOptions)]
+    own += [(item, f"{group}.{item.name}") for group, options in _GROUPS.items() for item in fields(options)]
     return [ParameterDefinition(name, item.default, **item.metadata) for item, name in own]
 
 

@@ -23,6 +23,7 @@ def load_lisa(parameters: PerceptionParameters):
         precision=parameters.precision,
         conv_type=parameters.conv_type or None,
         style=parameters.style or None,
+        quality_calibration=parameters.quality_calibration or None,
         threads=parameters.threads,
     )
 

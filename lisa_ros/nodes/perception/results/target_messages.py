@@ -39,6 +39,11 @@ def target_message(
         correction=target.correction,
         height=float("nan"),
     )
+    features = target.features
+    message.quality = float(target.quality)
+    message.largest_share = features.largest_share if features else float("nan")
+    message.compactness = features.compactness if features else float("nan")
+    message.stability = features.stability if features else float("nan")
     message.box.header = box_header
     if message.area:
         message.roi, message.mask = _cropped(header, target.mask)
