@@ -19,6 +19,7 @@ COMMANDS = {
     "eval": ("lisa_ros.commands.evaluate", "score a model"),
     "record": ("lisa_ros.commands.record", "make a recording of the simulated tabletop to evaluate on"),
     "play": ("lisa_ros.commands.play", "play an RGB-D bag on real topics"),
+    "rerun": ("lisa_ros.commands.rerun", "record a bag or the running graph for the Rerun viewer"),
     "scannet": ("lisa_ros.commands.scannet", "convert ScanNet recordings to bags, write queries about them"),
     "inspect": ("lisa_ros.commands.inspect", "which words an ELISA's masks are near to, as a page with pictures"),
     "convert": ("lisa_ros.commands.convert", "write a checkpoint of another layout as one that everything here reads"),

@@ -24,7 +24,7 @@ FLOORS = (
     ("rclpy_compat",),
     ("client", "nodes"),
     ("private_graph",),
-    ("replay", "demo"),
+    ("replay", "demo", "viewers"),
     ("commands",),
     ("cli",),
     ("__main__",),
