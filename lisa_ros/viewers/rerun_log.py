@@ -47,6 +47,8 @@ class RerunLog:
         sinks = [rr.FileSink(str(path))] if path else []
         sinks += [rr.GrpcSink(url)] if url else []
         self._stream = rr.RecordingStream(_APPLICATION)
+        self._stream.set_log_time_enabled(False)  # one timeline alone: that of ROS
+        self._stream.set_log_tick_enabled(False)
         self._stream.set_sinks(*sinks, default_blueprint=_blueprint(""))
         self._images: OrderedDict[int, object] = OrderedDict()
         self._frame = ""

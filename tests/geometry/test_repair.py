@@ -52,5 +52,5 @@ def test_a_speck_goes_a_pinhole_closes_and_the_handle_of_a_mug_stays_open():
     assert not target.mask[2, 50] and target.mask[30, 30] and not target.mask[12, 12]
     assert (target.mean_probability, target.quality) == (0.8, 0.9)
     assert not repaired(np.zeros((4, 4), bool), 0.5).any()
-    with pytest.raises(ConfigurationError, match="between 0.0 and 1.0"):
+    with pytest.raises(ConfigurationError, match="must lie between"):
         MaskOptions(min_component_share=1.5)
