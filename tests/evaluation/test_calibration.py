@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from torch import nn
 
+from lisa_ros.cli import main
 from lisa_ros.errors import ConfigurationError
 from lisa_ros.evaluation.benchmarks.calibration import calibrate, draw_reliability, reliability, told_reliability
 from lisa_ros.evaluation.benchmarks.judged_masks import JudgedMask, judged_masks
@@ -88,3 +89,8 @@ def test_reliability_by_hand():
 def test_too_few_masks_are_no_calibration():
     with pytest.raises(ConfigurationError, match="too few"):
         calibrate(rows(np.random.default_rng(0), 40), nn.Linear(1, 1))
+
+
+def test_the_command_wants_a_place_for_the_judged_masks(capsys):
+    assert main(["eval", "tabletop", "--calibrate", "quality_calibration.json"]) == 2
+    assert "--out" in capsys.readouterr().err
