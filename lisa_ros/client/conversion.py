@@ -17,7 +17,7 @@ from lisa_ros.errors import InvalidImageError
 from lisa_ros.geometry.poses import pose_matrix
 from lisa_ros.geometry.report import TopGrasp
 from lisa_ros.msg import SegmentationResult, SegmentationTarget
-from lisa_ros.types import ABSENT, LOST, SEGMENTED, MaskFeatures, Target
+from lisa_ros.types import ABSENT, LOST, SEGMENTED, Candidate, MaskFeatures, Target
 
 SECOND = 1_000_000_000
 _KINDS = {SegmentationTarget.SEGMENTED: SEGMENTED, SegmentationTarget.ABSENT: ABSENT, SegmentationTarget.LOST: LOST}
@@ -90,6 +90,7 @@ def _target(message: SegmentationTarget, shape: tuple[int, int]) -> PerceptionTa
         features=_features(message),
         correction=message.correction,
         alternative=_alternative(message, shape),
+        candidate=Candidate(message.candidate_index, message.candidate_score) if message.has_candidate else None,
         components=message.components,
         touches_border=message.touches_border,
         location=_location(message) if message.has_box else None,

@@ -110,6 +110,8 @@ def _write(folder: Path, image, result, model: str) -> dict:
             if target.features:
                 facts |= {name: round(value, 4) for name, value in vars(target.features).items()}
             facts["quality"] = None if math.isnan(target.quality) else round(target.quality, 4)
+        if target.candidate is not None:
+            facts["candidate"] = {"index": target.candidate.index, "score": round(target.candidate.score, 4)}
         if target.correction:
             facts["correction"] = target.correction
         if target.alternative and target.alternative.mask.any():

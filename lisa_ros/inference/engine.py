@@ -60,6 +60,7 @@ class Lisa:
         alphaclip: str | Path | None = None,
         proposal_head: Mapping[str, object] | None = None,
         dinov2: str | Path | None = None,
+        proposal_options: Mapping[str, object] | None = None,
         quality_calibration: str | Path | None = None,
         threads: int = 0,
     ) -> "Lisa":
@@ -83,6 +84,7 @@ class Lisa:
             proposal_head: Of LLM-Seg: sizes, and the rule by which proposals are chosen, that neither weights nor
                 config.json tell; see `ProposalHeadConfig`.
             dinov2: Of LLM-Seg: file of DINOv2's weights where the checkpoint does not hold them.
+            proposal_options: Of LLM-Seg and ELISA: how proposals are made, if not as usual; see `ProposalOptions`.
             quality_calibration: File that `lisa-ros eval --calibrate` made, in place of the checkpoint's own.
             threads: Torch's threads on the CPU, see `cpu_threads.set_threads`; 0 for torch's own choice.
 
@@ -94,12 +96,13 @@ class Lisa:
             ConfigurationError: An argument is out of range.
             MemoryBudgetError: The weights do not fit the device.
         """
-        where, own = ready_device(device, threads), {"quality_calibration": quality_calibration}
+        where = ready_device(device, threads)
+        own = {"quality_calibration": quality_calibration, "proposal_options": proposal_options}
         if elisa := find_elisa(source):
             from lisa_ros.inference.elisa.engine import ElisaEngine  # above this module
 
             files = {"base": base, "alphaclip": alphaclip, "sam_checkpoint": sam_checkpoint, "sam": sam}
-            return ElisaEngine.load(elisa, device=where, precision=precision, style=style, **own, **files)
+            return ElisaEngine.load(elisa, device=where, precision=precision, style=style, **files, **own)
         options = {"vision_tower": vision_tower, "sam": sam, "conv_type": conv_type, "style": style}
         options |= {"proposal_head": proposal_head, "dinov2": dinov2}
         if base is not None:

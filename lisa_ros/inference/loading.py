@@ -31,6 +31,7 @@ def load_model(
     device: torch.device,
     precision: str,
     options: Mapping[str, object],
+    proposal_options: Mapping[str, object] | None = None,
     quality_calibration: str | Path | None = None,
 ) -> LoadedModel:
     """See Lisa.from_pretrained; `options` are those of `load`, or with a `base` those of `load_unmerged`."""
@@ -43,6 +44,7 @@ def load_model(
         checkpoint = (load_unmerged if "base" in options else load)(source, dtype=dtype, **options)
         place(checkpoint.network, precision, dtype, device)
     name = Path(source).resolve().name if Path(source).exists() else str(source)
-    model = LoadedModel(checkpoint, device=device, precision=precision, name=name)
+    parts = {"device": device, "precision": precision, "name": name, "proposal_options": proposal_options}
+    model = LoadedModel(checkpoint, **parts)
     model.calibration = find_calibration(quality_calibration, checkpoint.directory, checkpoint.network)
     return model

@@ -12,6 +12,7 @@ from typing import Any
 from lisa_ros.cpu_threads import MOST as MOST_THREADS
 from lisa_ros.errors import ConfigurationError
 from lisa_ros.geometry import CloudOptions, MaskOptions
+from lisa_ros.named_values import named_values
 from lisa_ros.sensor_messages.depth_registration import REFUSE, RULES
 
 CLOUD_PREFIX = "cloud."
@@ -54,14 +55,38 @@ class PerceptionParameters:
     )
     style: str = _parameter(
         "",
-        "How prompts and answers are worded: lisa, gsva, sesame, cores, instances, llmseg; empty: as the files tell",
+        "How prompts and answers are worded: lisa, gsva, sesame, cores, instances, llmseg, elisa, elisa_paper; "
+        "empty: as the files tell",
+        at_configure=True,
+    )
+    base: str = _parameter(
+        "",
+        "LLaVA that a training began with: of un-merged weights (DeepSpeed's directory of an LLM-Seg), and of an ELISA "
+        "where it is not at the place that its files name",
+        at_configure=True,
+    )
+    sam_checkpoint: str = _parameter(
+        "",
+        "File of Segment Anything, for an ELISA and for un-merged weights without it; empty: where their files say",
+        at_configure=True,
+    )
+    dinov2: str = _parameter("", "File of DINOv2's weights, for an LLM-Seg without them", at_configure=True)
+    alphaclip: str = _parameter(
+        "", "File of AlphaCLIP's weights, for an ELISA; empty: where its files say", at_configure=True
+    )
+    proposal_head: str = _parameter(
+        "",
+        "LLM-Seg: how proposals are chosen, and sizes that no file tells, as rule=similarity,threshold=0.4",
+        at_configure=True,
+    )
+    proposal_options: str = _parameter(
+        "",
+        "LLM-Seg and ELISA: how proposals are made, in place of the system's own settings, as "
+        "points_per_side=16,limit=20",
         at_configure=True,
     )
     quality_calibration: str = _parameter(
-        "",
-        "File that `lisa-ros eval --calibrate` made for this checkpoint, for the targets' quality; empty: "
-        "quality_calibration.json in the checkpoint's folder, and a quality of NaN where there is none",
-        at_configure=True,
+        "", "Calibration of the targets' quality; empty: quality_calibration.json beside the weights", at_configure=True
     )
     threads: int = _parameter(
         0,
@@ -130,13 +155,11 @@ class PerceptionParameters:
         "Fixed pose of the camera's optical frame in target_frame, in place of TF: x y z (m) qx qy qz qw; empty: TF. "
         "Without a target_frame it has no effect",
     )
-
     up: tuple[float, ...] = _parameter(
         (),
         "Direction against gravity in the image's optical frame, x y z of any length: what stands on a plane stands "
         "upright on it; empty: the z axis of target_frame, unless that is an optical frame too, else unknown",
     )
-
     mode: str = _parameter(
         "chat",
         "chat: an answer in text with masks; mask: one mask in a single pass, without text",
@@ -207,6 +230,8 @@ class PerceptionParameters:
             raise ConfigurationError(
                 f"standing_query has {len(self.standing_query)} characters, max_query_length is {self.max_query_length}"
             )
+        for name in ("proposal_head", "proposal_options"):
+            named_values(getattr(self, name), name)
         for name in ("camera_pose", "depth_pose"):
             if pose := getattr(self, name):
                 _check_pose(name, pose)
