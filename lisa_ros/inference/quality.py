@@ -15,8 +15,8 @@ from pathlib import Path
 from torch import Tensor, nn
 
 from lisa_ros.errors import CheckpointError
-from lisa_ros.model.checkpoint import FLOAT32_PARTS
 from lisa_ros.model.files import expand_home, read_json
+from lisa_ros.model.weight_types import FLOAT32_PARTS
 from lisa_ros.types import MaskFeatures
 
 FILE = "quality_calibration.json"  # in a checkpoint's folder
