@@ -1,0 +1,48 @@
+"""Elements of the page that send what has changed and nothing else."""
+
+from collections.abc import Callable
+
+import numpy as np
+from viser import GuiApi
+
+
+class Text:
+    """HTML."""
+
+    def __init__(self, gui: GuiApi, order: float | None = None):
+        """Adds it where the caller stands; `order` as viser's."""
+        self._handle = gui.add_html("", order=order, visible=False)
+
+    def show(self, markup: str):
+        """Shows HTML; "" hides the element."""
+        if markup != self._handle.content:
+            self._handle.content = markup
+            self._handle.visible = bool(markup)
+
+    def remove(self):
+        """Removes the element."""
+        self._handle.remove()
+
+
+class Picture:
+    """An image, or nothing."""
+
+    def __init__(self, gui: GuiApi):
+        """Adds it where the caller stands."""
+        self._handle = gui.add_image(np.zeros((1, 1, 3), np.uint8), visible=False, format="jpeg", jpeg_quality=85)
+        self._source: object = None
+
+    def show(self, source, draw: Callable[[object], np.ndarray | None]):
+        """Shows `draw(source)`, which is called for another source than the last time; None hides the element.
+
+        Args:
+            source: What the picture is made of; compared by identity.
+            draw: Makes it: (H, W, 3) uint8 RGB, or None for nothing to see.
+        """
+        if source is self._source:
+            return
+        self._source = source
+        image = None if source is None else draw(source)
+        if image is not None:
+            self._handle.image = image
+        self._handle.visible = image is not None
