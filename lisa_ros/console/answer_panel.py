@@ -1,5 +1,7 @@
 """The query on display: its frame with the masks, and what was answered."""
 
+import time
+
 from viser import GuiApi
 
 from lisa_ros.console.markup import answer_block
@@ -20,7 +22,7 @@ class AnswerPanel:
     def draw(self, view: ConsoleView):
         """Shows the view."""
         record = view.shown
-        self._text.show(answer_block(record))
+        self._text.show(answer_block(record, time.time()))
         before = self._pictured
         # The words of a running query change many times a second, its picture does not.
         if record is None or before is None or _parts(record) != _parts(before):

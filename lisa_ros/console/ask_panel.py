@@ -47,9 +47,8 @@ class AskPanel:
         self._node.show(node_line(view.node))
         if self._cancel.disabled == view.is_asking:
             self._cancel.disabled = not view.is_asking
-        in_conversation = any(record.is_own and record.turn for record in view.records)
-        if self._forget.visible != in_conversation:
-            self._forget.visible = in_conversation
+        if self._forget.visible != view.in_conversation:
+            self._forget.visible = view.in_conversation
         self._notice.show(block(note(view.notice, RED if view.is_error else BLUE)) if view.notice else "")
 
     def _ask(self):

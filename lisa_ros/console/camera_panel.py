@@ -3,7 +3,7 @@
 from viser import GuiApi
 
 from lisa_ros.console.markup import AMBER, GREEN, aside, badge, block, muted, note
-from lisa_ros.console.pictures import fitted
+from lisa_ros.console.pictures import fitted, stale
 from lisa_ros.console.state import ConsoleView
 from lisa_ros.console.widgets import Picture, Text
 
@@ -19,7 +19,7 @@ class CameraPanel:
     def draw(self, view: ConsoleView):
         """Shows the view."""
         camera = view.camera
-        self._picture.show(camera.image, fitted)
+        self._picture.show(camera.image, stale if camera.problem else fitted)
         if camera.problem:
             self._text.show(block(badge("not live", AMBER), note(camera.problem, AMBER), muted(camera.topic)))
         elif camera.image is None:

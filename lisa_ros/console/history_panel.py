@@ -39,7 +39,7 @@ class HistoryPanel:
             entry.text.remove()
         for record in view.records:
             entry = self._entries.get(record.number) or self._add(record)
-            drawn = record.status, record.stage, record.number == view.selected
+            drawn = record.status, record.stage, record.asked, record.number == view.selected
             if drawn != entry.drawn:
                 entry.drawn = drawn
                 entry.button.color = "blue" if record.number == view.selected else "dark"
@@ -58,5 +58,5 @@ class HistoryPanel:
 
 def _line(record: QueryRecord) -> str:
     asked = strftime("%H:%M:%S", localtime(record.asked))
-    words = f"#{record.number} at {asked}" + ("" if record.is_own else ", another program")
+    words = f"#{record.number} at {asked}" + (f", {record.origin}" if record.origin else "")
     return block(badge(summary(record), status_colour(record.status)), aside(words))

@@ -72,8 +72,13 @@ def table(rows: Iterable[tuple[str, str]], width: str = "45%") -> str:
     return f'<table><colgroup><col style="width:{width}"><col></colgroup>{lines}</table>'
 
 
-def answer_block(record: QueryRecord | None) -> str:
-    """Question, status, answer, targets and times of a query."""
+def answer_block(record: QueryRecord | None, now: float) -> str:
+    """Question, status, answer, targets and times of a query.
+
+    Args:
+        record: The query; None where there is none yet.
+        now: Time of day, s since the epoch.
+    """
     if record is None:
         return block(
             muted("Nothing has been asked yet. Type a question on the right: “the red mug”, “which of these is sharp?”")
@@ -83,18 +88,18 @@ def answer_block(record: QueryRecord | None) -> str:
     facts = [badge(status, status_colour(record.status))]
     if record.turn:
         facts.append(badge(f"conversation, turn {record.turn}", GREY))
-    if not record.is_own:
-        facts.append(badge("asked by another program", GREY))
+    if record.origin:
+        facts.append(badge(record.origin, GREY))
     if record.truncated:
         facts.append(badge("answer cut at its token limit", AMBER))
     cursor = '<span class="lr-cursor">▌</span>' if is_running else ""
     answer = f'<div class="lr-answer" data-answer="{record.number}">{escape(record.answer)}{cursor}</div>'
-    masks = muted(f"masks so far: {record.masks}") if is_running and record.masks else ""
+    so_far = f"{now - record.asked:.0f} s" + (f", masks so far: {record.masks}" if record.masks else "")
     return block(
         f'<div style="font-weight:600">{escape(record.query)}</div>',
         f"<div>{' '.join(facts)}</div>",
         answer if record.answer or is_running else "",
-        masks,
+        muted(so_far) if is_running else "",
         note("" if is_running else record.message, status_colour(record.status)),
         _targets(record.targets),
         stage_bar(record.seconds),

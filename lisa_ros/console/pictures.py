@@ -19,6 +19,12 @@ def fitted(image: np.ndarray) -> np.ndarray:
     return cv2.resize(image, (WIDEST, max(1, round(height * WIDEST / width))), interpolation=cv2.INTER_AREA)
 
 
+def stale(image: np.ndarray) -> np.ndarray:
+    """The same without colour and darker: it is no live image any more."""
+    grey = cv2.cvtColor(fitted(image), cv2.COLOR_RGB2GRAY) // 2
+    return np.repeat(grey[..., None], 3, axis=2)
+
+
 def answer_picture(record: QueryRecord) -> np.ndarray | None:
     """The frame of a query with its masks; the masks alone where it is not there; None where there is neither."""
     image = record.image

@@ -12,6 +12,7 @@ from lisa_ros.types import Target
 HISTORY = 30  # queries that are kept, with picture and clouds
 RUNNING = ""  # status of a query without a result yet
 NO_RESULT = "NO RESULT"  # status of a query that will have none, because of the node or the network
+PROGRAM, STANDING = "asked by another program", "standing query"
 GOOD, FAIR = ("OK",), ("NO_TARGET", "NO_DEPTH", "NO_TRANSFORM", "CANCELLED")  # the others are errors
 
 
@@ -75,7 +76,7 @@ class QueryRecord:
     Attributes:
         number: Counts the queries of this console, from 1.
         query: The words; of phrases all of them, with commas.
-        is_own: Asked on this page, not by another program.
+        origin: PROGRAM or STANDING where it was not asked on this page; "" where it was.
         turn: Number of the question in its conversation, 0 for one that stands alone.
         asked: Time of day, s since the epoch.
         stage: What the node does with it while it runs.
@@ -94,7 +95,7 @@ class QueryRecord:
 
     number: int
     query: str
-    is_own: bool = True
+    origin: str = ""
     turn: int = 0
     asked: float = field(default_factory=time.time)
     stage: str = "sent"
@@ -109,6 +110,11 @@ class QueryRecord:
     image: np.ndarray | None = None
     targets: tuple[Target, ...] = ()
     space: SpatialView | None = None
+
+    @property
+    def is_asking(self) -> bool:
+        """Whether it was asked on this page and runs."""
+        return not self.origin and self.status == RUNNING
 
 
 @dataclass(frozen=True, eq=False)
@@ -172,6 +178,7 @@ class ConsoleView:
         parameters: Those that may change now; empty while they are not known.
         records: The history, oldest first.
         selected: Number of the record on display; 0 for none.
+        in_conversation: A follow-up would go on with a conversation.
         notice: What the last request on the page came to, where that is worth a word.
         is_error: The notice is one of an error.
     """
@@ -181,6 +188,7 @@ class ConsoleView:
     parameters: tuple[ParameterView, ...] = ()
     records: tuple[QueryRecord, ...] = ()
     selected: int = 0
+    in_conversation: bool = False
     notice: str = ""
     is_error: bool = False
 
@@ -192,7 +200,12 @@ class ConsoleView:
     @property
     def is_asking(self) -> bool:
         """Whether a query of this page runs."""
-        return any(record.is_own and record.status == RUNNING for record in self.records)
+        return any(record.is_asking for record in self.records)
+
+    @property
+    def follows(self) -> bool:
+        """Whether a result of others may take the display: nobody looks back in the history, or waits for an answer."""
+        return not self.is_asking and (not self.records or self.selected == self.records[-1].number)
 
 
 class ConsoleState:
@@ -210,7 +223,7 @@ class ConsoleState:
         return self._view
 
     def set(self, **values):
-        """Replaces fields of the view: `camera`, `node`, `parameters`."""
+        """Replaces fields of the view: `camera`, `node`, `parameters`, `in_conversation`."""
         self._change(lambda view: replace(view, **values))
 
     def notify(self, notice: str, is_error: bool = False):

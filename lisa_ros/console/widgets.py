@@ -31,17 +31,18 @@ class Picture:
         """Adds it where the caller stands."""
         self._handle = gui.add_image(np.zeros((1, 1, 3), np.uint8), visible=False, format="jpeg", jpeg_quality=85)
         self._source: object = None
+        self._draw: Callable | None = None
 
     def show(self, source, draw: Callable[[object], np.ndarray | None]):
-        """Shows `draw(source)`, which is called for another source than the last time; None hides the element.
+        """Shows `draw(source)`, which is called where either is another one than before; None hides the element.
 
         Args:
             source: What the picture is made of; compared by identity.
             draw: Makes it: (H, W, 3) uint8 RGB, or None for nothing to see.
         """
-        if source is self._source:
+        if source is self._source and draw is self._draw:
             return
-        self._source = source
+        self._source, self._draw = source, draw
         image = None if source is None else draw(source)
         if image is not None:
             self._handle.image = image

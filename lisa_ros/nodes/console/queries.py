@@ -16,9 +16,10 @@ from lisa_ros.client.conversion import read_result
 from lisa_ros.client.perception_client import PerceptionClient
 from lisa_ros.client.query_handle import QueryHandle
 from lisa_ros.client.results import PerceptionResult, QueryFeedback
-from lisa_ros.console.state import HISTORY, NO_RESULT, RUNNING, ConsoleState
+from lisa_ros.console.state import HISTORY, NO_RESULT, PROGRAM, STANDING, ConsoleState
 from lisa_ros.errors import InvalidImageError, LisaError
 from lisa_ros.msg import SegmentationResult
+from lisa_ros.nodes.common.stamps import SECOND
 from lisa_ros.nodes.console.camera_images import CameraImages
 from lisa_ros.nodes.console.spatial_views import SpatialViews
 
@@ -107,6 +108,7 @@ class ConsoleQueries:
     def forget(self):
         """The next follow-up begins a new conversation."""
         self._conversation, self._turn = "", 0
+        self._state.set(in_conversation=False)
         self._state.notify("The next follow-up begins a new conversation.")
 
     # -- in the executor's thread
@@ -129,6 +131,7 @@ class ConsoleQueries:
     def _next_turn(self) -> int:
         self._conversation = self._conversation or f"console-{uuid4().hex[:8]}"
         self._turn += 1
+        self._state.set(in_conversation=True)
         return self._turn
 
     def _on_feedback(self, number: int, feedback: QueryFeedback):
@@ -158,18 +161,26 @@ class ConsoleQueries:
     def _adopt_results(self):
         """Results of other programs enter the history; those of this page come by the action as well."""
         unclaimed, self._unclaimed = self._unclaimed, []
-        running = {record.query for record in self._state.view.records if record.is_own and record.status == RUNNING}
+        running = {record.query for record in self._state.view.records if record.is_asking}
         for arrived, result in unclaimed:
             if result.query_id in self._own_ids:
                 continue
-            if result.query in running or time.monotonic() - arrived < _CLAIM:
+            is_standing = bool(result.query) and result.query == self._parameters().get("standing_query")
+            is_young = not is_standing and time.monotonic() - arrived < _CLAIM
+            if result.query in running or is_young:
                 self._unclaimed.append((arrived, result))
                 continue
-            # What a person of this page looks at stays on display.
-            number = self._state.add(
-                result.query, is_own=False, select=not self._state.view.is_asking, asked=result.received / 1e9
-            )
-            self._show(number, result)
+            self._show(self._adopt(result, is_standing), result)
+
+    def _adopt(self, result: PerceptionResult, is_standing: bool) -> int:
+        """Number of the record for a result of others: a standing query has one for all of its results."""
+        view, asked = self._state.view, result.received / SECOND
+        last = next((one for one in reversed(view.records) if one.origin == STANDING), None)
+        if is_standing and last is not None and last.query == result.query:
+            self._state.update(last.number, asked=asked)
+            return last.number
+        origin = STANDING if is_standing else PROGRAM
+        return self._state.add(result.query, origin=origin, select=view.follows, asked=asked)
 
     def _show(self, number: int, result: PerceptionResult):
         image, remark = self._frame(result)
@@ -187,6 +198,7 @@ class ConsoleQueries:
             targets=result.targets,
             space=self._views.make(result, self._parameters()),
         )
+        self._waiting = [one for one in self._waiting if one.number != number]
         if any(target.location for target in result.targets):
             self._waiting.append(_Waiting(number, result, time.monotonic() + _CLOUD_WAIT))
 
