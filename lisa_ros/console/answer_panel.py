@@ -7,7 +7,7 @@ from viser import GuiApi
 from lisa_ros.console.markup import answer_block
 from lisa_ros.console.pictures import answer_picture
 from lisa_ros.console.state import ConsoleView, QueryRecord
-from lisa_ros.console.widgets import Picture, Text
+from lisa_ros.console.widgets import ImageElement, TextElement
 
 
 class AnswerPanel:
@@ -15,8 +15,8 @@ class AnswerPanel:
 
     def __init__(self, gui: GuiApi):
         """Adds its elements where the caller stands."""
-        self._text = Text(gui)
-        self._picture = Picture(gui)
+        self._text = TextElement(gui)
+        self._picture = ImageElement(gui)
         self._pictured: QueryRecord | None = None
 
     def draw(self, view: ConsoleView):

@@ -6,7 +6,7 @@ from viser import GuiApi, Icon
 
 from lisa_ros.console.markup import AMBER, BLUE, GREEN, RED, aside, badge, block, note
 from lisa_ros.console.state import ConsoleView, NodeView
-from lisa_ros.console.widgets import Text
+from lisa_ros.console.widgets import TextElement
 
 if TYPE_CHECKING:
     from lisa_ros.console.page import ConsoleRequests
@@ -20,7 +20,7 @@ class AskPanel:
     def __init__(self, gui: GuiApi, requests: "ConsoleRequests"):
         """Adds its elements where the caller stands."""
         self._requests = requests
-        self._node = Text(gui)
+        self._node = TextElement(gui)
         with gui.add_form(None) as form:
             self._words = gui.add_text("Ask", "", hint="Enter asks")
             self._form = gui.add_dropdown(
@@ -40,7 +40,7 @@ class AskPanel:
         self._cancel.on_click(lambda _: requests.cancel())
         self._forget = gui.add_button("New conversation", icon=Icon.REFRESH, color="gray", visible=False)
         self._forget.on_click(lambda _: requests.forget())
-        self._notice = Text(gui)
+        self._notice = TextElement(gui)
 
     def draw(self, view: ConsoleView):
         """Shows the view."""

@@ -5,7 +5,7 @@ from viser import GuiApi
 from lisa_ros.console.markup import AMBER, GREEN, aside, badge, block, muted, note
 from lisa_ros.console.pictures import fitted, stale
 from lisa_ros.console.state import ConsoleView
-from lisa_ros.console.widgets import Picture, Text
+from lisa_ros.console.widgets import ImageElement, TextElement
 
 
 class CameraPanel:
@@ -13,8 +13,8 @@ class CameraPanel:
 
     def __init__(self, gui: GuiApi):
         """Adds its elements where the caller stands."""
-        self._picture = Picture(gui)
-        self._text = Text(gui)
+        self._picture = ImageElement(gui)
+        self._text = TextElement(gui)
 
     def draw(self, view: ConsoleView):
         """Shows the view."""

@@ -7,7 +7,7 @@ from viser import GuiApi, GuiButtonHandle
 
 from lisa_ros.console.markup import aside, badge, block, muted, status_colour, summary
 from lisa_ros.console.state import ConsoleState, ConsoleView, QueryRecord
-from lisa_ros.console.widgets import Text
+from lisa_ros.console.widgets import TextElement
 
 _LONGEST = 38  # characters of a button's label
 
@@ -15,7 +15,7 @@ _LONGEST = 38  # characters of a button's label
 @dataclass
 class _Entry:
     button: GuiButtonHandle
-    text: Text
+    text: TextElement
     drawn: tuple = ()
 
 
@@ -25,7 +25,7 @@ class HistoryPanel:
     def __init__(self, gui: GuiApi, state: ConsoleState):
         """Adds its elements where the caller stands."""
         self._gui, self._state = gui, state
-        self._empty = Text(gui)
+        self._empty = TextElement(gui)
         self._folder = gui.add_folder(None)
         self._entries: dict[int, _Entry] = {}
 
@@ -50,7 +50,7 @@ class HistoryPanel:
         label = words if len(words) <= _LONGEST else words[: _LONGEST - 1] + "…"
         with self._folder:
             button = self._gui.add_button(label, order=-2 * record.number)
-            text = Text(self._gui, order=-2 * record.number + 1)
+            text = TextElement(self._gui, order=-2 * record.number + 1)
         button.on_click(lambda _: self._state.select(record.number))
         self._entries[record.number] = entry = _Entry(button, text)
         return entry

@@ -4,7 +4,7 @@ from viser import GuiApi
 
 from lisa_ros.console.markup import block, muted, table
 from lisa_ros.console.state import ConsoleView
-from lisa_ros.console.widgets import Text
+from lisa_ros.console.widgets import TextElement
 
 
 class NodePanel:
@@ -12,7 +12,7 @@ class NodePanel:
 
     def __init__(self, gui: GuiApi):
         """Adds its elements where the caller stands."""
-        self._text = Text(gui)
+        self._text = TextElement(gui)
 
     def draw(self, view: ConsoleView):
         """Shows the view."""

@@ -6,7 +6,7 @@ from viser import GuiApi, Icon
 
 from lisa_ros.console.markup import block, muted, table
 from lisa_ros.console.state import ConsoleView, ParameterView
-from lisa_ros.console.widgets import Text
+from lisa_ros.console.widgets import TextElement
 
 if TYPE_CHECKING:
     from lisa_ros.console.page import ConsoleRequests
@@ -28,8 +28,8 @@ class ParameterPanel:
         form.on_submit(lambda _: self._set())
         self._button = gui.add_button("Set", icon=Icon.CHECK, disabled=True)
         self._button.on_click(lambda _: form.submit())
-        self._about = Text(gui)
-        self._table = Text(gui)
+        self._about = TextElement(gui)
+        self._table = TextElement(gui)
 
     def draw(self, view: ConsoleView):
         """Shows the view."""

@@ -6,7 +6,7 @@ import numpy as np
 from viser import GuiApi
 
 
-class Text:
+class TextElement:
     """HTML."""
 
     def __init__(self, gui: GuiApi, order: float | None = None):
@@ -24,7 +24,7 @@ class Text:
         self._handle.remove()
 
 
-class Picture:
+class ImageElement:
     """An image, or nothing."""
 
     def __init__(self, gui: GuiApi):
