@@ -66,7 +66,13 @@ def test_simulator_starts_a_camera_on_the_topics_of_the_node():
 
 
 def test_the_console_stands_beside_the_node_on_the_topics_of_the_camera():
-    values = {"camera": "realsense", "image_transport": "compressed", "console": "true", "port": "0", "namespace": "bob"}
+    values = {
+        "camera": "realsense",
+        "image_transport": "compressed",
+        "console": "true",
+        "port": "0",
+        "namespace": "bob",
+    }
     perception, console = graph.processes(values)
     assert (console.name, console.module, console.executable) == ("console", "lisa_ros.nodes.console", "console_node")
     assert (console.namespace, console.remappings) == (perception.namespace, perception.remappings)

@@ -15,9 +15,9 @@ from lisa_ros.client.clouds import CloudBuffer
 from lisa_ros.client.conversion import read_result
 from lisa_ros.client.perception_client import PerceptionClient
 from lisa_ros.client.query_handle import QueryHandle
-from lisa_ros.client.results import PerceptionResult, QueryFeedback
+from lisa_ros.client.results import PerceptionResult, QueryFeedback, QueryStatus
 from lisa_ros.console.state import HISTORY, NO_RESULT, PROGRAM, STANDING, ConsoleState
-from lisa_ros.errors import InvalidImageError, LisaError
+from lisa_ros.errors import GoalRejectedError, InvalidImageError, LisaError
 from lisa_ros.msg import SegmentationResult
 from lisa_ros.nodes.common.stamps import SECOND
 from lisa_ros.nodes.console.camera_images import CameraImages
@@ -65,6 +65,7 @@ class ConsoleQueries:
         self._clouds: CloudBuffer | None = None
         self._handles: dict[int, QueryHandle] = {}
         self._own_ids: OrderedDict[str, None] = OrderedDict()
+        self._rejected: list[str] = []  # queries of the page that the node rejects by the topic as well
         self._unclaimed: list[tuple[float, PerceptionResult]] = []
         self._waiting: list[_Waiting] = []
         self._frames: OrderedDict[int, np.ndarray] = OrderedDict()
@@ -150,6 +151,8 @@ class ConsoleQueries:
 
     def _end(self, number: int, error: BaseException):
         self._images.release(number)
+        if isinstance(error, GoalRejectedError):
+            self._rejected += [record.query for record in self._state.view.records if record.number == number]
         self._state.update(number, status=NO_RESULT, message=str(error))
 
     def _on_result(self, message: SegmentationResult):
@@ -164,6 +167,9 @@ class ConsoleQueries:
         running = {record.query for record in self._state.view.records if record.is_asking}
         for arrived, result in unclaimed:
             if result.query_id in self._own_ids:
+                continue
+            if result.status is QueryStatus.REJECTED and result.query in self._rejected:
+                self._rejected.remove(result.query)
                 continue
             is_standing = bool(result.query) and result.query == self._parameters().get("standing_query")
             is_young = not is_standing and time.monotonic() - arrived < _CLAIM
