@@ -12,7 +12,8 @@ class ConsoleBrowser:
     """One open window."""
 
     def __init__(self, page, address):
-        self.page = page
+        self.page, self.requests = page, []
+        page.on("request", lambda request: self.requests.append(request.url))
         page.set_default_timeout(TIMEOUT)
         page.goto(address)
         page.get_by_role("button", name="Ask", exact=True).wait_for()

@@ -103,6 +103,8 @@ def test_a_question_its_words_as_they_come_and_its_mask(page, open_page):
         one.see("400 pixels, p 0.90")
         until(lambda one=one: any(_is_orange(picture[20, 20]) for picture in one.pictures()))
     assert not window.page.get_by_role("button", name="Cancel", exact=True).is_enabled()
+    elsewhere = [url for url in window.requests if not url.startswith((served.address, "blob:", "data:"))]
+    assert not elsewhere, "the page works without the internet"
     window.page.context.close()  # a browser that closes disturbs nobody
     until(lambda: served.viewers == 1)
     state.add("another one")

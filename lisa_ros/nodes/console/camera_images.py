@@ -20,7 +20,9 @@ from lisa_ros.nodes.perception.frames.publisher_checks import QosMonitor, topic_
 from lisa_ros.sensor_messages.image_messages import to_rgb
 
 BUDGET = 128 * 2**20  # bytes of images that are kept
-_AROUND = 0.75  # s before and after a query was asked, of which all images are kept while it runs
+# While a query runs all images are kept from so long (s) before it was asked to so long after the node took it, but of
+# no more than _LONGEST: one of them is the image that it is about.
+_AROUND, _LONGEST = 0.75, 3.0
 _SILENCE = 2.0  # s without an image, after which the picture is not live
 _RATE_OVER = 30  # images
 
@@ -53,7 +55,7 @@ class CameraImages:
         self._qos_monitor = QosMonitor(node)
         self._images: OrderedDict[int, _Kept] = OrderedDict()
         self._bytes = 0
-        self._asked: dict[int, float] = {}
+        self._held: dict[int, tuple[float, float]] = {}
         self._arrivals: deque[float] = deque(maxlen=_RATE_OVER)
         self._subscription = node.create_subscription(
             self._type,
@@ -106,11 +108,17 @@ class CameraImages:
 
     def hold(self, number: int):
         """Keeps the images around this moment until `release`: a query was asked now."""
-        self._asked[number] = time.monotonic()
+        now = time.monotonic()
+        self._held[number] = now - _AROUND, now + _LONGEST
+
+    def taken(self, number: int):
+        """The node has taken the query: it is about an image that is there by now."""
+        if (held := self._held.get(number)) is not None:
+            self._held[number] = held[0], min(held[1], time.monotonic() + _AROUND)
 
     def release(self, number: int):
         """The query is over."""
-        self._asked.pop(number, None)
+        self._held.pop(number, None)
 
     def _on_image(self, data: bytes):
         now = time.monotonic()
@@ -127,7 +135,7 @@ class CameraImages:
                 self._bytes -= len(self._images.pop(oldest).data)
 
     def _is_held(self, kept: _Kept) -> bool:
-        return any(abs(kept.arrived - asked) < _AROUND for asked in self._asked.values())
+        return any(start <= kept.arrived <= end for start, end in list(self._held.values()))
 
 
 def _stamp(data: bytes) -> int:

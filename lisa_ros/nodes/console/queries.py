@@ -136,6 +136,7 @@ class ConsoleQueries:
         return self._turn
 
     def _on_feedback(self, number: int, feedback: QueryFeedback):
+        self._images.taken(number)
         self._state.update(number, stage=feedback.stage.name.lower(), answer=feedback.text, masks=feedback.masks)
 
     def _on_done(self, number: int, future):
