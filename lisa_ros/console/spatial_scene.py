@@ -28,7 +28,7 @@ class SpatialScene:
         """Empty."""
         self._server = server
         self._drawn: SpatialView | None = None
-        self._frame_id = ""
+        self._placed: tuple[str, bool] = ("", False)
         self._root: FrameHandle | None = None
 
     def draw(self, view: ConsoleView):
@@ -109,9 +109,10 @@ class SpatialScene:
 
     def _turn(self, space: SpatialView):
         """Which way is up, and where whoever looks stands: aside of the camera and somewhat above."""
-        if space.frame_id == self._frame_id:
-            return
-        self._frame_id = space.frame_id
+        placed = space.frame_id, bool(len(space.scene_points))
+        if space.frame_id == self._placed[0] and placed[1] <= self._placed[1]:
+            return  # the whole scene is a better guide than targets alone; after it, the view is the person's own
+        self._placed = placed
         up = np.array((0.0, -1.0, 0.0) if space.is_optical else (0.0, 0.0, 1.0))
         if space.support is not None:
             up = space.support[:3, 2]
@@ -121,7 +122,7 @@ class SpatialScene:
         back = space.camera[:3, 3] - centre if space.camera is not None else np.array((-0.8, 0.0, 0.5))
         aside, distance = np.cross(up, back), np.linalg.norm(back)
         aside = aside / max(np.linalg.norm(aside), 1e-6)
-        position = centre + 0.9 * back + distance * (0.6 * aside + 0.15 * up)
+        position = centre + 1.1 * back + distance * (0.6 * aside + 0.15 * up)
         start = self._server.initial_camera
         start.position, start.look_at = tuple(position), tuple(centre)
         for client in self._server.get_clients().values():
