@@ -78,7 +78,8 @@ def test_every_ros_package_in_use_is_a_dependency():
 
 def test_every_import_is_required():
     ros = {dependency.name for dependency in MANIFEST.exec_depends}
-    required = {name for file in ("runtime", "ros", "quantization", "ray", "grasp", "console") for name in pins(file)} | ros
+    files = ("runtime", "ros", "quantization", "ray", "grasp", "console")
+    required = {name for file in files for name in pins(file)} | ros
     imports = {DISTRIBUTIONS.get(name, name.replace("_", "-")) for name in imported_packages(PACKAGE)}
     assert {name for name in imports if not {name, name.replace("-", "_")} & required} == set()
 
