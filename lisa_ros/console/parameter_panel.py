@@ -37,8 +37,10 @@ class ParameterPanel:
             self._update(view.parameters)
         chosen = next((one for one in self._parameters if one.name == self._name.value), None)
         if chosen is not self._shown and (chosen is None or self._shown is None or chosen != self._shown):
-            self._shown = chosen
-            self._value.value = chosen.value if chosen else ""
+            before, self._shown = self._shown, chosen
+            is_same = before is not None and chosen is not None and before.name == chosen.name
+            if not (is_same and self._value.value != before.value):  # somebody is typing
+                self._value.value = chosen.value if chosen else ""
             self._about.show(_about(chosen) if chosen else "")
 
     def _update(self, parameters: tuple[ParameterView, ...]):
