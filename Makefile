@@ -1,6 +1,6 @@
 # Everything on a machine that has python3, git and make; the first call sets up what it needs. See `make help`.
 .DEFAULT_GOAL := help
-.PHONY: help setup demo evaluate test lint clean
+.PHONY: help setup demo console evaluate test lint clean
 # Empty: that of .venv, or python3
 PYTHON ?=
 BIN := .venv/bin
@@ -10,6 +10,7 @@ unexport _ROS_WHEELS_BOOTSTRAP_COMPLETE
 help:
 	@echo "make setup     set up .venv: apt libraries (where it may), Python wheels, the messages; quick the second time"
 	@echo "make demo      start camera and perception, ask questions about a scene; answers and pictures in out/demo"
+	@echo "make console   simulated camera, perception node and web page to watch and ask them; ARGS='port:=8090' changes some"
 	@echo "make evaluate  replay a recording to the node, in lockstep and in real time; report in out/evaluation"
 	@echo "make test      lint, then every test; PYTEST_ARGS='-m unit -k masks' narrows it"
 	@echo "make lint      ruff"
@@ -22,6 +23,9 @@ setup:
 
 demo: setup
 	@$(BIN)/lisa-ros demo --out out/demo
+
+console: setup
+	@$(BIN)/lisa-ros up camera:=simulator console:=true $(ARGS)
 
 evaluate: setup
 	@$(BIN)/lisa-ros eval bag --out out/evaluation

@@ -142,5 +142,5 @@ setup(
     cmdclass={"build_interfaces": BuildInterfaces},
     python_requires=">=3.11",
     install_requires=[*requirements("ros"), *requirements("runtime")],
-    extras_require={name: requirements(name) for name in ("training", "ray", "grasp", "rerun", "dev")},
+    extras_require={name: requirements(name) for name in ("console", "training", "ray", "grasp", "rerun", "dev")},
 )

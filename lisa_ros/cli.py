@@ -15,6 +15,7 @@ from lisa_ros.standard_streams import guarded
 COMMANDS = {
     "ask": ("lisa_ros.commands.ask", "ask a question about an image file; no ROS needed"),
     "up": ("lisa_ros.launcher", "start the ROS graph: perception, and a simulated camera if wanted"),
+    "console": ("lisa_ros.commands.console", "serve a web page to watch and ask a perception node"),
     "demo": ("lisa_ros.commands.demo", "start the graph, ask about simulated scenes, write a report"),
     "eval": ("lisa_ros.commands.evaluate", "score a model"),
     "record": ("lisa_ros.commands.record", "make a recording of the simulated tabletop to evaluate on"),

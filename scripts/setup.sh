@@ -189,7 +189,7 @@ compile_kernels() {
 check_machine
 install_system_packages
 make_environment
-REQUIREMENTS=(requirements/{build,ros,runtime,training,ray,grasp,dev}.txt)
+REQUIREMENTS=(requirements/{build,ros,runtime,training,ray,grasp,console,dev}.txt)
 CONSTRAINTS=requirements/constraints.txt
 step wheels "$(hash_of "${REQUIREMENTS[@]}" "$CONSTRAINTS")" install_wheels
 step messages "$(hash_of requirements/{build,ros}.txt CMakeLists.txt package.xml setup.* {msg,srv,action}/*)" build_messages

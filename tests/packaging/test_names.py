@@ -18,7 +18,7 @@ FLOORS = (
     ("git_lfs", "standard_streams", "image_encodings", "named_values"),
     ("images", "geometry", "simulator", "model", "visualization", "graph", "tracking"),
     ("sensor_messages", "launcher"),
-    ("datasets", "recordings", "inference"),
+    ("datasets", "recordings", "inference", "console"),
     ("scannet",),
     ("evaluation", "training"),
     ("rclpy_compat",),

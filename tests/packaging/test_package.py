@@ -78,14 +78,14 @@ def test_every_ros_package_in_use_is_a_dependency():
 
 def test_every_import_is_required():
     ros = {dependency.name for dependency in MANIFEST.exec_depends}
-    files = ("runtime", "ros", "quantization", "ray", "grasp", "rerun")
+    files = ("runtime", "ros", "quantization", "ray", "grasp", "rerun", "console")
     required = {name for file in files for name in pins(file)} | ros
     imports = {DISTRIBUTIONS.get(name, name.replace("_", "-")) for name in imported_packages(PACKAGE)}
     assert {name for name in imports if not {name, name.replace("-", "_")} & required} == set()
 
 
 def test_pins_are_what_is_installed_and_tested():
-    for name in ("build", "ros", "runtime", "grasp", "dev"):
+    for name in ("build", "ros", "runtime", "grasp", "console", "dev"):
         for distribution, specifier in pins(name).items():
             if specifier.startswith("=="):
                 assert f"=={importlib.metadata.version(distribution)}" == specifier, distribution
@@ -103,7 +103,7 @@ def test_pip_builds_with_the_pins_of_the_requirements():
 
 def test_executables_exist():
     scripts = console_scripts()
-    assert set(scripts) == {"perception_node", "camera_node", "lisa-ros"}
+    assert set(scripts) == {"perception_node", "camera_node", "console_node", "lisa-ros"}
     for target in scripts.values():
         module, _, function = target.partition(":")
         assert callable(getattr(importlib.import_module(module), function))
