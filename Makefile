@@ -1,6 +1,6 @@
 # Everything on a machine that has python3, git and make; the first call sets up what it needs. See `make help`.
 .DEFAULT_GOAL := help
-.PHONY: help setup demo evaluate test lint clean
+.PHONY: help setup demo evaluate docs test lint clean
 # Empty: that of .venv, or python3
 PYTHON ?=
 BIN := .venv/bin
@@ -13,6 +13,7 @@ help:
 	@echo "make evaluate  replay a recording to the node, in lockstep and in real time; report in out/evaluation"
 	@echo "make test      lint, then every test; PYTEST_ARGS='-m unit -k masks' narrows it"
 	@echo "make lint      ruff"
+	@echo "make docs      the documentation as a site, in out/site; installs what makes it the first time"
 	@echo "make clean     remove what was built and written here, .venv included"
 	@echo
 	@echo "PYTHON=python3.12 make ...   use another interpreter (3.11 or newer)"
@@ -25,6 +26,12 @@ demo: setup
 
 evaluate: setup
 	@$(BIN)/lisa-ros eval bag --out out/evaluation
+
+docs: setup
+	@$(BIN)/python -c "import mkdocstrings, material" 2>/dev/null || \
+		$(BIN)/python -m pip install -q -r requirements/docs.txt
+	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
+	@echo "out/site/index.html"
 
 lint: setup
 	@$(BIN)/ruff check .
