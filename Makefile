@@ -3,6 +3,9 @@
 .PHONY: help setup demo evaluate docs test lint clean
 # Empty: that of .venv, or python3
 PYTHON ?=
+# Empty: that of .venv, or cuda; cpu takes wheels without CUDA's libraries, from TORCH_INDEX too
+TORCH ?=
+TORCH_INDEX ?=
 BIN := .venv/bin
 # Set by ROS wheels of another environment; inherited, it makes python load that one's libraries.
 unexport _ROS_WHEELS_BOOTSTRAP_COMPLETE
@@ -17,9 +20,10 @@ help:
 	@echo "make clean     remove what was built and written here, .venv included"
 	@echo
 	@echo "PYTHON=python3.12 make ...   use another interpreter (3.11 or newer)"
+	@echo "make TORCH=cpu TORCH_INDEX=URL ...   torch without CUDA, 3 GB in place of 9; URL: an index that has it"
 
 setup:
-	@PYTHON="$(PYTHON)" scripts/setup.sh
+	@PYTHON="$(PYTHON)" TORCH="$(TORCH)" TORCH_INDEX="$(TORCH_INDEX)" scripts/setup.sh
 
 demo: setup
 	@$(BIN)/lisa-ros demo --out out/demo
