@@ -19,6 +19,6 @@ RUN scripts/setup.sh && chmod -R a+rX .
 
 # As any user: what is written goes to out/, or where the variables of ROS and numba say.
 RUN useradd --create-home --uid 1000 robot && install -d -o robot out
-USER robot
+USER 1000
 ENV PATH=/lisa_ros/.venv/bin:$PATH
 CMD ["lisa-ros", "demo", "--out", "out/demo"]

@@ -5,6 +5,7 @@
 ARG L4T_IMAGE=nvcr.io/nvidia/l4t-jetpack:r36.4.0
 FROM ${L4T_IMAGE}
 
+# hadolint shell=bash
 SHELL ["/bin/bash", "-o", "pipefail", "-c"]
 ENV ROS_DISTRO=humble LANG=C.UTF-8
 RUN apt-get update && apt-get install -y --no-install-recommends ca-certificates curl \
