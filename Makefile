@@ -33,7 +33,7 @@ evaluate: setup
 
 docs: setup
 	@$(BIN)/python -c "import mkdocstrings, material" 2>/dev/null || \
-		$(BIN)/python -m pip install -q -r requirements/docs.txt
+		$(BIN)/python -m pip install -q -r requirements/docs.txt -c requirements/constraints.txt
 	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
 	@echo "out/site/index.html"
 

@@ -5,7 +5,6 @@
 ARG L4T_IMAGE=nvcr.io/nvidia/l4t-jetpack:r36.4.0
 FROM ${L4T_IMAGE}
 
-# hadolint shell=bash
 SHELL ["/bin/bash", "-o", "pipefail", "-c"]
 ENV ROS_DISTRO=humble LANG=C.UTF-8
 RUN apt-get update && apt-get install -y --no-install-recommends ca-certificates curl \
@@ -27,14 +26,14 @@ RUN python3 -m venv --system-site-packages .venv && touch .venv/COLCON_IGNORE \
     && .venv/bin/pip install -r /tmp/runtime.txt -r src/lisa_ros/requirements/ros-install.txt
 
 COPY package.xml src/lisa_ros/package.xml
-RUN source .venv/bin/activate && apt-get update && rosdep update --rosdistro "${ROS_DISTRO}" \
+RUN . .venv/bin/activate && apt-get update && rosdep update --rosdistro "${ROS_DISTRO}" \
     && rosdep install --from-paths src --ignore-src -y -t buildtool -t build -t build_export -t exec \
     && rm -rf /var/lib/apt/lists/*
 
 COPY . src/lisa_ros
-RUN source "/opt/ros/${ROS_DISTRO}/setup.bash" && source .venv/bin/activate \
+RUN . "/opt/ros/${ROS_DISTRO}/setup.bash" && . .venv/bin/activate \
     && colcon build --packages-select lisa_ros --cmake-args -DBUILD_TESTING=OFF \
-    && source install/setup.bash && python3 -c 'from lisa_ros.geometry.warming import warm_up; warm_up()' \
+    && . install/setup.bash && python3 -c 'from lisa_ros.geometry.warming import warm_up; warm_up()' \
     && rm -rf build log
 
 COPY docker/entrypoint.sh /entrypoint.sh

@@ -41,7 +41,7 @@ def blocks() -> list[Block]:
     found = []
     for page in PAGES:
         text = page.read_text(encoding="utf-8")
-        for match in _BLOCK.finditer(_without_others(text)):
+        for match in _BLOCK.finditer(without_others(text)):
             body = match["body"].replace("\\\n", " ")
             commands = tuple(line.strip() for line in body.splitlines() if _PROGRAM.match(line.strip()))
             if commands:
@@ -50,7 +50,7 @@ def blocks() -> list[Block]:
     return found
 
 
-def _without_others(text: str) -> str:
+def without_others(text: str) -> str:
     """The page with its blocks of other languages blanked, so that their ends begin no block."""
     others = re.compile(r"^[ ]*```(?!bash\n)\w+\n.*?^[ ]*```$", re.MULTILINE | re.DOTALL)
     return others.sub(lambda match: re.sub(r"[^\n]", " ", match[0]), text)
