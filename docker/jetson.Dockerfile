@@ -1,7 +1,7 @@
 # The perception node on a Jetson with JetPack 6 (Orin): Ubuntu 22.04, Python 3.10, CUDA 12.6, ROS 2 Humble.
 #   docker build -f docker/jetson.Dockerfile --build-arg TORCH_INDEX=URL -t lisa_ros:jetson .
-# TORCH_INDEX: an index with torch and torchvision for this JetPack; PyPI's are built for other CUDA releases. On JetPack 7
-# (CUDA 13) PyPI's aarch64 wheels fit: take robot.Dockerfile there.
+# TORCH_INDEX: an index with torch and torchvision for this JetPack; PyPI's are built for other CUDA releases. JetPack 7 has
+# CUDA 13, for which PyPI's aarch64 wheels are built: try robot.Dockerfile there. Neither was tried on a Jetson.
 ARG L4T_IMAGE=nvcr.io/nvidia/l4t-jetpack:r36.4.0
 FROM ${L4T_IMAGE}
 

@@ -68,7 +68,7 @@ def _row(action: argparse.Action) -> str:
         names = [f"`{value if isinstance(value, str) else ' '.join(value)}`"]
     needed = " Required." if action.required and action.option_strings else ""
     about = action.help % (vars(action) | {"default": action.default}) if action.help else ""
-    return f"| {', '.join(names)} | {_text(about)}{needed} |".replace("{", "&#123;").replace("\n", " ")
+    return f"| {', '.join(names)} | {_text(about)}{needed} |".replace("\n", " ")
 
 
 def _text(text: str) -> str:

@@ -46,7 +46,7 @@ def test_every_command_and_option_is_there():
         assert f"## lisa-ros {name}\n" in page
     for title in ("### lisa-ros eval bag", "### lisa-ros scannet convert", "### python -m training merge"):
         assert title in page, title
-    assert "`--vision-tower P`" in page and "`--accept NAME`" in page
+    assert "`--vision-tower P`" in page and "`--accept NAME`" in page and "`--precision {fp32,bf16," in page
 
 
 def test_names_of_the_python_api_exist():
