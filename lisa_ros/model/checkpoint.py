@@ -22,18 +22,10 @@ from lisa_ros.model.sam_config import SamConfig, infer_sam_config
 from lisa_ros.model.styles import Style, get_style, recognise
 from lisa_ros.model.tokenizer import LisaTokenizer
 from lisa_ros.model.vision import ClipTower
+from lisa_ros.model.weight_types import SAM, cast_weight
 from lisa_ros.model.weights import check_finite, check_weights, read_weights
 
-_SAM = "model.visual_model."
 _PROJECTOR = "model.mm_projector."
-# Small parts that decide the masks and cost nothing: never below float32, as published files store them.
-_FLOAT32_PARTS = (
-    "model.text_hidden_fcs.",
-    f"{_SAM}mask_decoder.",
-    f"{_SAM}prompt_encoder.",
-    f"{_SAM}image_encoder.neck.",
-    "model.lisa_",  # of LLM-Seg: what scores proposals
-)
 
 
 @dataclass(frozen=True)
@@ -83,7 +75,7 @@ def load(
     style: str | None = None,
     proposal_head: Mapping[str, object] | None = None,
     dinov2: str | Path | None = None,
-    dtype: torch.dtype = torch.float32,
+    dtype: torch.dtype | None = torch.float32,
 ) -> Checkpoint:
     """Loads a checkpoint in the published layout onto the CPU.
 
@@ -93,7 +85,8 @@ def load(
     style: name of the style, in place of what the files tell, see `styles.recognise`.
     proposal_head: of LLM-Seg, sizes and rules that neither shapes nor config.json tell, see `ProposalHeadConfig`.
     dinov2: of LLM-Seg, file of DINOv2's weights where the checkpoint does not hold them.
-    dtype: floating-point type of the weights; mask decoder and text projection stay float32.
+    dtype: floating-point type of the weights, see `cast_weight`; None leaves them as they are stored and mapped from
+    the files, for who casts them one after the other.
     Raises CheckpointError naming the file or key, and what to do.
     """
     directory = find(source)
@@ -120,7 +113,7 @@ def assemble(
     style: str | None = None,
     proposal_head: Mapping[str, object] | None = None,
     dinov2: str | Path | None = None,
-    dtype: torch.dtype = torch.float32,
+    dtype: torch.dtype | None = torch.float32,
 ) -> Checkpoint:
     """The network of config.json's `values` and of weights with the published keys; the rest as for `load`.
 
@@ -154,14 +147,15 @@ def assemble(
         _check_tied_head(weights, source)
     check_weights(weights, expected, ignored, source)
     check_finite({key: weights[key] for key in expected}, source)
-    cast = {key: _cast(key, weights[key], config, dtype) for key in expected}
-    _check_cast(cast, dtype, source)
+    cast = {key: weights[key] for key in expected}
+    if dtype is not None:
+        cast = {key: cast_weight(key, value, config, dtype, source) for key, value in cast.items()}
     network.load_state_dict(cast, strict=not config.tie_word_embeddings, assign=True)
     if config.tie_word_embeddings:
         network.lm_head.weight = network.model.embed_tokens.weight
     network.model.rotary_emb = LlamaRotaryEmbedding(network.model.config)  # its frequencies are in no checkpoint
     if tower is not None:
-        network.vision_tower = tower.to(dtype)
+        network.vision_tower = tower if dtype is None else tower.to(dtype)
     return Checkpoint(network.eval(), tokenizer, directory)
 
 
@@ -199,7 +193,7 @@ def _complete_config(
         raise CheckpointError(
             f"{directory} holds an adapter that is not merged into its base model ({adapters[0]}); merge it first"
         )
-    sam_weights = {key.removeprefix(_SAM): value for key, value in weights.items() if key.startswith(_SAM)}
+    sam_weights = {key.removeprefix(SAM): value for key, value in weights.items() if key.startswith(SAM)}
     stored = values.get("sam")
     sam_config = infer_sam_config(sam_weights, sam) if stored is None else _stored_sam_config(stored, sam, path)
     if "mm_projector_type" not in values and f"{_PROJECTOR}0.weight" in weights:
@@ -246,24 +240,6 @@ def _check_vocabulary(tokenizer: LisaTokenizer, config: LisaConfig, directory: P
     for token in (IM_START, IM_END) if config.mm_use_im_start_end else ():
         if token not in tokenizer.added:
             raise CheckpointError(f"{directory / 'added_tokens.json'} lacks {token}, which mm_use_im_start_end needs")
-
-
-def _cast(key: str, value: Tensor, config: LisaConfig, dtype: torch.dtype) -> Tensor:
-    if not value.is_floating_point():
-        return value
-    keep = key.startswith(_FLOAT32_PARTS) or (config.sam.stem_channels is not None and key.startswith(_SAM))
-    return value.to(torch.float32 if keep else dtype)
-
-
-def _check_cast(weights: Mapping[str, Tensor], dtype: torch.dtype, directory: Path) -> None:
-    if dtype != torch.float16:  # the one type with a smaller range than published weights have
-        return
-    try:
-        check_finite(weights, directory)
-    except CheckpointError as error:
-        raise CheckpointError(
-            f"{directory}: weights are too large for float16; load the checkpoint with precision bf16 or fp32"
-        ) from error
 
 
 def _says_tuned(values: Mapping[str, object]) -> bool:

@@ -6,7 +6,8 @@ from pathlib import Path
 import numpy as np
 
 from lisa_ros.errors import DatasetError
-from lisa_ros.evaluation.benchmarks.evaluate_dataset import BAD_SAMPLE, EvaluationDataset, ask
+from lisa_ros.evaluation.benchmarks.asking import ask
+from lisa_ros.evaluation.benchmarks.evaluate_dataset import BAD_SAMPLE, EvaluationDataset
 from lisa_ros.evaluation.benchmarks.published import SOURCE, published_rows
 from lisa_ros.evaluation.benchmarks.rows import QueryRow
 from lisa_ros.evaluation.benchmarks.scores import already_seen, chosen_examples
@@ -148,6 +149,19 @@ def text_table(summary: dict) -> str:
     return "\n".join([*lines, *([SOURCE] if published else [])])
 
 
+def plain_table(title: str, header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """A table of the report for the terminal, its title above."""
+    lines = [tuple(header), *map(tuple, rows)]
+    widths = [max(len(line[column]) for line in lines) for column in range(len(header))]
+    shown = [
+        "  ".join(
+            [line[0].ljust(widths[0]), *(cell.rjust(width) for cell, width in zip(line[1:], widths[1:], strict=True))]
+        ).rstrip()
+        for line in lines
+    ]
+    return "\n".join([title, *shown])
+
+
 def _comparable(summary: dict) -> bool:
     """Whether the published scores may stand in the columns of these: both are teacher-forced."""
     return summary["mode"] == "teacher_forced"
@@ -188,7 +202,7 @@ def picture_of(row: QueryRow, dataset: EvaluationDataset, predictor: Predictor) 
     turn = sample.turns[row.turn] if row.turn < len(sample.turns) else None
     if turn is None or turn.question != row.text:
         raise DatasetError(f"it is not asked {row.text!r} any more")
-    result, error = ask(predictor, encode_sample(predictor.lisa, sample), turn)
+    result, error, _ = ask(predictor, encode_sample(predictor.lisa, sample), turn)
     truth = union_truth(turn)
     note = " · ".join(filter(None, (row.kind, error and f"not asked: {error}")))
     sheet = annotated_picture(sample.image, result, truth=truth, iou=row.iou, note=note)

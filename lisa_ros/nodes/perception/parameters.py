@@ -12,7 +12,9 @@ from typing import Any
 from lisa_ros.cpu_threads import MOST as MOST_THREADS
 from lisa_ros.errors import ConfigurationError
 from lisa_ros.geometry import CloudOptions
+from lisa_ros.named_values import named_values
 from lisa_ros.sensor_messages.depth_registration import REFUSE, RULES
+from lisa_ros.tracking import FLOW, TRACKERS
 
 CLOUD_PREFIX = "cloud."
 _POSE = "x y z qx qy qz qw"
@@ -53,7 +55,34 @@ class PerceptionParameters:
     )
     style: str = _parameter(
         "",
-        "How prompts and answers are worded: lisa, gsva, sesame, cores, instances, llmseg; empty: as the files tell",
+        "How prompts and answers are worded: lisa, gsva, sesame, cores, instances, llmseg, elisa, elisa_paper; "
+        "empty: as the files tell",
+        at_configure=True,
+    )
+    base: str = _parameter(
+        "",
+        "LLaVA that a training began with: of un-merged weights (DeepSpeed's directory of an LLM-Seg), and of an ELISA "
+        "where it is not at the place that its files name",
+        at_configure=True,
+    )
+    sam_checkpoint: str = _parameter(
+        "",
+        "File of Segment Anything, for an ELISA and for un-merged weights without it; empty: where their files say",
+        at_configure=True,
+    )
+    dinov2: str = _parameter("", "File of DINOv2's weights, for an LLM-Seg without them", at_configure=True)
+    alphaclip: str = _parameter(
+        "", "File of AlphaCLIP's weights, for an ELISA; empty: where its files say", at_configure=True
+    )
+    proposal_head: str = _parameter(
+        "",
+        "LLM-Seg: how proposals are chosen, and sizes that no file tells, as rule=similarity,threshold=0.4",
+        at_configure=True,
+    )
+    proposal_options: str = _parameter(
+        "",
+        "LLM-Seg and ELISA: how proposals are made, in place of the system's own settings, as "
+        "points_per_side=16,limit=20",
         at_configure=True,
     )
     threads: int = _parameter(
@@ -62,6 +91,13 @@ class PerceptionParameters:
         'OMP_NUM_THREADS. See "On a busy computer"',
         low=0,
         high=MOST_THREADS,
+        at_configure=True,
+    )
+    compile: str = _parameter(
+        "auto",
+        "Whether the language model's step is compiled while it is loaded, which makes answers faster; auto: on a GPU, "
+        "but for int8 and nf4; never on a CPU, where it gains little",
+        choices=("auto", "always", "never"),
         at_configure=True,
     )
     autostart: bool = _parameter(True, "Configure and activate at start, without a lifecycle manager", fixed=True)
@@ -179,6 +215,16 @@ class PerceptionParameters:
         low=0.01,
         high=3600.0,
     )
+    follow_tracker: str = _parameter(
+        FLOW,
+        "What moves the masks of followed targets; flow: dense optical flow, without weights; edgetam, sam3_tracker: "
+        "video models of transformers, with the weights in follow_model",
+        choices=TRACKERS,
+        at_configure=True,
+    )
+    follow_model: str = _parameter(
+        "", "Folder of the weights of follow_tracker; empty for flow, which has none", at_configure=True
+    )
     with_cloud: bool = _parameter(
         True,
         "Whether queries from the topic and the standing query get clouds and boxes; a goal sets it itself",
@@ -199,6 +245,8 @@ class PerceptionParameters:
             raise ConfigurationError(
                 f"standing_query has {len(self.standing_query)} characters, max_query_length is {self.max_query_length}"
             )
+        for name in ("proposal_head", "proposal_options"):
+            named_values(getattr(self, name), name)
         for name in ("camera_pose", "depth_pose"):
             if pose := getattr(self, name):
                 _check_pose(name, pose)
