@@ -38,6 +38,11 @@ def pins(name: str) -> dict[str, str]:
     return {requirement.name.lower().replace("_", "-"): str(requirement.specifier) for requirement in wanted}
 
 
+def installed_version(distribution: str) -> str:
+    """Without the mark of a build, as 2.15.0+cpu has it."""
+    return importlib.metadata.version(distribution).partition("+")[0]
+
+
 def imported_packages(folder: Path) -> set[str]:
     """Top-level names that the code imports, at import or later, and that Python itself does not bring."""
     names = set()
@@ -88,7 +93,7 @@ def test_pins_are_what_is_installed_and_tested():
     for name in ("build", "ros", "runtime", "grasp", "console", "dev"):
         for distribution, specifier in pins(name).items():
             if specifier.startswith("=="):
-                assert f"=={importlib.metadata.version(distribution)}" == specifier, distribution
+                assert f"=={installed_version(distribution)}" == specifier, distribution
 
 
 def test_pip_builds_with_the_pins_of_the_requirements():
@@ -163,6 +168,19 @@ def test_constraints_name_the_version_of_everything_that_setup_installs():
             continue
         seen[name] = asked
         found = importlib.metadata.distribution(one.name)
-        assert named.get(name) == found.version, f"{found.name} {found.version}: run scripts/freeze.sh"
+        assert named.get(name) == installed_version(one.name), f"{found.name} {found.version}: run scripts/freeze.sh"
         waiting += [(Requirement(word), asked) for word in found.requires or ()]
     assert len(seen) > 150
+
+
+def test_extras_are_the_files_of_requirements_and_nothing_of_them_is_on_a_robot():
+    metadata = importlib.metadata.metadata("lisa_ros")
+    names = {path.stem for path in (ROOT / "requirements").glob("*.txt")}
+    base = {"build", "ros", "runtime", "ros-install", "constraints"}
+    source = (ROOT / "setup.py").read_text()
+    assert ast.literal_eval(re.search(r"^NO_EXTRAS = (\{.*\})$", source, re.M)[1]) == base
+    assert {"dev", "docs", "grasp", "quantization", "ray", "training"} <= names - base
+    assert set(metadata.get_all("Provides-Extra")) <= names - base, "built before a file was taken away: make setup"
+    always = {Requirement(line).name for file in ("ros", "runtime") for line in requirement_lines(file)}
+    for file in names - base:
+        assert not {Requirement(line).name for line in requirement_lines(file)} & always - {"numpy"}, file
