@@ -54,7 +54,5 @@ def test_weights_that_float16_does_not_hold_are_refused(tmp_path):
     with torch.no_grad():
         checkpoint.network.model.layers[1].mlp.down_proj.weight[0, 0] = 1e6
     save_checkpoint(checkpoint, tmp_path)
-    with pytest.raises(
-        CheckpointError, match=r"too large for float16; load the checkpoint with .* bf16 or fp32"
-    ):
+    with pytest.raises(CheckpointError, match=r"too large for float16; load the checkpoint with .* bf16 or fp32"):
         Lisa.from_pretrained(tmp_path, device="cpu", precision="fp16", **OPTIONS)
