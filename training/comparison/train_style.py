@@ -11,7 +11,7 @@ from lisa_ros.model.grounding import TARGET_KINDS
 from lisa_ros.model.network import LisaNetwork
 from lisa_ros.model.saving import save_pretrained
 from lisa_ros.types import SEG
-from training.comparison.config import ComparisonConfig
+from training.comparison.config import ComparisonBase
 from training.comparison.questions import PhraseBatch, PhraseCollator, phrase_batches
 from training.comparison.starting_point import restyled
 from training.model.losses import answer_loss, mask_losses, soft_iou
@@ -68,7 +68,7 @@ class StyleStage(nn.Module):
         return torch.cat(logits), torch.cat(truth)
 
 
-def train_style(config: ComparisonConfig, style: str) -> Path:
+def train_style(config: ComparisonBase, style: str) -> Path:
     """Trains or resumes one style; returns the directory of its checkpoint, in `run_dir/<style>`."""
     directory = config.run_dir / style
     out = directory / "checkpoint"
