@@ -15,6 +15,7 @@ from lisa_ros.model.config_keys import check_token_ids
 from lisa_ros.model.dinov2_files import with_dinov2
 from lisa_ros.model.files import expand_home
 from lisa_ros.model.hub import HubError, download
+from lisa_ros.model.mask2former import Mask2FormerSizes
 from lisa_ros.model.network import LisaNetwork
 from lisa_ros.model.prompts import IM_END, IM_START
 from lisa_ros.model.proposal_config import ProposalHeadConfig, infer_proposal_head
@@ -32,6 +33,7 @@ _FLOAT32_PARTS = (
     f"{_SAM}mask_decoder.",
     f"{_SAM}prompt_encoder.",
     f"{_SAM}image_encoder.neck.",
+    f"{_SAM}model.transformer_module.",  # of Mask2Former
     "model.lisa_",  # of LLM-Seg: what scores proposals
 )
 
@@ -199,9 +201,7 @@ def _complete_config(
         raise CheckpointError(
             f"{directory} holds an adapter that is not merged into its base model ({adapters[0]}); merge it first"
         )
-    sam_weights = {key.removeprefix(_SAM): value for key, value in weights.items() if key.startswith(_SAM)}
-    stored = values.get("sam")
-    sam_config = infer_sam_config(sam_weights, sam) if stored is None else _stored_sam_config(stored, sam, path)
+    sam_config = _mask_part(values, weights, sam, path)
     if "mm_projector_type" not in values and f"{_PROJECTOR}0.weight" in weights:
         values["mm_projector_type"] = "mlp2x_gelu"
     first = weights.get(f"{_PROJECTOR}weight", weights.get(f"{_PROJECTOR}0.weight"))
@@ -219,6 +219,23 @@ def _proposal_head(
     if stored is not None and not isinstance(stored, Mapping):
         raise CheckpointError(f"{path}: proposal_head is {stored!r}; it must be a table of names and values")
     return infer_proposal_head(weights, {**(stored or {}), **(given or {})})
+
+
+def _mask_part(
+    values: Mapping[str, object], weights: Mapping[str, Tensor], sam: Mapping[str, object] | None, path: Path
+) -> SamConfig | Mask2FormerSizes:
+    """What decodes masks: config.json says a Mask2Former, or Segment Anything's sizes, or nothing."""
+    stored = values.get("sam")
+    if (other := values.get("mask2former")) is not None:
+        if stored or sam:
+            raise CheckpointError(f"{path} is of a Mask2Former; Segment Anything's sizes mean nothing to it")
+        try:
+            return Mask2FormerSizes.from_dict(other)
+        except ConfigurationError as error:
+            raise CheckpointError(f"{path}: {error}") from error
+    if stored is not None:
+        return _stored_sam_config(stored, sam, path)
+    return infer_sam_config({k.removeprefix(_SAM): v for k, v in weights.items() if k.startswith(_SAM)}, sam)
 
 
 def _stored_sam_config(stored: object, overrides: Mapping[str, object] | None, path: Path) -> SamConfig:
@@ -251,7 +268,8 @@ def _check_vocabulary(tokenizer: LisaTokenizer, config: LisaConfig, directory: P
 def _cast(key: str, value: Tensor, config: LisaConfig, dtype: torch.dtype) -> Tensor:
     if not value.is_floating_point():
         return value
-    keep = key.startswith(_FLOAT32_PARTS) or (config.sam.stem_channels is not None and key.startswith(_SAM))
+    stem = isinstance(config.sam, SamConfig) and config.sam.stem_channels is not None
+    keep = key.startswith(_FLOAT32_PARTS) or (stem and key.startswith(_SAM))
     return value.to(torch.float32 if keep else dtype)
 
 

@@ -68,9 +68,9 @@ class StyleStage(nn.Module):
         return torch.cat(logits), torch.cat(truth)
 
 
-def train_style(config: ComparisonBase, style: str) -> Path:
-    """Trains or resumes one style; returns the directory of its checkpoint, in `run_dir/<style>`."""
-    directory = config.run_dir / style
+def train_style(config: ComparisonBase, style: str, name: str | None = None) -> Path:
+    """Trains or resumes one style; returns the directory of its checkpoint, in `run_dir/<name or style>`."""
+    directory = config.run_dir / (name or style)
     out = directory / "checkpoint"
     checkpoint = restyled(config.source, style, directory / "tokenizer")
     collator = PhraseCollator(checkpoint, config.world.phrases_per_question)

@@ -54,7 +54,7 @@ def prepare_adapter(
 
 
 def _teach(network: PackagedElisa, masks: Tensor, words: list[list[int]], steps: int, lr: float) -> list[float]:
-    """Lets rows of masks lie near the rows of their words; returns for each step the share whose nearest word is one."""
+    """Lets rows of masks lie near those of their words; returns each step's share whose nearest word is one."""
     table = F.normalize(network.llava.get_input_embeddings().weight.detach(), dim=-1)
     wanted = torch.zeros(len(masks), len(table))
     for row, ids in enumerate(words):

@@ -111,8 +111,8 @@ class ChooserComparisonConfig(ComparisonBase):
             raise ConfigurationError(f"systems has {', '.join(self.names)}; give two or more, none of them twice")
         if self.world.absent_share != 0:
             raise ConfigurationError(
-                f"world.absent_share is {self.world.absent_share}; it must be 0: neither LLM-Seg nor ELISA knows absent "
-                "things, compare-styles compares what does"
+                f"world.absent_share is {self.world.absent_share}; it must be 0: neither LLM-Seg nor ELISA knows "
+                "absent things, compare-styles compares what does"
             )
         super().__post_init__()
 

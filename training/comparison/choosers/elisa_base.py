@@ -1,6 +1,6 @@
 """The packaged model as the LLaVA that an ELISA is made of: its language model, its projector, its image encoder."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from types import SimpleNamespace
 
 import numpy as np
@@ -150,8 +150,3 @@ def base_parts(
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
         return PackagedElisa(lisa, tokenizer), tokenizer, MaskEmbedder(lisa, system.embedding)
-
-
-def word_tokens(tokenizer: PackagedElisaTokenizer, words: Iterable[str]) -> list[list[int]]:
-    """Ids of each word."""
-    return [tokenizer.encode(word) for word in words]

@@ -1,4 +1,4 @@
-"""Sheets of pictures: what each system answers about the same scenes, and an ELISA's answers with their masks in place."""
+"""Sheets of pictures: what each system answers about the same scenes, and an ELISA's answers with masks in place."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass

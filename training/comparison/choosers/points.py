@@ -1,4 +1,4 @@
-"""The packaged model's decoder learns what points mean: it was only ever prompted by words, the generator asks points."""
+"""The packaged model's decoder learns what points mean: it was prompted by words alone, the generator asks points."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -18,7 +18,7 @@ from training.tabletop.scenes import HEIGHT, IMAGE_SIZE, STRIDE, normalise
 
 FOLDER = "points"  # in run_dir
 _POINTS = 12  # of one scene
-_ON_OBJECTS = 0.75  # share of them; the others lie on the table
+_ON_OBJECTS = 0.85  # share of them; the others lie on the table
 _SAVE_EVERY = 24
 
 
@@ -56,10 +56,10 @@ class PointStage(nn.Module):
 
 def _draw(scene: Scene, rng: np.random.Generator) -> tuple[Tensor, Tensor]:
     """Points (n, 1, 2) as x, y, and the masks (n, 48, 64) float32 of what they lie on."""
-    inside, outside = np.argwhere(scene.instances > 0), np.argwhere(scene.instances == 0)
-    drawn, targets = [], []
-    for _ in range(_POINTS):
-        places = inside if len(inside) and rng.random() < _ON_OBJECTS else outside
+    objects, drawn, targets = np.unique(scene.instances[scene.instances > 0]), [], []
+    for _ in range(_POINTS):  # small objects as often as large ones
+        shown = rng.choice(objects) if len(objects) and rng.random() < _ON_OBJECTS else 0
+        places = np.argwhere(scene.instances == shown)
         v, u = places[int(rng.integers(len(places)))]
         drawn.append([[float(u), float(v)]])
         targets.append(scene.instances == scene.instances[v, u])

@@ -1,5 +1,6 @@
 """One trained system answers questions about new scenes, with each pool of proposals: every answer is generated."""
 
+import itertools
 import json
 import time
 from collections.abc import Callable, Iterator
@@ -73,15 +74,16 @@ class ChoiceRow:
 def score_system(config: ChooserComparisonConfig, system: ChooserConfig) -> None:
     """Asks about all scenes that `answers_path` does not hold yet; a scene's rows are written together."""
     path = answers_path(config, system.name)
-    done = {row.scene for row in read_answers(config, system.name)}
+    done = {(row.scene, row.pool) for row in read_answers(config, system.name)}
     (lisa, question), sam = trained_engine(config, system), read_point_sam(config)
-    for seed in seeds(config):
-        if seed in done:
+    for pool, seed in itertools.product(POOLS, seeds(config)):
+        if (seed, pool) in done:
             continue
         scene = scene_of(config.world, seed)
         sample = phrase_sample(config.world, scene, config.evaluation.phrases)
-        pools = {NOISY_TRUTH: noisy_truth(config.pools, scene), POOLS[1]: generated(config, sam, scene)}
-        lines = [json.dumps(asdict(row)) + "\n" for row in _rows(config, system, lisa, question, scene, sample, pools)]
+        proposals = noisy_truth(config.pools, scene) if pool == NOISY_TRUTH else generated(config, sam, scene)
+        rows = _rows(config, system, lisa, question, scene, sample, pool, proposals)
+        lines = [json.dumps(asdict(row)) + "\n" for row in rows]
         with open(path, "a", encoding="utf-8") as file:
             file.write("".join(lines))
 
@@ -93,40 +95,40 @@ def _rows(
     question: Callable[[str], str],
     scene: Scene,
     sample: Sample,
-    pools: dict[str, Proposals],
+    pool: str,
+    proposals: Proposals,
 ) -> Iterator[ChoiceRow]:
-    for pool, proposals in pools.items():
+    began = time.process_time()
+    frame = lisa.encode(sample.image, None if system.system == "lisa" else proposals)
+    encoding = (time.process_time() - began) / len(sample.turns)
+    named = _named(lisa, frame, proposals, scene) if isinstance(lisa, ElisaEngine) else (0, 0)
+    for number, turn in enumerate(sample.turns):
         began = time.process_time()
-        frame = lisa.encode(sample.image, None if system.system == "lisa" else proposals)
-        encoding = (time.process_time() - began) / len(sample.turns)
-        named = _named(lisa, frame, proposals, scene) if isinstance(lisa, ElisaEngine) else (0, 0)
-        for number, turn in enumerate(sample.turns):
-            began = time.process_time()
-            target = answer_target(lisa, frame, turn.question, question, config.evaluation.max_new_tokens)
-            seconds = encoding + time.process_time() - began
-            truth = union_truth(turn)
-            mask = target.mask if target.kind == SEGMENTED else np.zeros(truth.shape, bool)
-            single, union = oracle_overlaps(proposals, truth, truth.shape)
-            right = right_candidates(proposals, [one.mask for one in turn.targets])
-            chosen = target.candidate.members if target.candidate else ()
-            choice = None if system.system == "lisa" else score_choice(chosen, right, len(proposals))
-            yield ChoiceRow(
-                scene=scene.seed,
-                pool=pool,
-                phrase=turn.question,
-                pixels=int(np.count_nonzero(truth == 1)),
-                objects=len(scene.objects),
-                iou=overlap_of(mask, truth).iou,
-                boundary_f=boundary_f(mask, truth == 1),
-                single=single.iou,
-                union=union.iou,
-                precision=choice and choice.precision,
-                recall=choice and choice.recall,
-                f1=choice and choice.f1,
-                core_seconds=seconds,
-                words=named[0] if number == 0 else 0,
-                shown=named[1] if number == 0 else 0,
-            )
+        target = answer_target(lisa, frame, turn.question, question, config.evaluation.max_new_tokens)
+        seconds = encoding + time.process_time() - began
+        truth = union_truth(turn)
+        mask = target.mask if target.kind == SEGMENTED else np.zeros(truth.shape, bool)
+        single, union = oracle_overlaps(proposals, truth, truth.shape)
+        right = right_candidates(proposals, [one.mask for one in turn.targets])
+        chosen = target.candidate.members if target.candidate else ()
+        choice = None if system.system == "lisa" else score_choice(chosen, right, len(proposals))
+        yield ChoiceRow(
+            scene=scene.seed,
+            pool=pool,
+            phrase=turn.question,
+            pixels=int(np.count_nonzero(truth == 1)),
+            objects=len(scene.objects),
+            iou=overlap_of(mask, truth).iou,
+            boundary_f=boundary_f(mask, truth == 1),
+            single=single.iou,
+            union=union.iou,
+            precision=choice and choice.precision,
+            recall=choice and choice.recall,
+            f1=choice and choice.f1,
+            core_seconds=seconds,
+            words=named[0] if number == 0 else 0,
+            shown=named[1] if number == 0 else 0,
+        )
 
 
 def answer_target(

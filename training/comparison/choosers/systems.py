@@ -53,7 +53,7 @@ class ChooserStage:
 def train_system(config: ChooserComparisonConfig, system: ChooserConfig) -> None:
     """Trains or resumes a system; its state is in run_dir, in the folder of its name."""
     if system.system == "lisa":
-        train_style(config, system.name)
+        train_style(config, "lisa", system.name)
         return
     directory = config.run_dir / system.name
     stage, options = _stage(config, system), config.training
