@@ -8,7 +8,7 @@ from pathlib import Path
 import torch
 from huggingface_hub.errors import HFValidationError, StrictDataclassError
 from torch import Tensor, nn
-from transformers import Mask2FormerConfig, Mask2FormerModel
+from transformers import Mask2FormerConfig, Mask2FormerModel, PreTrainedModel
 
 from lisa_ros.errors import CheckpointError, ConfigurationError
 from lisa_ros.model.checks import check_whole
@@ -90,7 +90,15 @@ class Mask2FormerSegmenter(nn.Module):
         super().__init__()
         self.config = config
         with torch.device("cpu"), quiet():  # its index buffers are in no checkpoint, and must be real
-            self.model = Mask2FormerModel(config.transformers)
+            whole = Mask2FormerModel(config.transformers)
+        self.model = nn.Module()  # its parts alone: the language model around it takes its inner models for its own
+        self.model.pixel_level_module, self.model.transformer_module = (
+            whole.pixel_level_module,
+            whole.transformer_module,
+        )
+        for part in self.modules():
+            if isinstance(part, PreTrainedModel):
+                part.get_input_embeddings = _none
 
     @property
     def image_encoder(self) -> nn.Module:
@@ -145,6 +153,10 @@ class Mask2FormerSegmenter(nn.Module):
             return_dict=True,
         )
         return found.masks_queries_logits[-1]
+
+
+def _none() -> None:
+    """Input embeddings for transformers' checkpointing of the language model to make learn: an image has none."""
 
 
 def read_mask2former(source: str | Path, image_size: int) -> tuple[Mask2FormerSizes, dict[str, Tensor]]:

@@ -133,7 +133,7 @@ def test_command_trains_resumes_and_writes_the_tables(tmp_path):
     for old, new in {
         "runs/choosers ": f"{tmp_path / 'run'} ", systems: few, "steps: 144 ": "steps: 2 ",
         "processes: 2": "processes: 1", "phrases: 8": "phrases: 2", "batch_size: 2": "batch_size: 1",
-        "scenes: 40 ": "scenes: 2 ", "phrases: 4 ": "phrases: 2 ", "max_new_tokens: 48": "max_new_tokens: 12",
+        "scenes: 30 ": "scenes: 2 ", "phrases: 4 ": "phrases: 2 ", "max_new_tokens: 48": "max_new_tokens: 12",
         "point_steps: 550": "point_steps: 1", "points_per_side: 16": "points_per_side: 2", "pictures: 3": "pictures: 1",
     }.items():  # fmt: skip
         assert old in text, old
