@@ -58,8 +58,8 @@ class ReferDataset:
     Phrases are stripped and in lower case, as LISA is trained and validated with them. A reference that the data set
     gives no pixels has an empty mask. In gRefCOCO and Ref-ZOM a phrase can mean several things, each a target of its
     own, or nothing in the picture, and its target has no mask. Nor has that of a false premise (R-RefCOCO's sentences
-    whose `exist` is false, FP-RefCOCO's whose `is_false_premise` is true), a turn of kind "false_premise"; FP-RefCOCO names
-    what is there in its place (`gt_sent`), `TruthTarget.alternative`. The masks are made when a turn is taken.
+    whose `exist` is false, FP-RefCOCO's whose `is_false_premise` is true), a turn of kind "false_premise"; FP-RefCOCO
+    names what is there in its place (`gt_sent`), `TruthTarget.alternative`. The masks are made when a turn is taken.
 
     Args:
         root: Has refer_seg/NAME/{instances.json, refs(BY).p} and refer_seg/images; gRefCOCO's references are in

@@ -41,7 +41,7 @@ def config(tmp_path_factory):
         config,
         run_dir=tmp_path_factory.mktemp("choosers"),
         world=replace(config.world, phrases=3),
-        training=replace(config.training, steps=2),
+        training=replace(config.training, steps=2, decay=1),
         pools=replace(config.pools, point_steps=1, points_per_side=2),
     )
 
@@ -131,10 +131,10 @@ def test_command_trains_resumes_and_writes_the_tables(tmp_path):
         "  - {name: said, system: elisa, embedding: masked_pooling, adapter_pretraining: 2, wording: varied}\n\n"
     )
     for old, new in {
-        "runs/choosers ": f"{tmp_path / 'run'} ", systems: few, "steps: 144 ": "steps: 2 ",
+        "runs/choosers ": f"{tmp_path / 'run'} ", systems: few, "steps: 96 ": "steps: 2 ", "decay: 24 ": "decay: 1 ",
         "processes: 2": "processes: 1", "phrases: 8": "phrases: 2", "batch_size: 2": "batch_size: 1",
-        "scenes: 30 ": "scenes: 2 ", "phrases: 4 ": "phrases: 2 ", "max_new_tokens: 48": "max_new_tokens: 12",
-        "point_steps: 550": "point_steps: 1", "points_per_side: 16": "points_per_side: 2", "pictures: 3": "pictures: 1",
+        "scenes: 24 ": "scenes: 2 ", "phrases: 4 ": "phrases: 2 ", "max_new_tokens: 48": "max_new_tokens: 12",
+        "point_steps: 480": "point_steps: 1", "points_per_side: 16": "points_per_side: 2", "pictures: 3": "pictures: 1",
     }.items():  # fmt: skip
         assert old in text, old
         text = text.replace(old, new)

@@ -8,6 +8,7 @@ from lisa_ros.errors import ConfigurationError
 from lisa_ros.model.styles import get_style
 from lisa_ros.simulator.layout import SceneOptions
 from training.config.yaml_files import parse, read_yaml
+from training.tabletop.loop import LoopOptions
 
 
 @dataclass(frozen=True)
@@ -43,12 +44,24 @@ class TrainingConfig:
         steps: Optimizer steps in all.
         lr: Peak learning rate.
         warmup: Steps of its linear rise.
+        decay: Steps of its linear fall to 0 at the end, no more than there are. A run can be prolonged, or cut short,
+            from before it.
     """
 
     batch_size: int
     steps: int
     lr: float
     warmup: int
+    decay: int
+
+    def __post_init__(self) -> None:
+        if self.decay > self.steps:
+            raise ConfigurationError(f"training.decay is {self.decay}; there are {self.steps} steps")
+
+    def loop(self, save_every: int) -> LoopOptions:
+        """For `fit`."""
+        fraction = self.decay / self.steps
+        return LoopOptions(self.steps, self.lr, self.warmup, decay_fraction=fraction, save_every=save_every)
 
 
 @dataclass(frozen=True)

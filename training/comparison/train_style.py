@@ -15,7 +15,7 @@ from training.comparison.config import ComparisonBase
 from training.comparison.questions import PhraseBatch, PhraseCollator, phrase_batches
 from training.comparison.starting_point import restyled
 from training.model.losses import answer_loss, mask_losses, soft_iou
-from training.tabletop.loop import LoopOptions, fit
+from training.tabletop.loop import fit
 from training.tabletop.packing import IGNORE_INDEX
 
 SAVE_EVERY = 24
@@ -75,12 +75,11 @@ def train_style(config: ComparisonBase, style: str, name: str | None = None) -> 
     checkpoint = restyled(config.source, style, directory / "tokenizer")
     collator = PhraseCollator(checkpoint, config.world.phrases_per_question)
     stage = StyleStage(checkpoint.network)
-    options = config.training
     fit(
         stage,
         lambda first_step: phrase_batches(config, collator, first_step),
         stage.losses,
-        LoopOptions(steps=options.steps, lr=options.lr, warmup=options.warmup, save_every=SAVE_EVERY),
+        config.training.loop(SAVE_EVERY),
         directory,
         lambda name: 0.0 if "image_encoder" in name else 1.0,
     )

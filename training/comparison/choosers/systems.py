@@ -27,7 +27,7 @@ from training.comparison.choosers.points import trained_state
 from training.comparison.questions import scene_batches
 from training.comparison.train_style import SAVE_EVERY, train_style
 from training.model.network import visual_tokens
-from training.tabletop.loop import LoopOptions, fit
+from training.tabletop.loop import fit
 from training.tabletop.scenes import normalise
 
 
@@ -56,7 +56,7 @@ def train_system(config: ChooserComparisonConfig, system: ChooserConfig) -> None
         train_style(config, "lisa", system.name)
         return
     directory = config.run_dir / system.name
-    stage, options = _stage(config, system), config.training
+    stage = _stage(config, system)
     if not (directory / "last.pt").exists():
         directory.mkdir(parents=True, exist_ok=True)
         stage.begin()
@@ -69,7 +69,7 @@ def train_system(config: ChooserComparisonConfig, system: ChooserConfig) -> None
         stage.module,
         batches,
         stage.module.losses,
-        LoopOptions(options.steps, options.lr, options.warmup, save_every=SAVE_EVERY),
+        config.training.loop(SAVE_EVERY),
         directory,
         lambda name: 0.0 if "image_encoder" in name else 1.0,
     )
