@@ -1,4 +1,4 @@
-"""refCOCO, refCOCO+, refCOCOg, refCLEF, gRefCOCO, Ref-ZOM, R- and FP-RefCOCO: phrases that refer to something or not."""
+"""The refCOCO family, refCLEF, gRefCOCO, Ref-ZOM, R- and FP-RefCOCO: phrases that refer to something, or not."""
 
 from collections.abc import Mapping
 from pathlib import Path

@@ -111,8 +111,8 @@ def test_command_trains_resumes_and_writes_the_table(config, tmp_path):
     text = CONFIG.read_text()
     for old, new in {
         "runs/styles ": f"{tmp_path / 'run'} ", "[lisa, gsva, sesame, cores]": "[lisa, gsva]",
-        "steps: 600 ": "steps: 2 ", "decay: 300 ": "decay: 1 ", "processes: 4": "processes: 1", "phrases: 12": "phrases: 3",
-        "scenes: 100 ": "scenes: 2 ",
+        "steps: 600 ": "steps: 2 ", "decay: 300 ": "decay: 1 ", "processes: 4": "processes: 1",
+        "phrases: 12": "phrases: 3", "scenes: 100 ": "scenes: 2 ",
         "batch_size: 2": "batch_size: 1", "max_new_tokens: 96": "max_new_tokens: 8", "pictures: 3": "pictures: 1",
     }.items():  # fmt: skip
         assert old in text, old
