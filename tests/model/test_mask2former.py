@@ -19,6 +19,7 @@ from lisa_ros.model.mask2former import Mask2FormerSegmenter, Mask2FormerSizes, r
 from lisa_ros.model.saving import save_pretrained
 from training.config.sections import ModelConfig
 from training.model.base import load_base
+from training.proposals import open_sam
 
 pytestmark = pytest.mark.unit
 
@@ -138,6 +139,12 @@ def test_what_needs_segment_anything_says_so(made, published, segmenter, tmp_pat
         replace(made[0].network.config, style="cores", mask_query=None)
     with pytest.raises(ConfigurationError, match="takes no coarse mask"):
         segmenter.decode(segmenter.encode(torch.randn(1, 3, 64, 64)), torch.randn(1, 1, 32), torch.zeros(1, 1, 16, 16))
+    named = tmp_path / "named"
+    shutil.copytree(directory, named)
+    values = json.loads((named / "config.json").read_text())
+    (named / "config.json").write_text(json.dumps(values | {"vision_tower": made[0].network.config.vision_tower}))
+    with pytest.raises(ConfigurationError, match="is a LISA with Mask2Former; proposals need Segment Anything"):
+        open_sam(str(named), torch.device("cpu"))
     with pytest.raises(CheckpointError, match="Segment Anything's sizes mean nothing"):
         load(directory, sam={"decoder_heads": 8}, vision_tower=made[0].network.config.vision_tower)
     with pytest.raises(ConfigurationError, match=r"mask2former is .*; it must be a table"):
