@@ -167,12 +167,14 @@ class TruthTarget:
         phrase: What the target is called.
         mask: (H, W) bool, or None when the phrase is absent from the image.
         instance_id: Number of the object in its data set, None without one.
+        parts: Masks that `mask` is the union of, where the data set has them apart; () for none.
         alternative: For an absent phrase, what the image shows instead, if the data set says so ("did you mean ...?").
     """
 
     phrase: str
     mask: np.ndarray | None
     instance_id: int | None = None
+    parts: tuple[np.ndarray, ...] = ()
     alternative: "TruthTarget | None" = None
 
 

@@ -15,7 +15,7 @@ from lisa_ros.errors import InvalidImageError
 from lisa_ros.geometry.poses import pose_matrix
 from lisa_ros.geometry.report import TopGrasp
 from lisa_ros.msg import SegmentationResult, SegmentationTarget
-from lisa_ros.types import ABSENT, LOST, SEGMENTED, Target
+from lisa_ros.types import ABSENT, LOST, SEGMENTED, Candidate, Target
 
 SECOND = 1_000_000_000
 _KINDS = {SegmentationTarget.SEGMENTED: SEGMENTED, SegmentationTarget.ABSENT: ABSENT, SegmentationTarget.LOST: LOST}
@@ -86,6 +86,7 @@ def _target(message: SegmentationTarget, shape: tuple[int, int]) -> PerceptionTa
         probability=message.probability,
         correction=message.correction,
         alternative=_alternative(message, shape),
+        candidate=Candidate(message.candidate_index, message.candidate_score) if message.has_candidate else None,
         components=message.components,
         touches_border=message.touches_border,
         location=_location(message) if message.has_box else None,

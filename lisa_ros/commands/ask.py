@@ -96,6 +96,8 @@ def _write(folder: Path, image, result, model: str) -> dict:
         if target.mask.any():
             write_mask(folder / f"mask_{number}.png", target.mask)
             facts |= {"mask": f"mask_{number}.png", "mean_probability": round(target.mean_probability, 4)}
+        if target.candidate is not None:
+            facts["candidate"] = {"index": target.candidate.index, "score": round(target.candidate.score, 4)}
         if target.correction:
             facts["correction"] = target.correction
         if target.alternative and target.alternative.mask.any():

@@ -5,6 +5,7 @@ import sys
 from pathlib import Path
 
 from lisa_ros.errors import ConfigurationError
+from lisa_ros.named_values import named_values
 from lisa_ros.writable_folders import can_write
 
 PACKAGED_MODEL = "tabletop"
@@ -19,7 +20,7 @@ def add_model_arguments(
 ):
     """--model and what says how to load it, see `model_arguments`.
 
-    required: a --model must be named. unmerged: with what un-merged weights need.
+    required: a --model must be named. unmerged: with what un-merged weights need, and systems that choose among masks.
     """
     group = parser.add_argument_group("model")
     group.add_argument(
@@ -37,6 +38,10 @@ def add_model_arguments(
         group.add_argument("--sam-checkpoint", metavar="FILE", help="for ELISA, and un-merged weights without it")
         group.add_argument("--dinov2", metavar="FILE", help="LLM-Seg without it: DINOv2's weights")
         group.add_argument("--alphaclip", metavar="FILE", help="of an ELISA: AlphaCLIP, if not where its folder says")
+        text = "LLM-Seg: rule, threshold, sizes, as rule=similarity,threshold=0.4"
+        group.add_argument("--proposal-head", metavar="NAME=VALUE,..", help=text)
+        text = "LLM-Seg, ELISA: how proposals are made, as points_per_side=16,limit=20 (default: as the system does)"
+        group.add_argument("--proposal-options", metavar="NAME=VALUE,..", help=text)
     group.add_argument("--vision-tower", metavar="P", help="CLIP tower: directory or hub id, if not the checkpoint's")
     group.add_argument(
         "--precision",
@@ -68,7 +73,11 @@ def model_arguments(args: argparse.Namespace) -> dict[str, object]:
     """What `Lisa.from_pretrained` takes beside the checkpoint; nothing for what was not given."""
     names = ("vision_tower", "device", "precision", "conv_type", "style", "base", "sam_checkpoint")
     names += ("dinov2", "alphaclip", "threads")
-    return {name: value for name in names if (value := getattr(args, name, None)) is not None}
+    given = {name: value for name in names if (value := getattr(args, name, None)) is not None}
+    for name in ("proposal_head", "proposal_options"):
+        if text := getattr(args, name, None):
+            given[name] = named_values(text, f"--{name.replace('_', '-')}")
+    return given
 
 
 def output_directory(path: Path) -> Path:

@@ -66,6 +66,7 @@ def run(args: argparse.Namespace) -> int:
 
 def run_tabletop(args: argparse.Namespace) -> int:
     """Evaluates on simulated scenes."""
+    from lisa_ros.evaluation.benchmarks.benchmark_report import plain_table
     from lisa_ros.evaluation.benchmarks.tabletop import evaluate_tabletop
     from lisa_ros.evaluation.files import write_json
 
@@ -80,9 +81,11 @@ def run_tabletop(args: argparse.Namespace) -> int:
         scores = evaluate_tabletop(
             predictor, args.split, args.count, queries=args.queries, variant=args.variant, progress=True
         )
-    bad = scores.pop("bad_samples", {})
+    bad, tables = scores.pop("bad_samples", {}), scores.pop("tables", ())
     scores = {"benchmark": args.benchmark, "model": predictor.lisa.provenance, "mode": args.mode} | scores
     print(table(scores))
+    for title, header, lines in tables:
+        print(f"\n{plain_table(title, header, lines)}")
     if args.json:
         write_json(args.json, scores)
         print(f"scores in {args.json}")
@@ -105,6 +108,7 @@ def _with_report(args: argparse.Namespace, predictor) -> dict:
     dataset = TabletopDataset(args.split, args.count, args.queries, args.variant)
     summary = evaluate_sets.run_benchmark(args, dataset, predictor, args.out, extra=extra)
     known = {"split": args.split, "variant": args.variant, "bad_samples": summary["bad_samples"]}
+    known |= {name: summary[name] for name in ("proposal_oracle", "candidates") if name in summary}
     return known | summary["tabletop"]
 
 

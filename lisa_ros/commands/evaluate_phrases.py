@@ -4,7 +4,7 @@ import argparse
 from pathlib import Path
 
 from lisa_ros.commands.common import add_model_arguments, load_lisa, output_directory, positive, printable
-from lisa_ros.commands.evaluate_sets import SPLITS, open_dataset
+from lisa_ros.commands.evaluate_sets import SPLITS, add_proposals, open_dataset, with_proposals
 from lisa_ros.errors import ConfigurationError
 
 NAME = "phrases"
@@ -26,6 +26,7 @@ def add_parser(benchmarks) -> None:
                              "about each phrase; generative: it writes the answer (default: %(default)s)")  # fmt: skip
     parser.add_argument("--max-new-tokens", type=positive, metavar="N",
                         help="limit of a generated answer (default: as in a chat, 512)")  # fmt: skip
+    add_proposals(parser)
     parser.add_argument("--limit", type=positive, metavar="N", help="first N pictures of the set only")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the scores to this file")
     add_model_arguments(parser, default=None, required=True)
@@ -33,7 +34,9 @@ def add_parser(benchmarks) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Evaluates, prints a table and writes the scores; exit status 1 where a sample could not be asked about."""
+    from lisa_ros.evaluation.benchmarks.benchmark_report import plain_table
     from lisa_ros.evaluation.benchmarks.phrases import evaluate_phrases
+    from lisa_ros.evaluation.benchmarks.proposal_oracle import ORACLE_HEADER, ORACLE_TITLE, ProposalOracle
     from lisa_ros.evaluation.files import write_json
     from lisa_ros.inference.batch import MAX_NEW_TOKENS
 
@@ -45,14 +48,17 @@ def run(args: argparse.Namespace) -> int:
         raise ConfigurationError(f"--split {split}: {args.set} has {', '.join(splits)}")
     if args.json:
         output_directory(args.json.parent)
-    dataset, lisa = open_dataset(args.set, args.data, split), load_lisa(args)
-    limit = args.max_new_tokens or MAX_NEW_TOKENS
+    dataset, lisa = with_proposals(open_dataset(args.set, args.data, split), args.proposals), load_lisa(args)
+    oracle, options = ProposalOracle(), {"limit": args.limit, "max_new_tokens": args.max_new_tokens or MAX_NEW_TOKENS}
     # Officially pixels that are said of nothing enter gRefCOCO's cIoU, and not Ref-ZOM's.
-    options = {"limit": args.limit, "max_new_tokens": limit, "counts_false_positives": args.set != "ref-zom"}
-    metrics, bad = evaluate_phrases(lisa, dataset, args.mode, progress=True, **options)
+    options["counts_false_positives"] = args.set != "ref-zom"
+    metrics, bad = evaluate_phrases(lisa, dataset, args.mode, progress=True, oracle=oracle, **options)
     scores = {"benchmark": NAME, "set": dataset.source, "mode": args.mode, "model": lisa.provenance}
     scores |= metrics.to_dict() | {"bad_samples": bad}
     print(printable(table(scores)))
+    if oracle.scores:
+        scores["proposal_oracle"] = oracle.scores
+        print(f"\n{plain_table(ORACLE_TITLE, ORACLE_HEADER, oracle.lines())}")
     for key in list(bad)[:_SHOWN]:
         print(f"warning: {printable(key)}: {printable(bad[key])}")
     if args.json:

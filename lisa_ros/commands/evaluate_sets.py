@@ -23,6 +23,7 @@ SPLITS = {
     "llmseg40k": ("train", "validation", "test"),
 }
 _SHOWN = 5  # samples that are named
+_NO_TOKENS = "--max-new-tokens is of no use in mode teacher_forced: no answer is generated"
 
 
 def add_parsers(benchmarks) -> None:
@@ -44,22 +45,38 @@ def add_parsers(benchmarks) -> None:
                 "--false-premises", action="store_true", help="also the files' questions about what is not there"
             )
         parser.add_argument("--limit", type=positive, metavar="N", help="first N pictures of the set only")
-        parser.add_argument(
-            "--proposals", type=Path, nargs="+", metavar="FILE",
-            help="masks.json, for a system that chooses among proposals (default: Segment Anything makes them)",
-        )  # fmt: skip
+        add_proposals(parser)
         parser.add_argument("--out", type=Path, metavar="DIR", help="default: out/eval/SET-SPLIT-MODE-MODEL")
-        add_run_arguments(parser, mode="teacher_forced")
+        add_run_arguments(parser, mode=None)
         add_model_arguments(parser, default=None, required=True)
 
 
-def add_run_arguments(parser: argparse.ArgumentParser, mode: str) -> None:
-    """--mode (with this default), --max-new-tokens, --shard."""
+def add_proposals(parser: argparse.ArgumentParser) -> None:
+    """--proposals."""
+    parser.add_argument(
+        "--proposals", type=Path, nargs="+", metavar="FILE",
+        help="masks.json, for a system that chooses among proposals (default: Segment Anything makes them)",
+    )  # fmt: skip
+
+
+def with_proposals(dataset, files):
+    """The data set with the proposals in these files; as it is without files. Raises DatasetError."""
+    if not files:
+        return dataset
+    from lisa_ros.datasets.proposal_files import StoredProposals, WithProposals
+
+    return WithProposals(dataset, StoredProposals(*files))
+
+
+def add_run_arguments(parser: argparse.ArgumentParser, mode: str | None) -> None:
+    """--mode (with this default; None: by the model), --max-new-tokens, --shard."""
     parser.add_argument(
         "--mode",
         default=mode,
         choices=("teacher_forced", "generative"),
-        help="teacher_forced: as the paper's validation; generative: what a robot gets (default: %(default)s)",
+        help="teacher_forced: as the paper's validation; generative: what a robot gets (default: "
+        + (mode or "teacher_forced; generative for an ELISA, whose masks are words of its answers")
+        + ")",
     )
     parser.add_argument(
         "--max-new-tokens", type=positive, metavar="N", help="limit of a generated answer (default: as in a chat, 512)"
@@ -87,15 +104,13 @@ def run(args: argparse.Namespace) -> int:
 
     false_premises = getattr(args, "false_premises", False)
     dataset = open_dataset(args.benchmark, args.data, args.split, false_premises)
-    if args.proposals:
-        from lisa_ros.datasets.proposal_files import StoredProposals, WithProposals
-
-        dataset = WithProposals(dataset, StoredProposals(*args.proposals))
+    dataset = with_proposals(dataset, args.proposals)
+    predictor = open_predictor(args)
     name = re.sub(r"[^\w.-]+", "-", args.model).strip("-.")
     split = f"{args.split}-premises" if false_premises else args.split
-    directory = args.out or Path("out/eval") / f"{args.benchmark}-{split}-{args.mode}-{name}"
-    extra = premise_report if args.mode == "generative" else None
-    summary = run_benchmark(args, dataset, open_predictor(args), directory, limit=args.limit, extra=extra)
+    directory = args.out or Path("out/eval") / f"{args.benchmark}-{split}-{predictor.mode}-{name}"
+    extra = premise_report if predictor.mode == "generative" else None
+    summary = run_benchmark(args, dataset, predictor, directory, limit=args.limit, extra=extra)
     return 1 if summary["bad_samples"] else 0
 
 
@@ -103,11 +118,21 @@ def open_predictor(args: argparse.Namespace):
     """The model that the arguments choose, asked in the way they choose."""
     from lisa_ros.evaluation.predictors import Generative, TeacherForced
 
-    if args.mode == "generative":
-        return Generative(load_lisa(args), *([args.max_new_tokens] if args.max_new_tokens else []))
+    if args.max_new_tokens and args.mode == "teacher_forced":
+        raise ConfigurationError(_NO_TOKENS)
+    lisa = load_lisa(args)
+    if (args.mode or preferred_mode(lisa)) == "generative":
+        return Generative(lisa, *([args.max_new_tokens] if args.max_new_tokens else []))
     if args.max_new_tokens:
-        raise ConfigurationError("--max-new-tokens is of no use in mode teacher_forced: no answer is generated")
-    return TeacherForced(load_lisa(args))
+        raise ConfigurationError(_NO_TOKENS)
+    return TeacherForced(lisa)
+
+
+def preferred_mode(lisa) -> str:
+    """The mode of published sets: as the paper's validation, where the system has such an answer."""
+    from lisa_ros.inference.elisa.engine import ElisaEngine
+
+    return "generative" if isinstance(lisa, ElisaEngine) else "teacher_forced"
 
 
 def run_benchmark(
@@ -117,9 +142,9 @@ def run_benchmark(
 
     extra: gives further keys of the summary and further tables of the report, from the rows.
     """
-    from lisa_ros.evaluation.benchmarks.benchmark_report import text_table, warnings, write_benchmark
+    from lisa_ros.evaluation.benchmarks.benchmark_report import plain_table, text_table, warnings, write_benchmark
+    from lisa_ros.evaluation.benchmarks.candidate_choices import choice_report
     from lisa_ros.evaluation.benchmarks.evaluate_dataset import SampleDigests, evaluate, read_current
-    from lisa_ros.evaluation.benchmarks.proposal_oracle import proposal_summary
     from lisa_ros.evaluation.benchmarks.scores import already_seen, summarise
     from lisa_ros.evaluation.files import exclusive_lock
 
@@ -139,11 +164,12 @@ def run_benchmark(
     with exclusive_lock(directory):  # the last process sees all rows
         log = read_current(directory, dataset, digests)
         more, tables = extra(log.rows) if extra else ({}, ())
-        oracle, oracle_tables = proposal_summary(log.rows)
-        more, tables = more | oracle, [*tables, *oracle_tables]
-        summary = summarise(log) | more
-        write_benchmark(directory, summary, log.rows, dataset, predictor, tables)
+        beside, beside_tables = choice_report(log.rows)
+        summary = summarise(log) | more | beside
+        write_benchmark(directory, summary, log.rows, dataset, predictor, [*tables, *beside_tables])
     print(printable(text_table(summary)))
+    for title, header, lines in beside_tables:
+        print(f"\n{plain_table(title, header, lines)}")
     for warning in warnings(summary):
         print(f"warning: {printable(warning)}")
     print(f"report in {directory / 'report.html'}, scores in {directory / 'summary.json'}")

@@ -67,7 +67,9 @@ class ReasonSegDataset:
         mask = labels == _TARGET
         answer = f"[SEG]. {self.explanations.get(picture.name, '')}".strip()
         kind = "reasoning" if is_sentence else "phrase"
-        turns = tuple(Turn(text, (TruthTarget(text, mask),), answer, kind, is_sentence) for text in texts)
+        parts = _parts(content["shapes"], mask)
+        targets = [(TruthTarget(text, mask, parts=parts),) for text in texts]
+        turns = tuple(Turn(text, own, answer, kind, is_sentence) for text, own in zip(texts, targets, strict=True))
         if self.false_premises:
             turns = _with_false_premises(turns, content, annotation)
         return Sample(image, turns, self.source, labels == _IGNORE)
@@ -157,6 +159,19 @@ def _check_size(content: dict, height: int, width: int) -> None:
         raise DatasetError(f"it is of a picture of {known[0]}x{known[1]} pixels, not of {width}x{height}")
 
 
+def _parts(shapes: list[dict], mask: np.ndarray) -> tuple[np.ndarray, ...]:
+    """What each of several target shapes has of a picture's target (H, W) bool; () for one shape alone."""
+    targets = [shape for shape in shapes if _value_of(shape) == _TARGET]
+    parts = [shape_mask(shape, *mask.shape) & mask for shape in targets] if len(targets) > 1 else []
+    return tuple(part for part in parts if part.any())
+
+
+def _value_of(shape: dict) -> int | None:
+    """What a shape draws; None for one labelled "flag"."""
+    label = shape["label"].strip().lower()
+    return None if label == "flag" else _IGNORE if "ignore" in label else _TARGET
+
+
 def rasterise(shapes: list[dict], height: int, width: int) -> np.ndarray:
     """(H, W) uint8 labels of labelme's shapes; larger ones are drawn first, so that small ones stay visible.
 
@@ -165,9 +180,7 @@ def rasterise(shapes: list[dict], height: int, width: int) -> np.ndarray:
     """
     drawn = []
     for shape in shapes:
-        label = shape["label"].strip().lower()
-        if label != "flag":
-            value = _IGNORE if "ignore" in label else _TARGET
+        if (value := _value_of(shape)) is not None:
             drawn.append((value, shape_mask(shape, height, width)))
     areas = [np.count_nonzero(mask) for _, mask in drawn]
     targets = [area for (value, _), area in zip(drawn, areas, strict=True) if value == _TARGET]

@@ -37,6 +37,8 @@ table { border-collapse: collapse; width: 100%; font-size: .92rem; font-variant-
 th, td { text-align: right; padding: .3rem .6rem; border-bottom: 1px solid var(--line) }
 th:first-child, td:first-child { text-align: left } tr.aside td { color: var(--muted); font-style: italic }
 .chart svg { width: 100%; max-width: 640px; height: auto; background: #fff; border-radius: 8px }
+.grid { display: grid; grid-template-columns: repeat(auto-fill, minmax(220px, 1fr)); gap: 0 1rem }
+.grid img { width: 100% }
 figure { margin: 1rem 0 } figure img { max-width: 100%; border-radius: 8px; display: block }
 .warning { border-left: 4px solid #d1701b; padding-left: .8rem }
 """
@@ -145,19 +147,21 @@ class HtmlReport:
 
         self._chart(title, draw, legend=len(series) > 1)
 
-    def pictures(self, title: str, pictures: Sequence[tuple[str, np.ndarray]]) -> None:
+    def pictures(self, title: str, pictures: Sequence[tuple[str, np.ndarray]], *, side_by_side: bool = False) -> None:
         """Adds images with captions.
 
         Args:
             title: Heading.
             pictures: Captions and images, (H, W, 3) uint8 RGB.
+            side_by_side: As many small ones in a row as the page is wide; else each has a row of its own.
         """
         figures = "".join(
             f'<figure><img src="{_data_uri(image)}" alt="{escape(caption)}">'
             f"<figcaption>{escape(caption)}</figcaption></figure>"
             for caption, image in pictures
         )
-        self._section(title, figures or '<p class="muted">none</p>')
+        content = f'<div class="grid">{figures}</div>' if side_by_side and figures else figures
+        self._section(title, content or '<p class="muted">none</p>')
 
     def html(self) -> str:
         """The page."""

@@ -72,8 +72,11 @@ class Generative:
 
 
 def encode_sample(lisa: Lisa, sample: Sample) -> EncodedFrame:
-    """The frame of a sample's image, with the sample's own proposals where it has some."""
-    return lisa.encode(sample.image) if sample.proposals is None else lisa.encode(sample.image, sample.proposals)
+    """The frame of a sample's image, with the sample's own proposals where it has some, as many as the system takes."""
+    if sample.proposals is None:
+        return lisa.encode(sample.image)
+    options = lisa.model.proposal_options
+    return lisa.encode(sample.image, sample.proposals if options is None else sample.proposals.largest(options.limit))
 
 
 def proposals_of(frame: EncodedFrame) -> Proposals | None:
@@ -85,10 +88,15 @@ def proposals_of(frame: EncodedFrame) -> Proposals | None:
 def model_digest(lisa: Lisa) -> str:
     """Tells models apart whatever they are called: by their weights, their configuration and what they are fed with.
 
-    The files of the tokenizer and of the vision tower's image processor lie beside the weights and change apart.
+    The files of the tokenizer and of the vision tower's image processor lie beside the weights and change apart; so do
+    what proposes and embeds candidates, and the settings for it.
     """
     tower = getattr(lisa.network, "vision_tower", None)
-    parts = (weights_digest(lisa.network), lisa.tokenizer.digest, repr(None if tower is None else tower.preprocess))
+    parts = [weights_digest(lisa.network), lisa.tokenizer.digest, repr(None if tower is None else tower.preprocess)]
+    model = getattr(lisa, "model", None)
+    if options := getattr(model, "proposal_options", None):
+        beside = [getattr(model, name, None) for name in ("tower", "sam")]  # of an ELISA, no parts of its network
+        parts += [repr(options), *(weights_digest(one) for one in beside if one is not None)]
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:16]
 
 

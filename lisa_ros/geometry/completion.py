@@ -15,13 +15,17 @@ _ANGLES = 36  # over half a turn
 _OFFSETS = np.linspace(-0.16, 0.16, 7)  # of the width across the mirror plane, from its middle
 _FINE_ANGLES, _FINE_OFFSETS = np.radians(np.arange(-4.0, 4.1, 1.0)), np.linspace(-0.04, 0.04, 5)
 _DEPTHS = np.linspace(-0.10, 0.50, 16)  # of the visible length along the line of sight, from its middle
-_SIDES = (-0.06, 0.0, 0.06)  # of the visible width across it
+_SIDES = (-0.14, -0.06, 0.0, 0.06, 0.14)  # of the visible width across it; the outer ones for a part on one side
 _MIRROR_CONFLICTS, _ROTATION_CONFLICTS = 0.06, 0.05
 _BACKS = np.linspace(0.0, 0.4, 9)  # of the visible length, from its middle
 _BACK_CONFLICTS, _BACK_KNOWN = 0.02, 0.95
 _TURNS = np.pi / 2, -np.pi / 2, np.pi, np.pi / 4, -np.pi / 4  # a cube allows quarters, but no eighths
 _ROTATION_MATCHES = 0.35
+_PART_CONFLICTS = 0.25  # like the former, with those of a part that sticks out on one side
+_ONE_SIDE = 0.85  # length of the mean of unit vectors from the axis to the points of such a part
+_STICKS_OUT = 0.01  # share of the points outside of the circle that are a part, not noise
 _RADIUS = 0.995  # share of the points within the circle around an axis of rotation
+_MOST_GROWTH = 1.6  # times the width that was seen; what needs more to be symmetric is not
 _LARGER = 1.25  # times the smallest rectangle, up to which a mirror plane may give the direction of the box
 _BETTER = 0.08  # by which a mirror plane must beat the smallest rectangle's own
 
@@ -38,7 +42,6 @@ class Outline:
     high: np.ndarray
     points: np.ndarray
     completed: bool
-    axis: np.ndarray | None = None
 
     @classmethod
     def around(cls, horizontal: np.ndarray, points: np.ndarray, completed: bool) -> "Outline":
@@ -50,26 +53,32 @@ class Outline:
 def outline(points: np.ndarray, up: np.ndarray, evidence: Evidence) -> Outline:
     """points: (N, 3) m of the target, seen. up: (3,) normal of the support."""
     axis = rotation_axis(points, up, evidence)
-    if axis is not None:
-        return _turned(points, up, axis)
+    whole_turn = None if axis is None else _turned(points, up, axis, evidence)
+    if whole_turn is not None:
+        return whole_turn
     plane = plane_axes(up)
     angle = rectangle_angle(points @ plane)
+    rectangle = horizontal = _axes_at(plane, angle)
     normal, offset = _mirror_plane(points, plane, angle, evidence)
     everything = points
-    if normal is None:
-        horizontal = _axes_at(plane, angle)
-    else:
+    if normal is not None:
         horizontal = np.column_stack([np.cross(normal, up), normal])
         everything = _with_mirrored(points, normal, offset, evidence)
     for axis in horizontal.T:
         everything = _with_back(everything, axis, evidence)
-    grown = np.ptp(everything @ horizontal, axis=0) - np.ptp(points @ horizontal, axis=0)
+    if _size(everything, horizontal).min() > _MOST_GROWTH * _size(points, rectangle).min():
+        horizontal, everything = rectangle, points
+    grown = _size(everything, horizontal) - _size(points, horizontal)
     return Outline.around(horizontal, everything, bool(grown.max() > evidence.tolerance))
 
 
+def _size(points: np.ndarray, horizontal: np.ndarray) -> np.ndarray:
+    """(2,) m: lengths of points (N, 3) along axes (3, 2)."""
+    return np.ptp(points @ horizontal, axis=0)
+
+
 def _with_mirrored(points, normal, offset, evidence: Evidence) -> np.ndarray:
-    turns, shifts = mirrors(normal[None], np.array([offset]))
-    added = points @ turns[0].T + shifts[0]
+    added = _moved(points, mirrors(normal[None], np.array([offset])))
     return np.concatenate([points, added[evidence.allowed(added)]])
 
 
@@ -111,31 +120,57 @@ def rotation_axis(points: np.ndarray, up: np.ndarray, evidence: Evidence) -> np.
 def _best_axis(centers, up, evidence: Evidence) -> np.ndarray | None:
     match, worst = np.zeros(len(centers)), np.zeros(len(centers))
     for angle in _TURNS:
-        possible = worst <= _ROTATION_CONFLICTS
+        possible = worst <= _PART_CONFLICTS
         if not possible.any():
             return None
-        shares = evidence.judge(*rotations(up, centers[possible], angle), _ROTATION_CONFLICTS)
+        shares = evidence.judge(*rotations(up, centers[possible], angle), _PART_CONFLICTS)
         worst[possible] = np.maximum(worst[possible], shares[:, CONFLICT])
         if abs(angle) == np.pi / 2:
             match[possible] += shares[:, MATCH] / 2
-    good = (worst <= _ROTATION_CONFLICTS) & (match >= _ROTATION_MATCHES)
+    good = (worst <= _PART_CONFLICTS) & (match >= _ROTATION_MATCHES)
     if not good.any():
         return None
     return centers[int(np.where(good, match - 2 * worst, -np.inf).argmax())]
 
 
-def _turned(points, up, axis) -> Outline:
-    """All of the turn: points at every quarter of it, and the circle that holds them."""
-    away = points.mean(axis=0) - axis
-    away = away - up * (up @ away)
-    second = np.cross(up, away / np.linalg.norm(away))  # fingers close on both sides that were seen
-    horizontal = np.column_stack([np.cross(second, up), second])
-    offset = points - axis
-    radius = float(np.quantile(np.linalg.norm(offset @ horizontal, axis=1), _RADIUS))
-    turns, shifts = zip(*(rotations(up, axis[None], quarter * np.pi / 2) for quarter in range(4)), strict=True)
-    everything = np.concatenate([points @ turn[0].T + shift[0] for turn, shift in zip(turns, shifts, strict=True)])
+def _turned(points, up, axis, evidence: Evidence) -> Outline | None:
+    """All of the turn: points at every quarter of it, and the circle that holds them, with what sticks out of it.
+
+    A mug's handle cannot be turned: where it was seen, it makes the box longer on its own side. None where more than
+    one part on one side forbids the turn.
+    """
+    flat = points - axis
+    flat = flat - np.outer(flat @ up, up)
+    radii = np.linalg.norm(flat, axis=1)
+    turned = (_moved(points, rotations(up, axis[None], angle)) for angle in _TURNS)
+    conflicts = ~np.array([evidence.allowed(one) for one in turned])
+    round_ = ~conflicts.any(axis=0)
+    if not round_.any():
+        return None
+    radius = float(np.quantile(radii[round_], _RADIUS))
+    out = ~round_ & (radii > radius + evidence.tolerance)
+    sticks_out = out.mean() > _STICKS_OUT
+    if not sticks_out:
+        out[:] = False
+        radius = float(np.quantile(radii, _RADIUS))
+    elif np.linalg.norm((flat[out] / radii[out, None]).mean(axis=0)) < _ONE_SIDE:
+        return None
+    if (conflicts & ~out).mean(axis=1).max() > _ROTATION_CONFLICTS:
+        return None
+    away = flat[out].mean(axis=0) if sticks_out else flat.mean(axis=0)
+    first = away / np.linalg.norm(away)
+    horizontal = np.column_stack([first, np.cross(up, first)])  # fingers close across what sticks out, or was seen
+    quarters = [_moved(points[~out], rotations(up, axis[None], quarter * np.pi / 2)) for quarter in range(4)]
+    everything = np.concatenate([*quarters, points[out]])
     middle = axis @ horizontal
-    return Outline(horizontal, middle - radius, middle + radius, everything, True, axis)
+    ends = np.concatenate([(middle - radius)[None], (middle + radius)[None], points[out] @ horizontal])
+    return Outline(horizontal, ends.min(axis=0), ends.max(axis=0), everything, True)
+
+
+def _moved(points: np.ndarray, motion: tuple[np.ndarray, np.ndarray]) -> np.ndarray:
+    """points: (N, 3) m. motion: one, as `rotations` and `mirrors` give it."""
+    turns, shifts = motion
+    return points @ turns[0].T + shifts[0]
 
 
 def _mirror_plane(points, plane, rectangle: float, evidence: Evidence) -> tuple[np.ndarray | None, float]:

@@ -60,6 +60,7 @@ class Lisa:
         alphaclip: str | Path | None = None,
         proposal_head: Mapping[str, object] | None = None,
         dinov2: str | Path | None = None,
+        proposal_options: Mapping[str, object] | None = None,
         threads: int = 0,
     ) -> "Lisa":
         """Loads a checkpoint.
@@ -82,6 +83,8 @@ class Lisa:
             proposal_head: Of LLM-Seg: sizes, and the rule by which proposals are chosen, that neither weights nor
                 config.json tell; see `ProposalHeadConfig`.
             dinov2: Of LLM-Seg: file of DINOv2's weights where the checkpoint does not hold them.
+            proposal_options: Of LLM-Seg and ELISA: how proposals are made, see `ProposalOptions`, in place of the
+                system's own settings.
             threads: Torch's threads on the CPU, see `cpu_threads.set_threads`; 0 for torch's own choice.
 
         Returns:
@@ -97,12 +100,14 @@ class Lisa:
             from lisa_ros.inference.elisa.engine import ElisaEngine  # above this module
 
             files = {"base": base, "alphaclip": alphaclip, "sam_checkpoint": sam_checkpoint, "sam": sam}
-            return ElisaEngine.load(elisa, device=where, precision=precision, style=style, **files)
+            files |= {"style": style, "proposal_options": proposal_options}
+            return ElisaEngine.load(elisa, device=where, precision=precision, **files)
         options = {"vision_tower": vision_tower, "sam": sam, "conv_type": conv_type, "style": style}
         options |= {"proposal_head": proposal_head, "dinov2": dinov2}
         if base is not None:
             options |= {"base": base, "sam_checkpoint": sam_checkpoint, "lora_alpha": lora_alpha}
-        return cls(load_model(source, device=where, precision=precision, options=options))
+        kept = {"options": options, "proposal_options": proposal_options}
+        return cls(load_model(source, device=where, precision=precision, **kept))
 
     @property
     def network(self) -> LisaNetwork:

@@ -1,7 +1,7 @@
 """A loaded checkpoint, and what every question to it goes through: prompt, time, memory, mask."""
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 
@@ -19,7 +19,7 @@ from lisa_ros.model.checkpoint import Checkpoint
 from lisa_ros.model.memory import memory_guard
 from lisa_ros.model.preprocess import check_image, sam_preprocess, upscale_logits
 from lisa_ros.model.prompts import question_about_image
-from lisa_ros.model.proposals import CandidateProvider
+from lisa_ros.model.proposals import CandidateProvider, ProposalOptions
 from lisa_ros.model.sam import SamFeatures
 from lisa_ros.model.tokenizer import IMAGE_TOKEN_ID
 from lisa_ros.types import ABSENT, SEGMENTED, EventKind, Target
@@ -30,8 +30,27 @@ Cancelled = Callable[[], bool]
 class LoadedModel:
     """Network, tokenizer and prompt template of a checkpoint on its device; `Lisa` asks it questions."""
 
-    def __init__(self, checkpoint: Checkpoint, *, device: torch.device, precision: str, name: str) -> None:
-        """Takes a checkpoint whose network is on `device` in `precision`; name: what it is called in `provenance`."""
+    def __init__(
+        self,
+        checkpoint: Checkpoint,
+        *,
+        device: torch.device,
+        precision: str,
+        name: str,
+        proposal_options: Mapping[str, object] | None = None,
+    ) -> None:
+        """Takes a checkpoint whose network is on `device` in `precision`.
+
+        Args:
+            checkpoint: The checkpoint.
+            device: Where it is.
+            precision: Of its weights.
+            name: What it is called in `provenance`.
+            proposal_options: For a style that chooses among proposals: see `Lisa.from_pretrained`.
+
+        Raises:
+            ConfigurationError: There are options for proposals, and the style draws its masks; or one is wrong.
+        """
         self.checkpoint = checkpoint
         self.network = checkpoint.network
         self.tokenizer = checkpoint.tokenizer
@@ -40,7 +59,16 @@ class LoadedModel:
         self.template = self.network.config.template
         self.device = device
         self.provenance = f"{name} {precision} {self.template.name}"
+        self.proposal_options = self._proposal_options(proposal_options)
         self.mark = object()  # in its frames; not the engine itself, which a kept frame would keep in memory
+
+    def _proposal_options(self, values: Mapping[str, object] | None) -> ProposalOptions | None:
+        """How proposals are made; None for a style that draws its masks."""
+        if self.style.chooses:
+            return self.network.head.config.proposals.changed(values)
+        if values:
+            raise ConfigurationError(f"style {self.style.name} draws its masks; proposal options are of no use to it")
+        return None
 
     def first_question(self, words: str) -> str:
         """The first question of a conversation: the image, then the words."""
@@ -65,12 +93,11 @@ class LoadedModel:
         return EncodedFrame(height, width, features, visual, prefix, seconds, self.mark, regions)
 
     def _regions(self, image: np.ndarray, features: SamFeatures, proposals: Proposals | None) -> Regions:
-        head = self.network.head
         if proposals is None:
-            proposals = CandidateProvider(self.network.sam, head.config.proposals).propose(image, features)
+            proposals = CandidateProvider(self.network.sam, self.proposal_options).propose(image, features)
         else:
-            proposals = proposals.largest(head.config.limit)
-        return encode_regions(head, image, proposals)
+            proposals = proposals.largest(self.proposal_options.limit)
+        return encode_regions(self.network.head, image, proposals)
 
     def _prefix_ids(self) -> list[int]:
         """Ids of any prompt about an image, up to the end of the image. Not expanded."""

@@ -25,7 +25,12 @@ def ready_device(name: str, threads: int) -> torch.device:
 
 
 def load_model(
-    source: str | Path, *, device: torch.device, precision: str, options: Mapping[str, object]
+    source: str | Path,
+    *,
+    device: torch.device,
+    precision: str,
+    options: Mapping[str, object],
+    proposal_options: Mapping[str, object] | None = None,
 ) -> LoadedModel:
     """See Lisa.from_pretrained; `options` are those of `load`, or with a `base` those of `load_unmerged`."""
     dtype = float_type(precision, device)
@@ -37,4 +42,4 @@ def load_model(
         checkpoint = (load_unmerged if "base" in options else load)(source, dtype=dtype, **options)
         place(checkpoint.network, precision, dtype, device)
     name = Path(source).resolve().name if Path(source).exists() else str(source)
-    return LoadedModel(checkpoint, device=device, precision=precision, name=name)
+    return LoadedModel(checkpoint, device=device, precision=precision, name=name, proposal_options=proposal_options)

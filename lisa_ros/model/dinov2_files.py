@@ -26,6 +26,6 @@ def with_dinov2(weights: Mapping[str, Tensor], source: Path, given: str | Path |
     if not path.is_file():
         raise CheckpointError(
             f"{source} holds no weights of DINOv2, and there is no file {path}. Download {_SOURCE} and put it at "
-            f"{beside}, or give its place with dinov2=PATH"
+            f"{beside}, or give its place with dinov2=PATH (--dinov2 PATH)"
         )
     return {**weights, **{f"{DINO}{key}": value for key, value in read_weight_file(path).items()}}

@@ -1,6 +1,7 @@
 """Masks proposed for a whole image by Segment Anything: its automatic mask generator on features that are there."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, fields, replace
 from types import SimpleNamespace
 
 import cv2
@@ -62,6 +63,14 @@ class ProposalOptions:
             if isinstance(getattr(self, name), bool) or not isinstance(getattr(self, name), int | float):
                 raise ConfigurationError(f"{name} is {getattr(self, name)!r}; it must be a number")
         check_switch("square", self.square)
+
+    def changed(self, values: Mapping[str, object] | None) -> "ProposalOptions":
+        """These with some values in place of their own. Raises ConfigurationError for one that is unknown or wrong."""
+        values = dict(values or {})
+        if unknown := sorted(map(str, values.keys() - {field.name for field in fields(self)})):
+            known = ", ".join(field.name for field in fields(self))
+            raise ConfigurationError(f"unknown proposal options: {', '.join(unknown)}; there are {known}")
+        return replace(self, **values)
 
     def size_of(self, height: int, width: int) -> tuple[int, int]:
         """(height, width) of the masks of an image."""

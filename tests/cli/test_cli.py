@@ -200,6 +200,19 @@ def test_what_an_answer_offers_is_written_beside_what_is_absent(capsys, tmp_path
     assert not list(tmp_path.glob("mask_1*"))
 
 
+def test_the_candidate_that_was_chosen_is_written(tmp_path, checkpoint, monkeypatch):
+    from lisa_ros import Lisa
+    from lisa_ros.types import Candidate, SegmentationResult, Target
+
+    mask = np.ones((97, 160), bool)
+    targets = Target("mug", "segmented", mask, candidate=Candidate(0, 0.25)), Target("cup", "segmented", mask)
+    monkeypatch.setattr(Lisa, "segment", lambda *_, **__: SegmentationResult("x", "", targets))
+    model, picture = checkpoint
+    assert run("ask", picture, "x", "--mask-only", "--out", tmp_path, *model) == 0
+    chosen, drawn = json.loads((tmp_path / "answer.json").read_text())["targets"]
+    assert chosen["candidate"] == {"index": 0, "score": 0.25} and "candidate" not in drawn
+
+
 @pytest.mark.parametrize("name", ["answer.txt", "answer.json", "mask_1.png", "overlay.png"])
 def test_a_result_that_cannot_be_written_is_named(capsys, tmp_path, checkpoint, name):
     model, picture = checkpoint

@@ -21,7 +21,7 @@ from lisa_ros.errors import ConfigurationError, InvalidImageError
 from lisa_ros.geometry import CloudReport, SupportPlane, TopGrasp
 from lisa_ros.nodes.common.messages import cloud_message, image_message
 from lisa_ros.nodes.perception.results.target_messages import support_message, target_message
-from lisa_ros.types import ABSENT, SEGMENTED, Target
+from lisa_ros.types import ABSENT, SEGMENTED, Candidate, Target
 
 pytestmark = pytest.mark.unit
 HEADER = Header(frame_id="camera", stamp=Time(sec=12, nanosec=34))
@@ -100,6 +100,16 @@ def test_what_is_offered_in_the_place_of_an_absent_target_comes_back(mask):
         np.testing.assert_array_equal(target.alternative.mask, mask)
     else:
         assert target.alternative is None
+
+
+@pytest.mark.parametrize("candidate", [None, Candidate(0, -0.25), Candidate(7, 0.5)])
+def test_the_candidate_that_was_chosen_comes_back(candidate):
+    """Number 0 is one; none is not number 0."""
+    mask = np.ones((3, 4), bool)
+    message = target_message(HEADER, Target("mug", SEGMENTED, mask, candidate=candidate), None, HEADER)
+    assert message.has_candidate == (candidate is not None)
+    result = read_result(SegmentationResult(header=HEADER, mask=image_message(HEADER, mask), targets=[message]))
+    assert result.targets[0].candidate == candidate
 
 
 def test_a_location_has_all_that_the_report_had():

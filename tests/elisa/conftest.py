@@ -1,12 +1,16 @@
 """Reference data of ELISA's official code: the tests here run on every variant of it that is found."""
 
+import sys
 from functools import cached_property
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from golden_variants import GoldenVariant, find_golden
 from PIL import Image
+
+sys.path.insert(0, str(Path(__file__).parent))  # elisa_trainee
 
 
 class ElisaGolden(GoldenVariant):

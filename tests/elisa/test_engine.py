@@ -1,7 +1,6 @@
 """An ELISA behind the interface of `Lisa`: loading, asking, talking, choosing; what is wrong with files and calls."""
 
 import shutil
-from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -66,6 +65,46 @@ def test_streams_tell_text_and_masks_as_they_come(golden):
     assert [event.target.candidate for event in ready] == [target.candidate for target in result.targets]
     places = [isinstance(event, MaskReady) for event in events]
     assert any(isinstance(event, TextDelta) for event in events[places.index(True) + 1 :])  # text goes on behind a mask
+
+
+def test_an_image_is_encoded_once_whatever_is_asked(golden):
+    """CLIP, AlphaCLIP and adapter see an image once; the official code's CLIP sees it for every token."""
+    case, calls = golden.json("generate")["cases"]["one_mask"], []
+    network = golden.lisa.network
+    parts = {"clip": network.llava.model.vision_tower, "alphaclip": golden.lisa.model.tower, "adapter": network.adapter}
+    hooks = [part.register_forward_hook(lambda *_, name=name: calls.append(name)) for name, part in parts.items()]
+    try:
+        frame = golden.lisa.encode(golden.image(case["image"]), golden.proposals(case["image"], case["K"]))
+        assert sorted(calls) == ["adapter", "alphaclip", "clip"]
+        result = golden.lisa.chat(frame, case["query"])
+        golden.lisa.segment(frame, case["query"])
+        golden.lisa.conversation(frame).ask(case["query"])
+        assert len(calls) == 3 and result.targets
+    finally:
+        for hook in hooks:
+            hook.remove()
+    assert golden.json("pipeline")["image_encoder_calls_in_one_generate"]["calls"] > 1
+
+
+def test_frames_that_are_asked_in_turn_do_not_mix(golden):
+    """What is said about an image is a candidate of this image, whatever was encoded and asked in between."""
+    cases = [case for case in golden.json("generate")["cases"].values() if case["kwargs"]["n_beams"] == 1]
+    first, second = cases[0], next(case for case in cases if case["image"] != cases[0]["image"])
+    counts = (2, 5)
+    lisa, frames = golden.corrected, []
+    for case, count in zip((first, second), counts, strict=True):
+        frames.append(lisa.encode(golden.image(case["image"]), golden.proposals(case["image"], count)))
+    alone = [lisa.chat(frame, first["query"], max_new_tokens=20) for frame in frames]
+    for frame, expected, count in [*zip(frames, alone, counts, strict=True)] * 2:
+        result = lisa.chat(frame, first["query"], max_new_tokens=20)
+        assert result.answer == expected.answer
+        assert [t.candidate for t in result.targets] == [t.candidate for t in expected.targets]
+        assert all(target.candidate.index < count for target in result.targets)
+        hidden = torch.randn(50, lisa.network.hidden_size)
+        logits = lisa.model.about(frame).network.logits(hidden)
+        first_candidate = lisa.tokenizer.first_candidate
+        assert (logits[:, first_candidate + count :] == -torch.inf).all()
+        assert logits[:, first_candidate : first_candidate + count].isfinite().all()
 
 
 def test_a_batch_gives_what_single_queries_give(golden):
@@ -164,12 +203,10 @@ def test_segment_anything_in_the_folder_proposes_the_candidates(golden, tmp_path
     torch.manual_seed(0)
     (folder / "sam").mkdir()
     torch.save(SegmentAnything(SamConfig(**sizes)).state_dict(), folder / "sam" / "sam_vit_b_01ec64.pth")
-    lisa = Lisa.from_pretrained(folder, device="cpu", sam={"decoder_heads": 4})
-    options = {"points_per_side": 3, "pred_iou_thresh": -10.0, "stability_score_thresh": -1.0}
-    lisa.model.provider.options = replace(lisa.model.provider.options, **options)
+    options = {"points_per_side": 3, "pred_iou_thresh": -10.0, "stability_score_thresh": -1.0, "limit": 4}
+    lisa = Lisa.from_pretrained(folder, device="cpu", sam={"decoder_heads": 4}, proposal_options=options)
     frame = lisa.encode(golden.image("images/img0.png"))
-    limit = lisa.model.provider.options.limit
-    assert 0 < len(frame.proposals) <= limit and len(frame.rows) == len(frame.proposals)
+    assert 0 < len(frame.proposals) <= 4 and len(frame.rows) == len(frame.proposals)
     areas = [item.area for item in frame.proposals.items]
     assert areas == sorted(areas, reverse=True)
     assert lisa.chat(frame, "Which box?", max_new_tokens=5).seconds["total"] > 0

@@ -36,12 +36,26 @@ def test_the_command_writes_a_page(golden, tmp_path, capsys):
     mask[:20] = 255
     Image.fromarray(mask).save(tmp_path / "mask.png")
     arguments = ["inspect", str(image), "--model", str(golden.directory), "--device", "cpu", "--words", "3"]
-    assert main([*arguments, "--masks", str(tmp_path / "mask.png"), "--out", str(tmp_path / "out")]) == 0
-    assert "1 masks" in capsys.readouterr().out
+    arguments += ["--masks", str(tmp_path / "mask.png"), str(tmp_path / "mask.png"), "--out", str(tmp_path / "out")]
+    assert main(arguments) == 0
+    assert "2 masks" in capsys.readouterr().out
     facts = json.loads((tmp_path / "out" / "words.json").read_text())
-    assert len(facts["masks"]) == 1 and len(facts["masks"][0]["words"]) == 3
+    assert len(facts["masks"]) == 2 and all(len(one["words"]) == 3 and all(one["words"]) for one in facts["masks"])
     page = (tmp_path / "out" / "index.html").read_text()
-    assert "Nearest words" in page and "data:image/jpeg" in page
+    assert "nearest words" in page and "data:image/jpeg" in page and "1 and 2 (1.00)" in page
+    nearest = facts["masks"][0]["words"][0]
+    assert main([*arguments, "--names", f"thing, {nearest}", "-"]) == 0
+    assert "100% of the masks with a name" in capsys.readouterr().out
+    assert json.loads((tmp_path / "out" / "words.json").read_text())["share_named"] == 1
+    assert main([*arguments, "--names", "thing"]) == 2
+    assert "--names: 1 for 2 masks" in capsys.readouterr().err
+
+
+def test_every_row_of_the_vocabulary_has_a_word_to_show(golden):
+    tokenizer = golden.lisa.tokenizer
+    words = [tokenizer.word(id) for id in range(golden.lisa.network.vocabulary_size)]
+    assert all(word and word.isprintable() and "\ufffd" not in word for word in words)
+    assert words[tokenizer.first_candidate] == f"row {tokenizer.first_candidate}"
 
 
 def test_another_system_has_no_masks_for_words(golden, tmp_path, capsys):

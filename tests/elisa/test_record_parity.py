@@ -15,13 +15,13 @@ from torch.testing import assert_close
 
 from lisa_ros.datasets.elisa_records import drawn_shape, read_records
 from lisa_ros.datasets.reasonseg import ReasonSegDataset, read_shapes
-from lisa_ros.errors import DatasetError
+from lisa_ros.errors import ConfigurationError, DatasetError
 from lisa_ros.evaluation.candidates.polygons import contours_of
 from lisa_ros.geometry.proposals import Proposals, mask_iou
 from lisa_ros.images import read_image
 from lisa_ros.model.elisa.alphaclip import load_alphaclip
 from lisa_ros.model.elisa.embedding import squash_mask
-from training.elisa.preparation import make_record, pillow_mask, prepare_split
+from training.elisa.preparation import check_records, make_record, pillow_mask, prepare_split
 
 pytestmark = pytest.mark.unit
 REASONSEG = ROOT / "tests" / "golden" / "datasets"
@@ -140,9 +140,14 @@ def test_a_preparation_goes_on_where_it_ended(data, tower, tmp_path):
     added = prepare_split(REASONSEG, "val", out, tower, propose, letterbox=True)
     lines = out.read_text().splitlines()
     assert added == len(lines) == len(asked) > 2
-    out.write_text("\n".join(lines[:-1]) + "\n")
+    out.write_text("\n".join(lines[:-1]) + "\n" + lines[-1][:40])  # it was writing the last one
     assert prepare_split(REASONSEG, "val", out, tower, propose, letterbox=True) == 1
     assert out.read_text().splitlines() == lines and len(asked) == added + 1
+    with pytest.raises(ConfigurationError, match="made with other settings"):
+        prepare_split(REASONSEG, "val", out, tower, propose, letterbox=True, settings={"points_per_side": 4})
+    check_records(out, letterbox=True)
+    with pytest.raises(ConfigurationError, match="made for the preset elisa, this run's is elisa_paper"):
+        check_records(out, letterbox=False)
 
 
 def test_a_damaged_line_is_named(tmp_path):

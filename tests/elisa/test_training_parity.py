@@ -5,41 +5,19 @@ import dataclasses
 import numpy as np
 import pytest
 import torch
+from elisa_trainee import PAPER, Trainee, name_of
 from torch.testing import assert_close
 
-from lisa_ros.model.elisa.checkpoint import base_directory, build_network
-from lisa_ros.model.elisa.files import find_elisa
 from lisa_ros.model.elisa.rendering import ElisaWording
-from lisa_ros.model.elisa.tokenizer import ElisaTokenizer
-from lisa_ros.model.preprocess import ClipPreprocessor
-from lisa_ros.model.weights import read_weight_file
 from training.elisa.batch import ElisaBatch, ElisaCollator, ElisaExample
-from training.elisa.lora import load_lora, parameter_groups, prepare_elisa, published_elisa_weights
-from training.elisa.objective import PAPER_LOSS, ElisaLossConfig, ElisaObjective, expand_images
+from training.elisa.lora import parameter_groups, published_elisa_weights
+from training.elisa.objective import ElisaLossConfig, ElisaObjective, expand_images
 
 pytestmark = pytest.mark.unit
-OFFICIAL = "llava_model.llava_model."
 
 
 def close(found, expected, atol=0.0, rtol=0.0):
     assert_close(torch.as_tensor(found).detach(), torch.as_tensor(expected), atol=atol, rtol=rtol)
-
-
-class Trainee:
-    """A fresh network with its LoRA beside the layers, as the official training has it."""
-
-    def __init__(self, golden) -> None:
-        files = find_elisa(golden.directory)
-        directory = base_directory(files)
-        self.tokenizer = ElisaTokenizer.from_directory(directory, files.values["end_turn_token"])
-        weights = read_weight_file(files.weights)
-        self.network = build_network(directory, files, self.tokenizer, weights, closed=False)
-        prepare_elisa(self.network, files.values["lora_rank"])
-        load_lora(self.network, weights, files.weights)
-        self.network.set_attention("eager")
-        self.weights = weights
-        size = self.network.llava.config.vision_config.image_size
-        self.preprocess = ClipPreprocessor.from_directory(directory, size)
 
 
 class Recorded:
@@ -70,7 +48,7 @@ class RecordedDropout(torch.nn.Module):
 
 def settings_of(case):
     settings = case["settings"]
-    return dataclasses.replace(PAPER_LOSS, temperature=settings["temp"], positive_weight=settings["posw"])
+    return dataclasses.replace(PAPER.loss, temperature=settings["temp"], positive_weight=settings["posw"])
 
 
 def examples_of(golden, case):
@@ -95,7 +73,7 @@ def collated(golden, trainee, case, draws=None):
         tuple(lists["lead_in"]), tuple(lists["output_phrase"]), settings["seg_pos"], settings["text"]
     )
     recorded = Recorded(case["draws_in_order"] if draws is None else draws)
-    collator = ElisaCollator(trainee.tokenizer, trainee.preprocess, wording=wording, exact=False)
+    collator = ElisaCollator(trainee.tokenizer, trainee.preprocess, wording=wording, exact=PAPER.model.style.exact)
     batch = collator.collate(examples_of(golden, case), recorded.uniform, recorded.choose)
     return batch, recorded.draws
 
@@ -103,13 +81,6 @@ def collated(golden, trainee, case, draws=None):
 @pytest.fixture(scope="module")
 def trainee(golden):
     return Trainee(golden)
-
-
-def name_of(parameter_name):
-    """A LoRA parameter's name as golden files have it."""
-    from lisa_ros.model.elisa.checkpoint import official_key
-
-    return official_key(parameter_name.removeprefix("llava.")).removeprefix(OFFICIAL)
 
 
 def test_parity_of_rendered_batches(golden, trainee):

@@ -12,6 +12,7 @@ from golden_variants import ROOT
 
 from lisa_ros import Lisa
 from lisa_ros.errors import CheckpointError, ConfigurationError
+from lisa_ros.evaluation.candidates.choices import ChoiceScores
 from lisa_ros.geometry.proposals import Proposals
 from lisa_ros.model.elisa.checkpoint import load_llava
 from training.__main__ import main
@@ -21,12 +22,13 @@ from training.elisa.loop import train_elisa
 
 pytestmark = pytest.mark.unit
 RECIPE = ROOT / "config" / "training" / "elisa_3090.yaml"
+PAPER = ROOT / "config" / "training" / "elisa_paper.yaml"
 DATA = ROOT / "tests" / "golden" / "datasets"
 CPU = torch.device("cpu")
 
 
-def small(golden, folder: Path, source: Path | None = None, **changes):
-    """The recipe with the tiny base and records of the miniature ReasonSeg."""
+def small(golden, folder: Path, source: Path | None = None, recipe: Path = RECIPE, **changes):
+    """A recipe with the tiny base and records of the miniature ReasonSeg."""
     records = folder / "records"
     if not records.is_dir():
         records.mkdir(parents=True)
@@ -34,7 +36,7 @@ def small(golden, folder: Path, source: Path | None = None, **changes):
         for split, names in (("train", ("t0", "t1", "t2")), ("val", ("v0", "v1"))):
             lines = [json.dumps(invented(f"{name}.jpg", golden, rng)) for name in names]
             (records / f"{split}.jsonl").write_text("\n".join(lines) + "\n")
-    config = load_elisa_config(RECIPE)
+    config = load_elisa_config(recipe)
     model = dataclasses.replace(
         config.model,
         source=str(source or golden.directory / "llava_base"),
@@ -44,7 +46,7 @@ def small(golden, folder: Path, source: Path | None = None, **changes):
     optimizer = dataclasses.replace(config.optimizer, name="adamw", epochs=2)
     return dataclasses.replace(
         config, model=model, data=data, optimizer=optimizer, run_dir=folder / "run", precision="fp32",
-        quantization="none", lora_rank=4, validate_every=2, **changes,
+        quantization="none", lora_rank=4, **{"validate_every": 2, **changes},
     )  # fmt: skip
 
 
@@ -145,6 +147,22 @@ def test_an_untied_head_has_an_adapter_of_its_own(golden, tmp_path):
     torch.save(weights, config.run_dir / "models" / "elisa.pth")
     with pytest.raises(CheckpointError, match="adapter for the head"):
         Lisa.from_pretrained(config.run_dir, device="cpu")
+
+
+def test_the_best_checkpoint_is_kept(golden, tmp_path, monkeypatch):
+    """By F1 of the validations, the first of equal ones, also over an interruption; before any, the last one."""
+    f1 = iter([0.5, 0.2, 0.5, 0.6])
+    scores = lambda value: ChoiceScores(0.0, 0.0, 0.0, value)  # noqa: E731
+    monkeypatch.setattr(loop, "validate_elisa", lambda *_: (scores(next(f1)), scores(0.0)))
+    config = small(golden, tmp_path, recipe=PAPER, gradient_checkpointing=False)
+    kept = []
+    for epochs in (2, 3, 4, 5):  # one validation at the end of each run
+        optimizer = dataclasses.replace(config.optimizer, epochs=epochs)
+        train_elisa(dataclasses.replace(config, optimizer=optimizer, validate_every=50), CPU)
+        kept.append(saved(tmp_path)["adapter.mlp.0.weight"])
+    lines = [json.loads(line) for line in (config.run_dir / "log.jsonl").read_text().splitlines()]
+    assert [line["epoch"] for line in lines if line["saved"]] == [1, 2, 5] and len(lines) == 5
+    assert torch.equal(kept[0], kept[1]) and torch.equal(kept[1], kept[2]) and not torch.equal(kept[2], kept[3])
 
 
 def test_a_gpu_recipe_says_what_it_needs(golden, tmp_path):

@@ -44,6 +44,8 @@ def test_a_chosen_mask_comes_over_the_topics(robot):
     crop = np.frombuffer(target.mask.data, np.uint8).reshape(roi.height, roi.width) == 255
     found[roi.y_offset : roi.y_offset + roi.height, roi.x_offset : roi.x_offset + roi.width] = crop
     assert (found == expected.mask).all()
+    assert target.has_candidate and target.candidate_index == expected.candidate.index
+    assert target.candidate_score == pytest.approx(expected.candidate.score, abs=1e-4)
 
 
 def test_an_image_without_proposals_ends_with_the_reason(robot):

@@ -25,6 +25,7 @@ def test_the_declared_settings_are_those_of_the_two_classes():
         ({"mode": ""}, "mode"),
         ({"threads": 1000}, "threads=1000 must lie between 0 and 256"),
         ({"model": ""}, "model"),
+        ({"proposal_options": "limit"}, "proposal_options: 'limit' must be NAME=VALUE"),
         ({"queue_size": -1}, "queue_size=-1"),
         ({"image_timeout": float("nan")}, "nan"),
         ({"sync_tolerance": 2.0}, "between 0.0 and 1.0"),

@@ -15,7 +15,7 @@ TOP = ("lisa_ros", "training")
 # From the ground up: a room imports its own floor's rooms and those below. `lisa_ros/__init__.py` offers `Lisa` lazily.
 FLOORS = (
     ("errors", "types", "progress", "resources", "cpu_threads", "writable_folders", "numba_cache", "middleware"),
-    ("git_lfs", "standard_streams", "image_encodings"),
+    ("git_lfs", "standard_streams", "image_encodings", "named_values"),
     ("images", "geometry", "simulator", "model", "visualization", "graph", "tracking"),
     ("sensor_messages", "launcher"),
     ("datasets", "recordings", "inference"),

@@ -75,7 +75,8 @@ class ElisaCollator:
         preprocess: Of the image for the LLaVA.
         wording: See ElisaWording.
         unknown: Share of input tokens, those of the image excepted, that are replaced by `<unk>`.
-        exact: Answers keep the blank they begin with. False as in the official code, where the chat template takes it.
+        exact: The tokens of an answer stand behind the prompt as they are learnt. False as in the official code, where
+            the chat template words the whole turn, and takes the mask from the beginning of an answer.
     """
 
     def __init__(
@@ -114,9 +115,13 @@ class ElisaCollator:
             numbers = range(number, number + len(one.positives))
             number += len(one.positives)
             question, answer = render_turn(one.query, one.explanation, numbers, self.wording, uniform, choose)
-            turn = (f"{IMAGE_WORD}\n{question}", answer)
-            prompts.append(self.tokenizer.encode_prompt(self.tokenizer.render([turn], exact=self.exact)))
+            question = f"{IMAGE_WORD}\n{question}"
             labels.append(self.tokenizer.encode(answer + self.tokenizer.end_of_turn))
+            if self.exact:  # as in answering: the prompt, then the tokens of the answer
+                prompt = self.tokenizer.encode_prompt(self.tokenizer.render([(question, None)]))
+                prompts.append([*prompt, *labels[-1]])
+            else:
+                prompts.append(self.tokenizer.encode_prompt(self.tokenizer.render([(question, answer)])))
         ids = _left_padded(prompts, self.tokenizer.pad_id)
         lengths = torch.tensor([len(prompt) for prompt in prompts])
         attended = torch.arange(ids.shape[1]) >= ids.shape[1] - lengths[:, None]

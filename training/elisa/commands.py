@@ -1,10 +1,13 @@
 """What the command line does for the recipe `elisa`."""
 
+from dataclasses import asdict
+
 import torch
 
 from lisa_ros.errors import ConfigurationError
+from lisa_ros.evaluation.predictors import weights_digest
 from lisa_ros.model.elisa.alphaclip import load_alphaclip
-from lisa_ros.model.elisa.checkpoint import proposal_options
+from lisa_ros.model.elisa.checkpoint import elisa_proposals
 from lisa_ros.model.proposals import CandidateProvider
 from lisa_ros.model.sam import load_sam
 from training.elisa.config import ElisaTrainConfig
@@ -18,8 +21,10 @@ def prepare(config: ElisaTrainConfig, split: str) -> None:
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     letterbox = config.model.style.letterbox
     sam = load_sam(config.model.sam_checkpoint).to(device)
-    provider = CandidateProvider(sam, proposal_options(config.run_dir, square=not letterbox))
+    provider = CandidateProvider(sam, elisa_proposals(config.run_dir, square=not letterbox))
     tower = load_alphaclip(config.model.alphaclip).to(device)
     out = config.data.records / f"{split}.jsonl"
-    added = prepare_split(config.data.root, split, out, tower, provider.propose, letterbox=letterbox)
+    settings = {"sam": weights_digest(sam), "alphaclip": weights_digest(tower), **asdict(provider.options)}
+    del settings["points_per_batch"]  # changes nothing
+    added = prepare_split(config.data.root, split, out, tower, provider.propose, letterbox=letterbox, settings=settings)
     print(f"{out}: {added} records added")

@@ -21,6 +21,7 @@ from training.elisa.config import ElisaOptimizerConfig, ElisaTrainConfig, cosine
 from training.elisa.lora import parameter_groups
 from training.elisa.network import new_network, save_elisa
 from training.elisa.objective import ElisaObjective
+from training.elisa.preparation import check_records
 from training.errors import TrainingError
 from training.loop.run_lock import RunLock
 
@@ -31,10 +32,11 @@ _ANSWER_TOKENS = 100  # of an answer in validation
 class RecordExamples:
     """Records with their pictures and questions, as examples of training.
 
-    Raises DatasetError where a record's picture is not in the data set.
+    Raises DatasetError where records cannot be read, ConfigurationError where they are of another data set or preset.
     """
 
     def __init__(self, config: ElisaTrainConfig, split: str) -> None:
+        check_records(config.data.records / f"{split}.jsonl", letterbox=config.model.style.letterbox)
         self.records = read_records(config.data.records / f"{split}.jsonl", config.data.candidates)
         self._samples = ReasonSegDataset(config.data.root, split, explanatory=split == "train")
         self._places = {picture.name: index for index, (picture, _) in enumerate(self._samples.pairs)}
@@ -62,6 +64,9 @@ class RecordExamples:
 def train_elisa(config: ElisaTrainConfig, device: torch.device | None = None) -> ChoiceScores | None:
     """Runs, or resumes, a training; the run's directory can be loaded as a checkpoint after every epoch.
 
+    With a validation set the checkpoint is that of the best F1, of equal ones the first, and before the first
+    validation that of the last epoch; without one it is that of the last epoch.
+
     Returns:
         Scores of the last validation; None without a validation set.
 
@@ -85,17 +90,23 @@ def train_elisa(config: ElisaTrainConfig, device: torch.device | None = None) ->
     lock, scores = RunLock(config.run_dir), None
     lock.acquire()
     try:
-        for epoch in range(_resume(config, groups, optimizer), config.optimizer.epochs):
+        done, best = _resume(config, groups, optimizer)
+        for epoch in range(done, config.optimizer.epochs):
             rates = {name: getattr(config.optimizer, name) for name in groups}
             for group, rate in zip(optimizer.param_groups, rates.values(), strict=True):
                 group["lr"] = cosine_rate(rate, epoch, config.optimizer.epochs)
             facts = {"epoch": epoch + 1, "loss": _epoch(objective, optimizer, data, collator, config, epoch, device)}
             last = epoch + 1 == config.optimizer.epochs
+            is_better = best is None
             if validation is not None and (last or (epoch + 1) % config.validate_every == 0):
                 scores, guess = validate_elisa(objective, validation, tokenizer, preprocess, config.seed)
+                is_better = best is None or scores.f1 > best
+                best = scores.f1 if is_better else best
                 facts |= {"validation": vars(scores), "random": vars(guess)}
-            _save(config, groups, optimizer, epoch + 1)
-            save_elisa(network, config)
+            if is_better:
+                save_elisa(network, config, tokenizer.end_of_turn)
+            facts["saved"] = is_better
+            _save(config, groups, optimizer, epoch + 1, best)
             with open(config.run_dir / LOG, "a", encoding="utf-8") as log:
                 log.write(json.dumps(facts) + "\n")
     finally:
@@ -188,9 +199,11 @@ def _save(
     groups: dict[str, list[torch.nn.Parameter]],
     optimizer: torch.optim.Optimizer,
     epochs: int,
+    best: float | None,
 ) -> None:
     state = {
         "epochs": epochs,
+        "best": best,
         "optimizer": optimizer.state_dict(),
         **{name: [parameter.detach().cpu() for parameter in part] for name, part in groups.items()},
     }
@@ -199,11 +212,11 @@ def _save(
 
 def _resume(
     config: ElisaTrainConfig, groups: dict[str, list[torch.nn.Parameter]], optimizer: torch.optim.Optimizer
-) -> int:
-    """Takes up the run in the directory; returns the number of epochs that are done."""
+) -> tuple[int, float | None]:
+    """Takes up the run in the directory; returns the number of epochs that are done, and the best F1 so far."""
     path = config.run_dir / LAST
     if not path.is_file():
-        return 0
+        return 0, None
     state = torch.load(path, map_location="cpu", weights_only=True)
     for name, part in groups.items():
         saved = state[name]
@@ -213,4 +226,4 @@ def _resume(
             for parameter, value in zip(part, saved, strict=True):
                 parameter.copy_(value)
     optimizer.load_state_dict(state["optimizer"])
-    return int(state["epochs"])
+    return int(state["epochs"]), state["best"]

@@ -24,7 +24,7 @@ _NAME = "elisa"
 _DTYPES = {"bf16": torch.bfloat16, "fp32": torch.float32}
 
 
-def files_of(config: ElisaTrainConfig, embedding_dim: int) -> ElisaFiles:
+def files_of(config: ElisaTrainConfig, embedding_dim: int, end_of_turn: str | None = None) -> ElisaFiles:
     """Where a run's weights go, and the arguments that are stored beside them."""
     local = Path(config.model.source).expanduser()
     values = {
@@ -32,7 +32,7 @@ def files_of(config: ElisaTrainConfig, embedding_dim: int) -> ElisaFiles:
         EMBEDDING_SIZE: embedding_dim,
         "lora_rank": config.lora_rank,
         **config.adapter_arguments(),
-        "end_turn_token": "<end_of_turn>\n",
+        **({"end_turn_token": end_of_turn} if end_of_turn else {}),
     }
     return ElisaFiles(config.run_dir, config.run_dir / MODELS_DIR / f"{_NAME}.pth", values)
 
@@ -73,12 +73,12 @@ def _new_adapter(files: ElisaFiles, records: list[MaskRecord], width: int) -> Ma
     return adapter
 
 
-def save_elisa(network: ElisaNetwork, config: ElisaTrainConfig) -> None:
+def save_elisa(network: ElisaNetwork, config: ElisaTrainConfig, end_of_turn: str) -> None:
     """Writes the run's weights so that `Lisa.from_pretrained(run_dir)` loads them.
 
     Of a quantised base, whose exact weights are its own files, only what has learnt is written.
     """
-    files = files_of(config, len(network.adapter.mean))
+    files = files_of(config, len(network.adapter.mean), end_of_turn)
     folder = files.weights.parent
     folder.mkdir(parents=True, exist_ok=True)
     weights = published_elisa_weights(network)

@@ -48,9 +48,6 @@ class ElisaLossConfig:
             raise ConfigurationError(f"loss.foreign is {self.foreign!r}; it must be closed or zero")
 
 
-PAPER_LOSS = ElisaLossConfig(soft_iou=1.0, foreign="zero", padded_mean=True)
-
-
 class ElisaLosses(NamedTuple):
     """Of one batch.
 

@@ -1,15 +1,17 @@
 """Pictures with their truth -> ELISA's records: candidates proposed, freed of copies of the truth, embedded."""
 
 import json
-from collections.abc import Callable, Sequence
+import os
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 from PIL import Image, ImageDraw
 
+from lisa_ros.datasets.files import read_json
 from lisa_ros.datasets.labelme import shape_mask
 from lisa_ros.datasets.reasonseg import ReasonSegDataset, read_shapes
-from lisa_ros.errors import DatasetError
+from lisa_ros.errors import ConfigurationError, DatasetError
 from lisa_ros.evaluation.candidates.polygons import contours_of
 from lisa_ros.geometry.proposals import Proposals
 from lisa_ros.images import read_image
@@ -84,8 +86,11 @@ def prepare_split(
     propose: Callable[[np.ndarray], Proposals],
     *,
     letterbox: bool,
+    settings: Mapping[str, object] | None = None,
 ) -> int:
     """Writes the records of a split of ReasonSeg; an image that is in the file already is not done again.
+
+    A last line that an interrupted run did not finish is made anew.
 
     Args:
         root: Has reason_seg/ReasonSeg.
@@ -94,28 +99,68 @@ def prepare_split(
         tower: AlphaCLIP.
         propose: Candidates of an image, the largest first.
         letterbox: See `embed_masks`; False draws the truth as the official preparation does.
+        settings: What the records are made with beside this, JSON-ready; kept in a file beside `out`.
 
     Returns:
         The number of records that were added.
 
     Raises:
-        DatasetError: A file of the data set, or `out`, cannot be read.
+        DatasetError: A file of the data set, or `out`, cannot be read or written.
+        ConfigurationError: `out` was begun with other settings.
     """
-    pairs = ReasonSegDataset(root, split).pairs
-    lines = out.read_text(encoding="utf-8").splitlines() if out.is_file() else []
-    try:
-        done = {json.loads(line)["img"] for line in lines}
-    except (ValueError, KeyError, TypeError) as error:
-        raise DatasetError(f"{out} is not a file of records: {error}; remove it to write it anew") from error
+    pairs, done = ReasonSegDataset(root, split).pairs, _records_done(out)
     missing = [pair for pair in pairs if pair[0].name not in done]
-    out.parent.mkdir(parents=True, exist_ok=True)
-    for picture, annotation in track(missing, unit="image", description=f"records of {split}"):
-        image = read_image(picture)
-        shapes = [shape for shape in read_shapes(annotation) if shape.get("label") == _TARGET]
-        draw = shape_mask if letterbox else pillow_mask
-        truth = [draw(shape, *image.shape[:2]) for shape in shapes]
-        record = make_record(tower, picture.name, image, truth, propose(image), letterbox=letterbox)
-        lines.append(json.dumps(record))
-        text = "\n".join(lines) + "\n"
-        write_atomically(out, lambda path, text=text: path.write_text(text, encoding="utf-8"))
+    try:
+        out.parent.mkdir(parents=True, exist_ok=True)
+        _keep_settings(out, {"letterbox": letterbox, **(settings or {})}, begun=bool(done))
+        with out.open("a", encoding="utf-8") as file:
+            for picture, annotation in track(missing, unit="image", description=f"records of {split}"):
+                image = read_image(picture)
+                shapes = [shape for shape in read_shapes(annotation) if shape.get("label") == _TARGET]
+                draw = shape_mask if letterbox else pillow_mask
+                truth = [draw(shape, *image.shape[:2]) for shape in shapes]
+                record = make_record(tower, picture.name, image, truth, propose(image), letterbox=letterbox)
+                file.write(json.dumps(record) + "\n")
+                file.flush()
+    except OSError as error:
+        raise DatasetError(f"cannot write {out}: {error}") from error
     return len(missing)
+
+
+def _records_done(out: Path) -> set[str]:
+    """Names of the pictures that have a record; a last line that was not finished is cut off."""
+    if not out.is_file():
+        return set()
+    try:
+        whole = [line for line in out.read_bytes().splitlines(keepends=True) if line.endswith(b"\n")]
+        found = {str(json.loads(line)["img"]) for line in whole}
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise DatasetError(f"{out} is not a file of records: {error}; remove it to write it anew") from error
+    os.truncate(out, sum(map(len, whole)))
+    return found
+
+
+def _keep_settings(out: Path, settings: Mapping[str, object], *, begun: bool) -> None:
+    path = settings_file(out)
+    if begun and path.is_file() and (known := read_json(path)) != settings:
+        raise ConfigurationError(
+            f"{out} was made with other settings ({known}, now {dict(settings)}): remove it, or name another "
+            "data.records"
+        )
+    write_atomically(path, lambda temporary: temporary.write_text(json.dumps(settings) + "\n", encoding="utf-8"))
+
+
+def settings_file(records: Path) -> Path:
+    """Where the settings of a file of records are kept."""
+    return records.with_suffix(".settings.json")
+
+
+def check_records(records: Path, *, letterbox: bool) -> None:
+    """Raises ConfigurationError where records are known to be made for the other preset: their masks lie elsewhere."""
+    path = settings_file(records)
+    if path.is_file() and read_json(path).get("letterbox") is not letterbox:
+        made, wanted = ("elisa_paper", "elisa") if letterbox else ("elisa", "elisa_paper")
+        raise ConfigurationError(
+            f"{records} was made for the preset {made}, this run's is {wanted}: run `python -m training prepare` with "
+            "another data.records"
+        )

@@ -148,6 +148,19 @@ def text_table(summary: dict) -> str:
     return "\n".join([*lines, *([SOURCE] if published else [])])
 
 
+def plain_table(title: str, header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """A table of the report for the terminal, its title above."""
+    lines = [tuple(header), *map(tuple, rows)]
+    widths = [max(len(line[column]) for line in lines) for column in range(len(header))]
+    shown = [
+        "  ".join(
+            [line[0].ljust(widths[0]), *(cell.rjust(width) for cell, width in zip(line[1:], widths[1:], strict=True))]
+        ).rstrip()
+        for line in lines
+    ]
+    return "\n".join([title, *shown])
+
+
 def _comparable(summary: dict) -> bool:
     """Whether the published scores may stand in the columns of these: both are teacher-forced."""
     return summary["mode"] == "teacher_forced"

@@ -12,11 +12,11 @@ from typing import Protocol
 import numpy as np
 
 from lisa_ros.errors import ConfigurationError, DatasetError, InvalidImageError, InvalidQueryError, MemoryBudgetError
-from lisa_ros.evaluation.benchmarks.proposal_oracle import oracle_overlaps
+from lisa_ros.evaluation.benchmarks.candidate_choices import candidate_answers
+from lisa_ros.evaluation.benchmarks.proposal_oracle import among_proposals
 from lisa_ros.evaluation.benchmarks.rows import EvaluationIdentity, QueryRow, RowFile, RowLog, read_all
 from lisa_ros.evaluation.metrics import overlap_of, union_truth
-from lisa_ros.evaluation.normalized import normalized_overlap
-from lisa_ros.evaluation.predictors import Predictor, encode_sample, model_digest, proposals_of
+from lisa_ros.evaluation.predictors import Predictor, encode_sample, model_digest
 from lisa_ros.inference.frame import EncodedFrame
 from lisa_ros.progress import track
 from lisa_ros.types import FALSE_PREMISE, SEGMENTED, Sample, SegmentationResult, Turn
@@ -260,22 +260,9 @@ def score_sample(
             first_intersection=first.intersection,
             first_union=first.union,
             first_found=first.found,
-            **_among_proposals(frame, result, truth),
+            **among_proposals(frame, result, truth),
+            **candidate_answers(predictor, sample, frame, turn, result, could_ask=not error),
         )
-
-
-def _among_proposals(frame: EncodedFrame, result: SegmentationResult, truth: np.ndarray | None) -> dict[str, object]:
-    """Fields of a row about the proposals that the model chose among; none where it draws its masks."""
-    proposals = proposals_of(frame)
-    if proposals is None:
-        return {}
-    single, union = oracle_overlaps(proposals, truth, (frame.height, frame.width))
-    normalized = normalized_overlap(result.union_mask, truth)
-    return {
-        "proposals": len(proposals),
-        "oracle": (single.intersection, single.union, union.intersection, union.union),
-        "normalized": (normalized.intersection, normalized.union),
-    }
 
 
 def _first_wordings(turns: Sequence[Turn]) -> Iterator[tuple[int, Turn]]:

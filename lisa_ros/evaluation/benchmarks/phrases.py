@@ -14,7 +14,9 @@ from lisa_ros.errors import (
 )
 from lisa_ros.evaluation.benchmarks.evaluate_dataset import EvaluationDataset
 from lisa_ros.evaluation.benchmarks.phrase_metrics import PhraseMetrics
+from lisa_ros.evaluation.benchmarks.proposal_oracle import ProposalOracle
 from lisa_ros.evaluation.metrics import union_truth
+from lisa_ros.evaluation.predictors import encode_sample
 from lisa_ros.inference.conversation import MAX_NEW_TOKENS
 from lisa_ros.inference.engine import Lisa
 from lisa_ros.inference.frame import EncodedFrame
@@ -52,6 +54,7 @@ def evaluate_phrases(
     max_new_tokens: int = MAX_NEW_TOKENS,
     counts_false_positives: bool = True,
     progress: bool = False,
+    oracle: ProposalOracle | None = None,
 ) -> tuple[PhraseMetrics, dict[str, str]]:
     """Scores every picture of a data set, all phrases of a picture in one query where the style has that.
 
@@ -64,6 +67,7 @@ def evaluate_phrases(
         max_new_tokens: Longest generated answer.
         counts_false_positives: See PhraseMetrics.
         progress: Whether to show it.
+        oracle: Gets what any choice among the pictures' proposals could reach, for a system that has some.
 
     Returns:
         The scores, and for each sample that cannot be read or asked its key and why.
@@ -79,24 +83,35 @@ def evaluate_phrases(
         try:
             sample = dataset[index]
             truths = [union_truth(turn, sample.ignore) for turn in sample.turns]
-            answers = ask_phrases(lisa, sample, truths, mode, max_new_tokens)
+            frame = encode_sample(lisa, sample)
+            answers = ask_phrases(lisa, sample, truths, mode, max_new_tokens, frame)
         except (DatasetError, InvalidImageError, InvalidQueryError, MemoryBudgetError) as error:
             bad[dataset.key(index)] = str(error)
             continue
         for answer, truth in zip(answers, truths, strict=True):
             metrics.add(answer.logits, truth, answer.rejected)
             metrics.unanswered += not answer.answered
+            if oracle is not None:
+                oracle.add(frame, truth)
     return metrics, bad
 
 
 def ask_phrases(
-    lisa: Lisa, sample: Sample, truths: Sequence[np.ndarray | None], mode: str, max_new_tokens: int = MAX_NEW_TOKENS
+    lisa: Lisa,
+    sample: Sample,
+    truths: Sequence[np.ndarray | None],
+    mode: str,
+    max_new_tokens: int = MAX_NEW_TOKENS,
+    frame: EncodedFrame | None = None,
 ) -> list[PhraseAnswer]:
-    """The answers about a sample's turns. truths: of the turns, for the true answer of teacher forcing."""
+    """The answers about a sample's turns.
+
+    truths: of the turns, for the true answer of teacher forcing. frame: of the sample; None encodes it.
+    """
     phrases = [turn.question for turn in sample.turns]
-    frame = lisa.encode(sample.image)
+    frame = frame or encode_sample(lisa, sample)
     if mode == "decided":
-        targets = segment_phrases(lisa.model, frame, phrases).targets
+        targets = segment_phrases(lisa.model.about(frame), frame, phrases).targets
         return [PhraseAnswer(p, t.logits, t.kind != SEGMENTED) for p, t in zip(phrases, targets, strict=True)]
     present = [truth is not None and bool((truth == 1).any()) for truth in truths]
     prompts = lisa.model.style.query_prompts(phrases, lisa.network.config.mask_query, present=present)
@@ -111,7 +126,7 @@ def ask_phrases(
         if prompt.answer is None:
             raise ConfigurationError(f"style {lisa.network.config.style} answers in words; its mode is generative")
         for phrase, target in zip(
-            prompt.phrases, teacher_forced(lisa.model, frame, prompt.question, prompt.answer), strict=True
+            prompt.phrases, teacher_forced(lisa.model.about(frame), frame, prompt.question, prompt.answer), strict=True
         ):
             answers.append(PhraseAnswer(phrase, target.logits, target.decided == REJ))
     return answers

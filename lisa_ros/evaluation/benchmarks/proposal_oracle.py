@@ -7,10 +7,14 @@ import numpy as np
 from lisa_ros.evaluation.benchmarks.rows import QueryRow
 from lisa_ros.evaluation.html_report import percent
 from lisa_ros.evaluation.metrics import Overlap, SegmentationMetrics, overlap_of
+from lisa_ros.evaluation.normalized import normalized_overlap
+from lisa_ros.evaluation.predictors import proposals_of
 from lisa_ros.geometry.proposals import Proposals, nearest_mask
+from lisa_ros.inference.frame import EncodedFrame
+from lisa_ros.types import SegmentationResult
 
-_TITLE = "Proposals: what any choice among them can reach, in percent"
-_HEADER = ("", "n", "gIoU", "cIoU")
+ORACLE_TITLE = "Proposals: what any choice among them can reach, in percent"
+ORACLE_HEADER = ("", "n", "gIoU", "cIoU")
 
 
 def oracle_overlaps(proposals: Proposals, truth: np.ndarray | None, size: tuple[int, int]) -> tuple[Overlap, Overlap]:
@@ -37,25 +41,69 @@ def oracle_overlaps(proposals: Proposals, truth: np.ndarray | None, size: tuple[
     return max(single, nothing, key=lambda one: one.iou), best
 
 
+def among_proposals(frame: EncodedFrame, result: SegmentationResult, truth: np.ndarray | None) -> dict[str, object]:
+    """Fields of a row about the proposals that the model chose among; none where it draws its masks."""
+    proposals = proposals_of(frame)
+    if proposals is None:
+        return {}
+    single, union = oracle_overlaps(proposals, truth, (frame.height, frame.width))
+    normalized = normalized_overlap(result.union_mask, truth)
+    return {
+        "proposals": len(proposals),
+        "oracle": (single.intersection, single.union, union.intersection, union.union),
+        "normalized": (normalized.intersection, normalized.union),
+    }
+
+
+class ProposalOracle:
+    """Sums of what the best single proposal and the best union reach; `add` one target after another."""
+
+    def __init__(self) -> None:
+        self._sums = {"best_single": SegmentationMetrics(), "best_union": SegmentationMetrics()}
+        self._counts: list[int] = []
+
+    def add(self, frame: EncodedFrame, truth: np.ndarray | None) -> None:
+        """One target (H, W), see `overlap_of`; nothing is added for a system that draws its masks."""
+        proposals = proposals_of(frame)
+        if proposals is not None:
+            parts = oracle_overlaps(proposals, truth, (frame.height, frame.width))
+            self.add_overlaps(parts, len(proposals))
+
+    def add_overlaps(self, parts: Sequence[Overlap], proposals: int) -> None:
+        """What `oracle_overlaps` gave, and the number of proposals."""
+        self._counts.append(proposals)
+        for total, overlap in zip(self._sums.values(), parts, strict=True):
+            total.add_overlap(overlap)
+
+    @property
+    def scores(self) -> dict[str, object]:
+        """best_single and best_union, each n, giou, ciou; proposals, their mean number. {} without targets."""
+        if not self._counts:
+            return {}
+        numbers = {name: {"n": one.queries, "giou": one.giou, "ciou": one.ciou} for name, one in self._sums.items()}
+        return numbers | {"proposals": float(np.mean(self._counts))}
+
+    def lines(self) -> list[tuple[str, ...]]:
+        """Of a table with ORACLE_HEADER."""
+        names = {"best_single": "best single one", "best_union": "best union (greedy)"}
+        return [
+            (names[name], str(one.queries), percent(one.giou), percent(one.ciou)) for name, one in self._sums.items()
+        ]
+
+
 def proposal_summary(rows: Sequence[QueryRow]) -> tuple[dict, list]:
     """Further keys of a summary, and further tables of a report: the oracle's scores and the ncIoU; none without."""
-    chosen = [row for row in rows if row.oracle]
-    if not chosen:
+    asked = [row for row in rows if row.oracle]
+    if not asked:
         return {}, []
-    sums = {name: SegmentationMetrics() for name in ("chosen", "best_single", "best_union", "normalized")}
-    for row in chosen:
-        single, union = row.oracle[:2], row.oracle[2:4]
-        parts = {"best_single": single, "best_union": union, "normalized": row.normalized}
-        sums["chosen"].add_overlap(row.overlap)
-        for name, (intersection, total) in parts.items():
-            sums[name].add_overlap(Overlap(intersection, total, row.present, intersection > 0))
-    numbers = {
-        name: {"n": one.queries, "giou": one.giou, "ciou": one.ciou}
-        for name, one in sums.items()
-        if name in ("best_single", "best_union")
-    }
-    numbers |= {"ncIoU": sums["normalized"].ciou, "proposals": float(np.mean([row.proposals for row in chosen]))}
-    names = {"chosen": "chosen", "best_single": "best single one", "best_union": "best union (greedy)"}
-    lines = [(names[n], str(len(chosen)), percent(sums[n].giou), percent(sums[n].ciou)) for n in names]
-    lines.append(("chosen, ncIoU", str(len(chosen)), "", percent(sums["normalized"].ciou)))
-    return {"proposal_oracle": numbers}, [(_TITLE, _HEADER, lines)]
+    oracle, chosen, normalized = ProposalOracle(), SegmentationMetrics(), SegmentationMetrics()
+    for row in asked:
+        pairs = row.oracle[:2], row.oracle[2:4], row.normalized
+        single, union, scaled = (Overlap(*pair, row.present, pair[0] > 0) for pair in pairs)
+        oracle.add_overlaps((single, union), row.proposals)
+        chosen.add_overlap(row.overlap)
+        normalized.add_overlap(scaled)
+    count = str(len(asked))
+    lines = [("chosen", count, percent(chosen.giou), percent(chosen.ciou)), *oracle.lines()]
+    lines.append(("chosen, ncIoU", count, "", percent(normalized.ciou)))
+    return {"proposal_oracle": oracle.scores | {"ncIoU": normalized.ciou}}, [(ORACLE_TITLE, ORACLE_HEADER, lines)]

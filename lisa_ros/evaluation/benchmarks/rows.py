@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 
 from lisa_ros.errors import ConfigurationError, DatasetError
+from lisa_ros.evaluation.candidates.answers import CandidateAnswer
 from lisa_ros.evaluation.files import convert_write_errors
 from lisa_ros.evaluation.metrics import Overlap
 
@@ -53,7 +54,9 @@ class QueryRow:
     set says is there in the place of an absent target. proposals: how many the model chose among; oracle: pixels in
     intersection and union of the best single one, then of their best union, () where nothing is chosen; normalized:
     those of the answer's masks at 1024 x 1024 pixels. first_intersection, first_union, first_found: as the names
-    without "first", of the first mask of the answer alone, whatever the words around it say.
+    without "first", of the first mask of the answer alone, whatever the words around it say. choice, choice_with_truth:
+    the candidates that the answer names, and those that it names with the truth among them; None for a system that
+    names none.
     """
 
     key: str
@@ -82,6 +85,8 @@ class QueryRow:
     proposals: int = 0
     oracle: tuple[int, ...] = ()
     normalized: tuple[int, ...] = ()
+    choice: CandidateAnswer | None = None
+    choice_with_truth: CandidateAnswer | None = None
 
     @property
     def overlap(self) -> Overlap:
@@ -267,7 +272,9 @@ def _parsed(path: Path, number: int, line: bytes) -> QueryRow | dict:
     if keys != _ROW_KEYS:
         raise DatasetError(f"{path}, line {number}: not a row of this version of lisa_ros")
     del content["iou"]
-    return QueryRow(**content | {name: tuple(content[name]) for name in _TUPLES})
+    lists = {name: tuple(content[name]) for name in _TUPLES}
+    choices = {name: CandidateAnswer.from_dict(content[name]) for name in ("choice", "choice_with_truth")}
+    return QueryRow(**content | lists | choices)
 
 
 def _same(path: Path, known: EvaluationIdentity, wanted: EvaluationIdentity) -> None:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from lisa_ros.datasets.tabletop import TabletopDataset
 from lisa_ros.errors import MemoryBudgetError
+from lisa_ros.evaluation.benchmarks.candidate_choices import choice_report
 from lisa_ros.evaluation.benchmarks.evaluate_dataset import score
 from lisa_ros.evaluation.benchmarks.rows import QueryRow
 from lisa_ros.evaluation.metrics import SegmentationMetrics
@@ -32,7 +33,8 @@ def evaluate_tabletop(
 
     split, queries (a scene), variant: as of TabletopDataset. progress: show a bar on stderr.
 
-    Returns split, variant, and what `tabletop_scores` gives. Raises ConfigurationError, MemoryBudgetError.
+    Returns split, variant, and what `tabletop_scores` gives; of a system that chooses among proposals also what
+    `choice_report` gives, its tables under "tables". Raises ConfigurationError, MemoryBudgetError.
     """
     dataset = TabletopDataset(split, count, queries, variant)
     rows = []
@@ -40,7 +42,9 @@ def evaluate_tabletop(
         if isinstance(scored, str):
             raise MemoryBudgetError(f"scene {key}: {scored}")
         rows += scored
-    return {"split": split, "variant": variant} | tabletop_scores(rows, predictor.mode == "generative")
+    beside, tables = choice_report(rows)
+    scores = {"split": split, "variant": variant} | tabletop_scores(rows, predictor.mode == "generative") | beside
+    return scores | ({"tables": tables} if tables else {})
 
 
 def tabletop_scores(rows: Sequence[QueryRow], words: bool = True) -> dict:

@@ -9,12 +9,11 @@ from lisa_ros.errors import ConfigurationError
 from lisa_ros.inference.elisa.model import ElisaModel
 from lisa_ros.inference.engine import Lisa
 from lisa_ros.inference.precision import float_type, place
-from lisa_ros.model.elisa.checkpoint import load_elisa, proposal_options
+from lisa_ros.model.elisa.checkpoint import elisa_proposals, load_elisa
 from lisa_ros.model.elisa.files import ElisaFiles, sam_file
 from lisa_ros.model.elisa.network import ElisaConfig
 from lisa_ros.model.elisa.style import STYLE_NAMES, elisa_style
 from lisa_ros.model.memory import memory_guard
-from lisa_ros.model.proposals import CandidateProvider
 from lisa_ros.model.sam import load_sam
 
 
@@ -44,6 +43,7 @@ class ElisaEngine(Lisa):
         alphaclip: str | Path | None,
         sam_checkpoint: str | Path | None,
         sam: Mapping[str, object] | None,
+        proposal_options: Mapping[str, object] | None,
     ) -> "ElisaEngine":
         """Loads an ELISA; `Lisa.from_pretrained` says what the arguments mean and what is raised."""
         preset, dtype = elisa_style(style), float_type(precision, device)
@@ -56,11 +56,9 @@ class ElisaEngine(Lisa):
             checkpoint.network.config = config
             place(checkpoint.network, precision, dtype, device)
             checkpoint.tower.requires_grad_(False).to(device)
-            provider, sam_checkpoint = None, sam_checkpoint or sam_file(files.root)
-            if sam_checkpoint is not None:
-                segmenter = load_sam(sam_checkpoint, sam).to(device)
-                provider = CandidateProvider(segmenter, proposal_options(files.root, square=not preset.letterbox))
-        model = ElisaModel(
-            checkpoint, style=preset, device=device, precision=precision, name=files.weights.stem, provider=provider
-        )
-        return cls(model)
+            options = elisa_proposals(files.root, square=not preset.letterbox).changed(proposal_options)
+            sam_checkpoint = sam_checkpoint or sam_file(files.root)
+            segmenter = None if sam_checkpoint is None else load_sam(sam_checkpoint, sam).to(device)
+        name = files.weights.stem
+        parts = {"proposal_options": options, "sam": segmenter}
+        return cls(ElisaModel(checkpoint, style=preset, device=device, precision=precision, name=name, **parts))

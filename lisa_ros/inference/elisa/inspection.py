@@ -21,7 +21,8 @@ class NearWords:
 
     Attributes:
         ids: Tokens, the nearest first.
-        words: Their texts, blanks at the ends taken off.
+        words: Their texts, blanks at the ends taken off; of one without a text that can be read the token's own name,
+            "<0xE2>", and of a padding row its number, "row 570".
         values: Similarities.
     """
 
@@ -103,6 +104,6 @@ def inspect_adapter(
     best = with_words.topk(count, dim=1)
     near = []
     for ids, values in zip(best.indices.tolist(), best.values.tolist(), strict=True):
-        words = tuple(lisa.tokenizer.decode([id]).strip() if id < lisa.tokenizer.first_candidate else "" for id in ids)
+        words = tuple(lisa.tokenizer.word(id) for id in ids)
         near.append(NearWords(tuple(ids), words, tuple(values)))
     return AdapterView(tuple(near), between.cpu(), with_words.shape[1])

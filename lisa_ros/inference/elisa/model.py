@@ -22,7 +22,8 @@ from lisa_ros.model.elisa.style import ElisaStyle
 from lisa_ros.model.elisa.tokenizer import IMAGE_WORD, MASK_WORDS
 from lisa_ros.model.memory import memory_guard
 from lisa_ros.model.preprocess import check_image
-from lisa_ros.model.proposals import CandidateProvider
+from lisa_ros.model.proposals import CandidateProvider, ProposalOptions
+from lisa_ros.model.sam import SegmentAnything
 from lisa_ros.types import SEG, SEGMENTED, Candidate, EventKind, Target
 
 NOT_CHOSEN = -20.0  # log-odds of a pixel outside the chosen candidate
@@ -62,12 +63,15 @@ class ElisaModel(LoadedModel):
         device: torch.device,
         precision: str,
         name: str,
-        provider: CandidateProvider | None,
+        proposal_options: ProposalOptions,
+        sam: SegmentAnything | None,
     ) -> None:
-        """Takes a checkpoint whose parts are on `device`; provider: makes candidates where `encode` is given none."""
+        """Takes a checkpoint whose parts are on `device`; sam: makes candidates where `encode` is given none."""
         self.checkpoint = checkpoint
         self.network, self.tokenizer, self.tower = checkpoint.network, checkpoint.tokenizer, checkpoint.tower
-        self.style, self.provider = style, provider
+        self.style, self.proposal_options = style, proposal_options
+        self.sam = sam
+        self.provider = None if sam is None else CandidateProvider(sam, proposal_options)
         self.kinds: dict[int, EventKind] = {}
         self.device = device
         self.provenance = f"{name} {precision} {style.name}"
@@ -117,8 +121,9 @@ class ElisaModel(LoadedModel):
     def _proposals(self, image: np.ndarray, given: Proposals | None) -> Proposals:
         if given is None and self.provider is None:
             raise ConfigurationError(
-                "ELISA chooses among candidate masks and has nothing to make them with; give Segment Anything's file "
-                "with sam_checkpoint=PATH (sam_vit_b_01ec64.pth), or the masks with encode(image, proposals)"
+                "ELISA chooses among candidate masks and has nothing to make them with; give the file "
+                "of Segment Anything (sam_vit_b_01ec64.pth) with sam_checkpoint=PATH (--sam-checkpoint PATH), or the "
+                "masks with encode(image, proposals)"
             )
         proposals = self.provider.propose(image) if given is None else given
         if len(proposals) > MASK_WORDS:

@@ -84,7 +84,7 @@ def load_elisa(
     """
     tower = load_alphaclip(alphaclip or files.root / _alphaclip_place(files.root))
     directory = base_directory(files, base)
-    tokenizer = ElisaTokenizer.from_directory(directory, str(files.values.get("end_turn_token", "<end_of_turn>\n")))
+    tokenizer = ElisaTokenizer.from_directory(directory, files.values.get("end_turn_token"))
     weights = read_weight_file(files.weights)
     network = build_network(directory, files, tokenizer, weights, closed=closed)
     merge_lora(network.llava, weights)
@@ -240,7 +240,7 @@ def _alphaclip_place(root: Path) -> str:
     return f"{place}/{ALPHACLIP_FILE}" if isinstance(place, str) else f"alphaclip/{ALPHACLIP_FILE}"
 
 
-def proposal_options(root: Path, *, square: bool) -> ProposalOptions:
+def elisa_proposals(root: Path, *, square: bool) -> ProposalOptions:
     """How the candidates of an ELISA are made. square: squashed images, as official. Raises CheckpointError."""
     limit = read_settings(root, "sam").get("n_masks", _CANDIDATES)
     try:

@@ -12,6 +12,7 @@ from typing import Any
 from lisa_ros.cpu_threads import MOST as MOST_THREADS
 from lisa_ros.errors import ConfigurationError
 from lisa_ros.geometry import CloudOptions
+from lisa_ros.named_values import named_values
 from lisa_ros.sensor_messages.depth_registration import REFUSE, RULES
 
 CLOUD_PREFIX = "cloud."
@@ -53,7 +54,34 @@ class PerceptionParameters:
     )
     style: str = _parameter(
         "",
-        "How prompts and answers are worded: lisa, gsva, sesame, cores, instances, llmseg; empty: as the files tell",
+        "How prompts and answers are worded: lisa, gsva, sesame, cores, instances, llmseg, elisa, elisa_paper; "
+        "empty: as the files tell",
+        at_configure=True,
+    )
+    base: str = _parameter(
+        "",
+        "LLaVA that a training began with: of un-merged weights (DeepSpeed's directory of an LLM-Seg), and of an ELISA "
+        "where it is not at the place that its files name",
+        at_configure=True,
+    )
+    sam_checkpoint: str = _parameter(
+        "",
+        "File of Segment Anything, for an ELISA and for un-merged weights without it; empty: where their files say",
+        at_configure=True,
+    )
+    dinov2: str = _parameter("", "File of DINOv2's weights, for an LLM-Seg without them", at_configure=True)
+    alphaclip: str = _parameter(
+        "", "File of AlphaCLIP's weights, for an ELISA; empty: where its files say", at_configure=True
+    )
+    proposal_head: str = _parameter(
+        "",
+        "LLM-Seg: how proposals are chosen, and sizes that no file tells, as rule=similarity,threshold=0.4",
+        at_configure=True,
+    )
+    proposal_options: str = _parameter(
+        "",
+        "LLM-Seg and ELISA: how proposals are made, in place of the system's own settings, as "
+        "points_per_side=16,limit=20",
         at_configure=True,
     )
     threads: int = _parameter(
@@ -199,6 +227,8 @@ class PerceptionParameters:
             raise ConfigurationError(
                 f"standing_query has {len(self.standing_query)} characters, max_query_length is {self.max_query_length}"
             )
+        for name in ("proposal_head", "proposal_options"):
+            named_values(getattr(self, name), name)
         for name in ("camera_pose", "depth_pose"):
             if pose := getattr(self, name):
                 _check_pose(name, pose)

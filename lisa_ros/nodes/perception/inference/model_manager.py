@@ -7,23 +7,25 @@ import time
 from collections.abc import Callable
 from concurrent.futures import Future
 
+from lisa_ros.named_values import named_values
 from lisa_ros.nodes.perception.inference.inference_session import InferenceSession
 from lisa_ros.nodes.perception.inference.inference_thread import InferenceThread
 from lisa_ros.nodes.perception.parameters import PerceptionParameters
 
 
 def load_lisa(parameters: PerceptionParameters):
-    """The model that the parameters name. Raises CheckpointError."""
+    """The model that the parameters name. Raises CheckpointError, ConfigurationError, MemoryBudgetError."""
     from lisa_ros import Lisa
 
+    files = ("vision_tower", "conv_type", "style", "base", "sam_checkpoint", "dinov2", "alphaclip")
+    values = {name: named_values(getattr(parameters, name), name) for name in ("proposal_head", "proposal_options")}
+    given = {name: getattr(parameters, name) for name in files} | values
     return Lisa.from_pretrained(
         parameters.model,
-        vision_tower=parameters.vision_tower or None,
         device=parameters.device,
         precision=parameters.precision,
-        conv_type=parameters.conv_type or None,
-        style=parameters.style or None,
         threads=parameters.threads,
+        **{name: value for name, value in given.items() if value},
     )
 
 

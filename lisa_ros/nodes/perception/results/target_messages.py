@@ -38,12 +38,16 @@ def target_message(
         probability=float(target.probability),
         correction=target.correction,
         height=float("nan"),
+        candidate_score=float("nan"),
     )
     message.box.header = box_header
     if message.area:
         message.roi, message.mask = _cropped(header, target.mask)
         message.components = count_components(target.mask)
         message.touches_border = touches_border(target.mask if region is None else region.crop(target.mask))
+    if target.candidate is not None:
+        message.has_candidate = True
+        message.candidate_index, message.candidate_score = target.candidate.index, float(target.candidate.score)
     if target.alternative is not None and target.alternative.mask.any():
         message.alternative_roi, message.alternative_mask = _cropped(header, target.alternative.mask)
     if report is not None:
