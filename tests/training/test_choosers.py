@@ -11,6 +11,7 @@ import torch
 from lisa_ros.errors import ConfigurationError
 from lisa_ros.evaluation.benchmarks.proposal_oracle import oracle_overlaps
 from training.__main__ import main
+from training.comparison.choosers import compare
 from training.comparison.choosers.compare import run_system
 from training.comparison.choosers.config import ChooserConfig, load_config
 from training.comparison.choosers.elisa_base import base_parts
@@ -122,8 +123,16 @@ def test_llmseg_is_taught_which_proposal_is_the_target(config):
     assert (batch.phrases.packed.labels != IGNORE_INDEX).any()
 
 
-@pytest.mark.timeout(400)  # processes load the model, one after the other
-def test_command_trains_resumes_and_writes_the_tables(tmp_path):
+@pytest.mark.timeout(400)
+def test_command_trains_resumes_and_writes_the_tables(tmp_path, monkeypatch):
+    """In this process: that of compare-styles tests the others, which both commands start alike."""
+
+    def in_this_process(config, config_file, command, option):
+        assert (config_file, command, option) == (path, "compare-choosers", "--system")
+        for system in config.systems:
+            run_system(config, system)
+
+    monkeypatch.setattr(compare, "run_processes", in_this_process)
     text = CONFIG.read_text()
     systems = text[text.index("systems:") : text.index("pools:")]
     few = (
@@ -131,19 +140,17 @@ def test_command_trains_resumes_and_writes_the_tables(tmp_path):
         "  - {name: said, system: elisa, embedding: masked_pooling, adapter_pretraining: 2, wording: varied}\n\n"
     )
     for old, new in {
-        "runs/choosers ": f"{tmp_path / 'run'} ", systems: few, "steps: 96 ": "steps: 2 ", "decay: 24 ": "decay: 1 ",
+        "runs/choosers ": f"{tmp_path / 'run'} ", systems: few, "steps: 240 ": "steps: 2 ", "decay: 120 ": "decay: 1 ",
         "processes: 2": "processes: 1", "phrases: 8": "phrases: 2", "batch_size: 2": "batch_size: 1",
-        "scenes: 24 ": "scenes: 2 ", "phrases: 4 ": "phrases: 2 ", "max_new_tokens: 48": "max_new_tokens: 12",
+        "scenes: 100 ": "scenes: 2 ", "phrases: 4 ": "phrases: 2 ", "max_new_tokens: 48": "max_new_tokens: 12",
         "point_steps: 480": "point_steps: 1", "points_per_side: 16": "points_per_side: 2", "pictures: 3": "pictures: 1",
     }.items():  # fmt: skip
         assert old in text, old
         text = text.replace(old, new)
     path = tmp_path / "small.yaml"
     path.write_text(text)
+    assert main(["compare-choosers", "--config", str(path)]) == 0
     small = load_config(path)
-    point_sam(small)
-    for system in small.systems:
-        run_system(small, system)
     first = read_answers(small, "said")
     trained = (tmp_path / "run" / "said" / "last.pt").stat().st_mtime
     answers = answers_path(small, "said")

@@ -66,6 +66,8 @@ def score_tables(
 
 
 def _gain(score: Score) -> str:
+    if math.isnan(score.gain):  # the first has no such score
+        return ""
     text = f"{score.gain:+.2f} {_span(score.gain_interval)}"
     return f"**{text}**" if score.gain_interval.low > 0 or score.gain_interval.high < 0 else text
 

@@ -40,6 +40,10 @@ class PackagedElisaTokenizer:
         """Ids of a text, without any at its beginning or end."""
         return self._inner.encode(text, bos=False)
 
+    def word(self, id: int) -> str:
+        """See ElisaTokenizer."""
+        return self.decode([id]).strip() or f"row {id}"
+
     def render(self, turns: Sequence[tuple[str, str | None]], *, exact: bool = False) -> str:
         """See ElisaTokenizer; the packaged template keeps the blanks of answers anyway."""
         return self._template.render([(_with_image(question), answer) for question, answer in turns])

@@ -16,7 +16,7 @@ from training.comparison.answer_sheet import ANSWER_SHEET, answer_sheet, enlarge
 from training.comparison.choosers.config import ChooserComparisonConfig
 from training.comparison.choosers.points import read_point_sam
 from training.comparison.choosers.pools import generated, noisy_truth
-from training.comparison.choosers.score_system import answer_target, seeds
+from training.comparison.choosers.score_system import answer_target, read_answers, seeds
 from training.comparison.choosers.systems import trained_engine
 from training.comparison.world import phrase_sample, scene_of
 
@@ -40,13 +40,14 @@ class Said:
 
 
 def draw_answers(config: ChooserComparisonConfig) -> None:
-    """Writes answers.jpg, a row of pictures for each scene with generated proposals, and interleaved.jpg."""
+    """Writes answers.jpg, a row for each scene with generated proposals, and interleaved.jpg of the best ELISA."""
     sam = read_point_sam(config)
     shown = seeds(config)[: config.evaluation.pictures]
     scenes = [scene_of(config.world, seed) for seed in shown]
     samples = [phrase_sample(config.world, scene, config.evaluation.phrases) for scene in scenes]
     pools = [generated(config, sam, scene) for scene in scenes]
     rows: list[list[Image.Image]] = [[_proposal_picture(*pair)] for pair in zip(scenes, pools, strict=True)]
+    speaker = _best_elisa(config)
     interleaved: list[tuple[np.ndarray, list[Said]]] = []
     for system in config.systems:
         lisa, question = trained_engine(config, system)
@@ -57,7 +58,7 @@ def draw_answers(config: ChooserComparisonConfig) -> None:
                 for turn in sample.turns
             ]
             row.append(enlarged(sample.image, targets))
-        if system.system == "elisa" and not interleaved:
+        if system.name == speaker:
             interleaved = [
                 (sample.image, _said(config, lisa, question, sample, noisy_truth(config.pools, scene)))
                 for sample, scene in zip(samples, scenes, strict=True)
@@ -68,6 +69,16 @@ def draw_answers(config: ChooserComparisonConfig) -> None:
     if interleaved:
         page = _interleaved_sheet(interleaved)
         write_atomically(config.run_dir / INTERLEAVED_SHEET, lambda path: page.save(path, "JPEG", quality=88))
+
+
+def _best_elisa(config: ChooserComparisonConfig) -> str | None:
+    """Name of the ELISA with the highest gIoU; None without one."""
+    overlaps = {
+        system.name: [row.iou for row in read_answers(config, system.name)]
+        for system in config.systems
+        if system.system == "elisa"
+    }
+    return max(overlaps, key=lambda name: np.mean(overlaps[name] or [0.0]), default=None)
 
 
 def _proposal_picture(scene: Scene, proposals: Proposals) -> Image.Image:

@@ -128,7 +128,13 @@ def _elisa(config: ChooserComparisonConfig, system: ChooserConfig) -> ChooserSta
         network.eval().set_attention("sdpa")
         files = ElisaCheckpoint(network, tokenizer, lambda image: normalise(image)[None], None, Path(config.source), {})
         model = PackagedElisaModel(
-            files, style=style, device=torch.device("cpu"), precision="fp32", name=system.name, provider=None
+            files,
+            style=style,
+            device=torch.device("cpu"),
+            precision="fp32",
+            name=system.name,
+            proposal_options=config.pools.options(),
+            sam=None,
         )
         model.embedder = embedder
         return ElisaEngine(model)
