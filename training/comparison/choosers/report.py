@@ -1,5 +1,6 @@
 """The comparison of systems that choose: a table for each pool of proposals, as JSON, Markdown and a chart."""
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 
@@ -48,7 +49,11 @@ def write_report(
         "core_minutes": dict(minutes),
         "scores": {pool: plain_scores(table) for pool, table in found.items()},
         "nearest_words": {
-            name: {"named": named, "shown": shown_, "interval": [round(bound, 4) for bound in interval]}
+            name: {
+                "named": named,
+                "shown": shown_,
+                "interval": [None if math.isnan(bound) else round(bound, 4) for bound in interval],
+            }
             for name, (named, shown_, interval) in words.items()
             if shown_
         },
