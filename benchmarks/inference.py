@@ -27,15 +27,16 @@ from inference_stages import Stages, clock, seconds, transport
 from random_lisa import GPU_SIZES, SIZES, random_engine
 from tqdm import tqdm
 
+from lisa_ros.inference.compiled_step import COMPILE, TokenLoop
 from lisa_ros.inference.engine import Lisa
 from lisa_ros.inference.frame import EncodedFrame
-from lisa_ros.inference.generation import decode_step, greedy_token, prefill
+from lisa_ros.inference.generation import greedy_token, prefill
 from lisa_ros.inference.precision import PRECISIONS, resolve_device
 from lisa_ros.model.preprocess import sam_preprocess
 from lisa_ros.simulator import generate_scene
 from lisa_ros.types import MaskReady
 
-TOKENS, SEG_AT, EXPLANATION = 16, 6, 200  # of an answer; where its [SEG] stands; of a long one
+TOKENS, SEG_AT, EXPLANATION = 16, 6, 200  # of an answer, unless said otherwise; where its [SEG] stands; of a long one
 QUESTION = "Where is the thing that one drinks from? Please output segmentation mask."
 MANY = [f"the thing number {number}" for number in range(10)]
 CLOSE = {"fp32": 1e-4}  # difference of mask logits by the largest of them, or by 1 if all are smaller
@@ -68,8 +69,8 @@ def scripted(lisa: Lisa, count: int) -> Iterator[list[int]]:
 class Pairs:
     """Takes the same query through both algorithms in turn, and times its parts."""
 
-    def __init__(self, lisa: Lisa, image: np.ndarray, close: float) -> None:
-        self.lisa, self.image, self.close = lisa, image, close
+    def __init__(self, lisa: Lisa, image: np.ndarray, close: float, tokens: int = TOKENS) -> None:
+        self.lisa, self.image, self.close, self.tokens = lisa, image, close, tokens
         self.ids = self._prompt(lisa.encode(image))
         self.ratios: dict[str, list[float]] = defaultdict(list)
         self.difference = 0.0
@@ -81,32 +82,32 @@ class Pairs:
 
     def run(self) -> EncodedFrame:
         """One pair of everything. Raises NotEqualError."""
-        lisa, image, device = self.lisa, self.image, self.lisa.device
-        with scripted(lisa, TOKENS):
+        lisa, image, device, count = self.lisa, self.image, self.lisa.device, self.tokens
+        with scripted(lisa, count):
             started = clock(device)
-            tokens, hidden = official.generate(lisa, image, self.ids, TOKENS)
+            tokens, hidden = official.generate(lisa, image, self.ids, count)
             theirs = {"llm": clock(device) - started}
             with torch.inference_mode():
                 at = len(self.ids) + SEG_AT - 1
                 expected = official.masks(lisa, image, hidden, [at])
             theirs["query"] = clock(device) - started
-        with scripted(lisa, TOKENS) as script:
+        with scripted(lisa, count) as script:
             started = clock(device)
             frame = lisa.encode(image)
-            result = lisa.chat(frame, QUESTION, max_new_tokens=TOKENS)
+            result = lisa.chat(frame, QUESTION, max_new_tokens=count)
             ours = {"query": clock(device) - started}
         if tokens != script or len(result.targets) != 1:
             raise NotEqualError(f"{len(tokens)} tokens and {len(result.targets)} masks; the script was not followed")
         self._compare(expected[0], result.targets[0].logits)
-        with scripted(lisa, TOKENS):
-            ours["second"] = seconds(lambda: lisa.chat(frame, QUESTION, max_new_tokens=TOKENS), device)
+        with scripted(lisa, count):
+            ours["second"] = seconds(lambda: lisa.chat(frame, QUESTION, max_new_tokens=count), device)
         ours |= self._encoders(theirs)
-        with scripted(lisa, TOKENS):
+        with scripted(lisa, count):
             ours["llm"] = seconds(self._language, device)
         ours["mask_only"] = seconds(lambda: lisa.segment(lisa.encode(image), MANY[0]), device)
         ours["ten"] = seconds(lambda: lisa.segment_many(lisa.encode(image), MANY), device)
-        self.ratios["llm_16"].append(theirs["llm"] / ours["llm"])
-        self.ratios["query_16"].append(theirs["query"] / ours["query"])
+        self.ratios[f"llm_{count}"].append(theirs["llm"] / ours["llm"])
+        self.ratios[f"query_{count}"].append(theirs["query"] / ours["query"])
         self.ratios["sam_encoder"].append(theirs["sam"] / ours["sam"])
         if self.exact is not None:
             self.ratios["sam_encoder_fp32"].append(theirs["sam_fp32"] / ours["sam"])
@@ -122,8 +123,10 @@ class Pairs:
         network = self.lisa.network
         pixels = network.vision_tower.preprocess(self.image).to(self.lisa.device)
         cache, hidden = prefill(network, self.ids, network.visual_tokens(None, pixels))
-        for _ in range(TOKENS - 1):
-            hidden = decode_step(network, greedy_token(network, hidden)[0], cache)
+        with self.lisa.model.compiled_for_answer() as step:
+            loop = TokenLoop(network, cache, step)
+            for _ in range(self.tokens - 1):
+                hidden = loop.feed(greedy_token(network, hidden)[0])
         greedy_token(network, hidden)
 
     def _encoders(self, theirs: dict[str, float]) -> dict[str, float]:
@@ -152,11 +155,13 @@ class Pairs:
         self.difference = max(self.difference, float(difference))
 
 
-def measure(size: str, device: torch.device, precision: str, pairs: int) -> dict:
-    """Everything that is reported. Raises NotEqualError."""
+def measure(
+    size: str, device: torch.device, precision: str, pairs: int, *, tokens: int = TOKENS, compile: str = "never"
+) -> dict:
+    """Everything that is reported; compile: as of Lisa.from_pretrained. Raises NotEqualError."""
     torch.manual_seed(0)
-    lisa, scene = random_engine(size, device, precision), generate_scene(7, 480, 640)
-    both = Pairs(lisa, scene.image, CLOSE.get(precision, CLOSE_COARSE))
+    lisa, scene = random_engine(size, device, precision, compile), generate_scene(7, 480, 640)
+    both = Pairs(lisa, scene.image, CLOSE.get(precision, CLOSE_COARSE), tokens)
     stages: dict[str, list[float]] = defaultdict(list)
     for _ in tqdm(range(pairs), desc="pairs", file=sys.stderr):
         frame = both.run()
@@ -170,6 +175,8 @@ def measure(size: str, device: torch.device, precision: str, pairs: int) -> dict
         "device": name,
         "precision": precision,
         "pairs": pairs,
+        "tokens": tokens,
+        "compiled": lisa.model.compiled is not None,
         "prompt_tokens": len(both.ids),
         "largest_difference_of_masks": both.difference,
         "ratios": {key: spread(values) for key, values in both.ratios.items()},
@@ -218,6 +225,14 @@ def main(words: list[str] | None = None) -> int:
     parser.add_argument("--size", choices=SIZES, default="medium", help="default: %(default)s")
     parser.add_argument("--device", default="cpu", help="cpu, cuda or cuda:N (default: %(default)s)")
     parser.add_argument("--precision", choices=PRECISIONS, default="fp32", help="default: %(default)s")
+    parser.add_argument(
+        "--tokens",
+        type=int,
+        default=TOKENS,
+        metavar="N",
+        help=f"of an answer, {SEG_AT + 1} at least (default: {TOKENS})",
+    )
+    parser.add_argument("--compile", choices=COMPILE, default="never", help="the step of a token (default: never)")
     parser.add_argument("--pairs", type=int, default=3, metavar="N", help="default: %(default)s")
     parser.add_argument("--threads", type=int, default=1, metavar="N", help="of a CPU (default: %(default)s)")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures to this file")
@@ -228,7 +243,9 @@ def main(words: list[str] | None = None) -> int:
         return 2
     torch.set_num_threads(args.threads)
     try:
-        result = measure(args.size, device, args.precision, args.pairs)
+        result = measure(
+            args.size, device, args.precision, args.pairs, tokens=max(args.tokens, SEG_AT + 1), compile=args.compile
+        )
     except NotEqualError as error:
         print(f"nothing to report: {error}", file=sys.stderr)
         return 1

@@ -48,7 +48,7 @@ def row(network: LisaNetwork, size: str, precision: str) -> dict[str, object]:
 
 
 def query_bytes(network: LisaNetwork) -> float:
-    """The cache of a whole context, and the larger of a global attention of Segment Anything and a prefill."""
+    """The cache of a whole context, a prefill, and what Segment Anything's encoder takes beside it."""
     config, sam = network.config, network.config.sam
     cache = 2 * config.num_hidden_layers * config.hidden_size * TOKENS * 2
     tokens = sam.grid_size**2
@@ -57,4 +57,4 @@ def query_bytes(network: LisaNetwork) -> float:
     )  # the bias; input, queries, keys, values, ...
     mlp = 2 * tokens * (2 * 4 + 2) * sam.embed_dim
     prefill = TOKENS * (2 * 3 * config.intermediate_size + 4 * 32 * config.hidden_size // 32)
-    return cache + max(attention, mlp, prefill)
+    return cache + prefill + max(attention, mlp)

@@ -8,10 +8,12 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 from lisa_ros.geometry import CameraModel, target_clouds
+from lisa_ros.inference.compiled_step import TokenLoop
 from lisa_ros.inference.engine import Lisa
 from lisa_ros.inference.frame import EncodedFrame
-from lisa_ros.inference.generation import decode_step, greedy_token, prefill
+from lisa_ros.inference.generation import greedy_token, prefill
 from lisa_ros.inference.regions import MaskLogits
+from lisa_ros.model.memory import weight_bytes
 from lisa_ros.model.preprocess import sam_preprocess, upscale_logits
 from lisa_ros.private_graph import isolate
 from lisa_ros.simulator import Scene
@@ -63,6 +65,7 @@ class Stages:
             "token": self._decode,
             "mask decoder": lambda: network.head.decode(frame.features, embedding),
             "post-processing": finish,
+            "mask-only query": lambda: lisa.segment(frame, "the mug"),
             "cloud": lambda: target_clouds([mask], scene.depth, image, camera, with_scene=False),
         }
         self.runs["cloud"]()  # compiles
@@ -75,8 +78,10 @@ class Stages:
     def _decode(self) -> None:
         cache = self._frame.prefix.copy(len(self._frame.prefix.ids))
         token = self._ids[-1]
-        for _ in range(DECODED):
-            token, _ = greedy_token(self._lisa.network, decode_step(self._lisa.network, token, cache))
+        with self._lisa.model.compiled_for_answer() as step:
+            loop = TokenLoop(self._lisa.network, cache, step)
+            for _ in range(DECODED):
+                token, _ = greedy_token(self._lisa.network, loop.feed(token))
 
     def measure(self) -> dict[str, float]:
         """Seconds of each stage, once."""
@@ -102,7 +107,7 @@ class Stages:
         found = {}
         for name, modules in parts.items():
             flops = self._flops(name)
-            size = sum(parameter.nbytes for module in modules for parameter in module.parameters())
+            size = sum(map(weight_bytes, modules))
             least = {"arithmetic": flops / flop_rate, "memory": size / byte_rate}
             found[name] = {"flops": flops, "bytes": size, "seconds": max(least.values())}
         return found | {"rates": {"flops": flop_rate, "bytes": byte_rate}}

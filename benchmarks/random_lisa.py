@@ -1,18 +1,24 @@
 """LISA with random weights, to be trained or asked, in several sizes: "7b" and "13b" have the published shapes."""
 
+import json
+import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import torch
+from torch import Tensor
 from transformers import CLIPVisionConfig, CLIPVisionModel
 
+from lisa_ros.inference.compiled_step import compiled_step
 from lisa_ros.inference.engine import Lisa
 from lisa_ros.inference.loaded_model import LoadedModel
-from lisa_ros.inference.precision import PACKED, float_type, quantize
+from lisa_ros.inference.precision import PACKED, float_type, place
 from lisa_ros.model.checkpoint import Checkpoint
 from lisa_ros.model.config import LisaConfig
 from lisa_ros.model.network import LisaNetwork
 from lisa_ros.model.preprocess import ClipPreprocessor
 from lisa_ros.model.sam_config import SamConfig
+from lisa_ros.model.saving import TOKENIZER_FILES
 from lisa_ros.model.tokenizer import LisaTokenizer
 from lisa_ros.model.vision import ClipTower
 from training.config.sections import LoraConfig
@@ -70,7 +76,7 @@ def random_network(size: str, device: torch.device, dtype: torch.dtype) -> LisaN
     return network
 
 
-def random_engine(size: str, device: torch.device, precision: str) -> Lisa:
+def random_engine(size: str, device: torch.device, precision: str, compile: str = "never") -> Lisa:
     """An engine as `Lisa.from_pretrained` makes it, around random weights."""
     dtype = float_type(precision, device)
     network = random_network(size, device, dtype).eval().requires_grad_(False)
@@ -78,11 +84,57 @@ def random_engine(size: str, device: torch.device, precision: str) -> Lisa:
         if name.rpartition(".")[2] in _FLOAT32:
             module.float()
     if precision in PACKED:
-        quantize(network, precision, dtype, device)
-        network.to(device)
-    network.set_attention("eager" if device.type == "cpu" else "sdpa")
+        network.model.layers.to("cpu")  # from where they are packed, as a checkpoint's
+    place(network, precision, dtype, device)
     checkpoint = Checkpoint(network, LisaTokenizer.from_directory(TOKENIZER), TOKENIZER)
-    return Lisa(LoadedModel(checkpoint, device=device, precision=precision, name=f"random {size}"))
+    model = LoadedModel(checkpoint, device=device, precision=precision, name=f"random {size}")
+    model.compiled = compiled_step(network, compile, precision=precision, device=device)
+    return Lisa(model)
+
+
+def save_random(size: str, out: Path, dtype: torch.dtype, shard_bytes: int) -> dict[str, int]:
+    """Writes a checkpoint with random weights in the layout of the published ones, shard by shard.
+
+    Args:
+        size: One of SIZES.
+        out: Folder of the checkpoint, which is made; its CLIP tower comes to `clip` in it.
+        dtype: Of the stored weights.
+        shard_bytes: Largest shard, unless one weight alone is larger.
+
+    Returns:
+        Bytes of each shard by its name.
+    """
+    network = random_network(size, torch.device("meta"), dtype)
+    config = replace(network.config, vision_tower=str(out.resolve() / "clip"))
+    shards, filled = [[]], 0
+    for key, value in network.state_dict().items():
+        if key.startswith("vision_tower."):
+            continue
+        if filled and filled + value.nbytes > shard_bytes:
+            shards.append([])
+            filled = 0
+        shards[-1].append((key, value))
+        filled += value.nbytes
+    out.mkdir(parents=True, exist_ok=True)
+    sizes, places = {}, {}
+    for number, shard in enumerate(shards, 1):
+        name = f"pytorch_model-{number:05d}-of-{len(shards):05d}.bin"
+        torch.save({key: _small_random(value, dtype) for key, value in shard}, out / name)
+        sizes[name] = (out / name).stat().st_size
+        places |= {key: name for key, _ in shard}
+    (out / "pytorch_model.bin.index.json").write_text(json.dumps({"weight_map": places}), encoding="utf-8")
+    (out / "config.json").write_text(json.dumps(config.to_dict()), encoding="utf-8")
+    for name in TOKENIZER_FILES:
+        shutil.copyfile(TOKENIZER / name, out / name)
+    clip = CLIPVisionModel(CLIPVisionConfig(**SIZES[size][2], image_size=224, patch_size=14))
+    clip.to(dtype).save_pretrained(out / "clip")
+    return sizes
+
+
+def _small_random(value: Tensor, dtype: torch.dtype) -> Tensor:
+    """Random bits of normal size; a million of them are repeated, as making them takes longer than writing."""
+    some = torch.randn(1 << 20).mul_(0.02).to(dtype)
+    return some.repeat(-(-value.numel() // len(some)))[: value.numel()].view(value.shape).clone()
 
 
 def build(size: str, device: torch.device, dtype: torch.dtype) -> LisaObjective:

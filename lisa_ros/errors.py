@@ -72,6 +72,10 @@ class QueryTimeoutError(NoResultError, TimeoutError):
     """The result did not come in time. The goal has been cancelled."""
 
 
+class FollowingEndedError(NoResultError):
+    """A followed query ended, and not because its client cancelled it: there are no more frames."""
+
+
 class ClientClosedError(NoResultError):
     """The client was closed, or rclpy shut down, before the result came."""
 

@@ -101,6 +101,7 @@ ARGUMENTS = (
         kind=int,
         parameter_of=_PERCEPTION,
     ),
+    Argument("compile", "The language model's step: auto, always or never", parameter_of=_PERCEPTION),
     Argument("target_frame", "Frame of clouds and boxes", parameter_of=_PERCEPTION),
 )
 _BY_NAME = {argument.name: argument for argument in ARGUMENTS}

@@ -1,5 +1,6 @@
 """The way for a robot's program in Python to ask a perception node: `PerceptionClient`. Needs rclpy, not torch."""
 
+from lisa_ros.client.follow_handle import FollowedFrame, FollowHandle
 from lisa_ros.client.perception_client import PerceptionClient
 from lisa_ros.client.query_handle import QueryHandle
 from lisa_ros.client.results import (
@@ -13,6 +14,8 @@ from lisa_ros.client.results import (
 )
 
 __all__ = [
+    "FollowHandle",
+    "FollowedFrame",
     "PerceptionClient",
     "PerceptionResult",
     "PerceptionTarget",

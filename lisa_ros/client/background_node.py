@@ -5,13 +5,14 @@ from uuid import uuid4
 
 import rclpy
 from rclpy.context import Context
+from rclpy.exceptions import InvalidHandle
 from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
 from rclpy.node import Node
 from rclpy.signals import SignalHandlerOptions
 
 
 class BackgroundNode:
-    """Spins from the start until `close`.
+    """Spins from `start` until `stop`.
 
     Attributes:
         node: The node. Its name is one that no other node has.
@@ -25,13 +26,23 @@ class BackgroundNode:
         self.node = Node(f"perception_client_{uuid4().hex[:8]}", context=self._context, start_parameter_services=False)
         self._executor = SingleThreadedExecutor(context=self._context)
         self._executor.add_node(self.node)
+        self._is_stopped = False
         self._thread = threading.Thread(target=self._spin, name=self.node.get_name(), daemon=True)
+
+    def start(self):
+        """Spins from now on, in the thread.
+
+        The node's action client has to be made before: rclpy adds it to the node half made, and an executor that looks
+        at it then ends with an error.
+        """
         self._thread.start()
 
     def stop(self):
         """Ends the thread; no callback runs from then on."""
+        self._is_stopped = True
         self._executor.shutdown()
-        self._thread.join()
+        if self._thread.is_alive():
+            self._thread.join()
 
     def close(self):
         """Removes the node, after `stop`."""
@@ -43,3 +54,6 @@ class BackgroundNode:
             self._executor.spin()
         except ExternalShutdownException:
             return  # rclpy was shut down: there is nothing left to receive
+        except InvalidHandle:
+            if not self._is_stopped:  # else `shutdown` took the executor's guard condition away in the middle of a turn
+                raise

@@ -50,6 +50,7 @@ def read_result(message: SegmentationResult) -> PerceptionResult:
         received=nanoseconds(message.received),
         image_age=nanoseconds(message.image_age) / SECOND,
         model=message.model,
+        answer_stamp=nanoseconds(message.answer_stamp),
         support_pose=_matrix(message.support.pose) if message.has_support else None,
         support_frame_id=message.support.header.frame_id if message.has_support else "",
     )

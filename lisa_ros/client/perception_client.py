@@ -1,23 +1,23 @@
 """The client of a perception node, for robot programs: asks by the action `segment`."""
 
-import contextlib
-import threading
 import time
 from collections.abc import Callable
 from typing import Literal, get_args
 
 from rclpy.action import ActionClient
-from rclpy.clock import Clock, ClockType
-from rclpy.exceptions import InvalidHandle, NameValidationException
+from rclpy.exceptions import NameValidationException
 from rclpy.expand_topic_name import expand_topic_name
 from rclpy.node import Node
+from rclpy.qos import QoSProfile
 from rclpy.task import Future
 
 from lisa_ros.action import Segment
 from lisa_ros.client.background_node import BackgroundNode
 from lisa_ros.client.clouds import CloudBuffer
 from lisa_ros.client.executors import ClientCallbackGroup
+from lisa_ros.client.follow_handle import FollowedFrame, FollowHandle
 from lisa_ros.client.goals import check_timeout, make_goal
+from lisa_ros.client.pending_queries import PendingQueries
 from lisa_ros.client.pending_query import PendingQuery
 from lisa_ros.client.query_handle import QueryHandle
 from lisa_ros.client.results import PerceptionResult, QueryFeedback
@@ -26,8 +26,9 @@ from lisa_ros.errors import BlockingCallError, ClientClosedError, ConfigurationE
 from lisa_ros.rclpy_compat import is_in_callback
 
 CloudTopics = Literal["none", "targets", "scene"]
-_SOON = 0.001  # s
-_PERIOD = 0.05  # s between two looks at the queries that are pending
+_PERIOD = 0.05  # s between two looks at whether the server is there
+# The default keeps 10 requests and answers; of a burst of queries, those before would never arrive.
+_SERVICES_QOS = QoSProfile(depth=500)
 _CLOSING = 1.0  # s for the node to hear of the queries that `close` cancels
 
 
@@ -72,8 +73,6 @@ class PerceptionClient:
         self._background = BackgroundNode() if node is None else None
         self._node = self._background.node if self._background else node
         self._group = ClientCallbackGroup()
-        self._pending_lock = threading.Lock()
-        self._pending: list[PendingQuery] = []
         try:
             self._open(name.rstrip("/") if name.strip("/") else name, clouds)
         except (NameValidationException, ValueError) as error:
@@ -81,22 +80,27 @@ class PerceptionClient:
                 self._background.stop()
                 self._background.close()
             raise ConfigurationError(f"name is {name!r}; it must be a namespace such as '/lisa': {error}") from error
+        if self._background is not None:
+            self._background.start()
 
     def _open(self, name: str, clouds: CloudTopics):
         node, group = self._node, self._group
         prefix = f"{name.rstrip('/')}/" if name else ""
         expand_topic_name(f"{prefix}segment", node.get_name(), node.get_namespace())  # says what is wrong with a name
         action_name = node.resolve_topic_name(f"{prefix}segment")
-        self._action = ActionClient(node, Segment, action_name, callback_group=group)
-        self._discovery = ServerDiscovery(node, self._action, action_name, group, self._wake)
-        # Timeouts are the program's: they hold with a simulated clock too.
-        clock = Clock(clock_type=ClockType.STEADY_TIME)
-        self._timer = node.create_timer(_PERIOD, self._advance, callback_group=group, clock=clock)
-        # Runs once after each reset. EventsExecutor takes no guard conditions, which are made for this.
-        self._wake_timer = node.create_timer(_SOON, self._advance_now, callback_group=group, clock=clock)
-        self._timer.cancel()
-        self._wake_timer.cancel()
-        self._clouds = None if clouds == "none" else CloudBuffer(node, prefix, group, clouds == "scene", self._wake)
+        self._action = ActionClient(
+            node,
+            Segment,
+            action_name,
+            callback_group=group,
+            goal_service_qos_profile=_SERVICES_QOS,
+            result_service_qos_profile=_SERVICES_QOS,
+            cancel_service_qos_profile=_SERVICES_QOS,
+        )
+        self._queries = PendingQueries(node, group)
+        wake = self._queries.wake
+        self._discovery = ServerDiscovery(node, self._action, action_name, group, wake)
+        self._clouds = None if clouds == "none" else CloudBuffer(node, prefix, group, clouds == "scene", wake)
 
     # -- asking
 
@@ -176,21 +180,54 @@ class PerceptionClient:
             ClientClosedError: The client is closed.
         """
         goal, timeout = make_goal(query, **options), check_timeout("timeout", timeout)
-        handle = QueryHandle(goal, timeout, on_feedback, self._node, self._group, self._wake)
-        pending = PendingQuery(
-            handle,
-            self._action,
-            self._discovery,
-            self._clouds if goal.with_cloud else None,
-            self._discovery_timeout,
-            self._wake,
-        )
-        with self._pending_lock:
-            if self._group.is_closed:
-                raise ClientClosedError("the client is closed; make a new one")
-            self._pending.append(pending)
-        self._wake()
+        handle = QueryHandle(goal, timeout, on_feedback, self._node, self._group, self._queries.wake)
+        self._begin(handle, self._clouds if goal.with_cloud else None)
         return handle
+
+    def follow(
+        self,
+        query: str = "",
+        *,
+        timeout: float = 60.0,
+        on_frame: Callable[[FollowedFrame], None] | None = None,
+        **options,
+    ) -> FollowHandle:
+        """Follows what is asked for through the camera's images, until it is cancelled; returns at once.
+
+        The node follows one goal at a time: a newer one, of any client, ends it.
+
+        Args:
+            query: What is followed: "the red mug", "all the mugs". Empty with `phrases`.
+            timeout: s that may pass from one frame to the next; then it is cancelled, and raises QueryTimeoutError.
+            on_frame: Called with each frame in a thread of the node's executor, in place of the iteration; it must not
+                wait for results of this client. What it raises ends the following.
+            **options: Those of `ask_async` but `image_stamp` and `conversation_id`. Without `with_cloud` there are no
+                boxes, and more frames.
+
+        Returns:
+            A handle to iterate over for the frames, and to cancel.
+
+        Raises:
+            ConfigurationError: An option does not fit.
+            ClientClosedError: The client is closed.
+
+        Example:
+            >>> with PerceptionClient("/lisa") as lisa, lisa.follow("the red mug") as frames:
+            ...     for frame in frames:
+            ...         for target in frame.result.targets:
+            ...             print(target.id, target.kind, target.mask.sum())
+        """
+        if unfit := sorted({"image_stamp", "conversation_id"} & options.keys()):
+            raise ConfigurationError(f"{unfit[0]} does not go with follow, which is about every newest image")
+        goal, timeout = make_goal(query, **options), check_timeout("timeout", timeout)
+        goal.follow = True
+        handle = FollowHandle(goal, timeout, on_frame, self._node, self._group, self._queries.wake)
+        self._begin(handle, None)
+        return handle
+
+    def _begin(self, handle: QueryHandle, clouds: CloudBuffer | None):
+        wake = self._queries.wake
+        self._queries.add(PendingQuery(handle, self._action, self._discovery, clouds, self._discovery_timeout, wake))
 
     def wait_for_server(self, timeout: float):
         """Returns when the perception node is found. `ask` does so by itself, as long as `discovery_timeout` says.
@@ -219,11 +256,8 @@ class PerceptionClient:
         is_own_callback = self._node.executor is not None and is_in_callback(self._node.executor)
         if self._background is not None and is_own_callback:
             raise BlockingCallError("a callback of the client's own cannot close it; close it in another thread")
-        with self._pending_lock:
-            if self._group.is_closed:
-                return
-            self._group.is_closed = True
-            pending, self._pending = self._pending, []
+        if (pending := self._queries.end()) is None:
+            return
         cancelled = []
         if self._node.context.ok():  # otherwise its entities are gone already
             with self._group.lock:
@@ -248,45 +282,11 @@ class PerceptionClient:
 
     def _destroy(self):
         with self._group.lock:
-            self._node.destroy_timer(self._timer)
-            self._node.destroy_timer(self._wake_timer)
+            self._queries.destroy()
             if self._clouds is not None:
                 self._clouds.close()
             self._discovery.close()
             self._action.destroy()
-
-    # -- in the executor
-
-    def _wake(self):
-        with contextlib.suppress(InvalidHandle):  # closed meanwhile
-            self._wake_timer.reset()
-        if (executor := self._node.executor) is not None:
-            executor.wake()
-
-    def _advance_now(self):
-        with contextlib.suppress(InvalidHandle):  # closed meanwhile
-            self._wake_timer.cancel()  # before the work: whoever wakes during it wakes again
-        self._advance()
-
-    def _advance(self):
-        with self._group.lock:
-            if self._group.is_closed:
-                return
-            with self._pending_lock:
-                pending = list(self._pending)
-            over = set()
-            for query in pending:
-                if query.advance():
-                    over.add(query)
-                if self._group.is_closed:  # by a done callback
-                    return
-            with self._pending_lock:
-                self._pending = [query for query in self._pending if query not in over]
-                is_idle = not self._pending
-            if not is_idle and self._timer.is_canceled():
-                self._timer.reset()
-            elif is_idle:
-                self._timer.cancel()
 
 
 def _wait_for(futures: list[Future], timeout: float):

@@ -33,7 +33,7 @@ class QueryStatus(IntEnum):
 class QueryStage(IntEnum):
     """What the node does with a query: the constants of the feedback of `lisa_ros/action/Segment`.
 
-    FOLLOWING is for goals that set `follow`, which this client does not.
+    FOLLOWING is for followed queries, whose frames `FollowHandle` gives.
     """
 
     QUEUED = Segment.Feedback.QUEUED
@@ -166,6 +166,8 @@ class PerceptionResult(SegmentationResult):
         image_age: s, age of the image when the result was published.
         model: Checkpoint, precision and prompt template.
         targets: In the order of the answer, or of the phrases; masks have the image's size.
+        answer_stamp: ns, of the image that the model answered about: `stamp`, or where targets were followed to this
+            image that of an earlier one; 0 without an answer.
         support_pose: (4, 4) float64, support_frame_id <- a point on the plane that the targets stand on, z up; None
             where no plane was found.
         support_frame_id: Frame of `support_pose`, "" without one.
@@ -183,6 +185,7 @@ class PerceptionResult(SegmentationResult):
     image_age: float
     model: str
     targets: tuple[PerceptionTarget, ...]
+    answer_stamp: int = 0
     support_pose: np.ndarray | None = None
     support_frame_id: str = ""
     cloud: PointCloud | None = None

@@ -17,10 +17,12 @@ def add_model_arguments(
     *,
     required: bool = False,
     unmerged: bool = True,
+    generates: bool = True,
 ):
     """--model and what says how to load it, see `model_arguments`.
 
     required: a --model must be named. unmerged: with what un-merged weights need, and systems that choose among masks.
+    generates: whether the command may generate answers, so that compiling may be worth its while.
     """
     group = parser.add_argument_group("model")
     group.add_argument(
@@ -58,6 +60,13 @@ def add_model_arguments(
         metavar="N",
         help="of the CPU for one operation; 0: torch's own choice, one for each core or OMP_NUM_THREADS (default: 0)",
     )
+    if generates:
+        group.add_argument(
+            "--compile",
+            default="auto",
+            choices=("auto", "always", "never"),
+            help="the language model's step, while it is loaded; auto: on a GPU (default: %(default)s)",
+        )
 
 
 def load_lisa(args: argparse.Namespace):
@@ -77,7 +86,7 @@ def model_arguments(args: argparse.Namespace) -> dict[str, object]:
     for name in ("proposal_head", "proposal_options"):
         if text := getattr(args, name, None):
             given[name] = named_values(text, f"--{name.replace('_', '-')}")
-    return given
+    return given | {"compile": getattr(args, "compile", "never")}
 
 
 def output_directory(path: Path) -> Path:

@@ -10,12 +10,12 @@ from lisa_ros.errors import ConfigurationError
 def add_arguments(parser: argparse.ArgumentParser):
     """Arguments of `lisa-ros convert`."""
     parser.add_argument("out", type=Path, metavar="DIR", help="where config.json, weights and tokenizer go")
-    add_model_arguments(parser, default=None, required=True)
+    add_model_arguments(parser, default=None, required=True, generates=False)
 
 
 def run(args: argparse.Namespace) -> int:
     """Loads, which merges adapters, and writes."""
-    if args.precision in ("int8", "nf4"):
+    if args.precision in ("int8", "int4", "nf4"):
         raise ConfigurationError(f"--precision {args.precision}: packed weights cannot be written; choose fp32 or bf16")
     output_directory(args.out)
     lisa = load_lisa(args)

@@ -25,7 +25,7 @@ def run(args: argparse.Namespace) -> int:
     from lisa_ros.demo.run import run_demo
 
     folder = output_directory(args.out)
-    names = ("model", "vision_tower", "precision", "device", "conv_type", "style", "threads")
+    names = ("model", "vision_tower", "precision", "device", "conv_type", "style", "threads", "compile")
     parameters = {name: value for name in names if (value := getattr(args, name))}
     records, content = run_demo(folder, parameters, _write)
     _write("\n" + table(records))

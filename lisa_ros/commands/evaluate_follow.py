@@ -25,6 +25,9 @@ def add_parser(benchmarks) -> None:
     parser.add_argument("--every", type=positive, default=1, metavar="N",
                         help="ask about every Nth image only where it does not follow, which is the slow part "
                              "(default: %(default)s)")  # fmt: skip
+    parser.add_argument("--tracker", default="flow", metavar="NAME",
+                        help="what moves the masks: flow, edgetam or sam3_tracker (default: %(default)s)")  # fmt: skip
+    parser.add_argument("--tracker-model", default="", metavar="DIR", help="its weights, for all but flow")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the scores to this file")
     add_model_arguments(parser)
 
@@ -36,15 +39,19 @@ def run(args: argparse.Namespace) -> int:
     from lisa_ros.evaluation.files import write_json
     from lisa_ros.evaluation.following.clips import draw_clips
     from lisa_ros.evaluation.following.evaluate_following import evaluate_following
+    from lisa_ros.tracking import check_tracker, tracker_factory
 
+    check_tracker(args.tracker, args.tracker_model)
     if args.json:
         output_directory(args.json.parent)
     cv2.setNumThreads(1)  # as in the node
     lisa = load_lisa(args)
+    new_tracker = tracker_factory(args.tracker, args.tracker_model, lisa.device)
     clips = draw_clips(args.scenes, length=args.seconds, rate=args.rate)
-    kinds = evaluate_following(lisa, clips, args.interval, args.every, progress=True)
+    kinds = evaluate_following(lisa, clips, args.interval, args.every, True, new_tracker)
     scores = {"benchmark": NAME, "model": lisa.provenance, "scenes": args.scenes, "seconds": args.seconds}
-    scores |= {"rate": args.rate, "interval": args.interval, "every": args.every, "kinds": kinds}
+    scores |= {"rate": args.rate, "interval": args.interval, "every": args.every, "tracker": args.tracker}
+    scores["kinds"] = kinds
     print(printable(table(scores)))
     if args.json:
         write_json(args.json, scores)
@@ -56,7 +63,7 @@ def table(scores: dict) -> str:
     """The scores for people to read."""
     lines = [
         f"{scores['model']}: {scores['scenes']} scenes, clips of {scores['seconds']} s at {scores['rate']} images/s, "
-        f"asked every {scores['interval']:g} s while following",
+        f"asked every {scores['interval']:g} s while following by {scores['tracker']}",
         "",
         f"{'':<10}{'':<19}{'images/s':>9}" + "".join(f"{name.replace('_', ' '):>14}" for name in _COLUMNS),
     ]
@@ -65,7 +72,8 @@ def table(scores: dict) -> str:
             numbers = "".join(f"{_number(row[side][column]):>14}" for column in _COLUMNS)
             lines.append(f"{kind:<10}{name:<19}{_number(row[side]['rate']):>9}{numbers}")
         lines.append(
-            f"{'':<10}IoU {_number(row['iou_ratio'])} of asking, at {_number(row['rate_ratio'])} times its rate"
+            f"{'':<10}IoU {_number(row['iou_ratio'])} of asking, at {_number(row['rate_ratio'])} times its rate, "
+            f"{_number(row['cpu_ratio'])} times by CPU time"
         )
     return "\n".join(lines)
 

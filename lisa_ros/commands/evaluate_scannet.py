@@ -81,16 +81,18 @@ def _options(args: argparse.Namespace):
     model = {
         "source": _place(args.model), "vision_tower": _place(args.vision_tower), "device": args.device,
         "precision": args.precision, "conv_type": args.conv_type, "threads": args.threads,
+        "compile": args.compile,
     }  # fmt: skip
     model |= {"style": args.style} if args.style else {}  # not named, it makes no difference to earlier runs
     asked = {"queries": queries and str(queries), "boundary": args.boundary, "mode": args.mode,
              "max_new_tokens": args.max_new_tokens}  # fmt: skip
+    machine = ("device", "threads", "compile")  # what makes no difference to the answers
     return ScannetOptions(
         scenes=read_scenes(args.scenes, queries, labels, args.boundary),
         out=args.out,
         load=ModelLoader(model),
         asking=asking,
-        arguments=asked | {name: value for name, value in model.items() if name not in ("device", "threads")},
+        arguments=asked | {name: value for name, value in model.items() if name not in machine},
         ray=args.ray,
         workers=args.workers,
         device=args.device,

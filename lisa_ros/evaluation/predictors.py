@@ -1,6 +1,7 @@
 """The two ways to ask a model, never mixed in one score."""
 
 import hashlib
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Protocol
 
 from lisa_ros.geometry.proposals import Proposals
@@ -8,9 +9,10 @@ from lisa_ros.inference.conversation import MAX_NEW_TOKENS
 from lisa_ros.inference.engine import Lisa
 from lisa_ros.inference.frame import EncodedFrame
 from lisa_ros.inference.regions import MaskLogits
-from lisa_ros.inference.teacher_forcing import teacher_forced
+from lisa_ros.inference.teacher_forcing import segment_many, teacher_forced
 from lisa_ros.model.memory import stored_tensors
-from lisa_ros.model.styles import MASK_ANSWER
+from lisa_ros.model.query_text import check_query
+from lisa_ros.model.styles import MASK_ANSWER, QueryPrompt
 from lisa_ros.types import Sample, SegmentationResult, Turn
 
 if TYPE_CHECKING:
@@ -46,14 +48,30 @@ class TeacherForced:
 
     def __call__(self, frame: EncodedFrame, turn: Turn) -> SegmentationResult:
         """The result of a turn whose expected answer stands in the prompt."""
-        model = self.lisa.model
-        prompt = model.style.turn_prompt(turn.question, model.network.config.mask_query, sentence=turn.is_sentence)
-        if prompt.answer and not model.style.rejects and not model.style.chooses:
+        model, prompt = self.lisa.model, self._prompt(turn)
+        if self._is_mask_only(prompt):
             return self.lisa.segment(frame, turn.question, sentence=turn.is_sentence)
         (forced,) = teacher_forced(model, frame, prompt.question, prompt.answer or MASK_ANSWER)
         found = MaskLogits(forced.logits, forced.coarse, forced.candidate)
         target = model.target(frame, turn.question, found, forced.probability)
         return SegmentationResult(turn.question, "", (target,), seg_probability=forced.probability)
+
+    def together(self, frame: EncodedFrame, turns: Sequence[Turn]) -> list[SegmentationResult] | None:
+        """What a call returns for each of several turns, in one batch; None in a style that is asked one at a time."""
+        model = self.lisa.model.about(frame)
+        if not all(self._is_mask_only(self._prompt(turn)) for turn in turns):
+            return None
+        queries = [check_query(turn.question, model.tokenizer) for turn in turns]
+        return segment_many(model, frame, queries, [turn.is_sentence for turn in turns])
+
+    def _prompt(self, turn: Turn) -> QueryPrompt:
+        model = self.lisa.model
+        return model.style.turn_prompt(turn.question, model.network.config.mask_query, sentence=turn.is_sentence)
+
+    def _is_mask_only(self, prompt: QueryPrompt) -> bool:
+        """Whether a turn is the engine's mask-only query: an expected answer, and a mask that is always drawn."""
+        style = self.lisa.model.style
+        return bool(prompt.answer) and not style.rejects and not style.chooses
 
 
 class Generative:

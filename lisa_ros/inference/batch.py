@@ -5,11 +5,11 @@ from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor
-from transformers.cache_utils import DynamicCache
 
 from lisa_ros.inference.frame import EncodedFrame
 from lisa_ros.inference.generation import next_logits
 from lisa_ros.inference.grounding_stream import GroundingStream
+from lisa_ros.inference.growing_cache import growing_cache
 from lisa_ros.inference.loaded_model import Cancelled, LoadedModel, total
 from lisa_ros.model.tokenizer import IMAGE_PLACEHOLDER
 from lisa_ros.types import SegmentationResult
@@ -99,7 +99,7 @@ def generate_batch(
     padded = [[model.tokenizer.unk_id] * (total_width - len(ids)) + list(ids[start:]) for ids in prompts]
     visual = frame.visual.expand(len(prompts), -1, -1)
     embeddings = network.splice(torch.tensor(padded, device=model.device), visual)
-    cache = frame.prefix.copy(start, len(prompts)) if start else DynamicCache()
+    cache = frame.prefix.copy(start, len(prompts)) if start else growing_cache()
     place = torch.arange(width, device=model.device)
     mask, positions = None, None
     if unmasked_width is None:

@@ -5,8 +5,9 @@ from numbers import Integral
 
 from lisa_ros.errors import ConfigurationError, InvalidQueryError
 from lisa_ros.inference.batch import MAX_NEW_TOKENS, MAX_TARGETS
+from lisa_ros.inference.compiled_step import TokenLoop
 from lisa_ros.inference.frame import EncodedFrame
-from lisa_ros.inference.generation import Prefix, decode_step, greedy_token, prefill
+from lisa_ros.inference.generation import Prefix, greedy_token, prefill
 from lisa_ros.inference.grounding_stream import GroundingStream
 from lisa_ros.inference.loaded_model import Cancelled, LoadedModel, total
 from lisa_ros.model.query_text import check_answer, check_query
@@ -97,32 +98,35 @@ class Conversation:
         with model.timed(seconds, "prefill"):
             cache, hidden = prefill(model.network, ids, frame.visual, self._prefix)
             token, logits = greedy_token(model.network, hidden)
-        while True:
-            if token == model.tokenizer.eos_id:
-                truncated = False
-                break
-            said.append(token)
-            if delta := text.push(token):
-                yield TextDelta(delta)
-            model.stop_if(cancelled)
-            if token in model.kinds:
-                chance = model.style.presence(logits, model.kinds)
-                grounding.push(model.kinds[token], hidden, text.phrase, chance)
-                offered = grounding.offers_first(model.tokenizer.decode(said))
-                yield from self._masks(grounding, grounding.ready(), offered, seconds)
+        with model.compiled_for_answer() as compiled:
+            loop = TokenLoop(model.network, cache, compiled)
+            while True:
+                if token == model.tokenizer.eos_id:
+                    truncated = False
+                    break
+                said.append(token)
+                if delta := text.push(token):
+                    yield TextDelta(delta)
                 model.stop_if(cancelled)
-            if len(said) == limit or len(grounding) == MAX_TARGETS:
-                break
-            with model.timed(seconds, "generate"):
-                hidden = decode_step(model.network, token, cache)
-                token, logits = greedy_token(model.network, hidden)
+                if token in model.kinds:
+                    chance = model.style.presence(logits, model.kinds)
+                    grounding.push(model.kinds[token], hidden, text.phrase, chance)
+                    offered = grounding.offers_first(model.tokenizer.decode(said))
+                    yield from self._masks(grounding, grounding.ready(), offered, seconds)
+                    model.stop_if(cancelled)
+                if len(said) == limit or len(grounding) == MAX_TARGETS:
+                    break
+                with model.timed(seconds, "generate"):
+                    hidden = loop.feed(token)
+                    token, logits = greedy_token(model.network, hidden)
+            layers = loop.layers()
         yield from self._masks(grounding, grounding.ready(last=True), offered, seconds)
         if delta := text.finish():
             yield TextDelta(delta)
         # Spelled out by the model it is a word; in the next prompt it would be the picture, a second time.
         answer = model.tokenizer.decode(said).replace(IMAGE_PLACEHOLDER, "")
         self._turns.append((self._question(query), answer.strip()))
-        self._prefix = Prefix.of((ids + said)[: cache.get_seq_length()], cache)
+        self._prefix = Prefix(tuple(ids + said)[: loop.positions], layers)
         targets = grounding.result(answer, query)
         score = targets[0].probability if targets else float("nan")
         seconds = total(seconds)

@@ -62,6 +62,7 @@ class Lisa:
         dinov2: str | Path | None = None,
         proposal_options: Mapping[str, object] | None = None,
         threads: int = 0,
+        compile: str = "auto",
     ) -> "Lisa":
         """Loads a checkpoint.
 
@@ -86,6 +87,7 @@ class Lisa:
             proposal_options: Of LLM-Seg and ELISA: how proposals are made, see `ProposalOptions`, in place of the
                 system's own settings.
             threads: Torch's threads on the CPU, see `cpu_threads.set_threads`; 0 for torch's own choice.
+            compile: Whether the step of the token loop is compiled, see `compiled_step`: "auto", "always", "never".
 
         Returns:
             The engine, its weights on the device.
@@ -101,12 +103,12 @@ class Lisa:
 
             files = {"base": base, "alphaclip": alphaclip, "sam_checkpoint": sam_checkpoint, "sam": sam}
             files |= {"style": style, "proposal_options": proposal_options}
-            return ElisaEngine.load(elisa, device=where, precision=precision, **files)
+            return ElisaEngine.load(elisa, device=where, precision=precision, compile=compile, **files)
         options = {"vision_tower": vision_tower, "sam": sam, "conv_type": conv_type, "style": style}
         options |= {"proposal_head": proposal_head, "dinov2": dinov2}
         if base is not None:
             options |= {"base": base, "sam_checkpoint": sam_checkpoint, "lora_alpha": lora_alpha}
-        kept = {"options": options, "proposal_options": proposal_options}
+        kept = {"options": options, "proposal_options": proposal_options, "compile": compile}
         return cls(load_model(source, device=where, precision=precision, **kept))
 
     @property

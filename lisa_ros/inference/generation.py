@@ -5,9 +5,10 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor
-from transformers.cache_utils import DynamicCache
+from transformers.cache_utils import Cache
 
 from lisa_ros.errors import LisaError
+from lisa_ros.inference.growing_cache import growing_cache, started_cache
 from lisa_ros.model.network import LisaNetwork
 
 
@@ -19,31 +20,30 @@ class Prefix:
     layers: tuple[tuple[Tensor, Tensor], ...]
 
     @classmethod
-    def of(cls, ids: Sequence[int], cache: DynamicCache) -> "Prefix":
+    def of(cls, ids: Sequence[int], cache: Cache) -> "Prefix":
         """The prefix that a cache holds after it was fed with `ids`."""
-        return cls(tuple(ids), tuple((keys, values) for keys, values, *_ in cache))
+        return cls(tuple(ids), tuple((layer.keys, layer.values) for layer in cache.layers))
 
     def shared_with(self, ids: Sequence[int]) -> int:
         """Number of positions, from the start, at which both have the same id; at least one of `ids` remains."""
         limit = min(len(self.ids), len(ids) - 1)
         return next((i for i in range(limit) if self.ids[i] != ids[i]), limit)
 
-    def copy(self, length: int, rows: int = 1) -> DynamicCache:
+    def copy(self, length: int, rows: int = 1) -> Cache:
         """A cache of the first `length` positions for `rows` queries to extend."""
-        layers = [(keys[..., :length, :], values[..., :length, :]) for keys, values in self.layers]
-        return DynamicCache([tuple(part.expand(rows, -1, -1, -1) for part in layer) for layer in layers])
+        return started_cache(self.layers, length, rows)
 
 
 @torch.inference_mode()
 def prefill(
     network: LisaNetwork, ids: Sequence[int], visual: Tensor, prefix: Prefix | None = None
-) -> tuple[DynamicCache, Tensor]:
+) -> tuple[Cache, Tensor]:
     """Feeds a prompt; returns its cache and the last hidden state (1, hidden_size), which predicts the next token.
 
     ids: expanded. visual: (1, N, hidden_size), the image's tokens. What `prefix` shares with `ids` is taken from it.
     """
     start = prefix.shared_with(ids) if prefix else 0
-    cache = prefix.copy(start) if prefix and start else DynamicCache()
+    cache = prefix.copy(start) if prefix and start else growing_cache()
     rest = torch.tensor([ids[start:]], device=visual.device)
     hidden = network.hidden_states(network.splice(rest, visual), cache=cache)
     return cache, hidden[:, -1]
@@ -66,20 +66,20 @@ def prefill_rows(network: LisaNetwork, rows: Sequence[Sequence[int]], visual: Te
     start = min(prefix.shared_with(ids) for ids in rows)
     width = max(len(ids) for ids in rows)
     padded = torch.tensor([[*ids[start:], *[0] * (width - len(ids))] for ids in rows], device=visual.device)
-    cache = prefix.copy(start, len(rows)) if start else DynamicCache()
+    cache = prefix.copy(start, len(rows)) if start else growing_cache()
     embeddings = network.splice(padded, visual.expand(len(rows), -1, -1))
     hidden = network.hidden_states(embeddings, cache=cache)
     return [states[: len(ids) - start] for states, ids in zip(hidden, rows, strict=True)]
 
 
 @torch.inference_mode()
-def extend(network: LisaNetwork, ids: Sequence[int], cache: DynamicCache) -> Tensor:
+def extend(network: LisaNetwork, ids: Sequence[int], cache: Cache) -> Tensor:
     """Feeds text that follows; returns the state (1, hidden_size) that predicts the next token."""
     fed = torch.tensor([list(ids)], device=network.lm_head.weight.device)
     return network.hidden_states(network.embed(fed), cache=cache)[:, -1]
 
 
-def decode_step(network: LisaNetwork, id: int, cache: DynamicCache) -> Tensor:
+def decode_step(network: LisaNetwork, id: int, cache: Cache) -> Tensor:
     """Feeds one token; returns the state (1, hidden_size) that predicts the next one."""
     return extend(network, [id], cache)
 

@@ -1,7 +1,9 @@
 """Number formats of the weights."""
 
+from collections.abc import Callable
+
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from lisa_ros.errors import ConfigurationError
 from lisa_ros.model.network import LisaNetwork
@@ -51,13 +53,19 @@ def quantize(network: LisaNetwork, precision: str, dtype: torch.dtype, device: t
     is moved to its device; int4 here, layer by layer on `device`. Raises ConfigurationError if the library is not
     installed or the layers cannot be packed.
     """
-    if precision == "int4":
-        _quantize_int4(network, device)
-    else:
-        _quantize_bitsandbytes(network, precision, dtype)
+    pack = _packing(network, precision, dtype, device)
+    for layer in network.model.layers:
+        pack(layer)
 
 
-def _quantize_int4(network: LisaNetwork, device: torch.device) -> None:
+def _packing(
+    network: LisaNetwork, precision: str, dtype: torch.dtype, device: torch.device
+) -> Callable[[nn.Module], None]:
+    """What packs one layer of the language model; arguments and errors as of `quantize`."""
+    return _int4_packing(network, device) if precision == "int4" else _bitsandbytes_packing(precision, dtype)
+
+
+def _int4_packing(network: LisaNetwork, device: torch.device) -> Callable[[nn.Module], None]:
     """Weights of 4 bits with a scale and a zero for each group, multiplied by torch's own kernels as they are."""
     try:
         from torchao.prototype.quantization.int4 import PrototypeInt4WeightOnlyConfig
@@ -77,15 +85,20 @@ def _quantize_int4(network: LisaNetwork, device: torch.device) -> None:
         config = Int4WeightOnlyConfig(
             group_size=group, int4_packing_format="tile_packed_to_4d", set_inductor_config=False
         )
-    quantize_(network.model.layers, config, lambda module, _: isinstance(module, nn.Linear), device=device)
+
+    def pack(layer: nn.Module) -> None:
+        quantize_(layer, config, lambda module, _: isinstance(module, nn.Linear), device=device)
+
+    return pack
 
 
-def _quantize_bitsandbytes(network: LisaNetwork, precision: str, dtype: torch.dtype) -> None:
+def _bitsandbytes_packing(precision: str, dtype: torch.dtype) -> Callable[[nn.Module], None]:
     try:
         import bitsandbytes as bnb
     except ImportError as error:
         raise ConfigurationError(f"precision {precision} needs bitsandbytes: pip install bitsandbytes") from error
-    for layer in network.model.layers:
+
+    def pack(layer: nn.Module) -> None:
         for parent in (layer.self_attn, layer.mlp):
             for name, linear in list(parent.named_children()):
                 if not isinstance(linear, nn.Linear):
@@ -100,12 +113,51 @@ def _quantize_bitsandbytes(network: LisaNetwork, precision: str, dtype: torch.dt
                 packed.bias = linear.bias
                 setattr(parent, name, packed)
 
+    return pack
 
-def place(network: LisaNetwork, precision: str, dtype: torch.dtype, device: torch.device) -> None:
-    """Readies a network on the CPU, whose weights are of `dtype`, for inference on a device. See `quantize`."""
+
+def place(
+    network: LisaNetwork,
+    precision: str,
+    dtype: torch.dtype,
+    device: torch.device,
+    cast: Callable[[str, Tensor], Tensor] = lambda _, value: value,
+) -> None:
+    """Readies a network on the CPU for inference on a device: its weights are cast, packed and moved, part by part.
+
+    So the host never holds two copies of more than one layer, whatever type the files have.
+
+    Args:
+        network: The network; a part whose weights are mapped from files is read when its turn comes.
+        precision: One of PRECISIONS.
+        dtype: Of the weights that are neither packed nor kept wider.
+        device: Where it will compute.
+        cast: Gives a weight, by its name and value, the type that it has under `dtype`.
+
+    Raises:
+        ConfigurationError: See `quantize`.
+    """
     network.requires_grad_(False)
-    if precision in PACKED:
-        quantize(network, precision, dtype, device)
-    network.to(device)
+    names = {module: name for name, module in network.named_modules()}
+    pack = _packing(network, precision, dtype, device) if precision in PACKED else None
+    layers = list(network.model.layers)
+    for layer in layers:
+        for module in layer.modules():
+            _settle(module, names[module], cast, _CPU if pack else device)
+        if pack:
+            pack(layer)
+            layer.to(device)
+    settled = {module for layer in layers for module in layer.modules()}
+    for module, name in names.items():
+        if module not in settled:
+            _settle(module, name, cast, device)
     # On the CPU the plain kernels cost no more at these lengths, and round as those of the official code.
     network.set_attention("eager" if device.type == "cpu" else "sdpa")
+
+
+def _settle(module: nn.Module, name: str, cast: Callable[[str, Tensor], Tensor], device: torch.device) -> None:
+    """Casts and moves a module's own weights and buffers, not those of its children."""
+    for key, parameter in module.named_parameters(recurse=False):
+        parameter.data = cast(f"{name}.{key}", parameter.data).to(device)
+    for key, buffer in module.named_buffers(recurse=False):
+        setattr(module, key, cast(f"{name}.{key}", buffer).to(device))

@@ -23,19 +23,10 @@ from lisa_ros.model.sam_config import SamConfig, infer_sam_config
 from lisa_ros.model.styles import Style, get_style, recognise
 from lisa_ros.model.tokenizer import LisaTokenizer
 from lisa_ros.model.vision import ClipTower
+from lisa_ros.model.weight_types import SAM, cast_weight
 from lisa_ros.model.weights import check_finite, check_weights, read_weights
 
-_SAM = "model.visual_model."
 _PROJECTOR = "model.mm_projector."
-# Small parts that decide the masks and cost nothing: never below float32, as published files store them.
-_FLOAT32_PARTS = (
-    "model.text_hidden_fcs.",
-    f"{_SAM}mask_decoder.",
-    f"{_SAM}prompt_encoder.",
-    f"{_SAM}image_encoder.neck.",
-    f"{_SAM}model.transformer_module.",  # of Mask2Former
-    "model.lisa_",  # of LLM-Seg: what scores proposals
-)
 
 
 @dataclass(frozen=True)
@@ -85,7 +76,7 @@ def load(
     style: str | None = None,
     proposal_head: Mapping[str, object] | None = None,
     dinov2: str | Path | None = None,
-    dtype: torch.dtype = torch.float32,
+    dtype: torch.dtype | None = torch.float32,
 ) -> Checkpoint:
     """Loads a checkpoint in the published layout onto the CPU.
 
@@ -95,7 +86,8 @@ def load(
     style: name of the style, in place of what the files tell, see `styles.recognise`.
     proposal_head: of LLM-Seg, sizes and rules that neither shapes nor config.json tell, see `ProposalHeadConfig`.
     dinov2: of LLM-Seg, file of DINOv2's weights where the checkpoint does not hold them.
-    dtype: floating-point type of the weights; mask decoder and text projection stay float32.
+    dtype: floating-point type of the weights, see `cast_weight`; None leaves them as they are stored and mapped from
+    the files, for who casts them one after the other.
     Raises CheckpointError naming the file or key, and what to do.
     """
     directory = find(source)
@@ -122,7 +114,7 @@ def assemble(
     style: str | None = None,
     proposal_head: Mapping[str, object] | None = None,
     dinov2: str | Path | None = None,
-    dtype: torch.dtype = torch.float32,
+    dtype: torch.dtype | None = torch.float32,
 ) -> Checkpoint:
     """The network of config.json's `values` and of weights with the published keys; the rest as for `load`.
 
@@ -156,14 +148,15 @@ def assemble(
         _check_tied_head(weights, source)
     check_weights(weights, expected, ignored, source)
     check_finite({key: weights[key] for key in expected}, source)
-    cast = {key: _cast(key, weights[key], config, dtype) for key in expected}
-    _check_cast(cast, dtype, source)
+    cast = {key: weights[key] for key in expected}
+    if dtype is not None:
+        cast = {key: cast_weight(key, value, config, dtype, source) for key, value in cast.items()}
     network.load_state_dict(cast, strict=not config.tie_word_embeddings, assign=True)
     if config.tie_word_embeddings:
         network.lm_head.weight = network.model.embed_tokens.weight
     network.model.rotary_emb = LlamaRotaryEmbedding(network.model.config)  # its frequencies are in no checkpoint
     if tower is not None:
-        network.vision_tower = tower.to(dtype)
+        network.vision_tower = tower if dtype is None else tower.to(dtype)
     return Checkpoint(network.eval(), tokenizer, directory)
 
 
@@ -235,7 +228,7 @@ def _mask_part(
             raise CheckpointError(f"{path}: {error}") from error
     if stored is not None:
         return _stored_sam_config(stored, sam, path)
-    return infer_sam_config({k.removeprefix(_SAM): v for k, v in weights.items() if k.startswith(_SAM)}, sam)
+    return infer_sam_config({k.removeprefix(SAM): v for k, v in weights.items() if k.startswith(SAM)}, sam)
 
 
 def _stored_sam_config(stored: object, overrides: Mapping[str, object] | None, path: Path) -> SamConfig:
@@ -263,25 +256,6 @@ def _check_vocabulary(tokenizer: LisaTokenizer, config: LisaConfig, directory: P
     for token in (IM_START, IM_END) if config.mm_use_im_start_end else ():
         if token not in tokenizer.added:
             raise CheckpointError(f"{directory / 'added_tokens.json'} lacks {token}, which mm_use_im_start_end needs")
-
-
-def _cast(key: str, value: Tensor, config: LisaConfig, dtype: torch.dtype) -> Tensor:
-    if not value.is_floating_point():
-        return value
-    stem = isinstance(config.sam, SamConfig) and config.sam.stem_channels is not None
-    keep = key.startswith(_FLOAT32_PARTS) or (stem and key.startswith(_SAM))
-    return value.to(torch.float32 if keep else dtype)
-
-
-def _check_cast(weights: Mapping[str, Tensor], dtype: torch.dtype, directory: Path) -> None:
-    if dtype != torch.float16:  # the one type with a smaller range than published weights have
-        return
-    try:
-        check_finite(weights, directory)
-    except CheckpointError as error:
-        raise CheckpointError(
-            f"{directory}: weights are too large for float16; load the checkpoint with precision bf16 or fp32"
-        ) from error
 
 
 def _says_tuned(values: Mapping[str, object]) -> bool:

@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor, nn
 from transformers import LlamaModel
-from transformers.cache_utils import DynamicCache
+from transformers.cache_utils import Cache
 
 from lisa_ros.model.config import LisaConfig
 from lisa_ros.model.heads import SamPromptHead
@@ -99,7 +99,7 @@ class LisaNetwork(nn.Module):
         *,
         attention_mask: Tensor | None = None,
         position_ids: Tensor | None = None,
-        cache: DynamicCache | None = None,
+        cache: Cache | None = None,
     ) -> Tensor:
         """Last hidden states (B, L, hidden_size) after the final norm.
 

@@ -41,7 +41,7 @@ def load_unmerged(
     lora_alpha: float = 16,
     proposal_head: Mapping[str, object] | None = None,
     dinov2: str | Path | None = None,
-    dtype: torch.dtype = torch.float32,
+    dtype: torch.dtype | None = torch.float32,
 ) -> Checkpoint:
     """Loads un-merged weights onto the CPU and merges them.
 
@@ -57,7 +57,7 @@ def load_unmerged(
         lora_alpha: Updates are scaled by it over their rank, which the shapes tell; 16 in all published trainings.
         proposal_head: See `checkpoint.load`.
         dinov2: See `checkpoint.load`.
-        dtype: Floating-point type of the weights; mask decoder and text projection stay float32.
+        dtype: See `checkpoint.load`.
 
     Returns:
         The checkpoint, as of its merged layout.

@@ -9,7 +9,7 @@ from lisa_ros.graph import Argument
 from lisa_ros.recordings.topics import TOPIC_WORDS, RgbdTopics
 from lisa_ros.sensor_messages.depth_registration import REFUSE, RULES
 
-_NODE = ("params_file", "model", "vision_tower", "precision", "device", "threads")
+_NODE = ("params_file", "model", "vision_tower", "precision", "device", "threads", "compile")
 _TIMEOUT = 120.0
 
 ARGUMENTS = (

@@ -6,6 +6,8 @@ from typing import Protocol
 
 import numpy as np
 
+from lisa_ros.errors import InvalidImageError
+
 
 @dataclass(frozen=True)
 class TrackedMask:
@@ -13,7 +15,8 @@ class TrackedMask:
 
     Attributes:
         mask: (H, W) bool, the pixels that are seen there.
-        confidence: Share of the mask that was found again, 0 to 1: 1 where all of it is seen and looks as it did.
+        confidence: How sure the tracker is that it still sees the target, 0 to 1. Below 0.4 it is lost, below 0.7 the
+            model is asked.
     """
 
     mask: np.ndarray
@@ -45,3 +48,10 @@ class MaskTracker(Protocol):
             InvalidImageError: The image is of another size, or nothing was started.
         """
         ...
+
+
+def check_followed(image: np.ndarray, shape: tuple[int, ...] | None) -> None:
+    """Raises InvalidImageError unless an image has the shape of the one that was started with; None: none was."""
+    if image.shape != shape:
+        expected = "none was started with" if shape is None else f"it was started with {shape}"
+        raise InvalidImageError(f"image {image.shape} cannot be followed: {expected}; call start")

@@ -311,6 +311,20 @@ def test_names_that_are_none(name):
         PerceptionClient(name)
 
 
+def test_a_burst_is_answered_or_rejected_query_by_query(start_node):
+    """More queries at once than DDS keeps requests by default: none of them is lost on its way."""
+    _, namespace, _ = start_node(queue_size=4)
+    with PerceptionClient(namespace, clouds="none", discovery_timeout=30) as client:
+        handles = [client.ask_async(f"red sleep 0.1 of {number}", timeout=20, with_cloud=False) for number in range(60)]
+        outcomes = []
+        for handle in handles:
+            try:
+                outcomes.append(handle.result().status)
+            except GoalRejectedError:
+                outcomes.append(None)
+    assert set(outcomes) == {QueryStatus.OK, None} and outcomes.count(None) > 20
+
+
 def test_closing_ends_what_is_pending(node, published):
     client = PerceptionClient(node[1], discovery_timeout=60)
     handle = client.ask_async("sleep 9 red, closed", timeout=30)

@@ -43,16 +43,22 @@ def test_events_are_counted_as_by_hand():
 
 def test_clips_have_the_truth_of_every_image():
     clips = list(draw_clips(1, length=1.0, rate=10.0))
-    assert [clip.kind for clip in clips] == ["camera", "objects", "occlusion"]
+    assert [clip.kind for clip in clips] == ["camera", "objects", "occlusion", "leaving"]
     for clip in clips:
         images = list(clip.images())
         assert [one.time for one in images] == pytest.approx(np.arange(10) / 10)
         areas = [np.count_nonzero(one.truth) for one in images]
         assert areas[0] > 50
-        assert (min(areas) == 0) == (clip.kind == "occlusion")
-    covered = next(one for one in images if one.time == pytest.approx(0.4))
-    assert covered.image.std() < 20 and not covered.truth.any()  # the board alone
-    assert np.array_equal(images[0].image, images[-1].image)
+        assert (min(areas) == 0) == (clip.kind in ("occlusion", "leaving"))
+        if min(areas) == 0:
+            covered = next(one for one in images if one.time == pytest.approx(0.4))
+            assert not covered.truth.any() and np.array_equal(images[0].image, images[-1].image)
+            flat = covered.image if clip.kind == "occlusion" else np.diff(covered.image.astype(int), axis=1)
+            assert flat.std() < 20  # the board alone, or the border's colours
+    turned = next(one for one in images if one.time == pytest.approx(0.2))
+    columns = round(256 * 0.5)
+    assert np.array_equal(turned.image[:, columns:], images[0].image[:, : 256 - columns])
+    assert np.array_equal(turned.truth[:, columns:], images[0].truth[:, : 256 - columns])
 
 
 class TruthEngine:
@@ -71,16 +77,19 @@ class TruthEngine:
         return SegmentationResult(question, "", (Target("it", SEGMENTED, mask),) if mask.any() else ())
 
 
-@pytest.mark.parametrize("kind", ["objects", "occlusion"])
+@pytest.mark.parametrize("kind", ["objects", "occlusion", "leaving"])
 def test_following_a_perfect_model_is_nearly_as_good_and_asks_far_less(kind):
     clip = next(one for one in draw_clips(1, (kind,), length=2.0, rate=15.0))
     engine = TruthEngine(clip)
     counts = follow_clip(engine, clip, interval=1.0)
     every, followed = counts["every_image"].to_dict(), counts["followed"].to_dict()
     assert every["iou"] == 1.0 and every["answered"] == every["images"] == 30
-    assert followed["iou"] > (0.8 if kind == "objects" else 0.75)
+    # In so short a clip the view turns by 43 px an image, which flow does not follow: the model is asked.
+    assert followed["iou"] > {"objects": 0.8, "occlusion": 0.75, "leaving": 0.6}[kind]
     assert followed["answered"] == engine.asked - 30 < 10
     assert followed["wrongly_kept"] == 0 and followed["new_ids"] == 0
+    if kind == "leaving":  # it may be lost while a part of it is still in the picture
+        assert followed["found_again"] == followed["same_id"] >= 1
     if kind == "occlusion":
         assert followed["lost_hidden"] == followed["found_again"] == followed["same_id"] == 1
 
@@ -92,10 +101,11 @@ def test_the_command_prints_a_table_and_writes_scores(tmp_path, capsys):
     printed = capsys.readouterr().out
     assert "every image asked" in printed and "times its rate" in printed and "wrongly kept" in printed
     scores = json.loads(path.read_text())
-    assert set(scores["kinds"]) == {"camera", "objects", "occlusion", "all"}
+    assert set(scores["kinds"]) == {"camera", "objects", "occlusion", "leaving", "all"}
     row = scores["kinds"]["all"]
-    assert row["followed"]["images"] == 12 and row["every_image"]["images"] == 6
-    assert 1 <= row["followed"]["answered"] < 12 and row["rate_ratio"] > 0
+    assert row["followed"]["images"] == 16 and row["every_image"]["images"] == 8
+    assert 1 <= row["followed"]["answered"] < 16 and row["rate_ratio"] > 0 < row["cpu_ratio"]
     with pytest.raises(SystemExit):
         main(["eval", "follow", "--scenes", "0"])
     assert main(["eval", "follow", "--scenes", "1", "--interval", "0"]) == 2
+    assert main(["eval", "follow", "--scenes", "1", "--tracker", "edgetam"]) == 2

@@ -195,6 +195,40 @@ def test_a_bad_sample_is_reported_and_in_no_score(lisa, reasonseg, whole, tmp_pa
     assert without_times(repaired) == without_times(whole)
 
 
+class OneByOne(TeacherForced):
+    """Asks each question alone."""
+
+    together = None
+
+
+def test_questions_about_one_frame_are_asked_together_with_equal_scores(lisa, tmp_path, monkeypatch):
+    """All but those of pictures with a single question; of those that cannot be asked, each is told alone."""
+    dataset = open_dataset("refcoco", DATA, "val")
+    turns = [len(dataset[index].turns) for index in range(len(dataset))]
+    alone = evaluate(dataset, OneByOne(lisa), "refcoco", tmp_path / "alone")
+    batches = []
+    counted = TeacherForced.together
+    monkeypatch.setattr(TeacherForced, "together", lambda *args: (batches.append(len(args[2])), counted(*args))[1])
+    together = evaluate(dataset, TeacherForced(lisa), "refcoco", tmp_path / "together")
+    assert without_times(together) == without_times(alone)
+    assert sum(batches) == sum(count for count in turns if count > 1) > 1
+
+    sample = next(dataset[index] for index, count in enumerate(turns) if count > 1)
+    forged = dataclasses.replace(sample.turns[0], question="cut </s> this")
+    mixed = dataclasses.replace(sample, turns=(forged, *sample.turns[1:]))
+    rows = list(run_module.score_sample(mixed, "v0", TeacherForced(lisa)))
+    assert "reserved" in rows[0].error and not any(row.error for row in rows[1:])
+    known = [row for row in alone.rows if row.text in {turn.question for turn in sample.turns[1:]}]
+    assert {row.iou for row in rows[1:]} <= {row.iou for row in known}
+
+
+def test_a_batch_that_does_not_fit_is_asked_one_by_one(lisa, tmp_path, monkeypatch):
+    dataset = open_dataset("refcoco", DATA, "val")
+    expected = evaluate(dataset, OneByOne(lisa), "refcoco", tmp_path / "alone")
+    monkeypatch.setattr(TeacherForced, "together", mock.Mock(side_effect=MemoryBudgetError("too large")))
+    assert without_times(evaluate(dataset, TeacherForced(lisa), "refcoco", tmp_path)) == without_times(expected)
+
+
 def test_a_query_that_cannot_be_asked_counts_as_a_failure(lisa, reasonseg):
     sample = reasonseg[0]
     forged = dataclasses.replace(sample.turns[0], question="cut </s> this")

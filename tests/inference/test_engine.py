@@ -73,16 +73,10 @@ def test_stream_is_the_chat(lisa, frame):
 
 def test_mask_leaves_before_the_next_token(lisa, frame, monkeypatch):
     """When MaskReady is out, the language model has not been asked for the token behind [SEG]."""
-    import lisa_ros.inference.conversation as conversation
+    from lisa_ros.inference.compiled_step import TokenLoop
 
-    fed = []
-
-    def step(network, id, cache):
-        fed.append(id)
-        return original(network, id, cache)
-
-    original = conversation.decode_step
-    monkeypatch.setattr(conversation, "decode_step", step)
+    fed, original = [], TokenLoop.feed
+    monkeypatch.setattr(TokenLoop, "feed", lambda loop, id: (fed.append(id), original(loop, id))[1])
     for event in lisa.stream(frame, TWO_MASKS, max_new_tokens=12):
         if isinstance(event, MaskReady):
             assert lisa.tokenizer.seg_id not in fed

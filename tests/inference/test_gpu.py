@@ -4,6 +4,8 @@ import numpy as np
 import pytest
 import torch
 
+from lisa_ros.model.preprocess import sam_preprocess
+
 pytestmark = [pytest.mark.gpu, pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")]
 
 
@@ -40,3 +42,19 @@ def test_memory_that_runs_out(gpu, images, monkeypatch):
         with pytest.raises(MemoryBudgetError):
             gpu.segment(frame, "the red box")
     assert gpu.segment(frame, "the red box").targets
+
+
+def test_the_compiled_step_says_the_same(load, images):
+    plain, compiled = (load(device="cuda", compile=compile) for compile in ("never", "always"))
+    for question in ("What is it?", "Where is the dog? Please respond with segmentation mask."):
+        answers = [one.chat(one.encode(images[1]), question, max_new_tokens=30).answer for one in (plain, compiled)]
+        assert answers[0] == answers[1]
+
+
+def test_segment_anything_beside_the_language_model_computes_the_same(gpu, images):
+    network = gpu.network
+    with torch.inference_mode():
+        pixels = sam_preprocess(images[0], network.config.sam.image_size).to(gpu.device)
+        expected = network.encode_image(pixels).embedding
+    for _ in range(5):
+        torch.testing.assert_close(gpu.encode(images[0]).features.embedding, expected)

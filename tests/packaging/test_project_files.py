@@ -27,7 +27,7 @@ KEYS = {
     "transformers": "python3-transformers-pip",
 }
 # Without a key that fits the pins: package.xml names them and says what installs them.
-WITHOUT_KEY = {"numba", "safetensors", "segment-anything", "sentencepiece", "tokenizers", "torch"}
+WITHOUT_KEY = {"numba", "safetensors", "segment-anything", "sentencepiece", "timm", "tokenizers", "torch"}
 
 
 def runtime_requirements() -> set[str]:

@@ -6,7 +6,8 @@ from pathlib import Path
 import numpy as np
 
 from lisa_ros.errors import DatasetError
-from lisa_ros.evaluation.benchmarks.evaluate_dataset import BAD_SAMPLE, EvaluationDataset, ask
+from lisa_ros.evaluation.benchmarks.asking import ask
+from lisa_ros.evaluation.benchmarks.evaluate_dataset import BAD_SAMPLE, EvaluationDataset
 from lisa_ros.evaluation.benchmarks.published import SOURCE, published_rows
 from lisa_ros.evaluation.benchmarks.rows import QueryRow
 from lisa_ros.evaluation.benchmarks.scores import already_seen, chosen_examples
@@ -201,7 +202,7 @@ def picture_of(row: QueryRow, dataset: EvaluationDataset, predictor: Predictor) 
     turn = sample.turns[row.turn] if row.turn < len(sample.turns) else None
     if turn is None or turn.question != row.text:
         raise DatasetError(f"it is not asked {row.text!r} any more")
-    result, error = ask(predictor, encode_sample(predictor.lisa, sample), turn)
+    result, error, _ = ask(predictor, encode_sample(predictor.lisa, sample), turn)
     truth = union_truth(turn)
     note = " · ".join(filter(None, (row.kind, error and f"not asked: {error}")))
     sheet = annotated_picture(sample.image, result, truth=truth, iou=row.iou, note=note)

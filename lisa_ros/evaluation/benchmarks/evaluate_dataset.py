@@ -11,15 +11,15 @@ from typing import Protocol
 
 import numpy as np
 
-from lisa_ros.errors import ConfigurationError, DatasetError, InvalidImageError, InvalidQueryError, MemoryBudgetError
+from lisa_ros.errors import ConfigurationError, DatasetError, InvalidImageError, MemoryBudgetError
+from lisa_ros.evaluation.benchmarks.asking import ask_all
 from lisa_ros.evaluation.benchmarks.candidate_choices import candidate_answers
 from lisa_ros.evaluation.benchmarks.proposal_oracle import among_proposals
 from lisa_ros.evaluation.benchmarks.rows import EvaluationIdentity, QueryRow, RowFile, RowLog, read_all
 from lisa_ros.evaluation.metrics import overlap_of, union_truth
 from lisa_ros.evaluation.predictors import Predictor, encode_sample, model_digest
-from lisa_ros.inference.frame import EncodedFrame
 from lisa_ros.progress import track
-from lisa_ros.types import FALSE_PREMISE, SEGMENTED, Sample, SegmentationResult, Turn
+from lisa_ros.types import FALSE_PREMISE, SEGMENTED, Sample, Turn
 
 BAD_SAMPLE = (DatasetError, InvalidImageError, MemoryBudgetError)  # what one sample can be the cause of
 
@@ -227,11 +227,10 @@ def score_sample(
     started = time.perf_counter()
     frame = encode_sample(predictor.lisa, sample)
     encoding = time.perf_counter() - started
-    for number, turn in _first_wordings(sample.turns) if first_wording else enumerate(sample.turns):
+    numbered = list(_first_wordings(sample.turns) if first_wording else enumerate(sample.turns))
+    asked = ask_all(predictor, frame, [turn for _, turn in numbered])
+    for (number, turn), (result, error, seconds) in zip(numbered, asked, strict=True):
         truth = union_truth(turn, sample.ignore)
-        started = time.perf_counter()
-        result, error = ask(predictor, frame, turn)
-        seconds = time.perf_counter() - started
         overlap = overlap_of(result.union_mask, truth)
         masks = [target.mask for target in result.targets if target.kind == SEGMENTED]
         offered = [target.alternative.mask for target in result.targets if target.alternative]
@@ -272,11 +271,3 @@ def _first_wordings(turns: Sequence[Turn]) -> Iterator[tuple[int, Turn]]:
         if number == 0 or (turn.kind == FALSE_PREMISE and turn.kind not in kinds):
             kinds.add(turn.kind)
             yield number, turn
-
-
-def ask(predictor: Predictor, frame: EncodedFrame, turn: Turn) -> tuple[SegmentationResult, str]:
-    """The answer to a turn, and why the model could not be asked: "" if it could, else the answer is empty."""
-    try:
-        return predictor(frame, turn), ""
-    except InvalidQueryError as refused:
-        return SegmentationResult(turn.question, "", ()), str(refused)

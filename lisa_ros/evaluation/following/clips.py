@@ -3,16 +3,18 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+import cv2
 import numpy as np
 
 from lisa_ros.simulator import generate_scene, scene_at, scene_queries
 
-KINDS = ("camera", "objects", "occlusion")
+KINDS = ("camera", "objects", "occlusion", "leaving")
 _FIRST_SEED = 2 << 40  # the scenes of the split "heldout", which the packaged model was not trained on
 _OBJECTS = (3, 7)
 _HEIGHT, _WIDTH = 192, 256  # px
-_HIDDEN = (0.3, 0.6)  # of a clip's length: when the board stands in front of the whole view
-_SWEEP = 0.1  # of a clip's length, in which it comes and goes
+_HIDDEN = (0.3, 0.6)  # of a clip's length: when the board stands in front of the whole view, or nothing is in it
+_SWEEP = 0.1  # of a clip's length, in which the board comes and goes
+_TURN = 0.2  # of a clip's length, in which the view turns away, and back
 
 
 @dataclass(frozen=True)
@@ -36,8 +38,9 @@ class Clip:
 
     Attributes:
         seed: Of the scene.
-        kind: "camera" (the camera swings), "objects" (they turn on the table) or "occlusion" (a board is moved in
-            front of the camera and away again).
+        kind: "camera" (the camera swings), "objects" (they turn on the table), "occlusion" (a board is moved in
+            front of the camera and away again) or "leaving" (the view turns until all of it has left the picture at
+            the side, and back; what comes in at the other side has the colours of the picture's border).
         question: What is asked.
         target_ids: Objects that it asks for.
         length: s.
@@ -55,14 +58,17 @@ class Clip:
         """Renders the images, one after the other."""
         for number in range(round(self.length * self.rate)):
             time = number / self.rate
-            motion = "static" if self.kind == "occlusion" else self.kind
+            motion = "static" if self.kind in ("occlusion", "leaving") else self.kind
             scene = scene_at(self.seed, time, motion, _HEIGHT, _WIDTH, objects=_OBJECTS)
             image, truth = scene.image, scene.mask(*self.target_ids)
             if self.kind == "occlusion":
-                columns = round(_WIDTH * _covered(time / self.length))
+                columns = round(_WIDTH * _hidden(time / self.length, _SWEEP))
                 image, truth = image.copy(), truth.copy()
                 image[:, :columns] = _board(self.seed)[:, _WIDTH - columns :]
                 truth[:, :columns] = False
+            elif self.kind == "leaving":
+                columns = round(_WIDTH * _hidden(time / self.length, _TURN))
+                image, truth = _turned(image, columns, cv2.BORDER_REPLICATE), _turned(truth, columns) > 0
             yield ClipImage(time, image, truth)
 
 
@@ -85,10 +91,16 @@ def draw_clips(scenes: int, kinds: tuple[str, ...] = KINDS, length: float = 4.0,
                 yield Clip(seed, kind, queries[0].text, queries[0].target_ids, length, rate)
 
 
-def _covered(share: float) -> float:
-    """Which part of the view the board covers, by the share of the clip that is over."""
+def _hidden(share: float, sweep: float) -> float:
+    """Which part of the view is gone, by the share of the clip that is over. sweep: the share in which it goes."""
     start, end = _HIDDEN
-    return float(np.clip(min((share - start + _SWEEP) / _SWEEP, (end + _SWEEP - share) / _SWEEP), 0.0, 1.0))
+    return float(np.clip(min((share - start + sweep) / sweep, (end + sweep - share) / sweep), 0.0, 1.0))
+
+
+def _turned(image: np.ndarray, columns: int, border: int = cv2.BORDER_CONSTANT) -> np.ndarray:
+    """An image (H, W, C) or mask (H, W), moved to the right."""
+    move = np.array([[1, 0, columns], [0, 1, 0]], np.float64)
+    return cv2.warpAffine(image.astype(np.uint8), move, (_WIDTH, _HEIGHT), borderMode=border)
 
 
 def _board(seed: int) -> np.ndarray:

@@ -24,6 +24,7 @@ class FollowingCounts:
         new_ids: Ids beyond those of the first image that had any.
         wrongly_kept: Images with a mask although nothing of the target is visible, or that misses it wholly.
         seconds: Wall time.
+        cpu_seconds: CPU time of the process, which depends less on what else the machine does.
     """
 
     images: int = 0
@@ -37,14 +38,21 @@ class FollowingCounts:
     new_ids: int = 0
     wrongly_kept: int = 0
     seconds: float = 0.0
+    cpu_seconds: float = 0.0
 
     def __add__(self, other: "FollowingCounts") -> "FollowingCounts":
         return FollowingCounts(**{name: value + getattr(other, name) for name, value in asdict(self).items()})
 
     def to_dict(self) -> dict:
-        """The counts with `iou` (mean over visible images) and `rate` (images per second); None for shares of none."""
-        iou = self.iou_sum / self.visible if self.visible else None
-        return asdict(self) | {"iou": iou, "rate": self.images / self.seconds if self.seconds else None}
+        """The counts with `iou` (mean over visible images), `rate` (images per second) and `cpu_rate` (by CPU time).
+
+        None for shares of none.
+        """
+        return asdict(self) | {
+            "iou": self.iou_sum / self.visible if self.visible else None,
+            "rate": self.images / self.seconds if self.seconds else None,
+            "cpu_rate": self.images / self.cpu_seconds if self.cpu_seconds else None,
+        }
 
 
 class EventCounter:
@@ -61,10 +69,19 @@ class EventCounter:
         self._was_ever_found = False
         self._ids: set[int] = set()
 
-    def add(self, mask: np.ndarray, truth: np.ndarray, ids: set[int], seconds: float, answered: bool) -> None:
+    def add(
+        self,
+        mask: np.ndarray,
+        truth: np.ndarray,
+        ids: set[int],
+        seconds: float,
+        answered: bool,
+        cpu_seconds: float = 0.0,
+    ) -> None:
         """Counts one image.
 
         mask: (H, W) bool, what was found. truth: (H, W) bool. ids: of the targets that were found. seconds: wall time.
+        answered: by the model. cpu_seconds: of the process.
         """
         counts = self.counts
         union = int(np.count_nonzero(mask | truth))
@@ -74,6 +91,7 @@ class EventCounter:
         counts.images += 1
         counts.answered += answered
         counts.seconds += seconds
+        counts.cpu_seconds += cpu_seconds
         if is_visible:
             counts.visible += 1
             counts.iou_sum += iou

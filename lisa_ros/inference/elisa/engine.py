@@ -6,6 +6,7 @@ from pathlib import Path
 import torch
 
 from lisa_ros.errors import ConfigurationError
+from lisa_ros.inference.compiled_step import check_compile, compiled_step
 from lisa_ros.inference.elisa.model import ElisaModel
 from lisa_ros.inference.engine import Lisa
 from lisa_ros.inference.precision import float_type, place
@@ -38,6 +39,7 @@ class ElisaEngine(Lisa):
         *,
         device: torch.device,
         precision: str,
+        compile: str,
         style: str | None,
         base: str | Path | None,
         alphaclip: str | Path | None,
@@ -47,6 +49,7 @@ class ElisaEngine(Lisa):
     ) -> "ElisaEngine":
         """Loads an ELISA; `Lisa.from_pretrained` says what the arguments mean and what is raised."""
         preset, dtype = elisa_style(style), float_type(precision, device)
+        check_compile(compile)
         if preset is None:
             raise ConfigurationError(f"{files.weights} is an ELISA; style {style!r} must be {' or '.join(STYLE_NAMES)}")
         with memory_guard(device, "model"):
@@ -55,10 +58,13 @@ class ElisaEngine(Lisa):
             config = ElisaConfig(preset.name, preset.mask_query, text.max_position_embeddings)
             checkpoint.network.config = config
             place(checkpoint.network, precision, dtype, device)
+            step = compiled_step(checkpoint.network, compile, precision=precision, device=device)
             checkpoint.tower.requires_grad_(False).to(device)
             options = elisa_proposals(files.root, square=not preset.letterbox).changed(proposal_options)
             sam_checkpoint = sam_checkpoint or sam_file(files.root)
             segmenter = None if sam_checkpoint is None else load_sam(sam_checkpoint, sam).to(device)
         name = files.weights.stem
         parts = {"proposal_options": options, "sam": segmenter}
-        return cls(ElisaModel(checkpoint, style=preset, device=device, precision=precision, name=name, **parts))
+        model = ElisaModel(checkpoint, style=preset, device=device, precision=precision, name=name, **parts)
+        model.compiled = step
+        return cls(model)

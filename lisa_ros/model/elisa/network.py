@@ -7,7 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 from transformers import LlavaForConditionalGeneration
-from transformers.cache_utils import DynamicCache
+from transformers.cache_utils import Cache
 
 from lisa_ros.errors import CheckpointError
 from lisa_ros.model.elisa.adapter import MaskAdapter
@@ -151,7 +151,7 @@ class ElisaNetwork(nn.Module):
         *,
         attention_mask: Tensor | None = None,
         position_ids: Tensor | None = None,
-        cache: DynamicCache | None = None,
+        cache: Cache | None = None,
     ) -> Tensor:
         """Last hidden states (B, L, hidden_size) after the final norm; arguments as of LisaNetwork.hidden_states."""
         # Gemma scales what it is fed. Since transformers 5 its embedding does so with words, and nothing with the rest.

@@ -253,6 +253,7 @@ class PerceptionNode(LifecycleNode):
 
     def _on_fast_timer(self):
         self._model.check()
+        self._subscribers.collect()
         self._query_server.on_timer()
 
     def _on_slow_timer(self):

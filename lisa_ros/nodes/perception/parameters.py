@@ -14,6 +14,7 @@ from lisa_ros.errors import ConfigurationError
 from lisa_ros.geometry import CloudOptions
 from lisa_ros.named_values import named_values
 from lisa_ros.sensor_messages.depth_registration import REFUSE, RULES
+from lisa_ros.tracking import FLOW, TRACKERS
 
 CLOUD_PREFIX = "cloud."
 _POSE = "x y z qx qy qz qw"
@@ -90,6 +91,13 @@ class PerceptionParameters:
         'OMP_NUM_THREADS. See "On a busy computer"',
         low=0,
         high=MOST_THREADS,
+        at_configure=True,
+    )
+    compile: str = _parameter(
+        "auto",
+        "Whether the language model's step is compiled while it is loaded, which makes answers faster; auto: on a GPU, "
+        "but for int8 and nf4; never on a CPU, where it gains little",
+        choices=("auto", "always", "never"),
         at_configure=True,
     )
     autostart: bool = _parameter(True, "Configure and activate at start, without a lifecycle manager", fixed=True)
@@ -206,6 +214,16 @@ class PerceptionParameters:
         "quarter of it where the tracker is not sure",
         low=0.01,
         high=3600.0,
+    )
+    follow_tracker: str = _parameter(
+        FLOW,
+        "What moves the masks of followed targets; flow: dense optical flow, without weights; edgetam, sam3_tracker: "
+        "video models of transformers, with the weights in follow_model",
+        choices=TRACKERS,
+        at_configure=True,
+    )
+    follow_model: str = _parameter(
+        "", "Folder of the weights of follow_tracker; empty for flow, which has none", at_configure=True
     )
     with_cloud: bool = _parameter(
         True,

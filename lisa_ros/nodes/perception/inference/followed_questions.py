@@ -6,8 +6,9 @@ from collections.abc import Callable
 import numpy as np
 
 from lisa_ros.nodes.common.stamps import SECOND
+from lisa_ros.nodes.perception.parameters import PerceptionParameters
 from lisa_ros.nodes.perception.queries.query import Query
-from lisa_ros.tracking import FlowTracker, TargetFollower
+from lisa_ros.tracking import FLOW, FlowTracker, MaskTracker, TargetFollower, tracker_factory
 from lisa_ros.types import SegmentationResult
 
 
@@ -16,13 +17,24 @@ class FollowedQuestions:
 
     def __init__(self):
         self._ids = itertools.count(1)
+        self._new_tracker: Callable[[], MaskTracker] = FlowTracker
         self._follower: TargetFollower | None = None
         self._question: tuple[str, float] | None = None  # `followed_as`, interval
         self._answer_stamp = 0
 
-    def forget(self):
-        """Ends following; ids are not used again."""
+    def load(self, parameters: PerceptionParameters):
+        """Loads the weights of the tracker, where it has some. Raises as `tracker_factory`."""
+        name, device = parameters.follow_tracker, None
+        if name != FLOW:
+            from lisa_ros.inference.precision import resolve_device  # torch, which an engine may do without
+
+            device = resolve_device(parameters.device)
+        self._new_tracker = tracker_factory(name, parameters.follow_model, device)
+
+    def unload(self):
+        """Ends following and frees the weights; ids are not used again."""
         self._follower = self._question = None
+        self._new_tracker = FlowTracker
 
     def result(
         self, query: Query, image: np.ndarray, ask: Callable[[], SegmentationResult]
@@ -36,7 +48,7 @@ class FollowedQuestions:
         question = request.followed_as, request.parameters.follow_interval
         if self._follower is None or question != self._question:
             self._question = question
-            self._follower = TargetFollower(FlowTracker(), request.parameters.follow_interval, self._ids)
+            self._follower = TargetFollower(self._new_tracker(), request.parameters.follow_interval, self._ids)
         result = self._follower.follow(image, stamp / SECOND)
         if result is None:
             result = self._follower.accept(image, stamp / SECOND, ask())

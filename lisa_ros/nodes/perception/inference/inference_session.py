@@ -66,14 +66,15 @@ class InferenceSession:
         self._followed = FollowedQuestions()
 
     def load(self, parameters: PerceptionParameters):
-        """Loads the weights. Raises CheckpointError."""
+        """Loads the weights. Raises CheckpointError, and what the tracker of `follow` may raise."""
         self._clouds.start()
+        self._followed.load(parameters)
         self._engine = self._factory(parameters)
 
     def unload(self):
         """Frees the model and the device's memory."""
         self._engine = self._cached = None
-        self._followed.forget()
+        self._followed.unload()
         self._conversations.clear()
         self._clouds.stop()
         gc.collect()

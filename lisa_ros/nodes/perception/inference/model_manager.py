@@ -25,6 +25,7 @@ def load_lisa(parameters: PerceptionParameters):
         device=parameters.device,
         precision=parameters.precision,
         threads=parameters.threads,
+        compile=parameters.compile,
         **{name: value for name, value in given.items() if value},
     )
 

@@ -21,10 +21,12 @@ class FrameSelector:
 
     def newest(self) -> CameraFrame | None:
         """The newest frame of any age."""
+        self._subscribers.collect()
         return self._buffer.newest()
 
     def find(self, query: Query) -> CameraFrame | None:
         """The frame at the query's stamp, or the newest; None where it is not there yet, too old or incomplete."""
+        self._subscribers.collect()
         stamp = query.request.image_stamp
         frame = self._buffer.at(stamp) if stamp else self._buffer.newest()
         if frame is None or (not stamp and self._is_stale(frame, query)):
