@@ -43,10 +43,12 @@ class Candidate:
     Attributes:
         index: Its place among the proposals of the image.
         score: What it was chosen by, the higher the better.
+        members: Places of all proposals that its target's mask is the union of; a message of ROS does not tell them.
     """
 
     index: int
     score: float
+    members: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True)

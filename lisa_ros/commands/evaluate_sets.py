@@ -13,6 +13,7 @@ SPLITS = {
     "refcoco+": ("val", "testA", "testB"),
     "refcocog": ("val", "test"),
     "grefcoco": ("val", "testA", "testB"),
+    "ref-zom": ("test",),
     "R-refcoco": ("val", "testA", "testB"),
     "R-refcoco+": ("val", "testA", "testB"),
     "R-refcocog": ("val", "test"),
@@ -36,7 +37,7 @@ def add_parsers(benchmarks) -> None:
         )
         parser.add_argument(
             "--split",
-            default=next(one for one in splits if one.startswith("val")),
+            default=next((one for one in splits if one.startswith("val")), splits[-1]),
             choices=splits,
             help="default: %(default)s",
         )

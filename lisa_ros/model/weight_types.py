@@ -5,6 +5,7 @@ from torch import Tensor
 
 from lisa_ros.errors import CheckpointError
 from lisa_ros.model.config import LisaConfig
+from lisa_ros.model.sam_config import SamConfig
 from lisa_ros.model.weights import check_finite
 
 SAM = "model.visual_model."
@@ -14,6 +15,7 @@ FLOAT32_PARTS = (
     f"{SAM}mask_decoder.",
     f"{SAM}prompt_encoder.",
     f"{SAM}image_encoder.neck.",
+    f"{SAM}model.transformer_module.",  # of Mask2Former
     "model.lisa_",  # of LLM-Seg: what scores proposals
 )
 _TABLES = "rotary_emb."  # computed, never stored
@@ -26,7 +28,8 @@ def cast_weight(key: str, value: Tensor, config: LisaConfig, dtype: torch.dtype,
     """
     if not value.is_floating_point() or _TABLES in key:
         return value
-    keep = key.startswith(FLOAT32_PARTS) or (config.sam.stem_channels is not None and key.startswith(SAM))
+    stem = isinstance(config.sam, SamConfig) and config.sam.stem_channels is not None
+    keep = key.startswith(FLOAT32_PARTS) or (stem and key.startswith(SAM))
     cast = value.to(torch.float32 if keep else dtype)
     if cast.dtype == torch.float16:  # the one type with a smaller range than published weights have
         try:
