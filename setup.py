@@ -20,6 +20,16 @@ def version() -> str:
     return ElementTree.parse(ROOT / "package.xml").findtext("version")
 
 
+# Files of requirements/ that are no extra: what everything needs, what the build needs, what a ROS install needs.
+NO_EXTRAS = {"build", "ros", "runtime", "ros-install", "constraints"}
+
+
+def extras() -> dict[str, list[str]]:
+    """Every other file of requirements/ is an extra of its name: `pip install 'lisa_ros[ray,training]'`."""
+    names = sorted(path.stem for path in (ROOT / "requirements").glob("*.txt"))
+    return {name: requirements(name) for name in names if name not in NO_EXTRAS}
+
+
 def requirements(name: str) -> list[str]:
     lines = (ROOT / "requirements" / f"{name}.txt").read_text().splitlines()
     return [words for line in lines if (words := line.split("#")[0].strip())]
@@ -142,5 +152,5 @@ setup(
     cmdclass={"build_interfaces": BuildInterfaces},
     python_requires=">=3.11",
     install_requires=[*requirements("ros"), *requirements("runtime")],
-    extras_require={name: requirements(name) for name in ("training", "ray", "grasp", "dev")},
+    extras_require=extras(),
 )

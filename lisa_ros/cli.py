@@ -15,10 +15,12 @@ from lisa_ros.standard_streams import guarded
 COMMANDS = {
     "ask": ("lisa_ros.commands.ask", "ask a question about an image file; no ROS needed"),
     "up": ("lisa_ros.launcher", "start the ROS graph: perception, and a simulated camera if wanted"),
+    "console": ("lisa_ros.commands.console", "serve a web page to watch and ask a perception node"),
     "demo": ("lisa_ros.commands.demo", "start the graph, ask about simulated scenes, write a report"),
     "eval": ("lisa_ros.commands.evaluate", "score a model"),
     "record": ("lisa_ros.commands.record", "make a recording of the simulated tabletop to evaluate on"),
     "play": ("lisa_ros.commands.play", "play an RGB-D bag on real topics"),
+    "rerun": ("lisa_ros.commands.rerun", "record a bag or the running graph for the Rerun viewer"),
     "scannet": ("lisa_ros.commands.scannet", "convert ScanNet recordings to bags, write queries about them"),
     "inspect": ("lisa_ros.commands.inspect", "which words an ELISA's masks are near to, as a page with pictures"),
     "convert": ("lisa_ros.commands.convert", "write a checkpoint of another layout as one that everything here reads"),

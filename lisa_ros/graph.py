@@ -63,7 +63,11 @@ class Process:
 
 PARENT = "LISA_ROS_PARENT"  # variable of a node's process: id of the program with which it ends
 
-_MODULES = {"perception": "lisa_ros.nodes.perception", "camera": "lisa_ros.nodes.simulation.camera"}
+_MODULES = {
+    "perception": "lisa_ros.nodes.perception",
+    "camera": "lisa_ros.nodes.simulation.camera",
+    "console": "lisa_ros.nodes.console",
+}
 _PERCEPTION = ("perception",)
 _STREAMS = ("image", "depth", "camera_info", "depth_camera_info")
 _TOPIC = "empty: the camera's, or else `{}` in the namespace"
@@ -86,7 +90,7 @@ ARGUMENTS = (
         "depth_camera_info_topic",
         f"Calibration of the depth camera, for depth_registration register; {_TOPIC.format('depth_camera_info')}",
     ),
-    Argument("image_transport", "raw or compressed", parameter_of=_PERCEPTION),
+    Argument("image_transport", "raw or compressed", parameter_of=("perception", "console")),
     Argument("depth_transport", "raw or compressedDepth", parameter_of=_PERCEPTION),
     Argument(
         "depth_registration", "Depth of another frame or lens: refuse, register or trust", parameter_of=_PERCEPTION
@@ -103,14 +107,22 @@ ARGUMENTS = (
     ),
     Argument("compile", "The language model's step: auto, always or never", parameter_of=_PERCEPTION),
     Argument("target_frame", "Frame of clouds and boxes", parameter_of=_PERCEPTION),
+    Argument("console", "Start the web console too (true, false)", default="false", kind=bool),
+    Argument(
+        "host",
+        "Where the console serves its page; empty: 127.0.0.1, this computer alone. Any other needs a token",
+        parameter_of=("console",),
+    ),
+    Argument("port", "Port of the console's page, 0: a free one; empty: 8080", kind=int, parameter_of=("console",)),
 )
 _BY_NAME = {argument.name: argument for argument in ARGUMENTS}
 
 
-def processes(values: Mapping[str, str] | None = None) -> list[Process]:
+def processes(values: Mapping[str, str] | None = None, only: str = "") -> list[Process]:
     """The processes of the graph.
 
-    values: texts of launch arguments by name; those that are missing have their default.
+    values: texts of launch arguments by name; those that are missing have their default. only: name of the one process
+    that is wanted.
 
     Raises ConfigurationError for an unknown argument, a value of the wrong kind and a configuration file that is not
     there.
@@ -137,7 +149,12 @@ def processes(values: Mapping[str, str] | None = None) -> list[Process]:
             values["log_level"],
         )
 
-    return [process(name) for name in (("perception", "camera") if values["camera"] == "simulator" else _PERCEPTION)]
+    if only:
+        return [process(only)]
+    names = [*_PERCEPTION, *(["camera"] if values["camera"] == "simulator" else [])]
+    if _parse(_BY_NAME["console"], values["console"] or "false"):
+        names.append("console")
+    return [process(name) for name in names]
 
 
 def environment() -> dict[str, str]:

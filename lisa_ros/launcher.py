@@ -39,7 +39,11 @@ def run(args: argparse.Namespace) -> int:
     Exit status: that of the process which ended by itself. After a signal 0, unless a process crashed or had to be
     killed. Raises ConfigurationError for arguments that are no good.
     """
-    processes = graph.processes(parse_arguments(args.arguments))
+    return run_processes(graph.processes(parse_arguments(args.arguments)))
+
+
+def run_processes(processes: list[graph.Process]) -> int:
+    """Runs processes until a signal or the end of one of them. Returns and raises as `run`."""
     prepare_machine(len(processes), lambda line: _print_line("up", line))
     running = RunningGraph(processes, write=_print_line)
     stop = threading.Event()

@@ -43,10 +43,28 @@ class Candidate:
     Attributes:
         index: Its place among the proposals of the image.
         score: What it was chosen by, the higher the better.
+        members: Places of all proposals that its target's mask is the union of; a message of ROS does not tell them.
     """
 
     index: int
     score: float
+    members: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True)
+class MaskFeatures:
+    """What a mask looks like where its model is sure, and where it is not; all of them 0 to 1, of the mask's logits.
+
+    Attributes:
+        largest_share: Share of the mask's pixels in its largest 8-connected part.
+        compactness: Share of that part in its convex hull: 1 without dents, low for what is frayed.
+        stability: IoU of the masks at thresholds of +1 and -1 on the logits, segment-anything's stability score: low
+            where the outline is a matter of the threshold.
+    """
+
+    largest_share: float
+    compactness: float
+    stability: float
 
 
 @dataclass(frozen=True)
@@ -61,6 +79,9 @@ class Target:
             mask was moved from an earlier image.
         mean_probability: Mean of sigmoid(logits) inside the mask, uncalibrated; NaN for an empty mask.
         probability: That it is there, as the model's token for it tells; NaN where nothing tells.
+        quality: Calibrated probability that the mask is right, see `lisa_ros.inference.quality`; NaN where the
+            checkpoint has no calibration, and without logits.
+        features: What `quality` is made of, beside the probabilities; None without logits above 0.
         coarse: (H, W) float32 logits of the coarse mask that a two-step answer began with; None without one.
         correction: What the answer names in the place of an absent target ("did you mean the phone?"), "" for nothing.
         alternative: The target of the correction, where the answer has its mask; None for words alone.
@@ -74,6 +95,8 @@ class Target:
     logits: np.ndarray | None = None
     mean_probability: float = float("nan")
     probability: float = float("nan")
+    quality: float = float("nan")
+    features: MaskFeatures | None = None
     coarse: np.ndarray | None = None
     correction: str = ""
     alternative: "Target | None" = None

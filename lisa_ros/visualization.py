@@ -25,13 +25,14 @@ PALETTE = (
 _FILL = 0.45
 _INK, _MUTED, _PAPER, _BAR = (24, 26, 31), (105, 110, 120), (250, 250, 248), (18, 20, 24)
 _CAPTION_LINES = 3
+_DASH = 6  # length of a dash in units of its thickness
 
 
 def draw_overlay(image_rgb: np.ndarray, result: SegmentationResult) -> np.ndarray:
     """The image (H, W, 3) with the result drawn on it, at the same size.
 
-    Filled and outlined masks, a label per phrase, and at the bottom the answer, with what is absent or that nothing was
-    found.
+    Filled and outlined masks, dashed outlines of the coarse masks that they were made from, a label per phrase, and at
+    the bottom the answer, with what is absent or that nothing was found.
     """
     height = image_rgb.shape[0]
     canvas = Image.fromarray(_paint_masks(image_rgb, result.targets))
@@ -127,8 +128,21 @@ def _paint_masks(image_rgb: np.ndarray, targets: tuple[Target, ...]) -> np.ndarr
             colour = np.array(PALETTE[index % len(PALETTE)])
             canvas[target.mask] = (canvas[target.mask] * (1 - _FILL) + colour * _FILL).astype(np.uint8)
     for index, target in enumerate(targets):
+        if target.coarse is not None:
+            _dashes(canvas, target.coarse > 0, PALETTE[index % len(PALETTE)], thickness)
+    for index, target in enumerate(targets):
         _outline(canvas, target.mask, PALETTE[index % len(PALETTE)], thickness)
     return canvas
+
+
+def _dashes(canvas: np.ndarray, mask: np.ndarray, colour, thickness: int) -> None:
+    """The outline of a mask in dashes of six pixels for each of their thickness."""
+    contours, _ = cv2.findContours(mask.astype(np.uint8), cv2.RETR_CCOMP, cv2.CHAIN_APPROX_NONE)
+    length = _DASH * thickness
+    for contour in contours:
+        for start in range(0, len(contour), 2 * length):
+            for ink, width in ((_BAR, thickness + 2), (tuple(map(int, colour)), thickness)):
+                cv2.polylines(canvas, [contour[start : start + length]], False, ink, width, cv2.LINE_AA)
 
 
 def _outline(canvas: np.ndarray, mask: np.ndarray, colour, thickness: int):
@@ -218,4 +232,5 @@ def _resized_mask(mask: np.ndarray, size: tuple[int, int]) -> np.ndarray:
 
 
 def _resized_target(target: Target, size: tuple[int, int]) -> Target:
-    return Target(target.phrase, target.kind, _resized_mask(target.mask, size))
+    coarse = None if target.coarse is None else cv2.resize(target.coarse, size, interpolation=cv2.INTER_LINEAR)
+    return Target(target.phrase, target.kind, _resized_mask(target.mask, size), coarse=coarse)

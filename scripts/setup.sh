@@ -1,13 +1,15 @@
 #!/usr/bin/env bash
 # Makes everything that `make demo` and `make test` need, in .venv beside this checkout; called by the Makefile.
 # Does only what is missing or has changed since the last run; wherever an earlier one was interrupted, this one goes on.
-# PYTHON names the interpreter to use; without it that of .venv, or python3. Logs to out/setup.log.
+# PYTHON names the interpreter to use; without it that of .venv, or python3. TORCH is cuda or cpu; without it that of .venv,
+# or cuda. TORCH_INDEX is an index with CPU-only wheels, beside those that pip is configured for. Logs to out/setup.log.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 exec 9<. && flock 9  # `make demo` and `make test` at the same time: the second one waits
 
 WANTED=${PYTHON:-}
 PYTHON=${PYTHON:-python3}
+WANTED_TORCH=${TORCH:-}
 VENV=.venv
 STAMPS=$VENV/.lisa_ros
 LOG=out/setup.log
@@ -27,6 +29,8 @@ check_machine() {
     command -v "$PYTHON" >/dev/null || fail "$PYTHON not found. Install Python 3.11 or newer, or: make PYTHON=/path/to/python"
     "$PYTHON" -c 'import sys; sys.exit(sys.version_info < (3, 11))' ||
         fail "$("$PYTHON" --version) is too old: torch needs 3.11 or newer. Name another one: make PYTHON=python3.12 ..."
+    [[ -z $WANTED_TORCH || $WANTED_TORCH == cpu || $WANTED_TORCH == cuda ]] ||
+        fail "TORCH=$WANTED_TORCH is unknown: give cpu for wheels without CUDA's libraries, or cuda."
     [[ $(uname -sm) == "Linux x86_64" ]] ||
         fail "$(uname -sm): PyPI has ROS wheels for Linux x86_64 only. Build on a ROS 2 install: docs/installation.md."
 }
@@ -123,6 +127,9 @@ reason() {
             "reaches (pip config set global.index-url URL, https_proxy), and run make again; it goes on where it was."
     elif grep -q 'No space left on device' <<<"$last"; then
         echo "The disk is full: installing takes up to $PEAK GB, pip's cache included. Make room and run make again."
+    elif grep -qE 'No matching distribution found for torch(vision)?==.*\+cpu' <<<"$last"; then
+        echo "No index that pip asks has torch $(pin_of torch) without CUDA. Name one: make TORCH=cpu" \
+            "TORCH_INDEX=https://download.pytorch.org/whl/cpu ... (PyTorch's own), or leave TORCH=cpu out."
     else
         echo "Failed: $(grep -m 1 -iE 'error|^E:' <<<"$last" || tail -n 1 <<<"$last")"
     fi
@@ -149,14 +156,21 @@ make_environment() {
     if [[ -n $there && ! -f $stamp && -f $STAMPS/wheels ]]; then
         echo "$there" >"$stamp"  # of a release that did not write it; pip has worked there
     fi
+    TORCH=$(cat "$STAMPS/torch" 2>/dev/null || echo cuda)
     if [[ -n $there && -f $stamp ]]; then
-        [[ -z $WANTED || $there == "$version" ]] && return
-        say "$VENV has Python $there, and PYTHON=$WANTED is $version: it is made anew"
+        if [[ -n $WANTED_TORCH && $WANTED_TORCH != "$TORCH" ]]; then
+            say "$VENV has torch for $TORCH, and TORCH=$WANTED_TORCH: it is made anew"
+        else
+            [[ -z $WANTED || $there == "$version" ]] && return
+            say "$VENV has Python $there, and PYTHON=$WANTED is $version: it is made anew"
+        fi
     elif [[ -e $VENV ]]; then
         say "$VENV is unfinished: it is made anew"
     fi
     timed "virtual environment $VENV with Python $version" "$PYTHON" -m venv --clear "$VENV"
     mkdir -p "$STAMPS"
+    TORCH=${WANTED_TORCH:-$TORCH}
+    echo "$TORCH" >"$STAMPS/torch"
     echo "$version" >"$stamp"
 }
 
@@ -166,9 +180,18 @@ install_wheels() {
     free=$(df -Pm . | awk 'NR == 2 { print int($4 / 1024) }')
     ((free >= PEAK)) || say "only $free GB of disk are free; installing may take up to $PEAK, pip's cache included"
     for file in "${REQUIREMENTS[@]}"; do arguments+=(-r "$file"); done
+    if [[ $TORCH == cpu ]]; then  # the same versions, of builds that have this mark
+        arguments+=("torch==$(pin_of torch)+cpu" "torchvision==$(pin_of torchvision)+cpu")
+        [[ -z ${TORCH_INDEX:-} ]] || arguments+=(--extra-index-url "$TORCH_INDEX")
+        timed "Python wheels, torch without CUDA: minutes the first time, 3 GB in $VENV" \
+            pip_install "${arguments[@]}" -c "$CONSTRAINTS"
+        return
+    fi
     timed "Python wheels: minutes the first time, 9 GB in $VENV, up to $PEAK GB while installing" \
         pip_install "${arguments[@]}" -c "$CONSTRAINTS"
 }
+
+pin_of() { sed -nE "s/^$1==([^; ]+).*/\1/p" requirements/runtime.txt | head -n 1; }  # first that for Python 3.11 and newer
 
 pip_install() {
     "$VENV/bin/python" scripts/check_wheels.py && "$VENV/bin/python" -m pip install --progress-bar off "$@"
@@ -189,7 +212,7 @@ compile_kernels() {
 check_machine
 install_system_packages
 make_environment
-REQUIREMENTS=(requirements/{build,ros,runtime,training,ray,grasp,dev}.txt)
+REQUIREMENTS=(requirements/{build,ros,runtime,training,ray,grasp,console,dev}.txt)
 CONSTRAINTS=requirements/constraints.txt
 step wheels "$(hash_of "${REQUIREMENTS[@]}" "$CONSTRAINTS")" install_wheels
 step messages "$(hash_of requirements/{build,ros}.txt CMakeLists.txt package.xml setup.* {msg,srv,action}/*)" build_messages

@@ -26,5 +26,7 @@ for phase in parallel alone; do
 done
 printf '%s\n' "${lines[@]}"
 [[ ! -s $FAILURES ]] || { echo "[test] failed:"; cat "$FAILURES"; }
+command -v chromium chromium-browser google-chrome >/dev/null ||
+    echo "[test] no Chromium here: the console's page was not tested in a browser (apt-get install chromium)"
 ((ran)) || { echo "[test] no test matches these arguments" >&2; exit 5; }
 exit "$status"

@@ -67,6 +67,9 @@ def _parser() -> argparse.ArgumentParser:
     about = "recipe compare_styles: trains and scores styles with equal data, and writes a table"
     compare = command("compare-styles", about)
     compare.add_argument("--style", help="this style alone, without the table")
+    about = "recipe compare_choosers: trains and scores systems that choose among proposals, and writes a table"
+    compare = command("compare-choosers", about)
+    compare.add_argument("--system", help="this system alone, without the table")
     for name, description in (
         ("validate", "scores a checkpoint (gIoU, cIoU) on the sets of the configuration"),
         ("merge", "adds the adapters to their base: a checkpoint that Lisa.from_pretrained loads"),
@@ -115,11 +118,14 @@ def _run(args: argparse.Namespace) -> int | None:
         from training.proposals import run as run_proposals
 
         return run_proposals(args)
-    if (args.command == "compare-styles") != (read_recipe(args.config) == "compare_styles"):
-        raise ConfigurationError(f"{args.config}: recipe compare_styles and the command compare-styles belong together")
-    if args.command == "compare-styles":
-        _compare_styles(args)
-        return None
+    for name, compare in (("compare-styles", _compare_styles), ("compare-choosers", _compare_choosers)):
+        if (args.command == name) != (read_recipe(args.config) == name.replace("-", "_")):
+            raise ConfigurationError(
+                f"{args.config}: recipe {name.replace('-', '_')} and the command {name} belong together"
+            )
+        if args.command == name:
+            compare(args)
+            return None
     stage = args.command if args.command in STAGES else getattr(args, "stage", None)
     command = "train" if args.command in STAGES else args.command
     recipe = "tabletop" if args.command in STAGES else read_recipe(args.config)
@@ -185,6 +191,17 @@ def _compare_styles(args: argparse.Namespace) -> None:
         run_style(config, args.style)
     else:
         raise ConfigurationError(f"--style {args.style}: {args.config} has {', '.join(config.styles)}")
+
+
+def _compare_choosers(args: argparse.Namespace) -> None:
+    from training.comparison.choosers.compare import compare_choosers, run_system
+    from training.comparison.choosers.config import load_config
+
+    config = load_config(args.config)
+    if args.system is None:
+        compare_choosers(config, args.config)
+    else:
+        run_system(config, config.system(args.system))
 
 
 def _run_elisa(args: argparse.Namespace, command: str, stage: str | None) -> None:

@@ -55,9 +55,15 @@ class PictureFolder(Sequence[Sample]):
 
 
 def open_sam(source: str, device: torch.device) -> SegmentAnything:
-    """Segment Anything's file (.pth), or that part of a LISA's checkpoint. Raises CheckpointError."""
+    """Segment Anything's file (.pth), or that part of a LISA's checkpoint.
+
+    Raises CheckpointError, ConfigurationError for a LISA without that part.
+    """
     is_file = Path(expand_home(source)).is_file()
-    return (load_sam(source) if is_file else load(source).network.sam.eval()).to(device)
+    sam = load_sam(source) if is_file else load(source).network.sam.eval()
+    if not isinstance(sam, SegmentAnything):
+        raise ConfigurationError(f"--sam {source} is a LISA with Mask2Former; proposals need Segment Anything's file")
+    return sam.to(device)
 
 
 def write_proposals(

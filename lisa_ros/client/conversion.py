@@ -1,5 +1,7 @@
 """Messages of the perception node to plain data. No rclpy."""
 
+import math
+
 import numpy as np
 from geometry_msgs.msg import Pose
 from sensor_msgs.msg import Image, PointCloud2, PointField, RegionOfInterest
@@ -15,7 +17,7 @@ from lisa_ros.errors import InvalidImageError
 from lisa_ros.geometry.poses import pose_matrix
 from lisa_ros.geometry.report import TopGrasp
 from lisa_ros.msg import SegmentationResult, SegmentationTarget
-from lisa_ros.types import ABSENT, LOST, SEGMENTED, Candidate, Target
+from lisa_ros.types import ABSENT, LOST, SEGMENTED, Candidate, MaskFeatures, Target
 
 SECOND = 1_000_000_000
 _KINDS = {SegmentationTarget.SEGMENTED: SEGMENTED, SegmentationTarget.ABSENT: ABSENT, SegmentationTarget.LOST: LOST}
@@ -85,6 +87,8 @@ def _target(message: SegmentationTarget, shape: tuple[int, int]) -> PerceptionTa
         mask=_mask(message.phrase, message.roi, message.mask, shape),
         mean_probability=message.mean_probability,
         probability=message.probability,
+        quality=message.quality,
+        features=_features(message),
         correction=message.correction,
         alternative=_alternative(message, shape),
         candidate=Candidate(message.candidate_index, message.candidate_score) if message.has_candidate else None,
@@ -92,6 +96,12 @@ def _target(message: SegmentationTarget, shape: tuple[int, int]) -> PerceptionTa
         touches_border=message.touches_border,
         location=_location(message) if message.has_box else None,
     )
+
+
+def _features(message: SegmentationTarget) -> MaskFeatures | None:
+    if math.isnan(message.stability):
+        return None
+    return MaskFeatures(message.largest_share, message.compactness, message.stability)
 
 
 def _alternative(message: SegmentationTarget, shape: tuple[int, int]) -> Target | None:

@@ -24,6 +24,14 @@ def add_arguments(parser: argparse.ArgumentParser):
         help="in place of a question, as often as there are things: tells of each whether it is there, with its mask",
     )
     parser.add_argument("--mask-only", action="store_true", help="one mask in a single pass, without an answer")
+    parser.add_argument(
+        "--min-component-share",
+        type=float,
+        default=0.0,
+        metavar="SHARE",
+        help="drop parts of a mask smaller than this share of its largest part, and fill holes smaller than that; "
+        "0: none (default)",
+    )
     parser.add_argument("--max-new-tokens", type=positive, metavar="N", help="longest answer, in tokens")
     parser.add_argument(
         "--out",
@@ -37,14 +45,17 @@ def add_arguments(parser: argparse.ArgumentParser):
 
 def run(args: argparse.Namespace) -> int:
     """Asks, prints the answer as it comes, and writes the pictures."""
+    from lisa_ros.geometry.options import MaskOptions
+    from lisa_ros.geometry.repair import repair_result
     from lisa_ros.images import read_image
 
     image = read_image(args.image)
     folder = output_directory(args.out)
     if args.phrases and args.mask_only:
         raise ConfigurationError("--mask-only is for one question; phrases give masks without it, leave it out")
+    options = MaskOptions(min_component_share=args.min_component_share)
     lisa = load_lisa(args)
-    result = _asked(lisa, lisa.encode(image), args)
+    result = repair_result(_asked(lisa, lisa.encode(image), args), options)
     try:
         report = _write(folder, image, result, lisa.provenance)
     except OSError as error:
@@ -96,6 +107,9 @@ def _write(folder: Path, image, result, model: str) -> dict:
         if target.mask.any():
             write_mask(folder / f"mask_{number}.png", target.mask)
             facts |= {"mask": f"mask_{number}.png", "mean_probability": round(target.mean_probability, 4)}
+            if target.features:
+                facts |= {name: round(value, 4) for name, value in vars(target.features).items()}
+            facts["quality"] = None if math.isnan(target.quality) else round(target.quality, 4)
         if target.candidate is not None:
             facts["candidate"] = {"index": target.candidate.index, "score": round(target.candidate.score, 4)}
         if target.correction:
@@ -136,7 +150,8 @@ def _print_summary(result, report: dict, folder: Path):
         if "correction" in target:
             nothing += f"; the answer offers {printable(target['correction'])}"
         where = folder / target["mask"] if "mask" in target else nothing
-        print(f"  {printable(target['phrase']) or '(no words)':<30} {target['area']:>8} px  {where}")
+        trust = f"  quality {target['quality']:.2f}" if target.get("quality") is not None else ""
+        print(f"  {printable(target['phrase']) or '(no words)':<30} {target['area']:>8} px{trust}  {where}")
     if not result.targets:
         print("  nothing segmented")
     if result.truncated:

@@ -52,6 +52,9 @@ def add_model_arguments(
         help="of the weights; int8, int4, nf4: of the language model's linear layers (default: %(default)s)",
     )
     group.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N (default: %(default)s)")
+    group.add_argument(
+        "--quality-calibration", metavar="FILE", help="what `lisa-ros eval --calibrate` made, if not in the checkpoint"
+    )
     group.add_argument("--conv-type", metavar="T", help="conversation template, if not the checkpoint's")
     group.add_argument(
         "--threads",
@@ -81,7 +84,7 @@ def load_lisa(args: argparse.Namespace):
 def model_arguments(args: argparse.Namespace) -> dict[str, object]:
     """What `Lisa.from_pretrained` takes beside the checkpoint; nothing for what was not given."""
     names = ("vision_tower", "device", "precision", "conv_type", "style", "base", "sam_checkpoint")
-    names += ("dinov2", "alphaclip", "threads")
+    names += ("dinov2", "alphaclip", "quality_calibration", "threads")
     given = {name: value for name in names if (value := getattr(args, name, None)) is not None}
     for name in ("proposal_head", "proposal_options"):
         if text := getattr(args, name, None):

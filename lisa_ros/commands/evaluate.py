@@ -72,6 +72,8 @@ def run_tabletop(args: argparse.Namespace) -> int:
 
     if args.shard.count > 1 and not args.out:
         raise ConfigurationError("--shard needs --out DIR, where the parts come together")
+    if args.calibrate and not args.out:
+        raise ConfigurationError("--calibrate needs --out DIR, where the judged masks are kept")
     if args.json:
         output_directory(args.json.parent)
     predictor = evaluate_sets.open_predictor(args)

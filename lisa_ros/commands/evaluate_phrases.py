@@ -15,12 +15,12 @@ _SHOWN = 5  # samples that are named
 
 def add_parser(benchmarks) -> None:
     """The sub-command."""
-    about = "scores on phrases that may be absent (gRefCOCO): official and honest"
+    about = "scores on phrases that may be absent (gRefCOCO, Ref-ZOM): official and honest"
     parser = benchmarks.add_parser(NAME, help=about, description=about[0].upper() + about[1:] + ".")
     parser.add_argument("--set", default="grefcoco", choices=_SETS, help="default: %(default)s")
     parser.add_argument("--data", type=Path, required=True, metavar="DIR",
                         help="data sets in the layout of LISA's README")  # fmt: skip
-    parser.add_argument("--split", default="val", help="default: %(default)s")
+    parser.add_argument("--split", help="default: val, else test")
     parser.add_argument("--mode", default="teacher_forced", choices=_MODES,
                         help="teacher_forced: official, the true answer is in the prompt; decided: the model decides "
                              "about each phrase; generative: it writes the answer (default: %(default)s)")  # fmt: skip
@@ -42,12 +42,16 @@ def run(args: argparse.Namespace) -> int:
 
     if args.max_new_tokens and args.mode != "generative":
         raise ConfigurationError(f"--max-new-tokens is of no use in mode {args.mode}: no answer is generated")
-    if args.split not in SPLITS[args.set]:
-        raise ConfigurationError(f"--split {args.split}: {args.set} has {', '.join(SPLITS[args.set])}")
+    splits = SPLITS[args.set]
+    split = args.split or next((one for one in splits if one.startswith("val")), splits[-1])
+    if split not in splits:
+        raise ConfigurationError(f"--split {split}: {args.set} has {', '.join(splits)}")
     if args.json:
         output_directory(args.json.parent)
-    dataset, lisa = with_proposals(open_dataset(args.set, args.data, args.split), args.proposals), load_lisa(args)
+    dataset, lisa = with_proposals(open_dataset(args.set, args.data, split), args.proposals), load_lisa(args)
     oracle, options = ProposalOracle(), {"limit": args.limit, "max_new_tokens": args.max_new_tokens or MAX_NEW_TOKENS}
+    # Officially pixels that are said of nothing enter gRefCOCO's cIoU, and not Ref-ZOM's.
+    options["counts_false_positives"] = args.set != "ref-zom"
     metrics, bad = evaluate_phrases(lisa, dataset, args.mode, progress=True, oracle=oracle, **options)
     scores = {"benchmark": NAME, "set": dataset.source, "mode": args.mode, "model": lisa.provenance}
     scores |= metrics.to_dict() | {"bad_samples": bad}

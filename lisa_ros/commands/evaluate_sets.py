@@ -13,6 +13,7 @@ SPLITS = {
     "refcoco+": ("val", "testA", "testB"),
     "refcocog": ("val", "test"),
     "grefcoco": ("val", "testA", "testB"),
+    "ref-zom": ("test",),
     "R-refcoco": ("val", "testA", "testB"),
     "R-refcoco+": ("val", "testA", "testB"),
     "R-refcocog": ("val", "test"),
@@ -21,6 +22,7 @@ SPLITS = {
     "fprefcocog": ("val", "test"),
     "llmseg40k": ("train", "validation", "test"),
 }
+QUALITY_FILE = "quality_calibration.json"
 _SHOWN = 5  # samples that are named
 _NO_TOKENS = "--max-new-tokens is of no use in mode teacher_forced: no answer is generated"
 
@@ -35,7 +37,7 @@ def add_parsers(benchmarks) -> None:
         )
         parser.add_argument(
             "--split",
-            default=next(one for one in splits if one.startswith("val")),
+            default=next((one for one in splits if one.startswith("val")), splits[-1]),
             choices=splits,
             help="default: %(default)s",
         )
@@ -68,7 +70,7 @@ def with_proposals(dataset, files):
 
 
 def add_run_arguments(parser: argparse.ArgumentParser, mode: str | None) -> None:
-    """--mode (with this default; None: by the model), --max-new-tokens, --shard."""
+    """--mode (with this default; None: by the model), --max-new-tokens, --shard, --calibrate."""
     parser.add_argument(
         "--mode",
         default=mode,
@@ -83,6 +85,11 @@ def add_run_arguments(parser: argparse.ArgumentParser, mode: str | None) -> None
     parser.add_argument(
         "--shard", type=shard, default="0/1", metavar="I/N",
         help="ask about every N-th picture from the I-th on; the last process to end writes the report of all",
+    )  # fmt: skip
+    parser.add_argument(
+        "--calibrate", type=Path, metavar="FILE",
+        help="fit the quality of masks to half of the pictures, test it on the rest, and write it to this file "
+        f"({QUALITY_FILE} in the checkpoint's folder is found by itself)",
     )  # fmt: skip
 
 
@@ -141,6 +148,7 @@ def run_benchmark(
 
     extra: gives further keys of the summary and further tables of the report, from the rows.
     """
+    from lisa_ros.evaluation.benchmarks import calibration
     from lisa_ros.evaluation.benchmarks.benchmark_report import plain_table, text_table, warnings, write_benchmark
     from lisa_ros.evaluation.benchmarks.candidate_choices import choice_report
     from lisa_ros.evaluation.benchmarks.evaluate_dataset import SampleDigests, evaluate, read_current
@@ -164,6 +172,8 @@ def run_benchmark(
         log = read_current(directory, dataset, digests)
         more, tables = extra(log.rows) if extra else ({}, ())
         beside, beside_tables = choice_report(log.rows)
+        if (told := calibration.told_reliability(log.rows)) and not args.calibrate:
+            beside |= {"quality": told}
         summary = summarise(log) | more | beside
         write_benchmark(directory, summary, log.rows, dataset, predictor, [*tables, *beside_tables])
     print(printable(text_table(summary)))
@@ -172,7 +182,26 @@ def run_benchmark(
     for warning in warnings(summary):
         print(f"warning: {printable(warning)}")
     print(f"report in {directory / 'report.html'}, scores in {directory / 'summary.json'}")
+    if args.calibrate:
+        _calibrate(args.calibrate, log, predictor, directory)
+    elif told:
+        print(calibration.summary_line(told))
     return summary
+
+
+def _calibrate(path: Path, log, predictor, directory: Path) -> None:
+    from lisa_ros.evaluation.benchmarks.calibration import calibrate, draw_reliability, summary_line
+    from lisa_ros.evaluation.files import convert_write_errors
+
+    network, identity = predictor.lisa.network, log.identity
+    found = calibrate(log.rows, network, model=identity.model, source=identity.source, mode=identity.mode)
+    output_directory(path.parent)
+    picture = directory / "calibration.png"
+    with convert_write_errors(path):
+        found.write(path)
+        draw_reliability(found.held_out, picture, f"{identity.model}, {identity.source}")
+    print(f"{summary_line(found.held_out)}, on pictures that it was not fitted to")
+    print(f"calibration in {path}, picture in {picture}")
 
 
 def open_dataset(name: str, root: Path, split: str, false_premises: bool = False):

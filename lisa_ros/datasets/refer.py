@@ -1,4 +1,4 @@
-"""refCOCO, refCOCO+, refCOCOg, refCLEF, gRefCOCO, R-RefCOCO and FP-RefCOCO: phrases that refer to something, or not."""
+"""The refCOCO family, refCLEF, gRefCOCO, Ref-ZOM, R- and FP-RefCOCO: phrases that refer to something, or not."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -13,6 +13,10 @@ from lisa_ros.errors import DatasetError
 from lisa_ros.types import FALSE_PREMISE, LazyTurns, Sample, TruthTarget, Turn
 
 _COCO = Path("mscoco") / "images" / "train2014"
+# Ref-ZOM's pictures are of both parts of COCO 2014; its authors put them into one folder, others leave them in two.
+_BOTH_PARTS = ("train2014", "val2014", "trainval2014")
+# Folder of a data set whose users do not all call it the same.
+_FOLDERS = MappingProxyType({"ref-zom": ("ref-zom", "refzom")})
 # Of each data set: who split it, names of the splits.
 SPLITS: Mapping[str, tuple[str, tuple[str, ...]]] = MappingProxyType(
     {
@@ -21,6 +25,7 @@ SPLITS: Mapping[str, tuple[str, tuple[str, ...]]] = MappingProxyType(
         "refcocog": ("umd", ("train", "val", "test")),
         "refclef": ("unc", ("train", "val", "testA", "testB", "testC")),
         "grefcoco": ("unc", ("train", "val", "testA", "testB")),
+        "ref-zom": ("final", ("train", "test")),
         "R-refcoco": ("unc_exclude_unified", ("train", "val", "testA", "testB")),
         "R-refcoco+": ("unc_exclude_unified", ("train", "val", "testA", "testB")),
         "R-refcocog": ("umd_exclude_unified", ("train", "val", "test")),
@@ -51,14 +56,14 @@ class ReferDataset:
     """One split, sorted by image id. One turn for each phrase of a picture, in the order of the references' file.
 
     Phrases are stripped and in lower case, as LISA is trained and validated with them. A reference that the data set
-    gives no pixels has an empty mask. In gRefCOCO a phrase can mean several things, each a target of its own, or
-    nothing in the picture, and its target has no mask. Nor has that of a false premise (R-RefCOCO's sentences whose
-    `exist` is false, FP-RefCOCO's whose `is_false_premise` is true), a turn of kind "false_premise"; FP-RefCOCO names
-    what is there in its place (`gt_sent`), `TruthTarget.alternative`. The masks are made when a turn is taken.
+    gives no pixels has an empty mask. In gRefCOCO and Ref-ZOM a phrase can mean several things, each a target of its
+    own, or nothing in the picture, and its target has no mask. Nor has that of a false premise (R-RefCOCO's sentences
+    whose `exist` is false, FP-RefCOCO's whose `is_false_premise` is true), a turn of kind "false_premise"; FP-RefCOCO
+    names what is there in its place (`gt_sent`), `TruthTarget.alternative`. The masks are made when a turn is taken.
 
     Args:
         root: Has refer_seg/NAME/{instances.json, refs(BY).p} and refer_seg/images; gRefCOCO's references are in
-            grefs(unc).json or .p.
+            grefs(unc).json or .p, Ref-ZOM's file of that name is refs(final).p.
         name: A key of SPLITS.
         split: One of the splits that SPLITS has for it.
         by: Who split it, the BY of the references' file; None: as SPLITS has it. OTHER_SPLITS has further ones.
@@ -75,14 +80,17 @@ class ReferDataset:
         base = Path(root) / "refer_seg"
         self.source = f"{name}/{split}" if by is None else f"{name}/{by}/{split}"
         self.images_folder = base / "images" / ("saiapr_tc-12" if name == "refclef" else _COCO)
-        self.instances_path = base / name / "instances.json"
-        self.references_path = path = _references_path(base / name, name, by)
+        self._spread = name == "ref-zom"
+        folder = next((base / one for one in _FOLDERS.get(name, ()) if (base / one).is_dir()), base / name)
+        self.instances_path = folder / "instances.json"
+        self.references_path = path = _references_path(folder, name, by)
         with format_of(path, "references"):
             rows = read_json(path) if path.suffix == ".json" else read_plain_pickle(path)
             phrases: dict[int, list[_Phrase]] = {}
             for row in rows:
                 if _is_of(row["split"], split):
-                    ids, found = _annotation_ids(row["ann_id"]), phrases.setdefault(row["image_id"], [])
+                    ids = () if row.get("source") == "zero" else _annotation_ids(row["ann_id"])
+                    found = phrases.setdefault(row["image_id"], [])
                     found += [_phrase(sentence, ids) for sentence in row["sentences"]]
         if not phrases:
             raise DatasetError(f"{path} has no references of split {split!r}")
@@ -112,7 +120,14 @@ class ReferDataset:
 
     def files(self, index: int) -> tuple[Path, ...]:
         """The sample's picture."""
-        return (self.images_folder / self.images[index].file_name,)
+        return (self._folder(index) / self.images[index].file_name,)
+
+    def _folder(self, index: int) -> Path:
+        """Where the sample's picture is."""
+        if not self._spread:
+            return self.images_folder
+        parts = [self.images_folder.parent / part for part in _BOTH_PARTS]
+        return next((part for part in parts if (part / self.images[index].file_name).is_file()), self.images_folder)
 
     def digest(self, index: int) -> str:
         """Changes with whatever the sample is made of. Raises DatasetError."""
@@ -122,7 +137,7 @@ class ReferDataset:
         return content_digest(self.files(index), self.images[index].size, phrases, sorted(drawn.items()))
 
     def __getitem__(self, index: int) -> Sample:
-        image, phrases = self.images[index].read(self.images_folder), self.phrases[index]
+        image, phrases = self.images[index].read(self._folder(index)), self.phrases[index]
 
         def turn(number: int) -> Turn:
             phrase = phrases[number]
@@ -195,6 +210,6 @@ def _references_path(folder: Path, name: str, by: str | None) -> Path:
 
 
 def _annotation_ids(found: int | list[int]) -> tuple[int, ...]:
-    """gRefCOCO lists annotations, [-1] for nothing in the picture; the others have one."""
+    """gRefCOCO lists annotations, [-1] for nothing in the picture, Ref-ZOM [] for it; the others have one."""
     ids = found if isinstance(found, list) else [found]
     return tuple(int(number) for number in ids if number != -1)

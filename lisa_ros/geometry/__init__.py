@@ -4,13 +4,14 @@ from lisa_ros import numba_cache  # noqa: F401 - first of all
 from lisa_ros.geometry.camera import CameraModel
 from lisa_ros.geometry.depth import depth_to_metres
 from lisa_ros.geometry.masks import count_components, touches_border
-from lisa_ros.geometry.options import CloudOptions
+from lisa_ros.geometry.options import CloudOptions, MaskOptions
 from lisa_ros.geometry.report import CloudReport, SupportPlane, TargetClouds, TopGrasp
 
 __all__ = [
     "CameraModel",
     "CloudOptions",
     "CloudReport",
+    "MaskOptions",
     "SupportPlane",
     "TargetClouds",
     "TopGrasp",

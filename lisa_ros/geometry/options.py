@@ -1,4 +1,4 @@
-"""How clouds are cleaned: default, meaning and limits of every option, once."""
+"""How masks and clouds are cleaned: default, meaning and limits of every option, once."""
 
 import math
 from dataclasses import dataclass, field, fields
@@ -9,6 +9,22 @@ from lisa_ros.errors import ConfigurationError
 
 def _option(default: float, about: str, low: float, high: float):
     return field(default=default, metadata={"about": about, "low": low, "high": high})
+
+
+@dataclass(frozen=True)
+class MaskOptions:
+    """Raises ConfigurationError for a value that does not fit."""
+
+    min_component_share: float = _option(
+        0.0,
+        "Parts of a mask smaller than this share of its largest part are dropped, and holes smaller than that filled; "
+        "0: masks stay as the model draws them",
+        0.0,
+        1.0,
+    )
+
+    def __post_init__(self):
+        _check_options(self)
 
 
 @dataclass(frozen=True)
@@ -70,14 +86,7 @@ class CloudOptions:
     )
 
     def __post_init__(self):
-        for option in fields(self):
-            value, low, high = getattr(self, option.name), option.metadata["low"], option.metadata["high"]
-            kind = Integral if isinstance(option.default, int) else Real
-            if isinstance(value, bool) or not isinstance(value, kind):
-                words = "a whole number" if kind is Integral else "a number"
-                raise ConfigurationError(f"{option.name}={value!r} must be {words} between {low} and {high}")
-            if not (math.isfinite(value) and low <= value <= high):
-                raise ConfigurationError(f"{option.name}={value} must lie between {low} and {high}")
+        _check_options(self)
         if self.min_range >= self.max_range:
             raise ConfigurationError(f"min_range={self.min_range} must be below max_range={self.max_range}")
         for axis, low, high in zip("xyz", *self.workspace, strict=True):
@@ -91,3 +100,14 @@ class CloudOptions:
             (self.scene_min_x, self.scene_min_y, self.scene_min_z),
             (self.scene_max_x, self.scene_max_y, self.scene_max_z),
         )
+
+
+def _check_options(options: MaskOptions | CloudOptions):
+    for option in fields(options):
+        value, low, high = getattr(options, option.name), option.metadata["low"], option.metadata["high"]
+        kind = Integral if isinstance(option.default, int) else Real
+        if isinstance(value, bool) or not isinstance(value, kind):
+            words = "a whole number" if kind is Integral else "a number"
+            raise ConfigurationError(f"{option.name}={value!r} must be {words} between {low} and {high}")
+        if not (math.isfinite(value) and low <= value <= high):
+            raise ConfigurationError(f"{option.name}={value} must lie between {low} and {high}")

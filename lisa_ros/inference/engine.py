@@ -61,6 +61,7 @@ class Lisa:
         proposal_head: Mapping[str, object] | None = None,
         dinov2: str | Path | None = None,
         proposal_options: Mapping[str, object] | None = None,
+        quality_calibration: str | Path | None = None,
         threads: int = 0,
         compile: str = "auto",
     ) -> "Lisa":
@@ -74,18 +75,16 @@ class Lisa:
             precision: "fp32", "bf16", "fp16"; "int8", "int4" or "nf4" for the language model's linear layers alone.
             sam: Segment Anything's sizes where the weights' shapes do not tell them.
             conv_type: The prompt template, in place of the checkpoint's.
-            style: How prompts and answers are worded and grounded ("lisa", "gsva", ...), where the checkpoint's files
-                do not tell it; see `lisa_ros.model.styles`.
+            style: How prompts and answers are worded and grounded, if no file tells it; see `lisa_ros.model.styles`.
             base: For un-merged weights (`gsva-7b-ft-gres.bin`, which needs `style` too, or LLM-Seg's directories):
                 directory of the LLaVA that their training began with.
             sam_checkpoint: For un-merged weights that lack it, and for an ELISA: Segment Anything's file.
             lora_alpha: Of un-merged weights' adapters.
             alphaclip: Of an ELISA: AlphaCLIP's file, or its folder, if it is not where its configuration says.
-            proposal_head: Of LLM-Seg: sizes, and the rule by which proposals are chosen, that neither weights nor
-                config.json tell; see `ProposalHeadConfig`.
+            proposal_head: Of LLM-Seg: sizes and the rule of choice that no file tells; see `ProposalHeadConfig`.
             dinov2: Of LLM-Seg: file of DINOv2's weights where the checkpoint does not hold them.
-            proposal_options: Of LLM-Seg and ELISA: how proposals are made, see `ProposalOptions`, in place of the
-                system's own settings.
+            proposal_options: Of LLM-Seg and ELISA: how proposals are made, if not as usual; see `ProposalOptions`.
+            quality_calibration: File that `lisa-ros eval --calibrate` made, in place of the checkpoint's own.
             threads: Torch's threads on the CPU, see `cpu_threads.set_threads`; 0 for torch's own choice.
             compile: Whether the step of the token loop is compiled, see `compiled_step`: "auto", "always", "never".
 
@@ -98,18 +97,17 @@ class Lisa:
             MemoryBudgetError: The weights do not fit the device.
         """
         where = ready_device(device, threads)
+        own = {"quality_calibration": quality_calibration, "proposal_options": proposal_options, "compile": compile}
         if elisa := find_elisa(source):
             from lisa_ros.inference.elisa.engine import ElisaEngine  # above this module
 
             files = {"base": base, "alphaclip": alphaclip, "sam_checkpoint": sam_checkpoint, "sam": sam}
-            files |= {"style": style, "proposal_options": proposal_options}
-            return ElisaEngine.load(elisa, device=where, precision=precision, compile=compile, **files)
+            return ElisaEngine.load(elisa, device=where, precision=precision, style=style, **files, **own)
         options = {"vision_tower": vision_tower, "sam": sam, "conv_type": conv_type, "style": style}
         options |= {"proposal_head": proposal_head, "dinov2": dinov2}
         if base is not None:
             options |= {"base": base, "sam_checkpoint": sam_checkpoint, "lora_alpha": lora_alpha}
-        kept = {"options": options, "proposal_options": proposal_options, "compile": compile}
-        return cls(load_model(source, device=where, precision=precision, **kept))
+        return cls(load_model(source, device=where, precision=precision, options=options, **own))
 
     @property
     def network(self) -> LisaNetwork:

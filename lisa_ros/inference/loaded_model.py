@@ -10,12 +10,14 @@ import torch
 from torch import Tensor
 
 from lisa_ros.errors import ConfigurationError, InvalidImageError, InvalidQueryError, LisaError, QueryCancelled
+from lisa_ros.geometry.mask_features import mask_features
 from lisa_ros.geometry.proposals import Proposals
 from lisa_ros.inference.answer import AnswerText
 from lisa_ros.inference.answer_words import AnswerProgress, AnswerWords
 from lisa_ros.inference.compiled_step import CompiledStep
 from lisa_ros.inference.frame import EncodedFrame
 from lisa_ros.inference.generation import Prefix, prefill
+from lisa_ros.inference.quality import QualityCalibration
 from lisa_ros.inference.regions import MaskLogits, Regions, choose_masks, encode_regions
 from lisa_ros.inference.side_stream import SideWork
 from lisa_ros.model.checkpoint import Checkpoint
@@ -38,6 +40,8 @@ class LoadedModel:
     """
 
     compiled: CompiledStep | None = None
+
+    calibration: QualityCalibration | None = None  # of its masks; set by who loads it
 
     def __init__(
         self,
@@ -228,15 +232,22 @@ class LoadedModel:
         found.sort(key=lambda one: one.kind == ABSENT)
         return replace(found[0], phrase=phrase) if found else absent_target(frame, phrase, float("nan"))
 
-    @staticmethod
-    def target(frame: EncodedFrame, phrase: str, found: MaskLogits | None, probability: float) -> Target:
+    def target(self, frame: EncodedFrame, phrase: str, found: MaskLogits | None, probability: float) -> Target:
         """The target that mask logits mean; an absent one where there was nothing to choose among."""
         if found is None:
             return absent_target(frame, phrase, probability)
         mask = found.logits > 0
         certainty = float(np.mean(1 / (1 + np.exp(-found.logits[mask])))) if mask.any() else float("nan")
-        return Target(
-            phrase, SEGMENTED, mask, found.logits, certainty, probability, found.coarse, candidate=found.candidate
+        target = Target(phrase, SEGMENTED, mask, found.logits, certainty, probability, candidate=found.candidate)
+        return self.with_quality(replace(target, coarse=found.coarse))
+
+    def with_quality(self, target: Target) -> Target:
+        """A target whose `features` and `quality` are those of its logits."""
+        features = mask_features(target.logits)
+        if features is None or self.calibration is None:
+            return replace(target, features=features, quality=float("nan"))
+        return replace(
+            target, features=features, quality=self.calibration.probability(target.mean_probability, features)
         )
 
     @contextmanager

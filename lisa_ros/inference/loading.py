@@ -10,6 +10,7 @@ from lisa_ros.cpu_threads import check_wait_policy, set_threads
 from lisa_ros.inference.compiled_step import check_compile, compiled_step
 from lisa_ros.inference.loaded_model import LoadedModel
 from lisa_ros.inference.precision import float_type, place, resolve_device
+from lisa_ros.inference.quality import find_calibration
 from lisa_ros.model.checkpoint import load
 from lisa_ros.model.memory import memory_guard
 from lisa_ros.model.prompts import get_template
@@ -35,6 +36,7 @@ def load_model(
     compile: str,
     options: Mapping[str, object],
     proposal_options: Mapping[str, object] | None = None,
+    quality_calibration: str | Path | None = None,
 ) -> LoadedModel:
     """See Lisa.from_pretrained; `options` are those of `load`, or with a `base` those of `load_unmerged`."""
     dtype = float_type(precision, device)
@@ -50,6 +52,8 @@ def load_model(
         place(network, precision, dtype, device, cast)
         step = compiled_step(network, compile, precision=precision, device=device)
     name = Path(source).resolve().name if Path(source).exists() else str(source)
-    model = LoadedModel(checkpoint, device=device, precision=precision, name=name, proposal_options=proposal_options)
+    parts = {"device": device, "precision": precision, "name": name, "proposal_options": proposal_options}
+    model = LoadedModel(checkpoint, **parts)
+    model.calibration = find_calibration(quality_calibration, checkpoint.directory, checkpoint.network)
     model.compiled = step
     return model

@@ -100,7 +100,7 @@ def _mask(
     for index in sorted(chosen, key=lambda one: iop[one]):
         logits[proposals.union_at([index], *size)] = max(_log_odds(iop[index]) - _log_odds(threshold), _LEAST)
     best = max(chosen, key=lambda one: similarity[one], default=None)
-    candidate = None if best is None else Candidate(int(best), float(similarity[best]))
+    candidate = None if best is None else Candidate(int(best), float(similarity[best]), tuple(sorted(map(int, chosen))))
     return MaskLogits(logits, None, candidate)
 
 

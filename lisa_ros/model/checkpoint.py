@@ -15,6 +15,7 @@ from lisa_ros.model.config_keys import check_token_ids
 from lisa_ros.model.dinov2_files import with_dinov2
 from lisa_ros.model.files import expand_home
 from lisa_ros.model.hub import HubError, download
+from lisa_ros.model.mask2former import Mask2FormerSizes
 from lisa_ros.model.network import LisaNetwork
 from lisa_ros.model.prompts import IM_END, IM_START
 from lisa_ros.model.proposal_config import ProposalHeadConfig, infer_proposal_head
@@ -193,9 +194,7 @@ def _complete_config(
         raise CheckpointError(
             f"{directory} holds an adapter that is not merged into its base model ({adapters[0]}); merge it first"
         )
-    sam_weights = {key.removeprefix(SAM): value for key, value in weights.items() if key.startswith(SAM)}
-    stored = values.get("sam")
-    sam_config = infer_sam_config(sam_weights, sam) if stored is None else _stored_sam_config(stored, sam, path)
+    sam_config = _mask_part(values, weights, sam, path)
     if "mm_projector_type" not in values and f"{_PROJECTOR}0.weight" in weights:
         values["mm_projector_type"] = "mlp2x_gelu"
     first = weights.get(f"{_PROJECTOR}weight", weights.get(f"{_PROJECTOR}0.weight"))
@@ -213,6 +212,23 @@ def _proposal_head(
     if stored is not None and not isinstance(stored, Mapping):
         raise CheckpointError(f"{path}: proposal_head is {stored!r}; it must be a table of names and values")
     return infer_proposal_head(weights, {**(stored or {}), **(given or {})})
+
+
+def _mask_part(
+    values: Mapping[str, object], weights: Mapping[str, Tensor], sam: Mapping[str, object] | None, path: Path
+) -> SamConfig | Mask2FormerSizes:
+    """What decodes masks: config.json says a Mask2Former, or Segment Anything's sizes, or nothing."""
+    stored = values.get("sam")
+    if (other := values.get("mask2former")) is not None:
+        if stored or sam:
+            raise CheckpointError(f"{path} is of a Mask2Former; Segment Anything's sizes mean nothing to it")
+        try:
+            return Mask2FormerSizes.from_dict(other)
+        except ConfigurationError as error:
+            raise CheckpointError(f"{path}: {error}") from error
+    if stored is not None:
+        return _stored_sam_config(stored, sam, path)
+    return infer_sam_config({k.removeprefix(SAM): v for k, v in weights.items() if k.startswith(SAM)}, sam)
 
 
 def _stored_sam_config(stored: object, overrides: Mapping[str, object] | None, path: Path) -> SamConfig:

@@ -14,11 +14,13 @@ from lisa_ros.model.checks import check_positive, check_rotary_width, check_swit
 from lisa_ros.model.config_keys import check_lisa_keys
 from lisa_ros.model.files import read_json
 from lisa_ros.model.layouts import check_layout
+from lisa_ros.model.mask2former import Mask2FormerSizes
 from lisa_ros.model.prompts import ConversationTemplate, get_template
 from lisa_ros.model.proposal_config import ProposalHeadConfig
 from lisa_ros.model.rope import check_factors, check_rope_scaling, read_rope
 from lisa_ros.model.sam_config import SamConfig
 from lisa_ros.model.styles import DEFAULT_STYLE, get_style
+from lisa_ros.types import LOC
 
 SHARED_TOWER = "sam_image_encoder"
 PROJECTORS = ("linear", "mlp2x_gelu")
@@ -28,7 +30,8 @@ PROJECTORS = ("linear", "mlp2x_gelu")
 class LisaConfig:
     """Everything that defines the network besides its weights.
 
-    sam: sizes of the Segment Anything part; published files do not hold them, the loader reads them off the weights.
+    sam: sizes of the Segment Anything part; published files do not hold them, the loader reads them off the weights. Or
+        those of a Mask2Former in its place, which config.json has under `mask2former`.
     vision_tower: name or path of a CLIP vision tower, or "sam_image_encoder": the visual tokens of the language model
         are then SAM's image embedding beside its positional encoding, cell by cell in row-major order, and there is no
         second encoder.
@@ -48,7 +51,7 @@ class LisaConfig:
     num_hidden_layers: int
     num_attention_heads: int
     vocab_size: int
-    sam: SamConfig
+    sam: SamConfig | Mask2FormerSizes
     num_key_value_heads: int | None = None
     rms_norm_eps: float = 1e-6
     max_position_embeddings: int = 2048
@@ -116,6 +119,15 @@ class LisaConfig:
         if self.system_prompt is not None and not isinstance(self.system_prompt, str):
             raise ConfigurationError(f"system_prompt is {self.system_prompt!r}; it must be text")
         self._check_proposal_head()
+        if isinstance(self.sam, Mask2FormerSizes):
+            self._check_mask2former()
+
+    def _check_mask2former(self) -> None:
+        style = get_style(self.style)
+        if style.chooses or LOC in style.tokens.values():
+            raise ConfigurationError(f"style {self.style} needs Segment Anything; Mask2Former cannot take its place")
+        if self.shares_image_encoder:
+            raise ConfigurationError(f"vision_tower {SHARED_TOWER!r} needs Segment Anything; name a CLIP")
 
     def _check_proposal_head(self) -> None:
         if get_style(self.style).chooses != (self.proposal_head is not None):
@@ -191,7 +203,8 @@ class LisaConfig:
             "use_mm_proj": True,
             "out_dim": self.sam.prompt_embed_dim,
             "train_mask_decoder": True,
-            "sam": self.sam.to_dict(),
+            "sam": self.sam.to_dict() if isinstance(self.sam, SamConfig) else None,
+            "mask2former": self.sam.to_dict() if isinstance(self.sam, Mask2FormerSizes) else None,
             "rope_scaling": dict(self.rope_scaling) if self.rope_scaling else None,
             "mask_query": dict(self.mask_query),
             "answer_words": list(self.answer_words) if self.answer_words is not None else None,
@@ -220,8 +233,8 @@ _PLAIN_KEYS = (
 )
 # Read beside the plain ones.
 _OTHER_KEYS = (
-    *("sam", "proposal_head", "mask_query", "answer_words", "rope_scaling", "rope_parameters", "head_dim", "out_dim"),
-    *("train_mask_decoder", "bos_token_id", "eos_token_id", "mm_tunable_parts"),
+    *("sam", "mask2former", "proposal_head", "mask_query", "answer_words", "rope_scaling", "rope_parameters"),
+    *("head_dim", "out_dim", "train_mask_decoder", "bos_token_id", "eos_token_id", "mm_tunable_parts"),
 )
 
 
@@ -241,7 +254,7 @@ def read_config(path: Path) -> dict[str, object]:
 
 def parse_config(
     values: Mapping[str, object],
-    sam: SamConfig,
+    sam: SamConfig | Mask2FormerSizes,
     path: Path,
     *,
     conv_type: str | None,

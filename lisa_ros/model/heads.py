@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from lisa_ros.model.grounding import TARGET_KINDS, parents_of
+from lisa_ros.model.mask2former import Mask2FormerSegmenter
 from lisa_ros.model.proposal_config import ProposalHeadConfig
 from lisa_ros.model.sam import SamFeatures, SegmentAnything
 from lisa_ros.types import SEG, EventKind
@@ -26,9 +27,9 @@ class TargetMasks(NamedTuple):
 
 
 class SamPromptHead:
-    """LISA's head: a hidden state becomes one prompt token of SAM's mask decoder."""
+    """LISA's head: a hidden state becomes one prompt token of SAM's mask decoder, or a query of Mask2Former's."""
 
-    def __init__(self, projection: nn.Module, sam: SegmentAnything) -> None:
+    def __init__(self, projection: nn.Module, sam: SegmentAnything | Mask2FormerSegmenter) -> None:
         self.projection = projection
         self.sam = sam
 
@@ -47,7 +48,7 @@ class SamPromptHead:
 
         features: of one image for all prompts, or of n images. prior: see SegmentAnything.decode.
         """
-        dtype = self.sam.mask_decoder.iou_token.weight.dtype
+        dtype = self.sam.decoder_dtype
         features = SamFeatures(features.embedding.to(dtype), tuple(x.to(dtype) for x in features.high_res))
         return self.sam.decode(features, embeddings.to(dtype), None if prior is None else prior.to(dtype)).float()
 

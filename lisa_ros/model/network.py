@@ -7,8 +7,10 @@ from transformers.cache_utils import Cache
 
 from lisa_ros.model.config import LisaConfig
 from lisa_ros.model.heads import SamPromptHead
+from lisa_ros.model.mask2former import Mask2FormerSegmenter, Mask2FormerSizes
 from lisa_ros.model.proposal_head import add_proposal_parts
 from lisa_ros.model.sam import SamFeatures, SegmentAnything
+from lisa_ros.model.sam_config import SamConfig
 from lisa_ros.model.styles import Style, get_style
 from lisa_ros.model.tokenizer import IMAGE_TOKEN_ID
 from lisa_ros.model.vision import ClipTower
@@ -28,18 +30,19 @@ class LisaNetwork(nn.Module):
         self.model = LlamaModel(config.llama())  # without its head; it holds `embed_tokens`, `layers`, `norm`
         self.model.mm_projector = _projector(config)
         self.model.text_hidden_fcs = nn.ModuleList([_text_projection(config)])
-        self.model.visual_model = SegmentAnything(config.sam)
+        self.model.visual_model = _segmenter(config.sam)
         if config.proposal_head is not None:
             add_proposal_parts(self.model, config.proposal_head)
         self.lm_head = nn.Linear(config.hidden_size, config.vocab_size, bias=False)
         if config.tie_word_embeddings:
             self.lm_head.weight = self.model.embed_tokens.weight
         self.vision_tower = vision_tower
-        self.sam.image_encoder.neck.register_forward_pre_hook(_match_type)
+        if isinstance(self.sam, SegmentAnything):
+            self.sam.image_encoder.neck.register_forward_pre_hook(_match_type)
 
     @property
-    def sam(self) -> SegmentAnything:
-        """The Segment Anything part."""
+    def sam(self) -> SegmentAnything | Mask2FormerSegmenter:
+        """The Segment Anything part, or the Mask2Former in its place."""
         return self.model.visual_model
 
     @property
@@ -60,7 +63,7 @@ class LisaNetwork(nn.Module):
 
     def encode_image(self, pixels: Tensor) -> SamFeatures:
         """SAM's features of preprocessed images (B, 3, S, S) float32."""
-        return self.sam.encode(pixels.to(self.sam.image_encoder.pos_embed.dtype))
+        return self.sam.encode(pixels.to(self.sam.encoder_dtype))
 
     def visual_tokens(self, sam_features: SamFeatures, clip_pixels: Tensor | None) -> Tensor:
         """Visual tokens (B, N, hidden_size) in row-major order, from the tower that the configuration names.
@@ -114,6 +117,10 @@ class LisaNetwork(nn.Module):
     def logits(self, hidden: Tensor) -> Tensor:
         """Next-token logits (.., vocab_size) float32."""
         return self.lm_head(hidden).float()
+
+
+def _segmenter(config: SamConfig | Mask2FormerSizes) -> SegmentAnything | Mask2FormerSegmenter:
+    return SegmentAnything(config) if isinstance(config, SamConfig) else Mask2FormerSegmenter(config)
 
 
 def _match_type(module: nn.Sequential, inputs: tuple[Tensor]) -> Tensor:

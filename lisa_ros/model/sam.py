@@ -136,6 +136,16 @@ class SegmentAnything(nn.Module):
             self.mask_decoder.conv_s0 = nn.Conv2d(config.stem_channels[0], dim // 8, 1)
             self.mask_decoder.conv_s1 = nn.Conv2d(config.stem_channels[1], dim // 4, 1)
 
+    @property
+    def encoder_dtype(self) -> torch.dtype:
+        """Floating-point type of the image encoder."""
+        return self.image_encoder.pos_embed.dtype
+
+    @property
+    def decoder_dtype(self) -> torch.dtype:
+        """Floating-point type of the mask decoder."""
+        return self.mask_decoder.iou_token.weight.dtype
+
     def encode(self, images: Tensor) -> SamFeatures:
         """Features of preprocessed images (B, 3, S, S)."""
         if self.config.stem_channels is None:

@@ -5,15 +5,17 @@ from torch import Tensor
 
 from lisa_ros.errors import CheckpointError
 from lisa_ros.model.config import LisaConfig
+from lisa_ros.model.sam_config import SamConfig
 from lisa_ros.model.weights import check_finite
 
 SAM = "model.visual_model."
 # Small parts that decide the masks and cost nothing: never below float32, as published files store them.
-_FLOAT32_PARTS = (
+FLOAT32_PARTS = (
     "model.text_hidden_fcs.",
     f"{SAM}mask_decoder.",
     f"{SAM}prompt_encoder.",
     f"{SAM}image_encoder.neck.",
+    f"{SAM}model.transformer_module.",  # of Mask2Former
     "model.lisa_",  # of LLM-Seg: what scores proposals
 )
 _TABLES = "rotary_emb."  # computed, never stored
@@ -26,7 +28,8 @@ def cast_weight(key: str, value: Tensor, config: LisaConfig, dtype: torch.dtype,
     """
     if not value.is_floating_point() or _TABLES in key:
         return value
-    keep = key.startswith(_FLOAT32_PARTS) or (config.sam.stem_channels is not None and key.startswith(SAM))
+    stem = isinstance(config.sam, SamConfig) and config.sam.stem_channels is not None
+    keep = key.startswith(FLOAT32_PARTS) or (stem and key.startswith(SAM))
     cast = value.to(torch.float32 if keep else dtype)
     if cast.dtype == torch.float16:  # the one type with a smaller range than published weights have
         try:

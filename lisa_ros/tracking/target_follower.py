@@ -130,7 +130,8 @@ class TargetFollower:
             return track.target
         mask = np.zeros(self._shape[:2], bool) if track.mask is None else track.mask
         kind = LOST if track.mask is None else SEGMENTED
-        return replace(track.target, kind=kind, mask=mask, logits=None, coarse=None, alternative=None, candidate=None)
+        told = {"logits": None, "coarse": None, "quality": float("nan"), "features": None}  # of the answer's mask alone
+        return replace(track.target, kind=kind, mask=mask, alternative=None, candidate=None, **told)
 
     def _absent(self) -> list[Target]:
         """What the answer says is not there, and what it named without a pixel; not what is reported as lost."""

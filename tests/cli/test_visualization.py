@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -39,6 +41,21 @@ def test_targets_have_colours_of_their_own():
     overlay = draw_overlay(image(), SegmentationResult("", "", targets))
     first, second = overlay[80, 50].astype(int), overlay[80, 190].astype(int)
     assert np.abs(first - second).max() > 60
+
+
+def test_a_coarse_mask_is_a_dashed_outline():
+    coarse = np.full((192, 256), -4.0, np.float32)
+    coarse[30:150, 40:220] = 4.0
+    plain, shown = (
+        SegmentationResult("", "", (one,)) for one in (square(phrase=""), replace(square(phrase=""), coarse=coarse))
+    )
+    changed = (draw_overlay(image(), plain) != draw_overlay(image(), shown)).any(axis=2)
+    rows, columns = np.nonzero(changed)
+    assert abs(rows.min() - 30) <= 3 and abs(rows.max() - 150) <= 3
+    assert abs(columns.min() - 40) <= 3 and abs(columns.max() - 220) <= 3
+    assert 0.2 < changed[28:33, 60:200].any(axis=0).mean() < 1.0, "gaps between the dashes"
+    sheet = annotated_picture(image(), shown, panel_width=256)
+    assert (sheet != annotated_picture(image(), plain, panel_width=256)).any()
 
 
 def test_absent_and_nothing_are_said_in_the_picture():

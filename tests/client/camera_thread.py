@@ -24,9 +24,13 @@ class CameraThread(Robot):
         """Shows something else from the next image on."""
         self._options = options
 
-    def close(self):
+    def stop(self):
+        """Shows nothing any more; its publishers stay."""
         self._stopped.set()
         self._thread.join()
+
+    def close(self):
+        self.stop()
         super().close()
 
     def _run(self):

@@ -1,5 +1,6 @@
 """Messages as the node makes them, read back by the client."""
 
+import math
 import subprocess
 import sys
 
@@ -21,7 +22,7 @@ from lisa_ros.errors import ConfigurationError, InvalidImageError
 from lisa_ros.geometry import CloudReport, SupportPlane, TopGrasp
 from lisa_ros.nodes.common.messages import cloud_message, image_message
 from lisa_ros.nodes.perception.results.target_messages import support_message, target_message
-from lisa_ros.types import ABSENT, SEGMENTED, Candidate, Target
+from lisa_ros.types import ABSENT, SEGMENTED, Candidate, MaskFeatures, Target
 
 pytestmark = pytest.mark.unit
 HEADER = Header(frame_id="camera", stamp=Time(sec=12, nanosec=34))
@@ -46,6 +47,16 @@ def test_masks_come_back_as_they_were(mask):
     np.testing.assert_array_equal(result.targets[0].mask, mask)
     np.testing.assert_array_equal(result.union_mask, mask)
     assert result.stamp == 12_000_000_034
+
+
+def test_quality_comes_with_what_it_is_made_of_or_not_at_all():
+    mask, features = np.ones((6, 8), bool), MaskFeatures(0.75, 0.5, 0.25)
+    told = Target("it", SEGMENTED, mask, mean_probability=0.5, quality=0.875, features=features)
+    silent = [Target("it", SEGMENTED, mask, mean_probability=0.5), Target("it", ABSENT, ~mask)]
+    messages = [target_message(HEADER, one, None, HEADER) for one in (told, *silent)]
+    found, *others = read_result(SegmentationResult(mask=image_message(HEADER, mask), targets=messages)).targets
+    assert (found.quality, found.features) == (0.875, features)
+    assert all(math.isnan(one.quality) and one.features is None for one in others)
 
 
 @pytest.mark.parametrize("spoil", ["data", "roi", "step", "image"])

@@ -79,6 +79,39 @@ def test_grefcoco_has_phrases_for_several_things_and_for_none(copy_of_root):
     assert none.targets[0].mask is None and "[SEG]" in both.answer and "[SEG]" not in none.answer
 
 
+@pytest.mark.parametrize("name", ["ref-zom", "refzom"])
+def test_ref_zom_has_phrases_for_zero_one_and_many(copy_of_root, name):
+    """As its authors lay it out, or in the folder of another name; pictures of both parts of COCO 2014."""
+    base = copy_of_root / "refer_seg"
+    refcoco = {turn.targets[0].instance_id: turn for turn in ReferDataset(copy_of_root, "refcoco", "train")[0].turns}
+    (base / name).mkdir()
+    instances = json.loads((base / "refcoco" / "instances.json").read_text())
+    (base / name / "instances.json").write_text(json.dumps(instances))
+    pictures = base / "images" / "mscoco" / "images"
+    (pictures / "val2014").mkdir()
+    moved = next(image["file_name"] for image in instances["images"] if image["id"] == 1)
+    (pictures / "train2014" / moved).rename(pictures / "val2014" / moved)
+
+    def row(text, ids, source, split="test"):
+        return {"ref_id": 1, "image_id": 1, "split": split, "ann_id": ids, "source": source,
+                "sentences": [{"sent": text, "raw": text, "sent_id": 1, "tokens": text.split()}]}  # fmt: skip
+
+    rows = [
+        row("Dog", [21], "one"), row("both", [21, 22], "many"), row("a unicorn", [], "zero"),
+        row("a dragon", [22], "zero"), row("of training", [21], "one", "train"),
+    ]  # fmt: skip
+    (base / name / "refs(final).p").write_bytes(pickle.dumps(rows))
+    data = ReferDataset(copy_of_root, "ref-zom", "test")
+    one, both, none, dragon = data[0].turns
+    assert (one.question, both.question, none.question) == ("dog", "both", "a unicorn")
+    assert data.source == "ref-zom/test" and data.files(0) == (pictures / "val2014" / moved,)
+    np.testing.assert_array_equal(one.targets[0].mask, refcoco[21].targets[0].mask)
+    assert [target.instance_id for target in both.targets] == [21, 22]
+    assert none.targets[0].mask is None and dragon.targets[0].mask is None, "what is marked zero is in no picture"
+    assert "[SEG]" in both.answer and "[SEG]" not in none.answer
+    assert [turn.question for turn in ReferDataset(copy_of_root, "ref-zom", "train")[0].turns] == ["of training"]
+
+
 def test_overlapping_test_splits(copy_of_root):
     """refCLEF marks a reference of several test splits with all their letters."""
     path = copy_of_root / "refer_seg" / "refclef" / "refs(unc).p"

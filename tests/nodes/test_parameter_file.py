@@ -7,14 +7,15 @@ import pytest
 import yaml
 
 from lisa_ros.nodes.perception.parameter_file import parameter_file
-from lisa_ros.nodes.perception.parameters import CLOUD_PREFIX, PerceptionParameters, parameter_definitions
+from lisa_ros.nodes.perception.parameters import PerceptionParameters, parameter_definitions
 
 FILE = Path(__file__).parents[2] / "config" / "perception.yaml"
 
 
 def values_of(text: str) -> dict:
     values = yaml.safe_load(text)["/**"]["ros__parameters"]
-    return values | {CLOUD_PREFIX + name: value for name, value in values.pop("cloud").items()}
+    groups = {group: values.pop(group) for group in ("mask", "cloud")}
+    return values | {f"{group}.{name}": value for group, own in groups.items() for name, value in own.items()}
 
 
 @pytest.mark.unit

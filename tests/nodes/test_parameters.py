@@ -3,16 +3,18 @@ import dataclasses
 import pytest
 
 from lisa_ros.errors import ConfigurationError
-from lisa_ros.geometry import CloudOptions
+from lisa_ros.geometry import CloudOptions, MaskOptions
 from lisa_ros.nodes.perception.parameters import PerceptionParameters, parameter_definitions
 
 pytestmark = pytest.mark.unit
 
 
-def test_the_declared_settings_are_those_of_the_two_classes():
+def test_the_declared_settings_are_those_of_the_three_classes():
     names = {definition.name for definition in parameter_definitions()}
     cloud = {f"cloud.{field.name}" for field in dataclasses.fields(CloudOptions)}
-    assert names == {field.name for field in dataclasses.fields(PerceptionParameters)} - {"cloud"} | cloud
+    mask = {f"mask.{field.name}" for field in dataclasses.fields(MaskOptions)}
+    own = {field.name for field in dataclasses.fields(PerceptionParameters)} - {"cloud", "mask"}
+    assert names == own | cloud | mask
     defaults = {definition.name: definition.default for definition in parameter_definitions()}
     assert PerceptionParameters.from_values(defaults) == PerceptionParameters()
     assert all(definition.about for definition in parameter_definitions())

@@ -1,13 +1,10 @@
-"""docs/node.md and docs/architecture.md say what the code says: parameters, topics, statuses, names, places."""
+"""docs/node.md and docs/architecture.md say what the code says: topics, statuses, names, places."""
 
 import ast
 import re
 from pathlib import Path
 
 import pytest
-
-from lisa_ros import graph
-from lisa_ros.nodes.perception.parameters import ParameterDefinition, parameter_definitions
 
 pytestmark = pytest.mark.unit
 
@@ -19,31 +16,6 @@ ROW = re.compile(r"^\| `([^`]+)`", re.MULTILINE)
 
 def section(title: str) -> str:
     return PAGE.split(f"\n## {title}\n")[1].split("\n## ")[0]
-
-
-def parameter_row(setting: ParameterDefinition) -> str:
-    """A row of the table of parameters."""
-    default = setting.default
-    if isinstance(default, (bool, tuple)):
-        default = {(): "[]", True: "true", False: "false"}[default]
-    if setting.choices:
-        values = ", ".join(setting.choices)
-    else:
-        values = "" if setting.low is None else f"{setting.low:g} to {setting.high:g}"
-    when = "at start" if setting.fixed else "unconfigured" if setting.at_configure else "any time"
-    return f"| `{setting.name}` | {default} | {values} | {when} | {setting.about} |"
-
-
-def test_every_parameter_is_on_the_page_as_the_node_declares_it():
-    expected = [parameter_row(setting) for setting in parameter_definitions()]
-    found = [line for line in section("Parameters").splitlines() if line.startswith("| `")]
-    assert found == expected, "the rows should be:\n" + "\n".join(expected)
-
-
-def test_every_launch_argument_is_on_the_page():
-    rows = [f"| `{one.name}` | {one.default} | {one.about} |" for one in graph.ARGUMENTS]
-    found = [line for line in section("Launch arguments").splitlines() if line.startswith("| `")]
-    assert found == rows, "the rows should be:\n" + "\n".join(rows)
 
 
 @pytest.mark.ros

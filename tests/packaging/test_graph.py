@@ -65,9 +65,27 @@ def test_simulator_starts_a_camera_on_the_topics_of_the_node():
     assert camera.parameters == {"use_sim_time": True}, "the model is the perception node's"
 
 
+def test_the_console_stands_beside_the_node_on_the_topics_of_the_camera():
+    values = {
+        "camera": "realsense",
+        "image_transport": "compressed",
+        "console": "true",
+        "port": "0",
+        "namespace": "bob",
+    }
+    perception, console = graph.processes(values)
+    assert (console.name, console.module, console.executable) == ("console", "lisa_ros.nodes.console", "console_node")
+    assert (console.namespace, console.remappings) == (perception.namespace, perception.remappings)
+    assert console.parameters == {"image_transport": "compressed", "port": 0}
+    assert graph.processes(values, only="console") == [console]
+    assert [process.name for process in graph.processes({**values, "console": "false"})] == ["perception"]
+
+
 @pytest.mark.parametrize(
     ("values", "words"),
     [
+        ({"console": "perhaps"}, ("console:=perhaps", "true or false")),
+        ({"console": "true", "port": "eighty"}, ("port:=eighty", "whole number")),
         ({"modle": "x"}, ("modle", "did you mean model")),
         ({"autostart": "maybe"}, ("autostart", "true or false")),
         ({"threads": "two"}, ("threads:=two", "whole number")),

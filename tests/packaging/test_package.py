@@ -22,7 +22,7 @@ ROOT = Path(__file__).parents[2]
 PACKAGE = ROOT / "lisa_ros"
 MANIFEST = parse_package(str(ROOT / "package.xml"))
 # import name -> name of the distribution or ROS package, where they differ
-DISTRIBUTIONS = {"cv2": "opencv-python-headless", "PIL": "pillow", "yaml": "pyyaml"}
+DISTRIBUTIONS = {"cv2": "opencv-python-headless", "PIL": "pillow", "yaml": "pyyaml", "rerun": "rerun-sdk"}
 
 
 def requirement_lines(name: str) -> list[str]:
@@ -36,6 +36,11 @@ def pins(name: str) -> dict[str, str]:
     found = [Requirement(line) for line in requirement_lines(name)]
     wanted = [requirement for requirement in found if requirement.marker is None or requirement.marker.evaluate()]
     return {requirement.name.lower().replace("_", "-"): str(requirement.specifier) for requirement in wanted}
+
+
+def installed_version(distribution: str) -> str:
+    """Without the mark of a build, as 2.15.0+cpu has it."""
+    return importlib.metadata.version(distribution).partition("+")[0]
 
 
 def imported_packages(folder: Path) -> set[str]:
@@ -78,16 +83,17 @@ def test_every_ros_package_in_use_is_a_dependency():
 
 def test_every_import_is_required():
     ros = {dependency.name for dependency in MANIFEST.exec_depends}
-    required = {name for file in ("runtime", "ros", "quantization", "ray", "grasp") for name in pins(file)} | ros
+    files = ("runtime", "ros", "quantization", "ray", "grasp", "rerun", "console")
+    required = {name for file in files for name in pins(file)} | ros
     imports = {DISTRIBUTIONS.get(name, name.replace("_", "-")) for name in imported_packages(PACKAGE)}
     assert {name for name in imports if not {name, name.replace("-", "_")} & required} == set()
 
 
 def test_pins_are_what_is_installed_and_tested():
-    for name in ("build", "ros", "runtime", "grasp", "dev"):
+    for name in ("build", "ros", "runtime", "grasp", "console", "dev"):
         for distribution, specifier in pins(name).items():
             if specifier.startswith("=="):
-                assert f"=={importlib.metadata.version(distribution)}" == specifier, distribution
+                assert f"=={installed_version(distribution)}" == specifier, distribution
 
 
 def test_pip_builds_with_the_pins_of_the_requirements():
@@ -102,7 +108,7 @@ def test_pip_builds_with_the_pins_of_the_requirements():
 
 def test_executables_exist():
     scripts = console_scripts()
-    assert set(scripts) == {"perception_node", "camera_node", "lisa-ros"}
+    assert set(scripts) == {"perception_node", "camera_node", "console_node", "lisa-ros"}
     for target in scripts.values():
         module, _, function = target.partition(":")
         assert callable(getattr(importlib.import_module(module), function))
@@ -162,6 +168,19 @@ def test_constraints_name_the_version_of_everything_that_setup_installs():
             continue
         seen[name] = asked
         found = importlib.metadata.distribution(one.name)
-        assert named.get(name) == found.version, f"{found.name} {found.version}: run scripts/freeze.sh"
+        assert named.get(name) == installed_version(one.name), f"{found.name} {found.version}: run scripts/freeze.sh"
         waiting += [(Requirement(word), asked) for word in found.requires or ()]
     assert len(seen) > 150
+
+
+def test_extras_are_the_files_of_requirements_and_nothing_of_them_is_on_a_robot():
+    metadata = importlib.metadata.metadata("lisa_ros")
+    names = {path.stem for path in (ROOT / "requirements").glob("*.txt")}
+    base = {"build", "ros", "runtime", "ros-install", "constraints"}
+    source = (ROOT / "setup.py").read_text()
+    assert ast.literal_eval(re.search(r"^NO_EXTRAS = (\{.*\})$", source, re.M)[1]) == base
+    assert {"dev", "docs", "grasp", "quantization", "ray", "training"} <= names - base
+    assert set(metadata.get_all("Provides-Extra")) <= names - base, "built before a file was taken away: make setup"
+    always = {Requirement(line).name for file in ("ros", "runtime") for line in requirement_lines(file)}
+    for file in names - base:
+        assert not {Requirement(line).name for line in requirement_lines(file)} & always - {"numpy"}, file

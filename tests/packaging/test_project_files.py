@@ -16,6 +16,7 @@ ROOT = Path(__file__).parents[2]
 MANIFEST = parse_package(str(ROOT / "package.xml"))
 # Distribution in runtime.txt -> rosdep key in package.xml; all resolve on Ubuntu 22.04, 24.04 and 26.04.
 KEYS = {
+    "jinja2": "python3-jinja2",
     "huggingface_hub": "python3-huggingface-hub-pip",
     "matplotlib": "python3-matplotlib",
     "open3d": "python3-open3d-pip",

@@ -5,6 +5,7 @@ Stand-ins take the place of the interpreter and pip: what is tested is which of 
 
 import importlib.util
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -248,3 +249,35 @@ def test_what_pip_did_not_finish_is_found(installed, damage):
     elif damage == "whole list":
         record.unlink()
     assert check.unfinished(installed) == (damage != "nothing")
+
+
+def test_torch_without_cuda_is_the_same_version_from_the_index_that_is_named(checkout):
+    python = checkout.python("3.12")
+    result = checkout.run(PYTHON=python, TORCH="cpu", TORCH_INDEX="https://example.invalid/cpu")
+    assert result.returncode == 0 and "torch without CUDA" in result.stdout and "3 GB" in result.stdout
+    wheels = checkout.calls[1].split()
+    pin = re.search(r"^torchvision==(\S+)", (ROOT / "requirements/runtime.txt").read_text(), re.M)[1]
+    assert f"torchvision=={pin}+cpu" in wheels
+    assert any(word.startswith("torch==2") and word.endswith("+cpu") for word in wheels)
+    assert wheels[wheels.index("--extra-index-url") + 1] == "https://example.invalid/cpu"
+    assert checkout.run(PYTHON=python, TORCH="").stdout == "", "the choice is kept"
+    back = checkout.run(PYTHON=python, TORCH="cuda")
+    assert "has torch for cpu, and TORCH=cuda: it is made anew" in back.stdout
+    assert not any("+cpu" in call for call in checkout.calls)
+
+
+@pytest.mark.parametrize(
+    ("variables", "words"),
+    [
+        ({"TORCH": "rocm"}, ("TORCH=rocm is unknown", "cpu", "cuda")),
+        (
+            {"TORCH": "cpu", "PIP_FAILS": "ERROR: No matching distribution found for torch==2.15.0+cpu"},
+            ("No index that pip asks has torch 2.", "TORCH_INDEX="),
+        ),
+    ],
+)
+def test_a_torch_that_is_not_to_be_had_is_told_with_the_remedy(checkout, variables, words):
+    result = checkout.run(PYTHON=checkout.python("3.12"), **variables)
+    assert result.returncode == 1
+    [line] = result.stderr.splitlines()
+    assert all(word in line for word in words), line

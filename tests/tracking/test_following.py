@@ -156,7 +156,7 @@ def test_a_target_behind_something_is_lost_without_a_mask_and_found_again_by_the
         tracker.says = [(mask, confidence)]
         (target,) = follower.follow(image, time).targets
         assert (target.id, target.kind, bool(target.mask.any())) == (1, kind, kind == SEGMENTED)
-        assert target.logits is None
+        assert target.logits is None and np.isnan(target.quality)
 
 
 def test_what_an_answer_does_not_name_is_lost_and_found_again_under_its_id():

@@ -5,6 +5,7 @@ import json
 import pytest
 import yaml
 from golden_training import ROOT, TINY
+from mask2former_tiny import IMAGE_SIZE, write_mask2former
 
 from lisa_ros.errors import ConfigurationError, LisaError
 from training.__main__ import main
@@ -27,11 +28,19 @@ PROPOSAL_HEAD = {"dino_heads": 2, "input_size": 112, "pooling_size": 32, "mlp_di
 COMMON = ROOT / "tests" / "golden" / "datasets"
 
 
-def miniature(path, run_dir):
+@pytest.fixture(scope="module")
+def mask2former(tmp_path_factory):
+    return write_mask2former(tmp_path_factory.mktemp("mask2former"))
+
+
+def miniature(path, run_dir, mask2former):
     """The recipe's values with a tiny base, miniature data and two steps; nothing else is changed."""
     values = read_yaml(path)
     values["run_dir"] = str(run_dir)
-    if values["model"].get("sam_checkpoint"):
+    if values["model"].get("mask2former"):
+        base = {"source": str(GSVA / "llava_base"), "mask2former": str(mask2former), "mask2former_size": IMAGE_SIZE}
+        tower = GSVA / "clip_tiny"
+    elif values["model"].get("sam_checkpoint"):
         base = {"source": str(GSVA / "llava_base"), "sam_checkpoint": str(GSVA / "sam_tiny.pth"), "sam": SAM}
         tower = GSVA / "clip_tiny"
     else:
@@ -61,9 +70,9 @@ def _is_here(name):
 
 
 @pytest.mark.parametrize("path", RECIPES, ids=lambda path: path.stem)
-def test_two_steps(path, tmp_path):
+def test_two_steps(path, tmp_path, mask2former):
     small = tmp_path / "small.yaml"
-    small.write_text(yaml.safe_dump(miniature(path, tmp_path / "run")))
+    small.write_text(yaml.safe_dump(miniature(path, tmp_path / "run", mask2former)))
     assert main(["train", "--config", str(small)]) == 0
     lines = [json.loads(line) for line in (tmp_path / "run" / "log.jsonl").read_text().splitlines()]
     assert [line["step"] for line in lines if "loss" in line] == [1, 2]

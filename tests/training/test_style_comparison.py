@@ -17,7 +17,7 @@ from training.__main__ import main
 from training.comparison.config import load_config
 from training.comparison.questions import PhraseCollator, phrase_batches
 from training.comparison.score_style import PhraseRow, answers_path, read_answers
-from training.comparison.scores import scores
+from training.comparison.scores import columns, scores
 from training.comparison.starting_point import restyled
 from training.comparison.train_style import StyleStage, core_seconds
 from training.comparison.world import NOTHING, ONE, SEVERAL, phrase_sample, scene_of
@@ -111,8 +111,8 @@ def test_command_trains_resumes_and_writes_the_table(config, tmp_path):
     text = CONFIG.read_text()
     for old, new in {
         "runs/styles ": f"{tmp_path / 'run'} ", "[lisa, gsva, sesame, cores]": "[lisa, gsva]",
-        "steps: 600 ": "steps: 2 ", "processes: 4": "processes: 1", "phrases: 12": "phrases: 3",
-        "scenes: 100 ": "scenes: 2 ",
+        "steps: 600 ": "steps: 2 ", "decay: 300 ": "decay: 1 ", "processes: 4": "processes: 1",
+        "phrases: 12": "phrases: 3", "scenes: 100 ": "scenes: 2 ",
         "batch_size: 2": "batch_size: 1", "max_new_tokens: 96": "max_new_tokens: 8", "pictures: 3": "pictures: 1",
     }.items():  # fmt: skip
         assert old in text, old
@@ -147,6 +147,7 @@ def test_command_trains_resumes_and_writes_the_table(config, tmp_path):
         ("[mug, bottle", "[mug, teapot", "categories="),
         ("[mug, bottle", "[mug, mug", "none of them twice"),
         ("processes: 4", "processes: 0", "processes is 0; it must be above 0"),
+        ("decay: 300 ", "decay: 601 ", "training.decay is 601; there are 600 steps"),
         ("warmup: 6", "warmup: 0", "training.warmup is 0; it must be above 0"),
     ],
 )
@@ -164,7 +165,7 @@ def test_gains_are_of_the_same_scenes(config):
     rng = np.random.default_rng(0)
     good = [_row(scene, int(rng.integers(100, 900))) for scene in range(40)]
     better = [replace(row, intersection=row.intersection + 50) for row in good]
-    found = scores({"lisa": good, "gsva": better}, config.evaluation)
+    found = scores({"lisa": good, "gsva": better}, columns(config.evaluation))
     first, second = found["lisa"]["giou"], found["gsva"]["giou"]
     assert second.interval.low < first.interval.high and second.gain_interval.low > 0
     assert second.gain == pytest.approx(0.05) and second.gain_interval.low == pytest.approx(0.05)

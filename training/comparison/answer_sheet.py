@@ -1,6 +1,7 @@
 """A sheet of pictures: what each style answers about the same scenes."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -37,7 +38,7 @@ def draw_answers(config: ComparisonConfig, checkpoints: Mapping[str, Path]) -> N
             truths = [union_truth(turn) for turn in sample.turns]
             answers = ask_phrases(lisa, sample, truths, "generative", config.evaluation.max_new_tokens)
             row.append(_picture(sample.image, answers))
-    sheet = _sheet(rows, [_asked(sample) for sample in samples], list(checkpoints))
+    sheet = answer_sheet(rows, [_asked(sample) for sample in samples], list(checkpoints))
     write_atomically(config.run_dir / ANSWER_SHEET, lambda path: sheet.save(path, "JPEG", quality=88))
 
 
@@ -51,17 +52,26 @@ def _asked(sample: Sample) -> str:
 
 
 def _picture(image: np.ndarray, answers: Sequence[PhraseAnswer]) -> Image.Image:
-    size = image.shape[1] * _SCALE, image.shape[0] * _SCALE
     targets = []
     for answer in answers:
         shown = np.zeros(image.shape[:2], bool) if answer.rejected else answer.logits > 0
-        mask = cv2.resize(shown.astype(np.uint8), size, interpolation=cv2.INTER_NEAREST).astype(bool)
-        targets.append(Target(answer.phrase, ABSENT if answer.rejected else SEGMENTED, mask))
-    enlarged = cv2.resize(image, size, interpolation=cv2.INTER_CUBIC)
-    return Image.fromarray(draw_overlay(enlarged, SegmentationResult("", "", tuple(targets))))
+        targets.append(Target(answer.phrase, ABSENT if answer.rejected else SEGMENTED, shown))
+    return enlarged(image, targets)
 
 
-def _sheet(rows: list[list[Image.Image]], captions: list[str], headings: list[str]) -> Image.Image:
+def enlarged(image: np.ndarray, targets: Sequence[Target]) -> Image.Image:
+    """A picture of targets on their image (H, W, 3) uint8, at twice its size."""
+    size = image.shape[1] * _SCALE, image.shape[0] * _SCALE
+    larger = [
+        replace(one, mask=cv2.resize(one.mask.astype(np.uint8), size, interpolation=cv2.INTER_NEAREST).astype(bool))
+        for one in targets
+    ]
+    canvas = cv2.resize(image, size, interpolation=cv2.INTER_CUBIC)
+    return Image.fromarray(draw_overlay(canvas, SegmentationResult("", "", tuple(larger))))
+
+
+def answer_sheet(rows: list[list[Image.Image]], captions: list[str], headings: list[str]) -> Image.Image:
+    """Pictures of one size in rows, with a caption above each row and a heading above each column."""
     width, height = rows[0][0].size
     step = height + _CAPTION + _GAP
     sheet = Image.new("RGB", (len(headings) * (width + _GAP) - _GAP, _HEADING + len(rows) * step), "white")

@@ -2,11 +2,13 @@
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 from lisa_ros.errors import ConfigurationError
 from lisa_ros.model.styles import get_style
 from lisa_ros.simulator.layout import SceneOptions
 from training.config.yaml_files import parse, read_yaml
+from training.tabletop.loop import LoopOptions
 
 
 @dataclass(frozen=True)
@@ -42,12 +44,24 @@ class TrainingConfig:
         steps: Optimizer steps in all.
         lr: Peak learning rate.
         warmup: Steps of its linear rise.
+        decay: Steps of its linear fall to 0 at the end, no more than there are. A run can be prolonged, or cut short,
+            from before it.
     """
 
     batch_size: int
     steps: int
     lr: float
     warmup: int
+    decay: int
+
+    def __post_init__(self) -> None:
+        if self.decay > self.steps:
+            raise ConfigurationError(f"training.decay is {self.decay}; there are {self.steps} steps")
+
+    def loop(self, save_every: int) -> LoopOptions:
+        """For `fit`."""
+        fraction = self.decay / self.steps
+        return LoopOptions(self.steps, self.lr, self.warmup, decay_fraction=fraction, save_every=save_every)
 
 
 @dataclass(frozen=True)
@@ -71,37 +85,33 @@ class EvaluationConfig:
     pictures: int
 
 
-@dataclass(frozen=True)
-class ComparisonConfig:
-    """One file.
+@dataclass(frozen=True, kw_only=True)
+class ComparisonBase:
+    """What the files of all comparisons have.
 
     Attributes:
         run_dir: Checkpoints, logs, answers and the table.
-        source: Checkpoint that every style begins with; its image encoder stays as it is.
-        styles: Names; the others are compared with the first.
-        processes: Styles that are trained at the same time, each in a process of its own with one thread.
+        source: Checkpoint that all that is compared begins with; its image encoder stays as it is.
+        processes: What is trained at the same time, each in a process of its own with one thread.
         world: Scenes and phrases.
-        training: Of each style.
-        evaluation: Of each style.
+        training: Equal for all.
+        evaluation: Equal for all.
     """
 
     run_dir: Path
     source: str
-    styles: tuple[str, ...]
     processes: int
     world: WorldConfig
     training: TrainingConfig
     evaluation: EvaluationConfig
 
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Of what is compared; the others are compared with the first."""
+        raise NotImplementedError
+
     def __post_init__(self) -> None:
-        for style in self.styles:
-            if get_style(style).chooses:
-                raise ConfigurationError(f"styles has {style}, which draws no masks and needs parts of its own")
-        if len(set(self.styles)) < max(2, len(self.styles)):
-            raise ConfigurationError(f"styles is {', '.join(self.styles)}; give two or more, none of them twice")
         self.world.options()
-        if not 0 < self.world.absent_share < 1:
-            raise ConfigurationError(f"world.absent_share is {self.world.absent_share}; it must be between 0 and 1")
         positive = {
             "processes": self.processes,
             "world.phrases": self.world.phrases,
@@ -114,11 +124,45 @@ class ComparisonConfig:
                 raise ConfigurationError(f"{name} is {value}; it must be above 0 and finite")
 
 
+@dataclass(frozen=True, kw_only=True)
+class ComparisonConfig(ComparisonBase):
+    """One file of the command `compare-styles`.
+
+    Attributes:
+        styles: Names; the others are compared with the first.
+    """
+
+    styles: tuple[str, ...]
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """See ComparisonBase."""
+        return self.styles
+
+    def __post_init__(self) -> None:
+        for style in self.styles:
+            if get_style(style).chooses:
+                raise ConfigurationError(f"styles has {style}, which chooses masks: compare-choosers compares those")
+        if len(set(self.styles)) < max(2, len(self.styles)):
+            raise ConfigurationError(f"styles is {', '.join(self.styles)}; give two or more, none of them twice")
+        if not 0 < self.world.absent_share < 1:
+            raise ConfigurationError(f"world.absent_share is {self.world.absent_share}; it must be between 0 and 1")
+        super().__post_init__()
+
+
+_Config = TypeVar("Config", bound=ComparisonBase)
+
+
 def load_config(path: Path) -> ComparisonConfig:
     """Reads and checks the file; raises ConfigurationError naming file and key."""
+    return read_comparison(path, ComparisonConfig)
+
+
+def read_comparison(path: Path, kind: type[_Config]) -> _Config:
+    """Reads and checks a file of a comparison; raises ConfigurationError naming file and key."""
     values = read_yaml(path)
     values.pop("recipe", None)  # the command line has read it
     try:
-        return parse(ComparisonConfig, values, "")
+        return parse(kind, values, "")
     except ConfigurationError as error:
         raise ConfigurationError(f"{path}: {error}") from None

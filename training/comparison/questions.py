@@ -1,5 +1,6 @@
 """Phrases about scenes as packed conversations of a style, with the states and masks of its grounding events."""
 
+import itertools
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
@@ -11,8 +12,9 @@ from torch.nn import functional as F
 from lisa_ros.model.checkpoint import Checkpoint
 from lisa_ros.model.styles import RenderOptions
 from lisa_ros.model.tokenizer import IMAGE_TOKEN_ID
+from lisa_ros.simulator import Scene
 from lisa_ros.types import EventKind, Sample, TruthTarget
-from training.comparison.config import ComparisonConfig
+from training.comparison.config import ComparisonBase
 from training.comparison.world import phrase_sample, scene_of
 from training.data.collate import IGNORE_INDEX, Collator
 from training.errors import TrainingError
@@ -35,6 +37,7 @@ class PhraseBatch:
         kinds: For each image the kinds of its events.
         masks: For each image (t, 48, 64) float32, share of each pixel at stride 4 that a target covers; one for each
             target, zeros for one that is absent.
+        targets: For each image its t targets.
     """
 
     images: Tensor
@@ -42,6 +45,7 @@ class PhraseBatch:
     events: Tensor
     kinds: tuple[tuple[EventKind, ...], ...]
     masks: tuple[Tensor, ...]
+    targets: tuple[tuple[TruthTarget, ...], ...]
 
 
 class PhraseCollator:
@@ -63,7 +67,7 @@ class PhraseCollator:
 
     def __call__(self, samples: Sequence[Sample], rng: np.random.Generator) -> PhraseBatch:
         """The batch of some samples."""
-        talks, masks = [], []
+        talks, found_targets = [], []
         for sample in samples:
             row, targets = [], []
             turns = [sample.turns[int(number)] for number in rng.permutation(len(sample.turns))]
@@ -73,7 +77,7 @@ class PhraseCollator:
                     row.append(self.collator.tokenize([(one.question, one.answer) for one in conversation], True))
                     targets += [target for one in conversation for target in one.targets]
             talks.append(row)
-            masks.append(_soft_masks(targets))
+            found_targets.append(tuple(targets))
         first = talks[0][0].ids
         image = first.index(IMAGE_TOKEN_ID)
         shared = image + self.visual_tokens + int(self.collator.config.mm_use_im_start_end)
@@ -88,9 +92,9 @@ class PhraseCollator:
         kinds = self.collator.kinds
         events = torch.isin(packed.labels, torch.tensor(list(kinds))).nonzero()
         found = [tuple(kinds[int(packed.labels[i, p])] for i, p in events if i == b) for b in range(len(samples))]
-        return PhraseBatch(
-            torch.stack([normalise(sample.image) for sample in samples]), packed, events, tuple(found), tuple(masks)
-        )
+        images = torch.stack([normalise(sample.image) for sample in samples])
+        masks = tuple(map(_soft_masks, found_targets))
+        return PhraseBatch(images, packed, events, tuple(found), masks, tuple(found_targets))
 
     @staticmethod
     def _packed(ids: list[int], labels: list[int], shared: int) -> PackedConversation:
@@ -108,11 +112,19 @@ def _soft_masks(targets: Sequence[TruthTarget]) -> Tensor:
     return F.avg_pool2d(full[:, None], STRIDE)[:, 0]
 
 
-def phrase_batches(config: ComparisonConfig, collator: PhraseCollator, first_step: int) -> Iterator[PhraseBatch]:
+def phrase_batches(config: ComparisonBase, collator: PhraseCollator, first_step: int) -> Iterator[PhraseBatch]:
     """Endless batches from a step on. Scenes and phrases depend on the step alone, whatever the style is."""
-    step, size = first_step, config.training.batch_size
-    while True:
+    for scenes, rng in scene_batches(config, first_step):
+        yield collator([sample for _, sample in scenes], rng)
+
+
+def scene_batches(
+    config: ComparisonBase, first_step: int
+) -> Iterator[tuple[list[tuple[Scene, Sample]], np.random.Generator]]:
+    """Endless: the scenes of each step with what is asked about them, and a source of draws, by the step alone."""
+    size = config.training.batch_size
+    for step in itertools.count(first_step):
         seeds = range(FIRST_SCENE + step * size, FIRST_SCENE + (step + 1) * size)
-        samples = [phrase_sample(config.world, scene_of(config.world, seed), config.world.phrases) for seed in seeds]
-        yield collator([one for one in samples if one.turns], np.random.default_rng((29, step)))
-        step += 1
+        scenes = [scene_of(config.world, seed) for seed in seeds]
+        asked = [(scene, phrase_sample(config.world, scene, config.world.phrases)) for scene in scenes]
+        yield [one for one in asked if one[1].turns], np.random.default_rng((29, step))

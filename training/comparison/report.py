@@ -9,7 +9,7 @@ import numpy as np
 from lisa_ros.evaluation.files import write_json
 from lisa_ros.evaluation.intervals import Interval
 from lisa_ros.model.saving import write_atomically
-from training.comparison.config import ComparisonConfig
+from training.comparison.config import ComparisonBase, ComparisonConfig
 from training.comparison.scores import Column, Score, columns
 
 JSON, MARKDOWN, CHART = "comparison.json", "comparison.md", "comparison.png"
@@ -27,30 +27,30 @@ def write_report(
     """
     shown = columns(config.evaluation)
     data = {
-        "config": _plain(config),
+        "config": {**plain_config(config), "styles": list(config.styles)},
         "core_minutes": dict(minutes),
-        "scores": {
-            style: {name: _plain_score(score) for name, score in scores.items()} for style, scores in found.items()
-        },
+        "scores": plain_scores(found),
     }
     write_json(config.run_dir / JSON, data)
-    text = markdown(config, shown, found, minutes)
+    text = f"{heading(config)}\n\n{score_tables(shown, found, minutes)}"
     write_atomically(config.run_dir / MARKDOWN, lambda path: path.write_text(text, encoding="utf-8"))
-    write_atomically(config.run_dir / CHART, lambda path: _chart(path, shown, found))
+    write_atomically(config.run_dir / CHART, lambda path: draw_chart(path, shown, found))
 
 
-def markdown(
-    config: ComparisonConfig,
-    shown: Sequence[Column],
-    found: Mapping[str, Mapping[str, Score]],
-    minutes: Mapping[str, float],
+def heading(config: ComparisonBase) -> str:
+    """What was trained and scored, in a sentence."""
+    return (
+        f"{config.training.steps} steps of {config.training.batch_size} scenes with {config.world.phrases} phrases "
+        f"each; scored on {config.evaluation.scenes} other scenes. Means with 95% intervals over scenes."
+    )
+
+
+def score_tables(
+    shown: Sequence[Column], found: Mapping[str, Mapping[str, Score]], minutes: Mapping[str, float]
 ) -> str:
-    """Scores with intervals, then the gains over the first style with theirs."""
+    """Scores with intervals in Markdown, then the gains over the first with theirs."""
     first, *others = found
     lines = [
-        f"{config.training.steps} steps of {config.training.batch_size} scenes with {config.world.phrases} phrases "
-        f"each; scored on {config.evaluation.scenes} other scenes. Means with 95% intervals over scenes.",
-        "",
         "| | " + " | ".join([*(column.title for column in shown), "core minutes of training"]) + " |",
         "|---|" + "---|" * (len(shown) + 1),
     ]
@@ -66,6 +66,8 @@ def markdown(
 
 
 def _gain(score: Score) -> str:
+    if math.isnan(score.gain):  # the first has no such score
+        return ""
     text = f"{score.gain:+.2f} {_span(score.gain_interval)}"
     return f"**{text}**" if score.gain_interval.low > 0 or score.gain_interval.high < 0 else text
 
@@ -78,9 +80,15 @@ def _span(interval: Interval) -> str:
     return f"({_number(interval.low)} to {_number(interval.high)})"
 
 
-def _plain(config: ComparisonConfig) -> dict[str, object]:
+def plain_config(config: ComparisonBase) -> dict[str, object]:
+    """What all comparisons have in common, for JSON."""
     parts = {name: vars(getattr(config, name)) for name in ("world", "training", "evaluation")}
-    return {"source": config.source, "styles": list(config.styles), **parts}
+    return {"source": config.source, **parts}
+
+
+def plain_scores(found: Mapping[str, Mapping[str, Score]]) -> dict[str, dict[str, dict[str, object]]]:
+    """All scores for JSON; null for what is not known."""
+    return {name: {key: _plain_score(score) for key, score in scores.items()} for name, scores in found.items()}
 
 
 def _plain_score(score: Score) -> dict[str, object]:
@@ -96,7 +104,8 @@ def _plain_score(score: Score) -> dict[str, object]:
     }
 
 
-def _chart(path: Path, shown: Sequence[Column], found: Mapping[str, Mapping[str, Score]]) -> None:
+def draw_chart(path: Path, shown: Sequence[Column], found: Mapping[str, Mapping[str, Score]]) -> None:
+    """Writes a PNG: all shares with their intervals."""
     from matplotlib.figure import Figure
 
     shares = [column for column in shown if column.higher_is_better]

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -11,6 +12,16 @@ from training.comparison.score_style import PhraseRow
 
 RESAMPLES = 2000
 _TAILS = (2.5, 97.5)
+
+
+class SceneRow(Protocol):
+    """What became of one phrase about a scene.
+
+    Attributes:
+        scene: Seed of its scene.
+    """
+
+    scene: int
 
 
 @dataclass(frozen=True)
@@ -27,8 +38,8 @@ class Column:
 
     name: str
     title: str
-    counts: Callable[[PhraseRow], bool]
-    value: Callable[[PhraseRow], float]
+    counts: Callable[[Any], bool]
+    value: Callable[[Any], float]
     higher_is_better: bool = True
 
 
@@ -74,17 +85,17 @@ def columns(options: EvaluationConfig) -> tuple[Column, ...]:
     )
 
 
-def scores(answers: Mapping[str, Sequence[PhraseRow]], options: EvaluationConfig) -> dict[str, dict[str, Score]]:
+def scores(answers: Mapping[str, Sequence[SceneRow]], shown: Sequence[Column]) -> dict[str, dict[str, Score]]:
     """style -> name of the column -> score.
 
     Args:
         answers: Rows of each style, all about the same scenes; the first style is what the others are compared with.
-        options: Of the columns.
+        shown: The columns.
     """
     scenes = sorted({row.scene for rows in answers.values() for row in rows})
     draws = np.random.default_rng(0).integers(len(scenes), size=(RESAMPLES, len(scenes)))
     found: dict[str, dict[str, Score]] = {style: {} for style in answers}
-    for column in columns(options):
+    for column in shown:
         first: np.ndarray | None = None
         for style, rows in answers.items():
             sums = _sums(rows, scenes, column)
@@ -102,7 +113,7 @@ def scores(answers: Mapping[str, Sequence[PhraseRow]], options: EvaluationConfig
     return found
 
 
-def _sums(rows: Sequence[PhraseRow], scenes: Sequence[int], column: Column) -> np.ndarray:
+def _sums(rows: Sequence[SceneRow], scenes: Sequence[int], column: Column) -> np.ndarray:
     """(scenes, 2): of each scene the sum of the values and the number of rows that count."""
     index = {scene: number for number, scene in enumerate(scenes)}
     sums = np.zeros((len(scenes), 2))
@@ -116,7 +127,7 @@ def _means(sums: np.ndarray) -> np.ndarray:
     return np.divide(sums[..., 0], sums[..., 1], out=np.full(sums.shape[:-1], np.nan), where=sums[..., 1] > 0)
 
 
-def _interval_of_mean(rows: Sequence[PhraseRow], column: Column) -> Interval:
+def _interval_of_mean(rows: Sequence[SceneRow], column: Column) -> Interval:
     """As all scores of the package have it: with a width where every phrase scores the same."""
     counted = [row for row in rows if column.counts(row)]
     values = [float(column.value(row)) for row in counted]

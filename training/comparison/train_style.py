@@ -11,11 +11,11 @@ from lisa_ros.model.grounding import TARGET_KINDS
 from lisa_ros.model.network import LisaNetwork
 from lisa_ros.model.saving import save_pretrained
 from lisa_ros.types import SEG
-from training.comparison.config import ComparisonConfig
+from training.comparison.config import ComparisonBase
 from training.comparison.questions import PhraseBatch, PhraseCollator, phrase_batches
 from training.comparison.starting_point import restyled
 from training.model.losses import answer_loss, mask_losses, soft_iou
-from training.tabletop.loop import LoopOptions, fit
+from training.tabletop.loop import fit
 from training.tabletop.packing import IGNORE_INDEX
 
 SAVE_EVERY = 24
@@ -68,19 +68,18 @@ class StyleStage(nn.Module):
         return torch.cat(logits), torch.cat(truth)
 
 
-def train_style(config: ComparisonConfig, style: str) -> Path:
-    """Trains or resumes one style; returns the directory of its checkpoint, in `run_dir/<style>`."""
-    directory = config.run_dir / style
+def train_style(config: ComparisonBase, style: str, name: str | None = None) -> Path:
+    """Trains or resumes one style; returns the directory of its checkpoint, in `run_dir/<name or style>`."""
+    directory = config.run_dir / (name or style)
     out = directory / "checkpoint"
     checkpoint = restyled(config.source, style, directory / "tokenizer")
     collator = PhraseCollator(checkpoint, config.world.phrases_per_question)
     stage = StyleStage(checkpoint.network)
-    options = config.training
     fit(
         stage,
         lambda first_step: phrase_batches(config, collator, first_step),
         stage.losses,
-        LoopOptions(steps=options.steps, lr=options.lr, warmup=options.warmup, save_every=SAVE_EVERY),
+        config.training.loop(SAVE_EVERY),
         directory,
         lambda name: 0.0 if "image_encoder" in name else 1.0,
     )

@@ -18,6 +18,8 @@ class ModelConfig:
         conv_type: Replaces the conversation template of the checkpoint.
         style: Replaces the style of the checkpoint; for a new LISA the style that it is made for.
         sam_checkpoint: Segment Anything's file (.pth); only with a LLaVA.
+        mask2former: In its place, a Mask2Former of transformers: directory or hub name; only with a LLaVA.
+        mask2former_size: Side of the square that it sees, px.
         sam: Sizes of Segment Anything that cannot be derived from the shapes of its weights.
         dinov2: File of DINOv2's weights (.pth) for style llmseg, where the source does not hold them.
         proposal_head: Sizes and rule of style llmseg that neither weights nor config.json tell.
@@ -28,6 +30,8 @@ class ModelConfig:
     conv_type: str | None = None
     style: str | None = None
     sam_checkpoint: str | None = None
+    mask2former: str | None = None
+    mask2former_size: int = 1024
     sam: Mapping[str, object] | None = None
     dinov2: str | None = None
     proposal_head: Mapping[str, object] | None = None

@@ -11,7 +11,7 @@ import yaml
 
 from lisa_ros.errors import ConfigurationError
 
-RECIPES = ("lora", "tabletop", "elisa", "compare_styles")
+RECIPES = ("lora", "tabletop", "elisa", "compare_styles", "compare_choosers")
 _SPOKEN = {tuple: "list", Mapping: "mapping", Path: "path"}
 
 

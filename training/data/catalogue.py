@@ -72,6 +72,10 @@ CATALOGUE = {
     "grefcoco": Entry(
         _refer("grefcoco", "grefs(unc).*"), "https://github.com/henghuiding/gRefCOCO, pictures: https://cocodataset.org"
     ),
+    "ref-zom": Entry(
+        _refer("ref-zom", "refs(final).p", ("refer_seg/images/mscoco/images/*2014/*.jpg", None)),
+        "https://github.com/toggle1995/RIS-DMMI (Ref-ZOM(final).p, renamed), pictures: https://cocodataset.org",
+    ),
     **{
         f"{name}|{by}": Entry(_refer(name, f"refs({by}).p"), _SESAME)
         for name, by in (

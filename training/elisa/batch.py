@@ -134,7 +134,7 @@ class ElisaCollator:
             torch.cat([one.positives for one in examples] + [one.negatives for one in examples]),
             tuple(owners),
             sum(positives for positives, _ in rows),
-            _placed_overlaps(examples, owners),
+            placed_overlaps(examples, owners),
         )
 
 
@@ -143,7 +143,8 @@ def _left_padded(rows: Sequence[Sequence[int]], pad: int) -> Tensor:
     return torch.tensor([[pad] * (width - len(row)) + list(row) for row in rows])
 
 
-def _placed_overlaps(examples: Sequence[ElisaExample], owners: Sequence[int]) -> Tensor | None:
+def placed_overlaps(examples: Sequence[ElisaExample], owners: Sequence[int]) -> Tensor | None:
+    """Overlaps of a batch's targets with all its candidates, see ElisaBatch; None where an example lacks them."""
     if any(one.overlaps is None for one in examples):
         return None
     first, total = 0, sum(len(one.positives) for one in examples)

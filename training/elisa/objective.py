@@ -87,7 +87,11 @@ class ElisaObjective(nn.Module):
             attention_mask=attended.long(),
             position_ids=(attended.cumsum(dim=1) - 1).masked_fill(~attended, 1),
         )
-        logits = self._owned(network.logits(hidden[:, -batch.labels.shape[1] :], rows), batch)
+        return self.answer_losses(hidden, hidden[:, -batch.labels.shape[1] :], rows, batch)
+
+    def answer_losses(self, hidden: Tensor, states: Tensor, rows: CandidateRows, batch: ElisaBatch) -> ElisaLosses:
+        """The losses where the states (B, T, hidden_size) that predict the batch's labels are known."""
+        logits = self._owned(self.network.logits(states, rows), batch)
         tokens = self._tokens(logits / self.config.temperature, batch)
         if self.config.padded_mean:
             loss = tokens.sum() / tokens.numel()

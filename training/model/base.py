@@ -15,6 +15,7 @@ from lisa_ros.model.dinov2 import dinov2_sizes
 from lisa_ros.model.dinov2_files import with_dinov2
 from lisa_ros.model.files import expand_home, read_json
 from lisa_ros.model.layouts import check_layout
+from lisa_ros.model.mask2former import read_mask2former
 from lisa_ros.model.prompts import IM_END, IM_START
 from lisa_ros.model.proposal_config import DINO, ProposalHeadConfig
 from lisa_ros.model.proposal_head import PARTS, add_proposal_parts
@@ -40,16 +41,17 @@ def load_base(config: ModelConfig, tokenizer_dir: Path, dtype: torch.dtype, seed
     common = {"vision_tower": config.vision_tower, "sam": config.sam, "conv_type": config.conv_type}
     common |= {"style": config.style, "proposal_head": config.proposal_head, "dinov2": config.dinov2}
     if "train_mask_decoder" in values or not values:
-        if config.sam_checkpoint:
-            raise ConfigurationError(
-                f"model.sam_checkpoint {config.sam_checkpoint}: {config.source} is a LISA and keeps its own "
-                "Segment Anything; remove the key"
-            )
+        for key in ("sam_checkpoint", "mask2former"):
+            if getattr(config, key):
+                raise ConfigurationError(
+                    f"model.{key} {getattr(config, key)}: {config.source} is a LISA and keeps its own "
+                    "Segment Anything or Mask2Former; remove the key"
+                )
         return load(directory, dtype=dtype, **common)
-    if not config.sam_checkpoint:
+    if bool(config.sam_checkpoint) == bool(config.mask2former):
         raise ConfigurationError(
-            f"model.source {config.source} is not a LISA checkpoint; to make one of it give model.sam_checkpoint, "
-            "the file of Segment Anything (sam_vit_h_4b8939.pth)"
+            f"model.source {config.source} is not a LISA checkpoint; to make one of it give either "
+            "model.sam_checkpoint, the file of Segment Anything (sam_vit_h_4b8939.pth), or model.mask2former"
         )
     style = get_style(config.style or DEFAULT_STYLE)
     common["style"] = style.name
@@ -60,8 +62,13 @@ def load_base(config: ModelConfig, tokenizer_dir: Path, dtype: torch.dtype, seed
             f"{directory} has no weights model.mm_projector.*: it is a language model alone, or of another layout than "
             "LLaVA's; give a LLaVA, as liuhaotian/llava-v1.5-7b"
         )
-    sam = read_weight_file(Path(expand_home(config.sam_checkpoint)))
-    weights = join(llava, sam, len(tokenizer), seed)
+    if config.mask2former:
+        sizes, sam = read_mask2former(config.mask2former, config.mask2former_size)
+        weights = join(llava, sam, len(tokenizer), seed, width=sizes.prompt_embed_dim)
+        values["mask2former"] = sizes.to_dict()
+    else:
+        sam = read_weight_file(Path(expand_home(config.sam_checkpoint)))
+        weights = join(llava, sam, len(tokenizer), seed)
     if style.chooses:
         weights = with_dinov2(weights, directory, config.dinov2)
         weights |= fresh_proposal_parts(weights, config.proposal_head, sam, seed)
@@ -124,8 +131,13 @@ def fresh_proposal_parts(
     return {f"model.{key}": value for key, value in parts.state_dict().items() if key.startswith(PARTS)}
 
 
-def join(llava: Mapping[str, Tensor], sam: Mapping[str, Tensor], vocabulary: int, seed: int) -> dict[str, Tensor]:
-    """Weights of a new LISA: LLaVA's with rows for the new tokens, SAM's, and a fresh text projection."""
+def join(
+    llava: Mapping[str, Tensor], sam: Mapping[str, Tensor], vocabulary: int, seed: int, *, width: int | None = None
+) -> dict[str, Tensor]:
+    """Weights of a new LISA: LLaVA's with rows for the new tokens, SAM's, and a fresh text projection.
+
+    width: of mask prompts, where `sam` is another part than Segment Anything.
+    """
     generator = torch.Generator().manual_seed(seed)
     weights = dict(llava)
     for name in ("model.embed_tokens.weight", "lm_head.weight"):
@@ -136,7 +148,7 @@ def join(llava: Mapping[str, Tensor], sam: Mapping[str, Tensor], vocabulary: int
         weights[name] = torch.cat([old[:vocabulary], fresh.to(old.dtype)])
     weights |= {f"model.visual_model.{key}": value for key, value in sam.items()}
     try:
-        hidden, out = old.shape[1], sam["mask_decoder.iou_token.weight"].shape[1]
+        hidden, out = old.shape[1], width or sam["mask_decoder.iou_token.weight"].shape[1]
     except KeyError as error:
         raise CheckpointError(f"the Segment Anything file lacks {error}; give the whole file, as published") from None
     for index, rows in ((0, hidden), (2, out)):

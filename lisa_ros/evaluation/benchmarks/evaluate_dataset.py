@@ -14,6 +14,7 @@ import numpy as np
 from lisa_ros.errors import ConfigurationError, DatasetError, InvalidImageError, MemoryBudgetError
 from lisa_ros.evaluation.benchmarks.asking import ask_all
 from lisa_ros.evaluation.benchmarks.candidate_choices import candidate_answers
+from lisa_ros.evaluation.benchmarks.judged_masks import judged_masks
 from lisa_ros.evaluation.benchmarks.proposal_oracle import among_proposals
 from lisa_ros.evaluation.benchmarks.rows import EvaluationIdentity, QueryRow, RowFile, RowLog, read_all
 from lisa_ros.evaluation.metrics import overlap_of, union_truth
@@ -259,6 +260,7 @@ def score_sample(
             first_intersection=first.intersection,
             first_union=first.union,
             first_found=first.found,
+            judged=judged_masks(result, turn, sample.ignore),
             **among_proposals(frame, result, truth),
             **candidate_answers(predictor, sample, frame, turn, result, could_ask=not error),
         )

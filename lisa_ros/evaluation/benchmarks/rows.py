@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 
 from lisa_ros.errors import ConfigurationError, DatasetError
+from lisa_ros.evaluation.benchmarks.judged_masks import JudgedMask
 from lisa_ros.evaluation.candidates.answers import CandidateAnswer
 from lisa_ros.evaluation.files import convert_write_errors
 from lisa_ros.evaluation.metrics import Overlap
@@ -56,7 +57,8 @@ class QueryRow:
     those of the answer's masks at 1024 x 1024 pixels. first_intersection, first_union, first_found: as the names
     without "first", of the first mask of the answer alone, whatever the words around it say. choice, choice_with_truth:
     the candidates that the answer names, and those that it names with the truth among them; None for a system that
-    names none.
+    names none. judged: each mask that is not empty, with what a
+    calibration is made of.
     """
 
     key: str
@@ -87,6 +89,7 @@ class QueryRow:
     normalized: tuple[int, ...] = ()
     choice: CandidateAnswer | None = None
     choice_with_truth: CandidateAnswer | None = None
+    judged: tuple[JudgedMask, ...] = ()
 
     @property
     def overlap(self) -> Overlap:
@@ -273,6 +276,7 @@ def _parsed(path: Path, number: int, line: bytes) -> QueryRow | dict:
         raise DatasetError(f"{path}, line {number}: not a row of this version of lisa_ros")
     del content["iou"]
     lists = {name: tuple(content[name]) for name in _TUPLES}
+    lists["judged"] = tuple(JudgedMask(*numbers) for numbers in content["judged"])
     choices = {name: CandidateAnswer.from_dict(content[name]) for name in ("choice", "choice_with_truth")}
     return QueryRow(**content | lists | choices)
 

@@ -10,6 +10,7 @@ from lisa_ros.inference.compiled_step import check_compile, compiled_step
 from lisa_ros.inference.elisa.model import ElisaModel
 from lisa_ros.inference.engine import Lisa
 from lisa_ros.inference.precision import float_type, place
+from lisa_ros.inference.quality import find_calibration
 from lisa_ros.model.elisa.checkpoint import elisa_proposals, load_elisa
 from lisa_ros.model.elisa.files import ElisaFiles, sam_file
 from lisa_ros.model.elisa.network import ElisaConfig
@@ -46,6 +47,7 @@ class ElisaEngine(Lisa):
         sam_checkpoint: str | Path | None,
         sam: Mapping[str, object] | None,
         proposal_options: Mapping[str, object] | None,
+        quality_calibration: str | Path | None = None,
     ) -> "ElisaEngine":
         """Loads an ELISA; `Lisa.from_pretrained` says what the arguments mean and what is raised."""
         preset, dtype = elisa_style(style), float_type(precision, device)
@@ -66,5 +68,6 @@ class ElisaEngine(Lisa):
         name = files.weights.stem
         parts = {"proposal_options": options, "sam": segmenter}
         model = ElisaModel(checkpoint, style=preset, device=device, precision=precision, name=name, **parts)
+        model.calibration = find_calibration(quality_calibration, files.root, checkpoint.network)
         model.compiled = step
         return cls(model)

@@ -102,7 +102,7 @@ class ElisaModel(LoadedModel):
         started = time.perf_counter()
         with memory_guard(self.device, "image"), torch.inference_mode():
             proposals = self._proposals(image, proposals)
-            embeddings = embed_masks(self.tower, image, proposals.masks, letterbox=self.style.letterbox)
+            embeddings = self._embeddings(image, proposals.masks)
             rows = self.network.rows(embeddings)
             visual = self.network.visual_tokens(self.checkpoint.preprocess(image).to(self.device))
             ids = self.tokenizer.expand_image(self._prefix_ids(), visual.shape[1])
@@ -114,6 +114,9 @@ class ElisaModel(LoadedModel):
             height, width, None, visual, Prefix.of(ids, cache), time.perf_counter() - started, self.mark,
             proposals=proposals, embeddings=embeddings, rows=rows,
         )  # fmt: skip
+
+    def _embeddings(self, image: np.ndarray, masks: np.ndarray) -> Tensor:
+        return embed_masks(self.tower, image, masks, letterbox=self.style.letterbox)
 
     def _proposals(self, image: np.ndarray, given: Proposals | None) -> Proposals:
         if given is None and self.provider is None:
@@ -170,7 +173,9 @@ class ElisaModel(LoadedModel):
         inside = max(float(np.log(bounded / (1 - bounded))), _LEAST)
         values = np.where(mask, np.float32(inside), np.float32(NOT_CHOSEN))
         certainty = said if mask.any() else float("nan")
-        return Target(phrase, SEGMENTED, mask, values, certainty, probability, candidate=Candidate(index, score))
+        candidate = Candidate(index, score, (index,))
+        target = Target(phrase, SEGMENTED, mask, values, certainty, probability, candidate=candidate)
+        return self.with_quality(target)
 
     def told_target(self, frame: CandidateFrame, phrase: str, targets: Sequence[Target]) -> Target:
         """All masks of an answer as one target, whose candidate is the best of them; absent without any."""
@@ -180,4 +185,6 @@ class ElisaModel(LoadedModel):
         best = max(found, key=lambda target: target.candidate.score)
         mask = np.logical_or.reduce([target.mask for target in found])
         logits = np.maximum.reduce([target.logits for target in found])
-        return replace(best, phrase=phrase, mask=mask, logits=logits, probability=found[0].probability)
+        members = tuple(sorted({index for target in found for index in target.candidate.members}))
+        whole = replace(best, phrase=phrase, mask=mask, logits=logits, probability=found[0].probability)
+        return self.with_quality(replace(whole, candidate=replace(best.candidate, members=members)))

@@ -6,8 +6,9 @@ python -m lisa_ros.nodes.perception.parameter_file > config/perception.yaml
 import json
 import sys
 import textwrap
+from itertools import groupby
 
-from lisa_ros.nodes.perception.parameters import CLOUD_PREFIX, ParameterDefinition, parameter_definitions
+from lisa_ros.nodes.perception.parameters import ParameterDefinition, parameter_definitions
 
 _HEADER = """\
 # Every parameter of the perception node with its default. Generated from the parameters' definitions by
@@ -22,12 +23,10 @@ _WIDTH = 116
 
 def parameter_file() -> str:
     """The whole file; it holds no other values than the defaults, so that it changes nothing."""
-    definitions = parameter_definitions()
-    own = [item for item in definitions if not item.name.startswith(CLOUD_PREFIX)]
-    cloud = [item for item in definitions if item.name.startswith(CLOUD_PREFIX)]
-    entries = [_entry(item.name, item, 4) for item in own]
-    entries += ["    " + CLOUD_PREFIX.replace(".", ":\n")]
-    entries += [_entry(item.name.removeprefix(CLOUD_PREFIX), item, 6) for item in cloud]
+    entries = []
+    for group, items in groupby(parameter_definitions(), key=lambda item: item.name.rpartition(".")[0]):
+        entries += [f"    {group}:\n"] if group else []
+        entries += [_entry(item.name.rpartition(".")[2], item, 6 if group else 4) for item in items]
     return _HEADER + "/**:\n  ros__parameters:\n" + "".join(entries)
 
 

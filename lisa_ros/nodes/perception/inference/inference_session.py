@@ -14,6 +14,7 @@ import numpy as np
 
 from lisa_ros.action import Segment
 from lisa_ros.errors import InvalidImageError, InvalidRegionError, NoDepthError, NoTransformError, QueryCancelled
+from lisa_ros.geometry.repair import repair_result
 from lisa_ros.msg import SegmentationResult as Result
 from lisa_ros.nodes.perception.clouds.cloud_job import CloudResult, cloud_job
 from lisa_ros.nodes.perception.clouds.cloud_process import CloudProcess
@@ -116,7 +117,7 @@ class InferenceSession:
             encoded = _timed(seconds, "encode", lambda: self._encode(message, region, bits, view))
             stop_if_cancelled(query)
             progress(Segment.Feedback.GENERATING, "", 0)
-            result = self._ask(query, encoded, progress)
+            result = repair_result(self._ask(query, encoded, progress), query.request.parameters.mask)
             return result if region is None else region.enlarge(result, image.shape[:2])
 
         if query.request.followed_as:

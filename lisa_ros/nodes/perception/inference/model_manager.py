@@ -18,6 +18,7 @@ def load_lisa(parameters: PerceptionParameters):
     from lisa_ros import Lisa
 
     files = ("vision_tower", "conv_type", "style", "base", "sam_checkpoint", "dinov2", "alphaclip")
+    files += ("quality_calibration",)
     values = {name: named_values(getattr(parameters, name), name) for name in ("proposal_head", "proposal_options")}
     given = {name: getattr(parameters, name) for name in files} | values
     return Lisa.from_pretrained(

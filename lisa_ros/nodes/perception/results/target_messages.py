@@ -40,6 +40,11 @@ def target_message(
         height=float("nan"),
         candidate_score=float("nan"),
     )
+    features = target.features
+    message.quality = float(target.quality)
+    message.largest_share = features.largest_share if features else float("nan")
+    message.compactness = features.compactness if features else float("nan")
+    message.stability = features.stability if features else float("nan")
     message.box.header = box_header
     if message.area:
         message.roi, message.mask = _cropped(header, target.mask)

@@ -1,0 +1,1 @@
+"""What the perception node takes and says, for viewers of other projects."""
