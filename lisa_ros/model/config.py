@@ -271,8 +271,7 @@ def parse_config(
             raise CheckpointError(f"{path}: `{key}` is {values.get(key)!r}, it must be a whole number")
     given = {key: values[key] for key in _PLAIN_KEYS if values.get(key) is not None}
     given |= {key: values[key] for key in ("mask_query",) if values.get(key)}
-    if values.get("answer_words") is not None:
-        words = values["answer_words"]
+    if (words := values.get("answer_words")) is not None:
         given["answer_words"] = tuple(words) if isinstance(words, list) else (words,)
     if "vision_tower" not in given and values.get("mm_vision_tower"):
         given["vision_tower"] = values["mm_vision_tower"]
