@@ -59,8 +59,11 @@ def _parser() -> argparse.ArgumentParser:
     _add_accept(train)
     prepare = command("prepare", "recipe elisa: writes the records of a split, candidates with their embeddings")
     prepare.add_argument("--split", default="train", choices=("train", "val", "test"), help="of ReasonSeg")
-    for stage in STAGES:
-        command(stage, f"recipe tabletop: the same as train --stage {stage}")
+    stages = [command(stage, f"recipe tabletop: the same as train --stage {stage}") for stage in STAGES]
+    for one in (train, stages[-1]):
+        one.add_argument(
+            "--base", type=Path, metavar="DIR", help="recipe tabletop: begin stage tabletop with this checkpoint"
+        )
     about = "recipe compare_styles: trains and scores styles with equal data, and writes a table"
     compare = command("compare-styles", about)
     compare.add_argument("--style", help="this style alone, without the table")
@@ -129,6 +132,8 @@ def _run(args: argparse.Namespace) -> int | None:
     if recipe == "tabletop":
         _run_tabletop(args, command, stage)
         return None
+    if getattr(args, "base", None):
+        raise ConfigurationError(f"--base is of recipe tabletop; {args.config} names its base itself")
     if recipe == "elisa":
         _run_elisa(args, command, stage)
         return None
@@ -156,7 +161,12 @@ def _run_tabletop(args: argparse.Namespace, command: str, stage: str | None) -> 
     if getattr(args, "accept", None):
         raise ConfigurationError("recipe tabletop begins with nothing: it has no base, and nothing to --accept")
     config = load_config(args.config)
-    stages = {"vision": vision.train, "language": language.train, "tabletop": joint.train}
+    base = getattr(args, "base", None)
+    if base and stage != "tabletop":
+        raise ConfigurationError(f"--base {base} is what stage tabletop begins with: add --stage tabletop")
+    stages = {
+        "vision": vision.train, "language": language.train, "tabletop": lambda config: joint.train(config, base)
+    }  # fmt: skip
     if command == "train":
         for name in (stage,) if stage else STAGES:
             stages[name](config)

@@ -96,22 +96,25 @@ def run_tabletop(args: argparse.Namespace) -> int:
 
 def _with_report(args: argparse.Namespace, predictor) -> dict:
     from lisa_ros.datasets.tabletop import TabletopDataset
-    from lisa_ros.evaluation.benchmarks.tabletop import tabletop_scores
+    from lisa_ros.evaluation.benchmarks.mixed import phrase_scores
+    from lisa_ros.evaluation.benchmarks.tabletop import FURTHER, tabletop_scores
     from lisa_ros.evaluation.html_report import percent
 
     def extra(rows) -> tuple[dict, list]:
-        scores = tabletop_scores(rows, args.mode == "generative")
+        scores = tabletop_scores(rows, generates)
         words = [
             (kind, str(row["n"]), percent(row["answer_accuracy"]), percent(row["exact_answers"]))
             for kind, row in scores["by_kind"].items()
         ]
         return {"tabletop": scores}, [("Words of the answers, in percent", _WORDS, words)]
 
-    dataset = TabletopDataset(args.split, args.count, args.queries, args.variant)
+    generates = args.mode == "generative"
+    dataset = TabletopDataset(args.split, args.count, args.queries, args.variant, FURTHER if generates else 0)
     summary = evaluate_sets.run_benchmark(args, dataset, predictor, args.out, extra=extra)
     known = {"split": args.split, "variant": args.variant, "bad_samples": summary["bad_samples"]}
     known |= {name: summary[name] for name in ("proposal_oracle", "candidates") if name in summary}
-    return known | summary["tabletop"]
+    phrases = phrase_scores(predictor.lisa, dataset, progress=True) if generates else {}
+    return known | summary["tabletop"] | phrases
 
 
 def table(scores: dict) -> str:
@@ -123,7 +126,7 @@ def table(scores: dict) -> str:
         f"{'':<14}{'n':>6}{'gIoU':>8}{'refused':>9}{'answers':>9}{'exact':>8}",
     ]
     for kind, row in scores["by_kind"].items():
-        refused = row["refusal"] if kind == "absent" else row["false_refusal"]
+        refused = row["refusal"] if kind == "absent" else row["false_refusal"]  # of other kinds: of what is there
         numbers = row.get("giou"), refused, row["answer_accuracy"], row["exact_answers"]
         lines.append(_row(kind, row["n"], numbers))
     present = scores["giou_present"], scores["false_refusal"], scores["answer_accuracy"], None
@@ -132,6 +135,13 @@ def table(scores: dict) -> str:
         f"cIoU {_share(scores['ciou_present'])} · several targets gIoU {_share(scores['multi_target_giou'])} · "
         f"absent refused {_share(scores['refusal'])} · exact answers {_share(scores['exact_answers'])}"
     )
+    if scores["mixed_n"]:
+        phrases = scores.get("mixed_phrases_n_acc"), scores.get("mixed_phrases_t_acc")
+        lines.append(
+            f"mixed questions, by phrase: absent refused {_share(scores['mixed_n_acc'])} (asked one by one "
+            f"{_share(phrases[0])}) · present answered {_share(scores['mixed_t_acc'])} ({_share(phrases[1])}) · "
+            f"corrections that name what is there {_share(scores['correction'])}"
+        )
     return "\n".join(lines)
 
 

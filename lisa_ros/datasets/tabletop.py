@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from lisa_ros.errors import ConfigurationError
-from lisa_ros.simulator import Scene, TabletopQuery, generate_scene, scene_queries
+from lisa_ros.simulator import FURTHER_KINDS, Scene, TabletopQuery, generate_scene, scene_queries
 from lisa_ros.types import Sample, TruthTarget, Turn
 
 # First seed of each split; a split has room for 2**40 scenes.
@@ -47,6 +47,8 @@ class TabletopDataset:
         count: Number of scenes.
         queries: Turns of each scene; fewer if the scene does not give as many.
         variant: A key of VARIANTS.
+        further: Turns of each scene behind those, of the kinds in `FURTHER_KINDS`; of one of kind "mixed" some targets
+            are there and others are not.
 
     Raises:
         ConfigurationError: If split or variant is unknown, or the count is out of range.
@@ -57,15 +59,17 @@ class TabletopDataset:
         ((192, 256, 3), 2)
     """
 
-    def __init__(self, split: str, count: int, queries: int = QUERIES, variant: str = "default"):
+    def __init__(self, split: str, count: int, queries: int = QUERIES, variant: str = "default", further: int = 0):
         for name, value, known in (("split", split, _FIRST_SEED), ("variant", variant, VARIANTS)):
             if value not in known:
                 raise ConfigurationError(f"{name}={value!r}: choose one of {', '.join(known)}")
         if not 0 <= count <= 1 << 40:
             raise ConfigurationError(f"count={count}: must be within 0..{1 << 40}")
         self.split, self.count, self.queries, self.variant = split, count, queries, VARIANTS[variant]
+        self.further = further
         # Fewer or more questions about a scene are other questions: their scores must not be mixed.
         self.source = f"tabletop/{split}/{variant}" + (f"/{queries} queries" if queries != QUERIES else "")
+        self.source += f"/{further} further" if further else ""
 
     def __len__(self) -> int:
         return self.count
@@ -100,7 +104,12 @@ class TabletopDataset:
         Returns:
             Always the same queries for the same scene.
         """
-        return scene_queries(scene, np.random.default_rng((scene.seed, 1)), _WORDING[self.split], self.queries)
+        wording = _WORDING[self.split]
+        drawn = scene_queries(scene, np.random.default_rng((scene.seed, 1)), wording, self.queries)
+        if not self.further:
+            return drawn
+        rng = np.random.default_rng((scene.seed, 3))
+        return drawn + scene_queries(scene, rng, wording, self.further, 0.0, FURTHER_KINDS)
 
     def __getitem__(self, index: int) -> Sample:
         scene = self.scene(index)
@@ -111,10 +120,18 @@ class TabletopDataset:
 
 
 def to_turn(scene: Scene, query: TabletopQuery) -> Turn:
-    """A query as a turn with masks; an absent one has one target without a mask."""
-    if query.target_ids:
-        pairs = zip(query.phrases, query.target_ids, strict=True)
-        targets = tuple(TruthTarget(phrase, scene.mask(i), i) for phrase, i in pairs)
-    else:
-        targets = tuple(TruthTarget(phrase, None) for phrase in query.phrases)
-    return Turn(query.text, targets, query.answer, query.kind, is_sentence=True)
+    """A query as a turn with masks; what is absent is a target without a mask, behind those that are there."""
+    shown = query.phrases if query.target_ids else ()
+    targets = [TruthTarget(phrase, scene.mask(i), i) for phrase, i in zip(shown, query.target_ids, strict=True)]
+    absent = query.absent if query.kind == "mixed" or shown else query.phrases
+    targets += [TruthTarget(phrase, None, alternative=_alternative(scene, phrase, query)) for phrase in absent]
+    return Turn(query.text, tuple(targets), query.answer, query.kind, is_sentence=True)
+
+
+def _alternative(scene: Scene, phrase: str, query: TabletopQuery) -> TruthTarget | None:
+    """The first of what a query's answer may name in the place of an absent phrase."""
+    for offered in query.alternatives:
+        if offered.split()[-1] == phrase.split()[-1]:
+            item = next(o for o in scene.objects if f"{o.colour} {o.category}" == offered)
+            return TruthTarget(offered, scene.mask(item.id), item.id)
+    return None

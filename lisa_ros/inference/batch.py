@@ -92,6 +92,7 @@ def generate_batch(
         cancelled: Asked before every token.
     """
     network, rows = model.network, [AnswerTokens() for _ in prompts]
+    words = [model.answer_words(ids) for ids in prompts]
     start = min(frame.prefix.shared_with(ids) for ids in prompts) if unmasked_width is None else 0
     total_width = unmasked_width or max(map(len, prompts))
     limit, width = min(limit, model.context_length - total_width), total_width - start
@@ -110,6 +111,9 @@ def generate_batch(
         hidden = network.hidden_states(embeddings, attention_mask=mask, position_ids=positions, cache=cache)[:, -1]
         logits = next_logits(network, hidden)
         tokens = logits.argmax(dim=-1)
+        for number, progress in enumerate(words):
+            if progress is not None and rows[number].truncated:
+                tokens[number] = progress.choose(logits[number])
         for number, (row, token) in enumerate(zip(rows, tokens.tolist(), strict=True)):
             if row.truncated and token == model.tokenizer.eos_id:
                 row.truncated = False

@@ -94,10 +94,11 @@ class Conversation:
         seconds = {"encode": frame.seconds}
         text, said, grounding = model.answer_text(), [], GroundingStream(model, frame)
         truncated, offered = True, False
+        words = model.answer_words(ids)
         model.stop_if(cancelled)
         with model.timed(seconds, "prefill"):
             cache, hidden = prefill(model.network, ids, frame.visual, self._prefix)
-            token, logits = greedy_token(model.network, hidden)
+            token, logits = greedy_token(model.network, hidden, words)
         with model.compiled_for_answer() as compiled:
             loop = TokenLoop(model.network, cache, compiled)
             while True:
@@ -118,7 +119,7 @@ class Conversation:
                     break
                 with model.timed(seconds, "generate"):
                     hidden = loop.feed(token)
-                    token, logits = greedy_token(model.network, hidden)
+                    token, logits = greedy_token(model.network, hidden, words)
             layers = loop.layers()
         yield from self._masks(grounding, grounding.ready(last=True), offered, seconds)
         if delta := text.finish():

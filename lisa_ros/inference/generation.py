@@ -8,6 +8,7 @@ from torch import Tensor
 from transformers.cache_utils import Cache
 
 from lisa_ros.errors import LisaError
+from lisa_ros.inference.answer_words import AnswerProgress
 from lisa_ros.inference.growing_cache import growing_cache, started_cache
 from lisa_ros.model.network import LisaNetwork
 
@@ -96,7 +97,10 @@ def next_logits(network: LisaNetwork, hidden: Tensor) -> Tensor:
     return logits
 
 
-def greedy_token(network: LisaNetwork, hidden: Tensor) -> tuple[int, Tensor]:
-    """The most probable next token of one state (1, hidden_size), and all logits (vocab_size,); see `next_logits`."""
+def greedy_token(network: LisaNetwork, hidden: Tensor, words: AnswerProgress | None = None) -> tuple[int, Tensor]:
+    """The most probable next token of one state (1, hidden_size), and all logits (vocab_size,); see `next_logits`.
+
+    words: what the answer may go on with; None for anything.
+    """
     logits = next_logits(network, hidden)[0]
-    return int(logits.argmax()), logits
+    return int(logits.argmax()) if words is None else words.choose(logits), logits

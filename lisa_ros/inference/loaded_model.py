@@ -13,6 +13,7 @@ from lisa_ros.errors import ConfigurationError, InvalidImageError, InvalidQueryE
 from lisa_ros.geometry.mask_features import mask_features
 from lisa_ros.geometry.proposals import Proposals
 from lisa_ros.inference.answer import AnswerText
+from lisa_ros.inference.answer_words import AnswerProgress, AnswerWords
 from lisa_ros.inference.compiled_step import CompiledStep
 from lisa_ros.inference.frame import EncodedFrame
 from lisa_ros.inference.generation import Prefix, prefill
@@ -69,6 +70,8 @@ class LoadedModel:
         self.style = self.network.style
         self.kinds = self.style.kinds(checkpoint.tokenizer)
         self.template = self.network.config.template
+        words = self.network.config.answer_words
+        self._answer_words = None if words is None else AnswerWords(self.tokenizer, words)
         self.device = device
         self.provenance = f"{name} {precision} {self.template.name}"
         self.proposal_options = self._proposal_options(proposal_options)
@@ -123,6 +126,10 @@ class LoadedModel:
         ids = self.tokenizer.encode_prompt(self.template.render([(self.first_question(""), None)]))
         end = ids.index(IMAGE_TOKEN_ID) + 1
         return ids[: end + self.network.config.mm_use_im_start_end]
+
+    def answer_words(self, prompt: Sequence[int]) -> AnswerProgress | None:
+        """What the answer to a prompt (expanded ids) may go on with, from its first token on; None for anything."""
+        return None if self._answer_words is None else self._answer_words.progress(prompt)
 
     def check_frame(self, frame: EncodedFrame) -> None:
         """Raises InvalidImageError unless this engine encoded `frame`: features of another one mean nothing to it."""

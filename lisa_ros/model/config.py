@@ -1,5 +1,6 @@
 """config.json of a LISA checkpoint, typed: the published keys, and those that this project adds."""
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -41,6 +42,7 @@ class LisaConfig:
     mask_query: the question of the mask-only mode for a "phrase" and for a "sentence", with `{text}` for the words, and
         if it is another one than the style's, the "answer" that is expected to them; None for the style's.
     proposal_head: sizes and rule of the parts that choose among proposals; None where masks are drawn.
+    answer_words: words, in lower case, that generated answers consist of, beside those of the prompt; None for any.
     seg_threshold: mask-only mode answers "not there" where the probability of [SEG] is below it; 0 never refuses.
     """
 
@@ -66,6 +68,7 @@ class LisaConfig:
     style: str = DEFAULT_STYLE
     system_prompt: str | None = None
     mask_query: Mapping[str, str] | None = None
+    answer_words: tuple[str, ...] | None = None
     seg_threshold: float = 0.0
     proposal_head: ProposalHeadConfig | None = None
 
@@ -92,6 +95,9 @@ class LisaConfig:
                 raise ConfigurationError(f"mask_query must have a {kind!r} with {{text}} in it")
         if "answer" in self.mask_query:
             check_word("mask_query's answer", self.mask_query["answer"])
+        for word in self.answer_words or ():
+            if not isinstance(word, str) or not re.fullmatch(r"\w+", word) or word != word.lower():
+                raise ConfigurationError(f"answer_words has {word!r}; each must be one word in lower case")
         if self.shares_image_encoder and self.unfreeze_mm_vision_tower:
             raise ConfigurationError(f"unfreeze_mm_vision_tower must be false when vision_tower is {SHARED_TOWER!r}")
         shared_width = 2 * self.sam.prompt_embed_dim
@@ -201,6 +207,7 @@ class LisaConfig:
             "mask2former": self.sam.to_dict() if isinstance(self.sam, Mask2FormerSizes) else None,
             "rope_scaling": dict(self.rope_scaling) if self.rope_scaling else None,
             "mask_query": dict(self.mask_query),
+            "answer_words": list(self.answer_words) if self.answer_words is not None else None,
             "proposal_head": self.proposal_head.to_dict() if self.proposal_head else None,
         }
 
@@ -226,8 +233,8 @@ _PLAIN_KEYS = (
 )
 # Read beside the plain ones.
 _OTHER_KEYS = (
-    *("sam", "mask2former", "proposal_head", "mask_query", "rope_scaling", "rope_parameters", "head_dim", "out_dim"),
-    *("train_mask_decoder", "bos_token_id", "eos_token_id", "mm_tunable_parts"),
+    *("sam", "mask2former", "proposal_head", "mask_query", "answer_words", "rope_scaling", "rope_parameters"),
+    *("head_dim", "out_dim", "train_mask_decoder", "bos_token_id", "eos_token_id", "mm_tunable_parts"),
 )
 
 
@@ -264,6 +271,8 @@ def parse_config(
             raise CheckpointError(f"{path}: `{key}` is {values.get(key)!r}, it must be a whole number")
     given = {key: values[key] for key in _PLAIN_KEYS if values.get(key) is not None}
     given |= {key: values[key] for key in ("mask_query",) if values.get(key)}
+    if (words := values.get("answer_words")) is not None:
+        given["answer_words"] = tuple(words) if isinstance(words, list) else (words,)
     if "vision_tower" not in given and values.get("mm_vision_tower"):
         given["vision_tower"] = values["mm_vision_tower"]
     if conv_type:

@@ -4,11 +4,12 @@ from lisa_ros import numba_cache  # noqa: F401 - first of all
 from lisa_ros.simulator.depth_noise import frame_rng, noisy_depth
 from lisa_ros.simulator.layout import SceneOptions
 from lisa_ros.simulator.query import TabletopQuery
-from lisa_ros.simulator.query_sampling import scene_queries
+from lisa_ros.simulator.query_sampling import FURTHER_KINDS, scene_queries
 from lisa_ros.simulator.scene import Scene, SceneObject, generate_scene, scene_at
 from lisa_ros.simulator.stream import SceneStream, StreamFrame
 
 __all__ = [
+    "FURTHER_KINDS",
     "Scene",
     "SceneObject",
     "SceneOptions",

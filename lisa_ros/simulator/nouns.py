@@ -25,6 +25,26 @@ SYNONYMS = {
     "ball": ("toy ball", "beach ball"),
     "scissors": ("pair of scissors",),
 }
+# Further names, British and American among them, as people use them in passing.
+EVERYDAY_NAMES = {
+    "mug": ("teacup", "coffee cup", "cuppa"),
+    "phone": ("mobile", "cellphone", "smart phone", "telephone", "handy phone"),
+    "pan": ("skillet", "frypan", "saucepan"),
+    "bottle": ("water bottle", "drinking bottle"),
+    "plate": ("dinner plate", "dish plate"),
+    "bowl": ("soup bowl", "cereal bowl", "salad bowl"),
+    "knife": ("bread knife", "table knife", "steak knife"),
+    "spoon": ("teaspoon", "tablespoon", "soup spoon"),
+    "fork": ("dinner fork", "salad fork"),
+    "scissors": ("shears", "pair of scissors"),
+    "hammer": ("claw hammer", "mallet"),
+    "screwdriver": ("screw driver",),
+    "book": ("novel", "paperback", "textbook"),
+    "candle": ("wax candle", "candlelight"),
+    "ball": ("rubber ball", "bouncy ball"),
+}
+# Words of their own that are a slip away from a name.
+_WORDS = frozenset(("pear", "pen", "pan", "pin", "ball", "bell", "bowl", "book", "hook", "cook"))
 
 
 def plural(phrase: str) -> str:
@@ -42,6 +62,24 @@ def plural(phrase: str) -> str:
     else:
         many = noun + "s"
     return before + space + many
+
+
+def misspelt(random, word: str, split: str) -> str:
+    """A word with one slip of the fingers; those of "train" and "heldout" never coincide. random: random.Random."""
+    for _ in range(100):
+        i = random.randrange(1, len(word))  # the first letter is right, as it mostly is
+        slip = random.choice(("swap", "drop", "double", "other"))
+        if slip == "swap":
+            changed = word[: i - 1] + word[i] + word[i - 1] + word[i + 1 :]
+        elif slip == "drop":
+            changed = word[:i] + word[i + 1 :]
+        elif slip == "double":
+            changed = word[:i] + word[i] + word[i:]
+        else:
+            changed = word[:i] + random.choice("abcdefghijklmnopqrstuvwxyz") + word[i + 1 :]
+        if changed not in (word, *_WORDS) and (zlib.crc32(changed.encode()) % 4 == 0) == (split == "heldout"):
+            return changed
+    return word
 
 
 UNKNOWN = {

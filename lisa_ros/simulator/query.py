@@ -1,5 +1,6 @@
 """One question about a scene, and how its reference answer is worded."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from lisa_ros.simulator.phrasing import is_plural
@@ -18,6 +19,8 @@ class TabletopQuery:
         phrases: "red mug" for each target; for an absent query what is not there.
         answer: Reference answer.
         subkind: For absent queries "known", "unknown", "attribute" or "affordance", else "".
+        absent: Beside present targets, the phrases that the question names and the scene does not hold.
+        alternatives: "blue mug" for each object that an answer may name in the place of an absent one.
     """
 
     text: str
@@ -26,6 +29,8 @@ class TabletopQuery:
     phrases: tuple[str, ...]
     answer: str
     subkind: str = ""
+    absent: tuple[str, ...] = ()
+    alternatives: tuple[str, ...] = ()
 
 
 def object_phrase(item: SceneObject) -> str:
@@ -47,10 +52,22 @@ def reference_answer(phrases: tuple[str, ...]) -> str:
 
 
 def refusal(noun: str) -> str:
-    """The answer that a thing is not there ("The mug is not here"), which begins as if it were."""
+    """The answer that a known thing is not there ("The mug is not here"), which begins as if it were."""
     return f"The {noun} {'are' if is_plural(noun) else 'is'} not here."
 
 
-def wrong_colour(colour: str, noun: str) -> str:
-    """The answer to "the red mug" where mugs are there, but none of that colour."""
-    return f"The {noun} {'are' if is_plural(noun) else 'is'} not {colour}."
+# The answers about things that the model was taught no word for: it would spell the question's, and invent words.
+NOTHING_REFUSAL = "There is nothing like that here."
+OTHER_REFUSAL = "The other thing is not here."  # beside other things
+
+
+def wrong_colour(colour: str, noun: str, others: Sequence[str] = ()) -> str:
+    """The answer to "the red mug" where there are mugs, but none of that colour.
+
+    Args:
+        colour: That was asked for.
+        noun: Category.
+        others: Colours in which it is there and well seen; the first two are offered.
+    """
+    offer = f", but {' or '.join(others[:2])}" if others else ""
+    return f"The {noun} {'are' if is_plural(noun) else 'is'} not {colour}{offer}."

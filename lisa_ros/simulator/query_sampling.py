@@ -5,8 +5,8 @@ import random as std_random
 import numpy as np
 
 from lisa_ros.errors import ConfigurationError
+from lisa_ros.simulator.everyday import EverydayWriter
 from lisa_ros.simulator.query import TabletopQuery
-from lisa_ros.simulator.refusals import RefusalWriter
 from lisa_ros.simulator.scene import Scene
 from lisa_ros.simulator.wordings import PHRASINGS
 
@@ -16,6 +16,8 @@ _KINDS = {
     "relation": 0.12, "superlative": 0.16, "group": 0.12,
 }  # fmt: skip
 KINDS = (*_KINDS, "absent")
+# Kinds that are drawn where they are asked for only, with their weights.
+FURTHER_KINDS = {"mixed": 0.4, "exclusion": 0.15, "ordinal": 0.2, "everyday": 0.25}
 _ATTEMPTS = 32
 
 
@@ -35,7 +37,9 @@ def scene_queries(
         split: "train" or "heldout", which decides the wording (the tables have no string in common).
         count: Number of queries, 8 by default; fewer if the scene does not give as many.
         absent_share: Share of queries about something that is not in the scene.
-        kinds: Weights of the kinds of present queries, by default those of the training set.
+        kinds: Weights of the kinds: those of present queries, and of FURTHER_KINDS "mixed" (several things, each of
+            them there or not), "exclusion", "ordinal" and "everyday" (wishes, complaints, riddles and misspellings;
+            present or absent). By default those of KINDS, as data sets have them.
 
     Returns:
         The queries with targets and reference answers.
@@ -45,11 +49,11 @@ def scene_queries(
     """
     if split not in PHRASINGS:
         raise ConfigurationError(f"split={split!r}: choose one of {', '.join(PHRASINGS)}")
-    unknown = set(kinds or ()) - set(_KINDS)
+    unknown = set(kinds or ()) - {*_KINDS, *FURTHER_KINDS}
     if unknown:
-        raise ConfigurationError(f"kinds={sorted(unknown)}: choose among {', '.join(_KINDS)}")
+        raise ConfigurationError(f"kinds={sorted(unknown)}: choose among {', '.join((*_KINDS, *FURTHER_KINDS))}")
     weights = kinds or _KINDS
-    writer = RefusalWriter(scene, std_random.Random(int(rng.integers(2**62))), split)
+    writer = EverydayWriter(scene, std_random.Random(int(rng.integers(2**62))), split)
     queries, texts = [], set()
     count = 8 if count is None else count
     for _ in range(count):

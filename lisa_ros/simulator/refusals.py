@@ -3,7 +3,7 @@
 from lisa_ros.simulator.nouns import UNKNOWN, invented, plural
 from lisa_ros.simulator.palette import ALSO_SHOWS, COLOURS, colours_of
 from lisa_ros.simulator.phrasing import NUMBERS, is_plural, render
-from lisa_ros.simulator.query import TabletopQuery, refusal, wrong_colour
+from lisa_ros.simulator.query import NOTHING_REFUSAL, TabletopQuery, object_phrase, refusal, wrong_colour
 from lisa_ros.simulator.shapes import CATEGORIES
 from lisa_ros.simulator.wordings import FACTS, IMPOSSIBLE
 from lisa_ros.simulator.wordings.facts import CLASSES
@@ -27,7 +27,7 @@ class RefusalWriter(Writer):
                 return query
         return None
 
-    def _not_there(self, noun, subkind, answer):
+    def _not_there(self, noun, subkind, answer, alternatives=()):
         """Mostly a plain request; at times a superlative, a group or a relation: these words promise nothing."""
         draw = self.random.random()
         if draw < 0.1:
@@ -45,7 +45,7 @@ class RefusalWriter(Writer):
             text = render(self.random, self.words, phrase, None, False)
         else:
             text = self._request(noun)
-        return TabletopQuery(text, "absent", (), (noun,), answer, subkind)
+        return TabletopQuery(text, "absent", (), (noun,), answer, subkind, alternatives=alternatives)
 
     def _absent_category(self):
         if self.random.random() < 0.06:
@@ -65,10 +65,9 @@ class RefusalWriter(Writer):
         noun = (
             invented(self.random, self.split) if self.random.random() < 0.3 else self.random.choice(UNKNOWN[self.split])
         )
-        answer = refusal(noun)
         if self.random.random() < 0.2:
             noun = f"{self.random.choice(COLOURS)} {noun}"
-        return self._not_there(noun, "unknown", answer)
+        return self._not_there(noun, "unknown", NOTHING_REFUSAL)
 
     def _absent_attribute(self):
         if not self.objects:
@@ -81,8 +80,13 @@ class RefusalWriter(Writer):
             colour = self.random.choice(self.objects).colour
         if colour in here or colour in ALSO_SHOWS.get(item.category, ()):
             return None
-        answer = wrong_colour(colour, item.category)
-        return self._not_there(f"{colour} {self._noun(item.category)}", "attribute", answer)
+        return self._not_there(f"{colour} {self._noun(item.category)}", "attribute", *self._corrected(colour, item))
+
+    def _corrected(self, colour, item):
+        """The answer that no object of an item's category has that colour, and what there is in its place."""
+        seen = sorted((o for o in self.by_category[item.category] if o.queryable), key=lambda o: (o.centroid[0], o.id))
+        colours = tuple(dict.fromkeys(o.colour for o in seen))
+        return wrong_colour(colour, item.category, colours), tuple(dict.fromkeys(map(object_phrase, seen)))
 
     def _absent_fact(self):
         form = self.random.choice(("uses", "clauses"))
@@ -94,6 +98,4 @@ class RefusalWriter(Writer):
                 return None
             wordings = getattr(fact, self.split)
         text = self._fact_text(wordings, form)
-        return TabletopQuery(
-            text, "absent", (), ("nothing like that",), "There is nothing like that here.", "affordance"
-        )
+        return TabletopQuery(text, "absent", (), ("nothing like that",), NOTHING_REFUSAL, "affordance")

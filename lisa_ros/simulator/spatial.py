@@ -7,6 +7,8 @@ _CLEARLY_NOT = 0.01
 _DEPTH_MARGIN = 0.05  # m along the ground
 _NEAREST_RATIO = 1.5
 _NEXT_REACH = 0.28  # m between centres
+_FAR_APART = 0.2  # m between two things that something stands between
+_ON_THE_LINE, _OFF_THE_LINE = 0.06, 0.13  # m from the line between them
 
 
 class SpatialRelations:
@@ -69,6 +71,18 @@ class SpatialRelations:
             if holds:
                 found.append(item)
         return found
+
+    def between(self, first, second, item):
+        """Whether an item stands between two others; None when that is doubtful."""
+        a, b, spot = (np.array(self.spot[o.id]) for o in (first, second, item))
+        length = float(np.hypot(*(b - a)))
+        if length < _FAR_APART:
+            return None
+        along = float((spot - a) @ (b - a)) / length**2
+        aside = float(np.hypot(*(spot - a - along * (b - a))))
+        if 0.25 <= along <= 0.75 and aside < _ON_THE_LINE:
+            return True
+        return None if 0.0 < along < 1.0 and aside < _OFF_THE_LINE else False
 
     def _beside(self, relation, anchor, item):
         du = item.centroid[0] - anchor.centroid[0]

@@ -237,8 +237,9 @@ def test_fewer_questions_a_scene_are_another_evaluation(tmp_path, capsys):
     assert run(*asked, "--queries", 3) == 0
     assert run(*asked, "--queries", 2) == run(*asked) == 2
     told = capsys.readouterr().err
-    assert "source: 'tabletop/heldout/default/3 queries', now 'tabletop/heldout/default/2 queries'" in told
-    assert "now 'tabletop/heldout/default')" in told
+    names = [f"'tabletop/heldout/default{queries}/4 further'" for queries in ("/3 queries", "/2 queries", "")]
+    assert f"source: {names[0]}, now {names[1]}" in told
+    assert f"now {names[2]})" in told
 
 
 def test_a_scene_that_does_not_fit_changes_the_exit_status(tmp_path, monkeypatch, capsys):

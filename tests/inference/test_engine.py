@@ -156,7 +156,7 @@ def test_picture_is_in_the_prompt_once(lisa, frame, monkeypatch):
     import lisa_ros.inference.conversation as conversation
 
     spoken = iter([*lisa.tokenizer.encode("the <image> shows it", bos=False), lisa.tokenizer.eos_id])
-    monkeypatch.setattr(conversation, "greedy_token", lambda network, hidden: (next(spoken), torch.zeros(443)))
+    monkeypatch.setattr(conversation, "greedy_token", lambda *_: (next(spoken), torch.zeros(443)))
     talk = lisa.conversation(frame)
     assert talk.ask("What?").answer == "the <image> shows it"
     ids = lisa.model.prompt_ids(frame, [*talk._turns, ("Why?", None)])
@@ -196,7 +196,7 @@ def test_answer_that_is_nothing_but_masks_ends(lisa, frame, monkeypatch):
     import lisa_ros.inference.conversation as conversation
 
     seg = lisa.tokenizer.seg_id
-    monkeypatch.setattr(conversation, "greedy_token", lambda network, hidden: (seg, torch.zeros(443)))
+    monkeypatch.setattr(conversation, "greedy_token", lambda *_: (seg, torch.zeros(443)))
     result = lisa.chat(frame, "x")
     assert len(result.targets) == conversation.MAX_TARGETS and result.truncated
 

@@ -131,15 +131,18 @@ def test_mistakes_end_with_one_line(tmp_path, capsys, arguments, words):
     assert error.startswith("error: ") and words in error
 
 
-def test_train_runs_all_stages_of_the_tabletop_recipe_in_order(tmp_path, monkeypatch):
+def test_train_runs_all_stages_of_the_tabletop_recipe_in_order(monkeypatch, capsys):
     from training.tabletop import joint, language, vision
 
     done = []
     for name, module in (("vision", vision), ("language", language), ("tabletop", joint)):
-        monkeypatch.setattr(module, "train", lambda train_config, name=name: done.append(name))
+        monkeypatch.setattr(module, "train", lambda train_config, base=None, name=name: done.append(base or name))
     monkeypatch.setattr(joint, "export", lambda train_config, out: done.append(str(out)))
     assert main(["train", "--config", TABLETOP]) == 0
     assert main(["train", "--config", TABLETOP, "--stage", "language"]) == 0
     assert main(["vision", "--config", TABLETOP]) == 0
     assert main(["export", "--config", TABLETOP, "--out", "x"]) == 0
-    assert done == ["vision", "language", "tabletop", "language", "vision", "x"]
+    assert main(["tabletop", "--config", TABLETOP, "--base", "base"]) == 0
+    assert done == ["vision", "language", "tabletop", "language", "vision", "x", Path("base")]
+    assert main(["train", "--config", TABLETOP, "--base", "base"]) == 2
+    assert "add --stage tabletop" in capsys.readouterr().err

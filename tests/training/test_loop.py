@@ -12,7 +12,7 @@ from training.tabletop.loop import LoopOptions, fit, learning_rate_factor
 
 pytestmark = pytest.mark.unit
 
-OPTIONS = LoopOptions(steps=12, lr=0.05, warmup=3, save_every=4, sync_every=4)
+OPTIONS = LoopOptions(steps=12, lr=0.05, warmup=3, save_every=4, sync_every=4, average=0.5)
 
 
 def batches(first_step):
@@ -52,6 +52,22 @@ def test_resumed_run_equals_an_uninterrupted_one(tmp_path):
     assert logged(tmp_path / "whole") == logged(tmp_path / "broken")
     for key, value in whole.items():
         torch.testing.assert_close(resumed[key], value, rtol=0, atol=0)
+
+
+def test_the_average_of_the_weights_is_kept_and_goes_on_after_a_stop(tmp_path):
+    trained(tmp_path / "whole")
+    trained(tmp_path / "broken", stop_after=6)
+    early = torch.load(tmp_path / "broken" / "last.pt", weights_only=True)
+    trained(tmp_path / "broken")
+    whole, resumed = (torch.load(tmp_path / n / "last.pt", weights_only=True) for n in ("whole", "broken"))
+    for key, value in whole["average"].items():
+        torch.testing.assert_close(resumed["average"][key], value, rtol=0, atol=0)
+        assert not torch.equal(value, whole["model"][key])
+    # 12 steps are three averagings; the first one was half-way between the beginning and the weights of step 4.
+    torch.manual_seed(0)
+    begin = torch.nn.Linear(3, 1).state_dict()
+    for key, value in early["average"].items():
+        torch.testing.assert_close(value, (begin[key] + early["model"][key]) / 2)
 
 
 def test_a_loss_that_is_not_finite_stops_and_keeps_the_checkpoint(tmp_path):

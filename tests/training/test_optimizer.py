@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from training.tabletop.optimizer import Muon, is_hidden_matrix, optimizers_for, orthogonalised
+from training.tabletop.precision import fast_dtype
 
 pytestmark = pytest.mark.unit
 
@@ -14,7 +15,8 @@ def test_update_has_the_singular_vectors_of_the_gradient_and_values_near_one(sha
     u, _, v = torch.linalg.svd(gradient, full_matrices=False)
     mixed = u.T @ orthogonalised(gradient, steps=8) @ v.T
     off = mixed - torch.diag(mixed.diagonal())
-    assert off.abs().max() < 1e-3
+    exact = fast_dtype(torch.device("cpu")) == torch.float32
+    assert off.abs().max() < (1e-3 if exact else 0.05)
     assert ((mixed.diagonal() > 0.6) & (mixed.diagonal() < 1.3)).all()
 
 

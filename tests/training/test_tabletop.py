@@ -1,6 +1,7 @@
 """Questions about scenes become the right tokens, masks and checkpoint."""
 
 import json
+import re
 import shutil
 from dataclasses import replace
 from pathlib import Path
@@ -9,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 
+import lisa_ros
 from lisa_ros.errors import ConfigurationError
 from lisa_ros.model.checkpoint import load
 from lisa_ros.simulator import generate_scene, scene_queries
@@ -20,7 +22,7 @@ from training.tabletop.config import load_config
 from training.tabletop.joint import TabletopStage, export
 from training.tabletop.language_losses import attention_loss
 from training.tabletop.packing import IGNORE_INDEX
-from training.tabletop.questions import NOWHERE, QuestionCollator, tokenizer_of, word_ids
+from training.tabletop.questions import ANSWER_WORDS, KINDS, NOWHERE, QuestionCollator, tokenizer_of, word_ids
 from training.tabletop.scenes import CATEGORY_COUNT, HEIGHT, IGNORE, STRIDE, WIDTH, collate, soft_masks
 from training.tabletop.tokenizer import write_tokenizer
 
@@ -99,34 +101,77 @@ def test_every_seg_state_meets_its_own_target(collator, scenes):
     assert " not here" in text or " nothing like that" in text
 
 
+def sentences(labels, ends):
+    """Positions of each sentence of the answers in a row of labels; the end token is one of its own."""
+    found, current = [], []
+    for i, label in enumerate(labels):
+        if label != IGNORE_INDEX:
+            current.append(i)
+        if current and (label == IGNORE_INDEX or label in ends):
+            found.append(current)
+            current = []
+    return found
+
+
+def full_stops(tokenizer):
+    """They are two tokens: behind an added token and behind a word."""
+    return {tokenizer.encode(text, bos=False)[-1] for text in ("[SEG].", "here.")}
+
+
 def test_names_are_the_class_words_that_come_next(collator, scenes):
-    batch = collator(scenes, 12, np.random.default_rng(5), 256)
-    classes = set(word_ids(collator.tokenizer)[:CATEGORY_COUNT])
+    batch = collator(scenes, 24, np.random.default_rng(5), 256)
+    classes, ends = set(word_ids(collator.tokenizer)[:CATEGORY_COUNT]), full_stops(collator.tokenizer)
     for labels, names in zip(batch.packed.labels.tolist(), batch.names.tolist(), strict=True):
-        for i, name in enumerate(names):
-            answer = labels[i : labels.index(IGNORE_INDEX, i)] if labels[i] != IGNORE_INDEX else []
-            assert name == next((token for token in answer if token in classes), IGNORE_INDEX)
+        expected = [IGNORE_INDEX] * len(labels)
+        for sentence in sentences(labels, ends):
+            for i in sentence:
+                following = [labels[k] for k in sentence if k >= i and labels[k] in classes]
+                expected[i] = following[0] if following else IGNORE_INDEX
+        assert names == expected
 
 
 def test_answering_states_look_at_the_target_that_comes_next_or_nowhere(collator, scenes):
-    batch = collator(scenes, 12, np.random.default_rng(5), 256)
-    packed, seg = batch.packed, collator.tokenizer.seg_id
+    batch = collator(scenes, 48, np.random.default_rng(5), 256)
+    packed, ends = batch.packed, full_stops(collator.tokenizer)
     attended = dict(zip(map(tuple, batch.attention_positions.tolist()), batch.attention_targets.tolist(), strict=True))
     masks = dict(zip(map(tuple, packed.states.tolist()), packed.masks.tolist(), strict=True))
+    but = collator.tokenizer.encode("red, but", bos=False)[-1]
+    seen = {"mask": 0, "nowhere": 0, "offer": 0}
     for image, labels in enumerate(packed.labels.tolist()):
-        for i, label in enumerate(labels):
-            if label == IGNORE_INDEX:
-                assert (image, i) not in attended
-                continue
-            end = labels.index(IGNORE_INDEX, i)
-            start = next(k for k in range(i, -1, -1) if labels[k - 1] == IGNORE_INDEX)
-            following = next((k for k in range(i, end) if labels[k] == seg), None)
-            if following is not None:
-                assert attended[image, i] == masks[image, following]
-            elif seg in labels[start:end]:
-                assert (image, i) not in attended
-            else:
-                assert attended[image, i] == NOWHERE
+        for sentence in sentences(labels, ends):
+            shown = [i for i in sentence if (image, i) in masks]
+            offer = next((i for i in sentence if labels[i] == but), None)
+            for i in sentence:
+                following = next((k for k in shown if k >= i), None)
+                if following is not None:
+                    assert attended[image, i] == masks[image, following]
+                    seen["mask"] += 1
+                elif shown or (offer is not None and i >= offer - 1):  # the comma stands before it
+                    assert (image, i) not in attended
+                    seen["offer"] += not shown
+                else:
+                    assert attended[image, i] == NOWHERE
+                    seen["nowhere"] += 1
+    assert min(seen.values()) > 0 and len(attended) == seen["mask"] + seen["nowhere"]
+
+
+def test_decisions_are_the_first_word_and_the_one_behind_the_noun(collator, scenes):
+    batch = collator(scenes, 24, np.random.default_rng(5), 256)
+    first = torch.nn.functional.pad(batch.packed.labels != IGNORE_INDEX, (1, 0))[:, :-1].logical_not()
+    for labels, decisions, begins in zip(batch.packed.labels, batch.decisions, first, strict=True):
+        words = {collator.tokenizer.decode([label]) for label in labels[decisions & ~begins].tolist()}
+        assert words <= {"in", "is", "are"} and words
+        assert {collator.tokenizer.decode([i]) for i in labels[decisions & begins].tolist()} <= {"The", "There"}
+
+
+def test_reference_answers_are_made_of_the_words_that_the_checkpoint_lists():
+    words = set(ANSWER_WORDS)
+    for seed in range(12):
+        for split in ("train", "heldout"):
+            for query in scene_queries(generate_scene(seed), np.random.default_rng(seed), split, 40, kinds=KINDS):
+                assert {word.lower() for word in re.findall(r"\w+", query.answer.replace("[SEG]", ""))} <= words, query
+    packaged = json.loads((Path(lisa_ros.__file__).parent / "assets" / "tabletop" / "config.json").read_text())
+    assert packaged["answer_words"] == list(ANSWER_WORDS)
 
 
 def test_attention_to_the_target_costs_nothing(collator, scenes):
@@ -153,7 +198,7 @@ def test_losses_train_every_part_and_the_export_loads(small_config, collator, sc
     assert all(any(part in name for part in unused) for name in without), without
     checkpoint = small_config.run_dir / "tabletop" / "last.pt"
     checkpoint.parent.mkdir(exist_ok=True)
-    torch.save({"model": stage.state_dict(), "optimizer": {}, "step": 1}, checkpoint)
+    torch.save({"model": {}, "average": stage.state_dict(), "step": 1}, checkpoint)
     export(small_config, tmp_path / "model")
     loaded = load(tmp_path / "model").network.state_dict()
     for key, value in stage.network.state_dict().items():
@@ -177,6 +222,31 @@ def test_the_stages_build_on_each_other(small_config, tmp_path, monkeypatch):
     assert {"looking", "naming", "pointing"} < records[1].keys() & records[2].keys()
     export(config, tmp_path / "model")
     assert load(tmp_path / "model").network.config.hidden_size == config.model.hidden_size
+
+
+def test_the_last_stage_goes_on_from_a_checkpoint(small_config, tmp_path, monkeypatch):
+    """The helper heads are learnt first; an image encoder whose rate is 0 stays as it is."""
+    monkeypatch.setattr("training.tabletop.joint.HEAD_STEPS", 2)
+    stage = TabletopStage(small_config, word_ids(tokenizer_of(small_config)))
+    checkpoint = small_config.run_dir / "tabletop" / "last.pt"
+    checkpoint.parent.mkdir(exist_ok=True)
+    torch.save({"average": stage.state_dict()}, checkpoint)
+    export(small_config, tmp_path / "base")
+    options = replace(small_config.tabletop, batch_size=1, questions_per_scene=6, steps=2, encoder_lr_scale=0.0)
+    config = replace(small_config, run_dir=tmp_path / "run", tabletop=options)
+    joint.train(config, tmp_path / "base")
+    logs = [(tmp_path / "run" / name / "log.jsonl").read_text().splitlines() for name in ("heads", "tabletop")]
+    assert [len(lines) for lines in logs] == [2, 2]
+    export(config, tmp_path / "model")
+    before, after = (load(tmp_path / name).network.state_dict() for name in ("base", "model"))
+    changed = {key for key in before if not torch.equal(before[key], after[key])}
+    assert changed and not [key for key in changed if "image_encoder" in key]
+    assert any("mask_decoder" in key for key in changed) and "model.embed_tokens.weight" in changed
+    with pytest.raises(TrainingError, match="num_hidden_layers"):
+        joint.train(
+            replace(config, run_dir=tmp_path / "other", model=replace(config.model, num_hidden_layers=6)),
+            tmp_path / "base",
+        )
 
 
 @pytest.mark.parametrize(

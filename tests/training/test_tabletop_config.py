@@ -34,8 +34,8 @@ def test_numbers_without_a_point(tmp_path, word):
 
 
 def test_the_vision_parts_may_stay_as_they_are(tmp_path):
-    path = write(tmp_path / "run.yaml", "tabletop", "vision_lr_scale", "0")
-    assert load_config(path).tabletop.vision_lr_scale == 0
+    path = write(tmp_path / "run.yaml", "tabletop", "encoder_lr_scale", "0")
+    assert load_config(path).tabletop.encoder_lr_scale == 0
 
 
 @pytest.mark.parametrize(
@@ -49,7 +49,12 @@ def test_the_vision_parts_may_stay_as_they_are(tmp_path):
         ("language", "steps", "0", "language.steps is 0; it must be above 0"),
         ("tabletop", "steps", "2.5", "tabletop.steps is 2.5; it must be of type int"),
         ("tabletop", "questions_per_scene", "true", "tabletop.questions_per_scene is True; it must be of type int"),
-        ("tabletop", "vision_lr_scale", "-0.5", "tabletop.vision_lr_scale is -0.5; it must be 0 or above 0 and finite"),
+        (
+            "tabletop",
+            "encoder_lr_scale",
+            "-0.5",
+            "tabletop.encoder_lr_scale is -0.5; it must be 0 or above 0 and finite",
+        ),
         ("model", "depth", "two", "model.depth is 'two'; it must be of type int"),
         ("model", "num_heads", "0", "model.num_heads is 0; it must be above 0"),
         ("model", "stem_depths", "2", "model.stem_depths is 2; it must be of type list"),

@@ -79,7 +79,8 @@ class JointStageConfig:
     questions_per_scene: int
     steps: int
     lr: float
-    vision_lr_scale: float
+    encoder_lr_scale: float
+    decoder_lr_scale: float
 
 
 @dataclass(frozen=True)
@@ -94,7 +95,7 @@ class TabletopTrainConfig:
 
     def __post_init__(self) -> None:
         for name, value in _numbers(asdict(self)):
-            zero = name == "tabletop.vision_lr_scale"  # 0: stage 3 leaves encoder and mask decoder as they are
+            zero = name.endswith("_lr_scale")  # 0: stage 3 leaves image encoder or mask decoder as they are
             if not (0 < value < math.inf or (zero and value == 0)):
                 raise ConfigurationError(f"{name} is {value}; it must be {'0 or ' * zero}above 0 and finite")
         self.model.check()

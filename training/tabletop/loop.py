@@ -24,6 +24,8 @@ class LoopOptions:
     decay_fraction: last share of the steps, over which the learning rate falls linearly to zero; before, it is
     constant, so that a run can be prolonged from a checkpoint by raising `steps`.
     sync_every: steps between two averagings of the processes' weights; save_every is a multiple of it.
+    average: share that the running average of the weights keeps at each of these; 0 for no average. With one, the
+    checkpoint holds it under "average" beside the weights that training goes on from.
     """
 
     steps: int
@@ -34,6 +36,24 @@ class LoopOptions:
     clip: float = 1.0
     save_every: int = 48
     sync_every: int = 8
+    average: float = 0.0
+
+
+class RunningAverage:
+    """Exponential average of a model's floating-point state; what is no floating-point number is taken as it is."""
+
+    def __init__(self, model: torch.nn.Module, keep: float) -> None:
+        self.keep = keep
+        self.state = {name: tensor.detach().clone() for name, tensor in model.state_dict().items()}
+
+    @torch.no_grad()
+    def update(self, model: torch.nn.Module) -> None:
+        """Takes in the model's weights as they are now."""
+        for name, tensor in model.state_dict().items():
+            if tensor.is_floating_point():
+                self.state[name].lerp_(tensor, 1 - self.keep)
+            else:
+                self.state[name].copy_(tensor)
 
 
 def learning_rate_factor(step: int, options: LoopOptions) -> float:
@@ -70,6 +90,9 @@ def fit(
             optimizer.load_state_dict(saved)
         first = state["step"]
     broadcast_state(model)
+    average = RunningAverage(model, options.average) if options.average else None
+    if average and checkpoint.exists() and "average" in state:
+        average.state = state["average"]
     groups = [group for optimizer in optimizers for group in optimizer.param_groups]
     parameters = [p for group in groups for p in group["params"]]
     if rank == 0:
@@ -92,6 +115,8 @@ def fit(
             optimizer.step()
         if (step + 1) % options.sync_every == 0 or step + 1 == options.steps:
             average_weights(model)
+            if average:
+                average.update(model)
         if rank == 0:
             record = {name: round(float(value.detach()), 5) for name, value in values.items()}
             progress.advance(step + 1, ", ".join(f"{name} {value:.4g}" for name, value in record.items()))
@@ -102,7 +127,7 @@ def fit(
                     "model": model.state_dict(),
                     "optimizers": [optimizer.state_dict() for optimizer in optimizers],
                     "step": step + 1,
-                }
+                } | ({"average": average.state} if average else {})
                 write_atomically(checkpoint, lambda path, state=state: torch.save(state, path))
     progress.close()
     lock.release()

@@ -1,7 +1,7 @@
 """Muon for the hidden matrices, AdamW for everything else.
 
 On this recipe Muon needed about half as many steps as AdamW for the same loss. `torch.optim.Muon` computes in bfloat16
-whatever the weights are, which is ten times slower than float32 on a CPU without bfloat16 matrix units, and it leaves
+whatever the machine is, which is ten times slower than float32 on a CPU without bfloat16 instructions, and it leaves
 out convolutions; hence this short one.
 """
 
@@ -9,6 +9,8 @@ from collections.abc import Callable, Iterable
 
 import torch
 from torch import Tensor, nn
+
+from training.tabletop.precision import fast_dtype
 
 HIDDEN = ("model.layers.", "image_encoder.", "mask_decoder.transformer.")
 SMALLEST_SIDE = 32  # below, as for the patch embedding's three input channels, a matrix has no spectrum to speak of
@@ -29,12 +31,12 @@ def orthogonalised(matrix: Tensor, steps: int = 4) -> Tensor:
     between 0.7 and 1.2.
     """
     tall = matrix.shape[0] > matrix.shape[1]
-    x = matrix.T if tall else matrix
+    x = (matrix.T if tall else matrix).to(fast_dtype(matrix.device))
     x = x / (x.norm() + 1e-7)
     for _ in range(steps):
         square = x @ x.T
         x = torch.addmm(x, torch.addmm(square, square, square, beta=-4.7750, alpha=2.0315), x, beta=3.4445)
-    return x.T if tall else x
+    return (x.T if tall else x).to(matrix.dtype)
 
 
 class Muon(torch.optim.Optimizer):

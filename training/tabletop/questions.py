@@ -13,6 +13,7 @@ from lisa_ros.model.tokenizer import IMAGE_TOKEN_ID, SEG_TOKEN, LisaTokenizer
 from lisa_ros.simulator import TabletopQuery, generate_scene, scene_queries
 from lisa_ros.simulator.palette import COLOURS
 from lisa_ros.simulator.shapes import CATEGORIES
+from lisa_ros.simulator.wordings.facts import CLASSES
 from training.errors import TrainingError
 from training.tabletop.config import JointStageConfig, LanguageStageConfig, TabletopTrainConfig
 from training.tabletop.distributed import start
@@ -32,6 +33,16 @@ MASK_ONLY_SHARE = 0.15  # answers that are nothing but one mask, so that the mas
 SEG_THRESHOLD = 0.03
 NOWHERE = -1
 DECISIONS = ("in", "is", "are")  # "The mug in red", "The mug is not here", "The scissors are not here"
+KINDS = {
+    "category": 0.1, "attribute": 0.13, "affordance": 0.09, "knowledge": 0.09, "relation": 0.08, "superlative": 0.1,
+    "group": 0.07, "mixed": 0.14, "exclusion": 0.04, "ordinal": 0.06, "everyday": 0.1,
+}  # fmt: skip
+ABSENT_SHARE = 0.27  # of the questions; those of KINDS ask for absent things too
+# Of reference answers; see lisa_ros.simulator.query.
+ANSWER_WORDS = (
+    *CATEGORIES, *COLOURS, *dict.fromkeys(" ".join(CLASSES).split()),
+    *"the in is are not here there nothing like that and but or other thing".split(),  # noqa: SIM905
+)  # fmt: skip
 TOKENIZER_SCENES = range(4_000_000, 4_000_400)  # scenes that no stage trains on
 
 
@@ -42,9 +53,10 @@ class QuestionBatch:
     targets (m, 64, 64): soft masks, numbered as `packed.masks` says; target_ids: the instances of each.
     pointing (p, 2): image and position of states that must point; pointing_targets (p,): at which target.
     names (B, L): for every label, the class word that comes next in its answer.
-    decisions (B, L) bool: labels that say whether what was named is there.
-    looks (q, 2): image and position of every state that answers; look_targets (q,): the target whose mask comes next in
-    its answer, NOWHERE in an answer without masks.
+    decisions (B, L) bool: labels that say whether what was named is there, and the first word of each answer.
+    attention_positions (q, 2): image and position of the states that write sentences; attention_targets (q,): the
+    target whose mask comes next in the sentence, NOWHERE in one without masks. What follows a sentence's last mask, and
+    what a correction offers, is left out.
     """
 
     scenes: SceneBatch
@@ -71,6 +83,8 @@ class QuestionCollator:
         self._shared = image + 2
         self._classes = set(word_ids(tokenizer)[:CATEGORY_COUNT])
         self._decisions = torch.tensor([tokenizer.encode(f"the mug {word}", bos=False)[-1] for word in DECISIONS])
+        self._ends = {tokenizer.encode(text, bos=False)[-1] for text in (f"{SEG_TOKEN}.", "here.")}
+        self._comma = tokenizer.encode("red,", bos=False)[-1]
 
     def _ids(self, question: str, answer: str | None) -> list[int]:
         return self.tokenizer.encode_prompt(self.template.render([(question_about_image(question, True), answer)]))
@@ -91,7 +105,7 @@ class QuestionCollator:
         talks, unions = [], []
         for index, scene in enumerate(batch.scenes):
             row = []
-            for query in scene_queries(scene, rng, "train", questions):
+            for query in scene_queries(scene, rng, "train", questions, ABSENT_SHARE, KINDS):
                 union = -1
                 if query.target_ids:
                     union = len(ids)
@@ -108,7 +122,8 @@ class QuestionCollator:
                 start_of_block = int((packed.blocks[b] == k).nonzero()[0])
                 begins.append((b, start_of_block + first[b, k] - 1, union))
         begins = torch.tensor(begins, dtype=torch.long).reshape(-1, 3)
-        attention_positions, attention_targets = _attention_positions(packed)
+        attention_positions, attention_targets = self._attention_positions(packed)
+        starts = first_labels(packed.labels) & (packed.labels != self.tokenizer.seg_id)
         return QuestionBatch(
             scenes=batch,
             packed=packed,
@@ -116,8 +131,8 @@ class QuestionCollator:
             pointing=torch.cat([begins[:, :2], packed.states]),
             pointing_targets=torch.cat([begins[:, 2], packed.masks]),
             target_ids=ids,
-            names=_next_names(packed.labels, self._classes),
-            decisions=torch.isin(packed.labels, self._decisions),
+            names=self._next_names(packed.labels),
+            decisions=torch.isin(packed.labels, self._decisions) | starts,
             attention_positions=attention_positions,
             attention_targets=attention_targets,
         )
@@ -139,6 +154,50 @@ class QuestionCollator:
             ids.append((target,))
             images.append(index)
         return self.conversation(query.text, query.answer, masks)
+
+    def _sentences(self, labels: list[int]) -> Iterator[list[int]]:
+        """Positions of the labels of each sentence of the answers in a row; the end of an answer is one of its own."""
+        sentence: list[int] = []
+        for position, label in enumerate(labels):
+            if label != IGNORE_INDEX:
+                sentence.append(position)
+            if sentence and (label == IGNORE_INDEX or label in self._ends):
+                yield sentence
+                sentence = []
+        if sentence:
+            yield sentence
+
+    def _attention_positions(self, packed: PackedBatch) -> tuple[Tensor, Tensor]:
+        """`attention_positions` and `attention_targets` of a QuestionBatch."""
+        targets = dict(zip(map(tuple, packed.states.tolist()), packed.masks.tolist(), strict=True))
+        positions, found = [], []
+        for image, labels in enumerate(packed.labels.tolist()):
+            for sentence in self._sentences(labels):
+                following: int | None = None
+                for position in reversed(sentence):
+                    following = targets.get((image, position), following)
+                    if following is not None:
+                        positions.append((image, position))
+                        found.append(following)
+                if following is None:
+                    for position in sentence:
+                        if labels[position] == self._comma:
+                            break
+                        positions.append((image, position))
+                        found.append(NOWHERE)
+        return torch.tensor(positions).reshape(-1, 2), torch.tensor(found, dtype=torch.long)
+
+    def _next_names(self, labels: Tensor) -> Tensor:
+        """For every label of an answer the next class word at or behind it in its sentence, IGNORE_INDEX if none."""
+        names = torch.full_like(labels, IGNORE_INDEX)
+        for row, tokens in enumerate(labels.tolist()):
+            for sentence in self._sentences(tokens):
+                following = IGNORE_INDEX
+                for position in reversed(sentence):
+                    if tokens[position] in self._classes:
+                        following = tokens[position]
+                    names[row, position] = following
+        return names
 
 
 def question_batches(
@@ -183,6 +242,7 @@ def lisa_config(config: TabletopTrainConfig) -> LisaConfig:
         tie_word_embeddings=True,
         conv_type=CONV_TYPE,
         mask_query={"phrase": "{text}", "sentence": "{text}"},
+        answer_words=ANSWER_WORDS,
         seg_threshold=SEG_THRESHOLD,
     )
 
@@ -198,36 +258,10 @@ def word_ids(tokenizer: LisaTokenizer) -> list[int]:
     return ids
 
 
-def _attention_positions(packed: PackedBatch) -> tuple[Tensor, Tensor]:
-    """`looks` and `look_targets` of a QuestionBatch; what follows an answer's last mask is left out."""
-    targets = dict(zip(map(tuple, packed.states.tolist()), packed.masks.tolist(), strict=True))
-    attention_positions, found = [], []
-    for image, (labels, blocks) in enumerate(zip(packed.labels.tolist(), packed.blocks.tolist(), strict=True)):
-        shown = {blocks[position] for row, position in targets if row == image}
-        following: int | None = None
-        for position in range(len(labels) - 1, -1, -1):
-            if labels[position] == IGNORE_INDEX:
-                following = None
-                continue
-            following = targets.get((image, position), following)
-            target = following if blocks[position] in shown else NOWHERE
-            if target is not None:
-                attention_positions.append((image, position))
-                found.append(target)
-    return torch.tensor(attention_positions).reshape(-1, 2), torch.tensor(found, dtype=torch.long)
-
-
-def _next_names(labels: Tensor, classes: set[int]) -> Tensor:
-    """For every label of an answer the next class word at or behind it, IGNORE_INDEX if none follows."""
-    names = torch.full_like(labels, IGNORE_INDEX)
-    for row, (tokens, out) in enumerate(zip(labels.tolist(), names.tolist(), strict=True)):
-        following = IGNORE_INDEX
-        for i in range(len(tokens) - 1, -1, -1):
-            if tokens[i] == IGNORE_INDEX or tokens[i] in classes:
-                following = tokens[i]
-            out[i] = following
-        names[row] = torch.tensor(out)
-    return names
+def first_labels(labels: Tensor) -> Tensor:
+    """Where answers begin: labels (B, L) -> (B, L) bool."""
+    labelled = labels != IGNORE_INDEX
+    return labelled & ~torch.nn.functional.pad(labelled, (1, 0))[:, :-1]
 
 
 def sample_texts(questions: int = 80) -> Iterator[str]:

@@ -1,10 +1,12 @@
-"""Between the stages: true visual tokens are replaced by those of the image encoder."""
+"""What stage 3 begins with: the results of stages 1 and 2, with visual tokens of the image encoder; or a checkpoint."""
 
+from dataclasses import fields
 from pathlib import Path
 
 import torch
 from torch import Tensor, nn
 
+from lisa_ros.model.checkpoint import load
 from lisa_ros.model.network import LisaNetwork
 from lisa_ros.model.tokenizer import LisaTokenizer
 from training.errors import TrainingError
@@ -38,6 +40,16 @@ def initialise_from_stages(
         width = network.config.sam.prompt_embed_dim
         network.model.mm_projector.weight[:, :width] = (slope @ words).T
         network.model.mm_projector.bias += offset @ words
+
+
+def initialise_from_checkpoint(network: LisaNetwork, base: Path) -> None:
+    """Loads the weights of a checkpoint of the recipe. Raises CheckpointError, or TrainingError for other sizes."""
+    found = load(base).network
+    if found.config != network.config:
+        names = [field.name for field in fields(network.config)]
+        differ = [name for name in names if getattr(found.config, name) != getattr(network.config, name)]
+        raise TrainingError(f"{base} is of another model than `model` in the YAML: they differ in {', '.join(differ)}")
+    network.load_state_dict(found.state_dict())
 
 
 def _regress(network: LisaNetwork) -> tuple[Tensor, Tensor]:

@@ -2,12 +2,14 @@
 
 import io
 import json
+import shutil
 from collections.abc import Iterable
 from pathlib import Path
 
 import sentencepiece
 
 from lisa_ros.errors import ConfigurationError
+from lisa_ros.model.saving import TOKENIZER_FILES
 
 ADDED_TOKENS = ("[SEG]", "<im_start>", "<im_end>")
 
@@ -43,6 +45,14 @@ def write_tokenizer(texts: Iterable[str], vocab_size: int, out: Path) -> None:
     }
     for name, content in files.items():
         (out / name).write_text(json.dumps(content, indent=2) + "\n")
+
+
+def copy_tokenizer(base: Path, out: Path) -> None:
+    """Copies a checkpoint's tokenizer to `out`, unless one is there."""
+    if not (out / "tokenizer.model").exists():
+        out.mkdir(parents=True, exist_ok=True)
+        for name in TOKENIZER_FILES:
+            shutil.copyfile(base / name, out / name)
 
 
 def _train(texts: Iterable[str], vocab_size: int) -> bytes:

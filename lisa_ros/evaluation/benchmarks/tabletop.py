@@ -8,15 +8,23 @@ from lisa_ros.datasets.tabletop import TabletopDataset
 from lisa_ros.errors import MemoryBudgetError
 from lisa_ros.evaluation.benchmarks.candidate_choices import choice_report
 from lisa_ros.evaluation.benchmarks.evaluate_dataset import score
+from lisa_ros.evaluation.benchmarks.mixed import (
+    MIXED,
+    OBJECT,
+    correction_share,
+    mixed_scores,
+    objects_named,
+    phrase_scores,
+)
 from lisa_ros.evaluation.benchmarks.rows import QueryRow
 from lisa_ros.evaluation.metrics import SegmentationMetrics
 from lisa_ros.evaluation.predictors import Predictor
+from lisa_ros.simulator import FURTHER_KINDS
 from lisa_ros.simulator.palette import COLOURS
 from lisa_ros.simulator.shapes import CATEGORIES
 
-_COLOUR, _CATEGORY = "|".join(COLOURS), "|".join(CATEGORIES)
-_OBJECT = re.compile(rf"\b(?:({_COLOUR}) ({_CATEGORY})|({_CATEGORY}) in ({_COLOUR}))\b")
-_WORD = re.compile(rf"\b({_COLOUR}|{_CATEGORY})s?\b")
+_WORD = re.compile(rf"\b({'|'.join((*COLOURS, *CATEGORIES))})s?\b")
+FURTHER = 4  # questions of FURTHER_KINDS a scene
 _DENIAL = re.compile(r"\b(no|not|none|nothing)\b")
 
 
@@ -31,19 +39,23 @@ def evaluate_tabletop(
 ) -> dict:
     """Asks every question about `count` scenes and scores masks and words, in memory.
 
-    split, queries (a scene), variant: as of TabletopDataset. progress: show a bar on stderr.
+    split, queries (a scene), variant: as of TabletopDataset. progress: show a bar on stderr. A model that generates its
+    answers is asked FURTHER questions as well.
 
-    Returns split, variant, and what `tabletop_scores` gives; of a system that chooses among proposals also what
-    `choice_report` gives, its tables under "tables". Raises ConfigurationError, MemoryBudgetError.
+    Returns split, variant, what `tabletop_scores` and, of a model that generates, `phrase_scores` give, and of one that
+    chooses among proposals what `choice_report` does, with its tables under "tables".
+    Raises ConfigurationError, MemoryBudgetError.
     """
-    dataset = TabletopDataset(split, count, queries, variant)
+    generates = predictor.mode == "generative"
+    dataset = TabletopDataset(split, count, queries, variant, FURTHER if generates else 0)
     rows = []
     for key, scored in score(dataset, predictor, range(count), progress=progress):
         if isinstance(scored, str):
             raise MemoryBudgetError(f"scene {key}: {scored}")
         rows += scored
-    beside, tables = choice_report(rows)
-    scores = {"split": split, "variant": variant} | tabletop_scores(rows, predictor.mode == "generative") | beside
+    phrases = phrase_scores(predictor.lisa, dataset, progress=progress) if generates else {}
+    beside, tables = choice_report([row for row in rows if row.kind not in FURTHER_KINDS])
+    scores = {"split": split, "variant": variant} | tabletop_scores(rows, generates) | phrases | beside
     return scores | ({"tables": tables} if tables else {})
 
 
@@ -57,11 +69,17 @@ def tabletop_scores(rows: Sequence[QueryRow], words: bool = True) -> dict:
     refusal: absent queries that got no mask; false_refusal: present queries that got none;
     answer_accuracy: present queries whose answer names each target by colour and category, and nothing else;
     exact_answers: queries whose answer is the reference word for word;
-    by_kind: the same per kind of query, where answer_accuracy of "absent" is the share of answers that deny;
+    mixed_n_acc, mixed_t_acc, mixed_n, mixed_n_absent: see `mixed_scores`; correction: see `correction_share`;
+    by_kind: the same per kind of query, where answer_accuracy of what is absent is the share of answers that deny;
     seconds_per_query: mean wall time, the encoding of the scene included.
+
+    Only mixed_*, by_kind and seconds_per_query count queries of FURTHER_KINDS.
     """
+    every = rows
+    rows = [row for row in every if row.kind not in FURTHER_KINDS]
     absent, present = (_masks(row for row in rows if (row.kind == "absent") is where) for where in (True, False))
-    seconds = sum(row.seconds for row in rows) + sum({row.key: row.encoding for row in rows}.values())
+    mixed = mixed_scores([row for row in every if row.kind == MIXED] if words else ())
+    seconds = sum(row.seconds for row in every) + sum({row.key: row.encoding for row in every}.values())
     return {
         "scenes": len({row.key for row in rows}),
         "n": len(rows),
@@ -74,10 +92,12 @@ def tabletop_scores(rows: Sequence[QueryRow], words: bool = True) -> dict:
         "false_refusal": _plain(1 - present.t_acc),
         **_words([row for row in rows if row.kind != "absent"], words),
         "exact_answers": _words(rows, words)["exact_answers"],
-        "seconds_per_query": seconds / len(rows) if rows else None,
+        **mixed,
+        "correction": correction_share(rows) if words else None,
+        "seconds_per_query": seconds / len(every) if every else None,
         "by_kind": {
-            kind: _of_kind(kind, [row for row in rows if row.kind == kind], words)
-            for kind in sorted({row.kind for row in rows})
+            kind: _of_kind(kind, [row for row in every if row.kind == kind], words)
+            for kind in sorted({row.kind for row in every})
         },
     }
 
@@ -86,7 +106,13 @@ def _of_kind(kind: str, rows: Sequence[QueryRow], words: bool) -> dict:
     masks, said = _masks(rows), _words(rows, words)
     if kind == "absent":
         return {"n": masks.queries, "refusal": _plain(masks.n_acc)} | said
-    return {"n": masks.queries, "giou": _plain(masks.giou), "false_refusal": _plain(1 - masks.t_acc)} | said
+    there = _masks(row for row in rows if row.exists)
+    return {
+        "n": masks.queries,
+        "giou": _plain(there.giou),
+        "false_refusal": _plain(1 - there.t_acc),
+        **({"refusal": _plain(masks.n_acc)} if there.queries < masks.queries else {}),
+    } | said
 
 
 def _words(rows: Sequence[QueryRow], scored: bool) -> dict[str, float | None]:
@@ -102,6 +128,8 @@ def _masks(rows) -> SegmentationMetrics:
 
 
 def _is_right(row: QueryRow) -> bool:
+    if row.kind == MIXED:
+        return Counter(objects_named(row.answer)) == Counter(objects_named(row.reference))
     return names_exactly(row.answer, row.phrases) if row.present else denies(row.answer)
 
 
@@ -131,8 +159,7 @@ def names_exactly(answer: str, phrases: tuple[str, ...]) -> bool:
     "red mug" and "mug in red" are the same.
     """
     text = normalised(answer)
-    named = Counter(f"{before or after} {behind or first}" for before, behind, first, after in _OBJECT.findall(text))
-    return named == Counter(phrases) and not _WORD.search(_OBJECT.sub("", text))
+    return Counter(objects_named(text)) == Counter(phrases) and not _WORD.search(OBJECT.sub("", text))
 
 
 def denies(answer: str) -> bool:
