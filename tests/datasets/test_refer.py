@@ -235,8 +235,8 @@ def test_missing_things_are_named(copy_of_root):
 
 def test_splits_are_those_of_the_papers():
     false_premises = {f"{prefix}{name}" for prefix in ("R-", "fp") for name in ("refcoco", "refcoco+", "refcocog")}
-    assert set(SPLITS) == {*TRAINED, "grefcoco", *false_premises}
-    assert {by for name, (by, _) in SPLITS.items() if name not in false_premises} == {"unc", "umd"}
+    assert set(SPLITS) == {*TRAINED, "grefcoco", "ref-zom", *false_premises}
+    assert {by for name, (by, _) in SPLITS.items() if name not in false_premises} == {"unc", "umd", "final"}
 
 
 @pytest.mark.parametrize(

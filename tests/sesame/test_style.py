@@ -187,7 +187,7 @@ def spoken(lisa, frame, text, monkeypatch):
     ids = iter([*lisa.tokenizer.encode(text, bos=False), lisa.tokenizer.eos_id])
     original = conversation.greedy_token
 
-    def forced(network, hidden):
+    def forced(network, hidden, words):
         return next(ids), original(network, hidden)[1]
 
     monkeypatch.setattr(conversation, "greedy_token", forced)

@@ -126,7 +126,7 @@ def test_a_new_lisa_from_llava_and_segment_anything(tmp_path):
     assert fresh.shape[0] == 3 and 0 < fresh.std() < 0.05
     again = load_base(train_config, tmp_path / "tokenizer2", torch.float32, seed=1).network.state_dict()
     assert all(torch.equal(state[key], again[key]) for key in state)
-    with pytest.raises(ConfigurationError, match=r"is not a LISA checkpoint; .* give model"):
+    with pytest.raises(ConfigurationError, match=r"is not a LISA checkpoint; .* give either model"):
         load_base(ModelConfig(str(tmp_path / "llava")), tmp_path / "t", torch.float32, 0)
 
 

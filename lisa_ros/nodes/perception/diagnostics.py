@@ -113,7 +113,8 @@ def stream_values(buffer: FrameBuffer, frame_selector: FrameSelector) -> dict[st
         {
             "image missed": str(images.missed),
             "image without depth": str(images.unpaired),
-            "stream restarts": str(images.restarts),
+            # of all streams: the first whose stamps fall back has the others begin anew, uncounted
+            "stream restarts": str(sum(counts.restarts for counts in buffer.counts.values())),
         }
     )
     return values
