@@ -117,7 +117,8 @@ def test_recipes_load_and_explain_every_key(path):
 
 
 def test_every_recipe_says_which_it_is():
-    assert {read_recipe(path) for path in RECIPES} == {"lora", "tabletop", "elisa", "compare_styles", "compare_choosers"}
+    recipes = {"lora", "tabletop", "elisa", "compare_styles", "compare_choosers"}
+    assert {read_recipe(path) for path in RECIPES} == recipes
 
 
 @pytest.mark.parametrize("path", sorted(ACCELERATE.glob("*.yaml")), ids=lambda path: path.stem)
