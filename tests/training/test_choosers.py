@@ -11,6 +11,7 @@ import torch
 from lisa_ros.errors import ConfigurationError
 from lisa_ros.evaluation.benchmarks.proposal_oracle import oracle_overlaps
 from training.__main__ import main
+from training.comparison.answers import answers_path
 from training.comparison.choosers import compare
 from training.comparison.choosers.compare import run_system
 from training.comparison.choosers.config import ChooserConfig, load_config
@@ -23,7 +24,7 @@ from training.comparison.choosers.llmseg_stage import (
 )
 from training.comparison.choosers.points import point_sam
 from training.comparison.choosers.pools import generated, noisy_truth
-from training.comparison.choosers.score_system import answers_path, read_answers
+from training.comparison.choosers.score_system import read_answers
 from training.comparison.questions import scene_batches
 from training.comparison.world import scene_of
 from training.errors import TrainingError

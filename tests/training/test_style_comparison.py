@@ -14,9 +14,10 @@ from lisa_ros.model.styles import STYLES
 from lisa_ros.simulator.nouns import plural
 from lisa_ros.types import FALSE_PREMISE, LOC, REJ, SEG
 from training.__main__ import main
+from training.comparison.answers import answers_path
 from training.comparison.config import load_config
 from training.comparison.questions import PhraseCollator, phrase_batches
-from training.comparison.score_style import PhraseRow, answers_path, read_answers
+from training.comparison.score_style import PhraseRow, read_answers
 from training.comparison.scores import columns, scores
 from training.comparison.starting_point import restyled
 from training.comparison.train_style import StyleStage, core_seconds

@@ -14,8 +14,8 @@ from lisa_ros.inference.engine import Lisa
 from lisa_ros.model.saving import write_atomically
 from lisa_ros.types import ABSENT, SEGMENTED, Sample, SegmentationResult, Target
 from lisa_ros.visualization import draw_overlay, load_font
+from training.comparison.answers import FIRST_SCENE
 from training.comparison.config import ComparisonConfig
-from training.comparison.score_style import FIRST_SCENE
 from training.comparison.world import phrase_sample, scene_of
 
 ANSWER_SHEET = "answers.jpg"

@@ -1,19 +1,16 @@
 """One trained style answers questions about new scenes, as a robot would ask it: every answer is generated."""
 
-import json
 import time
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 
 from lisa_ros.evaluation.benchmarks.phrases import ask_phrases
 from lisa_ros.evaluation.metrics import overlap_of, union_truth
 from lisa_ros.inference.engine import Lisa
+from training.comparison.answers import append_answers, read_rows, scene_seeds
 from training.comparison.config import ComparisonConfig
 from training.comparison.world import phrase_sample, scene_of
-from training.errors import TrainingError
-
-FIRST_SCENE = 30_000_000  # scenes that nothing is trained on
 
 
 @dataclass(frozen=True)
@@ -60,14 +57,11 @@ def score_style(config: ComparisonConfig, style: str, checkpoint: Path) -> None:
 
     A scene's rows are written together, so that an interrupted run leaves whole scenes.
     """
-    path = answers_path(config, style)
     done = {row.scene for row in read_answers(config, style)}
     lisa = Lisa.from_pretrained(checkpoint, device="cpu", threads=1)
-    for seed in _seeds(config):
+    for seed in scene_seeds(config):
         if seed not in done:
-            rows = "".join(json.dumps(asdict(row)) + "\n" for row in _rows(config, lisa, seed))
-            with open(path, "a", encoding="utf-8") as file:
-                file.write(rows)
+            append_answers(config, style, _rows(config, lisa, seed))
 
 
 def _rows(config: ComparisonConfig, lisa: Lisa, seed: int) -> Iterator[PhraseRow]:
@@ -94,23 +88,6 @@ def _rows(config: ComparisonConfig, lisa: Lisa, seed: int) -> Iterator[PhraseRow
         )
 
 
-def answers_path(config: ComparisonConfig, style: str) -> Path:
-    """File of a style's answers after that many steps: a run that is prolonged asks again."""
-    return config.run_dir / style / f"answers_{config.training.steps}_steps.jsonl"
-
-
 def read_answers(config: ComparisonConfig, style: str) -> list[PhraseRow]:
-    """The rows about the configuration's scenes that are there. Raises TrainingError naming a line that is damaged."""
-    path, rows = answers_path(config, style), []
-    lines = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
-    for number, line in enumerate(lines, start=1):
-        try:
-            rows.append(PhraseRow(**json.loads(line)))
-        except (json.JSONDecodeError, TypeError) as error:
-            raise TrainingError(f"{path}, line {number} is damaged: {error}; delete the file to ask again") from None
-    seeds = _seeds(config)
-    return [row for row in rows if row.scene in seeds]
-
-
-def _seeds(config: ComparisonConfig) -> range:
-    return range(FIRST_SCENE, FIRST_SCENE + config.evaluation.scenes)
+    """See `read_rows`."""
+    return read_rows(config, style, PhraseRow)

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from lisa_ros.model.grounding import TARGET_KINDS
 from lisa_ros.model.network import LisaNetwork
+from lisa_ros.model.sam import SamFeatures
 from lisa_ros.model.saving import save_pretrained
 from lisa_ros.types import SEG
 from training.comparison.config import ComparisonBase
@@ -16,9 +17,19 @@ from training.comparison.questions import PhraseBatch, PhraseCollator, phrase_ba
 from training.comparison.starting_point import restyled
 from training.model.losses import answer_loss, mask_losses, soft_iou
 from training.tabletop.loop import fit
-from training.tabletop.packing import IGNORE_INDEX
+from training.tabletop.packing import IGNORE_INDEX, PackedBatch
 
 SAVE_EVERY = 24
+
+
+def packed_states(network: LisaNetwork, packed: PackedBatch, features: SamFeatures) -> Tensor:
+    """The last hidden states (n, length, hidden_size) of packed conversations about images with `features`."""
+    first, last = packed.visual
+    inputs = network.embed(packed.ids)
+    inputs = torch.cat([inputs[:, :first], network.visual_tokens(features, None), inputs[:, last:]], dim=1)
+    return network.hidden_states(
+        inputs, attention_mask=packed.attention_mask(inputs.dtype), position_ids=packed.positions
+    )
 
 
 class StyleStage(nn.Module):
@@ -35,12 +46,7 @@ class StyleStage(nn.Module):
         network, packed = self.network, batch.packed
         with torch.no_grad():
             features = network.encode_image(batch.images)
-        first, last = packed.visual
-        inputs = network.embed(packed.ids)
-        inputs = torch.cat([inputs[:, :first], network.visual_tokens(features, None), inputs[:, last:]], dim=1)
-        hidden = network.hidden_states(
-            inputs, attention_mask=packed.attention_mask(inputs.dtype), position_ids=packed.positions
-        )
+        hidden = packed_states(network, packed, features)
         learnt = packed.labels != IGNORE_INDEX
         logits, labels = network.logits(hidden[learnt]), packed.labels[learnt]
         answer, (fine, truth) = answer_loss(logits, labels), self._masks(hidden, features, batch)

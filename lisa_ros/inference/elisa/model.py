@@ -73,7 +73,6 @@ class ElisaModel(LoadedModel):
         self.sam = sam
         self.provider = None if sam is None else CandidateProvider(sam, proposal_options)
         self.kinds: dict[int, EventKind] = {}
-        self._answer_words = None  # an ELISA says any word
         self.device = device
         self.provenance = f"{name} {precision} {style.name}"
         self.mark = object()

@@ -21,6 +21,7 @@ from lisa_ros.types import Sample
 from training.comparison.choosers.config import ChooserComparisonConfig
 from training.comparison.choosers.pools import noisy_truth
 from training.comparison.questions import PhraseBatch, PhraseCollator
+from training.comparison.train_style import packed_states
 from training.data.proposal_targets import ProposalTargets, proposal_targets
 from training.model.base import fresh_proposal_parts
 from training.model.losses import answer_loss
@@ -109,12 +110,7 @@ class ProposalPhraseStage(nn.Module):
         network, packed, head = self.network, batch.phrases.packed, self.network.head
         with torch.no_grad():
             features = network.encode_image(batch.phrases.images)
-        first, last = packed.visual
-        inputs = network.embed(packed.ids)
-        inputs = torch.cat([inputs[:, :first], network.visual_tokens(features, None), inputs[:, last:]], dim=1)
-        hidden = network.hidden_states(
-            inputs, attention_mask=packed.attention_mask(inputs.dtype), position_ids=packed.positions
-        )
+        hidden = packed_states(network, packed, features)
         learnt = packed.labels != IGNORE_INDEX
         answer = answer_loss(network.logits(hidden[learnt]), packed.labels[learnt])
         states = hidden[batch.phrases.events[:, 0], batch.phrases.events[:, 1]]

@@ -13,10 +13,11 @@ from lisa_ros.simulator import Scene
 from lisa_ros.types import SEGMENTED, MaskReady, Sample, Target, TextDelta
 from lisa_ros.visualization import load_font, wrap
 from training.comparison.answer_sheet import ANSWER_SHEET, answer_sheet, enlarged
+from training.comparison.answers import scene_seeds
 from training.comparison.choosers.config import ChooserComparisonConfig
 from training.comparison.choosers.points import read_point_sam
 from training.comparison.choosers.pools import generated, noisy_truth
-from training.comparison.choosers.score_system import answer_target, read_answers, seeds
+from training.comparison.choosers.score_system import answer_target, read_answers
 from training.comparison.choosers.systems import trained_engine
 from training.comparison.world import phrase_sample, scene_of
 
@@ -42,7 +43,7 @@ class Said:
 def draw_answers(config: ChooserComparisonConfig) -> None:
     """Writes answers.jpg, a row for each scene with generated proposals, and interleaved.jpg of the best ELISA."""
     sam = read_point_sam(config)
-    shown = seeds(config)[: config.evaluation.pictures]
+    shown = scene_seeds(config)[: config.evaluation.pictures]
     scenes = [scene_of(config.world, seed) for seed in shown]
     samples = [phrase_sample(config.world, scene, config.evaluation.phrases) for scene in scenes]
     pools = [generated(config, sam, scene) for scene in scenes]

@@ -1,11 +1,9 @@
 """One trained system answers questions about new scenes, with each pool of proposals: every answer is generated."""
 
 import itertools
-import json
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass
-from pathlib import Path
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -20,13 +18,12 @@ from lisa_ros.inference.engine import Lisa
 from lisa_ros.inference.frame import EncodedFrame
 from lisa_ros.simulator import Scene
 from lisa_ros.types import SEGMENTED, Sample, Target
+from training.comparison.answers import append_answers, read_rows, scene_seeds
 from training.comparison.choosers.config import ChooserComparisonConfig, ChooserConfig
 from training.comparison.choosers.points import read_point_sam
 from training.comparison.choosers.pools import NOISY_TRUTH, POOLS, generated, noisy_truth
 from training.comparison.choosers.systems import trained_engine
-from training.comparison.score_style import FIRST_SCENE
 from training.comparison.world import phrase_sample, scene_of
-from training.errors import TrainingError
 
 _SHOWS = 0.5  # IoU from which on a candidate shows an object
 
@@ -73,19 +70,16 @@ class ChoiceRow:
 
 def score_system(config: ChooserComparisonConfig, system: ChooserConfig) -> None:
     """Asks about all scenes that `answers_path` does not hold yet; a scene's rows are written together."""
-    path = answers_path(config, system.name)
     done = {(row.scene, row.pool) for row in read_answers(config, system.name)}
     (lisa, question), sam = trained_engine(config, system), read_point_sam(config)
-    for pool, seed in itertools.product(POOLS, seeds(config)):
+    for pool, seed in itertools.product(POOLS, scene_seeds(config)):
         if (seed, pool) in done:
             continue
         scene = scene_of(config.world, seed)
         sample = phrase_sample(config.world, scene, config.evaluation.phrases)
         proposals = noisy_truth(config.pools, scene) if pool == NOISY_TRUTH else generated(config, sam, scene)
         rows = _rows(config, system, lisa, question, scene, sample, pool, proposals)
-        lines = [json.dumps(asdict(row)) + "\n" for row in rows]
-        with open(path, "a", encoding="utf-8") as file:
-            file.write("".join(lines))
+        append_answers(config, system.name, rows)
 
 
 def _rows(
@@ -152,23 +146,6 @@ def _named(lisa: ElisaEngine, frame: EncodedFrame, proposals: Proposals, scene: 
     return round(share * shown), shown
 
 
-def seeds(config: ChooserComparisonConfig) -> range:
-    """Of the scenes that are asked about."""
-    return range(FIRST_SCENE, FIRST_SCENE + config.evaluation.scenes)
-
-
-def answers_path(config: ChooserComparisonConfig, name: str) -> Path:
-    """File of a system's answers after that many steps: a run that is prolonged asks again."""
-    return config.run_dir / name / f"answers_{config.training.steps}_steps.jsonl"
-
-
 def read_answers(config: ChooserComparisonConfig, name: str) -> list[ChoiceRow]:
-    """The rows about the configuration's scenes that are there. Raises TrainingError naming a line that is damaged."""
-    path, rows = answers_path(config, name), []
-    lines = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
-    for number, line in enumerate(lines, start=1):
-        try:
-            rows.append(ChoiceRow(**json.loads(line)))
-        except (json.JSONDecodeError, TypeError) as error:
-            raise TrainingError(f"{path}, line {number} is damaged: {error}; delete the file to ask again") from None
-    return [row for row in rows if row.scene in seeds(config)]
+    """See `read_rows`."""
+    return read_rows(config, name, ChoiceRow)
